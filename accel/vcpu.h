@@ -1,0 +1,62 @@
+/*
+ * Vcpu: one virtual CPU as its machine sees it: thread, run state, requests. Its registers are the target's CpuState.
+ *
+ * Requests are bits that any thread may set; the vCPU looks at them at its next poll and between units. A halted or
+ * stopped vCPU sleeps on vcpu->wake (a futex underneath) without the machine lock.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef ACCEL_VCPU_H
+#define ACCEL_VCPU_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Machine Machine;
+typedef struct Target Target;
+typedef struct CpuState CpuState;
+typedef struct Vcpu Vcpu;
+
+enum {
+    VCPU_STOP = 1 << 0,      /* pause until the bit is cleared */
+    VCPU_EXIT = 1 << 1,      /* end the thread */
+    VCPU_INTERRUPT = 1 << 2, /* interrupt inputs changed: ask the target whether one is deliverable */
+    VCPU_RESET = 1 << 3,     /* reset the registers before going on */
+    VCPU_WORK = 1 << 4,      /* functions posted by vcpu_post */
+};
+
+struct Vcpu {
+    Machine *machine;
+    const Target *target;
+    unsigned index;
+    CpuState *state;
+    void *accel;             /* the accelerator's own */
+    GThread *thread;
+    uint32_t requests;       /* atomic: VCPU_* */
+    GMutex lock;             /* leaf: guards the members below */
+    GCond wake, settled;
+    bool halted;             /* the guest waits for an interrupt (WFI, HLT) */
+    bool stopped;            /* has seen VCPU_STOP and runs no guest code */
+    GQueue work;             /* posted functions */
+};
+
+/* Machine lock held. Creates state by the target, registers it in machine->vcpus, makes the thread (stopped). model as in -cpu,
+ * may be NULL. */
+Vcpu *vcpu_new(Machine *machine, const char *model, GError **err);
+void vcpu_free(Vcpu *vcpu);
+/* Set request bits and kick. Any thread. */
+void vcpu_request(Vcpu *vcpu, uint32_t bits);
+void vcpu_clear(Vcpu *vcpu, uint32_t bits);
+/* Run fn on the vCPU's thread between units (or here, if the accelerator has no threads). vcpu_post returns at once; vcpu_call
+ * waits until it ran (not with the machine lock held, not from a vCPU thread). */
+void vcpu_post(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
+void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
+/* On the vCPU's own thread: handle STOP, RESET, WORK; sleep while stopped, or while halted and the target has no work. False: VCPU_EXIT. */
+bool vcpu_attend(Vcpu *vcpu);
+/* Machine lock held: let all run; stop all and wait until none runs guest code (drops and retakes the lock while waiting). */
+void vcpus_start(Machine *machine);
+void vcpus_stop(Machine *machine);
+/* The vCPU that this thread runs, or NULL. */
+Vcpu *vcpu_current(void);
+
+#endif

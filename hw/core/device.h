@@ -1,0 +1,161 @@
+/*
+ * Devices: one static const DeviceType per device, and one table each for properties, registers and state.
+ *
+ * Life cycle: device_new (zeroed, defaults set) - properties - device_realize (parent first: type->parent's realize,
+ * then its own) - device_reset - seen by the guest; device_unrealize - device_free. A device embeds its parent type's struct first.
+ * Types are listed in hw/core/devices.def. All of it happens under the machine lock.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HW_CORE_DEVICE_H
+#define HW_CORE_DEVICE_H
+
+#include "hw/core/irq.h"
+#include "hw/core/memory.h"
+#include "util/options.h"
+#include <glib.h>
+
+typedef struct Device Device;
+typedef struct DeviceType DeviceType;
+typedef struct Bus Bus;
+
+/* ---- properties ---- */
+typedef enum {
+    PROP_BOOL, PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_STRING, PROP_ENUM, PROP_MAC,
+    PROP_DRIVE,   /* BlockNode * (drive=ID of -drive or -blockdev) */
+    PROP_CHARDEV, /* Chardev * (chardev=ID) */
+    PROP_NETDEV,
+} PropType;
+
+typedef struct Prop {
+    const char *name, *help;
+    PropType type;
+    size_t offset;               /* of the member in the device struct */
+    const char *fallback;        /* default, as text; NULL: zero */
+    uint64_t max;                /* integers: the greatest value taken (0: what the type holds) */
+    const char *const *names;    /* PROP_ENUM: names, ends with NULL; the member is an unsigned */
+} Prop;
+#define PROP(Type, kind, text, member, ...)                                                                            \
+    { .name = text, .type = PROP_##kind, .offset = offsetof(Type, member), __VA_ARGS__ }
+#define PROP_END { .name = NULL }
+
+/* ---- registers as data ---- */
+typedef struct Reg {
+    uint64_t offset;                                       /* in the bank */
+    const char *name;
+    size_t member;                                         /* REG(Type, field): where the value is */
+    uint8_t bytes;                                         /* of the member: 0 where there is none */
+    uint64_t reset;
+    uint64_t ro, rsvd, w1c;                                /* masks: read-only, reserved (read 0), write one to clear */
+    uint64_t (*read)(Device *dev, const struct Reg *reg);  /* instead of the member */
+    void (*write)(Device *dev, const struct Reg *reg, uint64_t value); /* instead of the member, masks applied */
+    void (*post_write)(Device *dev, const struct Reg *reg);
+} Reg;
+#define REG(Type, field) .member = offsetof(Type, field), .bytes = sizeof(((Type *)0)->field)
+
+typedef struct RegBank {
+    const Reg *regs;
+    unsigned count;
+    uint8_t width;               /* bytes of one register */
+    uint8_t min_access, max_access; /* 0: width */
+    bool big_endian;
+} RegBank;
+#define REG_BANK(table, ...) { .regs = table, .count = G_N_ELEMENTS(table), __VA_ARGS__ }
+
+/* An I/O region of size bytes whose accesses go through bank; unlisted offsets are logged (guest_errors), read 0. */
+void reg_bank_init(MemRegion *region, Device *dev, const RegBank *bank, const char *name, uint64_t size);
+uint64_t reg_bank_read(Device *dev, const RegBank *bank, uint64_t offset, unsigned size);
+void reg_bank_write(Device *dev, const RegBank *bank, uint64_t offset, uint64_t value, unsigned size);
+
+/* ---- state: what reset checks, snapshots and migration see ---- */
+typedef enum { STATE_KIND_BYTES, STATE_KIND_TIMER, STATE_KIND_SKIP } StateKind;
+typedef struct StateField {
+    const char *name;
+    StateKind kind;
+    size_t offset, size;         /* bytes in the struct */
+    uint8_t element;             /* size of one number, for byte order; 1: plain bytes */
+    const char *why;             /* STATE_SKIP */
+} StateField;
+#define STATE(Type, field)                                                                                             \
+    { #field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field), NULL }
+#define STATE_ARRAY(Type, field)                                                                                       \
+    { #field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field[0]), NULL }
+#define STATE_TIMER(Type, field)                                                                                       \
+    { #field, STATE_KIND_TIMER, offsetof(Type, field), sizeof(((Type *)0)->field), 0, NULL }
+#define STATE_SKIP(Type, field, reason)                                                                                \
+    { #field, STATE_KIND_SKIP, offsetof(Type, field), sizeof(((Type *)0)->field), 0, reason }
+#define STATE_END { NULL }
+
+/* ---- types and devices ---- */
+struct DeviceType {
+    const char *name, *desc;
+    const char *category;        /* for -device help: "storage", "network", "input", "display", "misc", ... */
+    const char *bus;             /* kind of bus it plugs into ("pci", "virtio", ...); NULL: placed by its machine only */
+    const DeviceType *parent;    /* its struct comes first in ours; its properties and state are ours too */
+    size_t size;
+    const Prop *props;
+    const StateField *state;
+    const RegBank *regs;         /* the main bank, for info and fuzzing */
+    bool (*realize)(Device *dev, GError **err);
+    void (*unrealize)(Device *dev);
+    void (*reset)(Device *dev);  /* must put back every member that the guest can change */
+};
+
+struct Device {
+    const DeviceType *type;
+    Machine *machine;
+    char *id;                    /* of -device id=, or NULL */
+    Bus *bus;                    /* it sits on, or NULL */
+    GSList *buses;               /* Bus * that it provides */
+    bool realized;
+};
+#define DEVICE_STATE_SKIP STATE_SKIP(Device, type, "fixed at creation") /* the core skips the whole Device head itself */
+
+struct Bus {
+    const char *kind;            /* matches DeviceType.bus */
+    char *name;                  /* unique: "pcie.0", "virtio-mmio-bus.3" */
+    Device *owner;
+    unsigned max_devices;        /* 0: any number */
+    GPtrArray *devices;          /* Device *, in order */
+    /* Find it a place and connect it: called by device_realize before type->realize, undone before free. May be NULL. */
+    bool (*plug)(Bus *bus, Device *dev, GError **err);
+    void (*unplug)(Bus *bus, Device *dev);
+    /* Text for info qtree ("addr 01.0"), appended. May be NULL. */
+    void (*describe)(Bus *bus, Device *dev, GString *out);
+};
+
+const DeviceType *device_type_find(const char *name);
+/* All types, ends with NULL. */
+const DeviceType *const *device_types(void);
+/* Zeroed struct with the defaults. */
+Device *device_new(Machine *machine, const DeviceType *type);
+/* Set one property from text. The message names device, property, what is wrong and what would be accepted. */
+bool device_set(Device *dev, const char *name, const char *value, GError **err);
+bool device_has_prop(const DeviceType *type, const char *name);
+bool device_realize(Device *dev, Bus *bus, GError **err);
+void device_reset(Device *dev);
+/* Takes it off its bus and frees it, its buses and all on them. */
+void device_free(Device *dev);
+/* Do -device: driver=, id=, bus=, and properties; finds a bus with room. NULL and *err on failure. */
+Device *device_add(Machine *machine, Opts *opts, GError **err);
+/* "-device help" and "-device X,help". Free with g_free. */
+char *device_help(const DeviceType *type_or_null);
+/* info qtree. Free with g_free. */
+char *device_tree_describe(Machine *machine);
+
+Bus *bus_new(Device *owner, const char *kind, const char *name);
+
+/* Save the state list into bytes (little-endian, in table order), or load it. Load fails on a wrong length. */
+GByteArray *device_save(Device *dev);
+bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err);
+
+/* The guest did something wrong: logged under -d guest_errors with the device's name. */
+void guest_error(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void unimplemented(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* DMA of a device without an IOMMU: the machine's memory. */
+MemResult dma_read(Device *dev, uint64_t addr, void *buf, uint64_t len);
+MemResult dma_write(Device *dev, uint64_t addr, const void *buf, uint64_t len);
+void *dma_map(Device *dev, uint64_t addr, uint64_t *len, bool write);
+void dma_unmap(Device *dev, void *host, uint64_t written);
+
+#endif

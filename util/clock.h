@@ -1,0 +1,51 @@
+/*
+ * Clocks and timers. A Clocks belongs to one machine. CLOCK_VIRTUAL_NS stops while the machine is stopped; host and
+ * real time do not. Timers fire on the main loop's thread with the machine lock held (the owner of Clocks gives the lock).
+ * All functions may be called from any thread; timer_set is cheap when the earliest deadline does not move forward.
+ * Test machines (manual clocks) move only by clock_step.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef UTIL_CLOCK_H
+#define UTIL_CLOCK_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { CLOCK_VIRTUAL_NS, CLOCK_HOST_NS, CLOCK_REAL_NS, CLOCK_COUNT } ClockId;
+
+#define TIMER_NEVER INT64_MAX
+
+typedef struct Clocks Clocks;
+
+typedef struct Timer {
+    Clocks *clocks;
+    ClockId clock;
+    int64_t deadline_ns; /* TIMER_NEVER: not armed */
+    unsigned heap_index; /* place in the clock's heap, from 1; 0: not armed */
+    void (*callback)(void *opaque);
+    void *opaque;
+} Timer;
+
+/* lock/unlock are called around each callback (may be NULL). manual: virtual time moves only by clock_step. */
+Clocks *clocks_new(bool manual, void (*lock)(void *), void (*unlock)(void *), void *lock_opaque);
+void clocks_free(Clocks *clocks);
+/* Nanoseconds: virtual since the machine's start, host since 1970 (UTC), real monotonic. Lock-free for CLOCK_VIRTUAL_NS. */
+int64_t clock_now(Clocks *clocks, ClockId clock);
+/* Stop or restart virtual time. It starts stopped. */
+void clock_run(Clocks *clocks, bool running);
+/* Manual clocks: advance virtual time, firing timers in deadline order, each at its own time. */
+void clock_step(Clocks *clocks, int64_t ns);
+/* Set virtual time (loading a snapshot). */
+void clock_set_virtual(Clocks *clocks, int64_t ns);
+
+void timer_init(Timer *timer, Clocks *clocks, ClockId clock, void (*callback)(void *), void *opaque);
+/* Fire at deadline_ns of the timer's clock (at once if it is past); TIMER_NEVER disarms. */
+void timer_set(Timer *timer, int64_t deadline_ns);
+void timer_cancel(Timer *timer);
+static inline bool timer_armed(const Timer *timer)
+{
+    return timer->deadline_ns != TIMER_NEVER;
+}
+
+#endif
