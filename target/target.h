@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct Target Target;
 typedef struct Vcpu Vcpu;
 typedef struct Machine Machine;
 typedef struct AddressSpace AddressSpace;

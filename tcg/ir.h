@@ -1,0 +1,181 @@
+/*
+ * The compiler's intermediate representation: what every guest is translated into and every executor (interpreter,
+ * x86-64 back end) runs. tcg/ops.def lists the operations.
+ *
+ * A unit is a linear array of instructions. Temporaries are assigned once and live inside one segment (between labels);
+ * guest registers (getreg/setreg) carry values between segments. State is committed in program order: when instruction N
+ * faults, every setreg and store before it has happened and none after.
+ *
+ * Builders fold constants and identities as they go, so targets emit without looking. Temporary 0 is "none".
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef TCG_IR_H
+#define TCG_IR_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct CpuState CpuState;
+
+typedef enum { IR_NONE, IR_I32, IR_I64, IR_F32, IR_F64, IR_V128, IR_V256, IR_TYPE_COUNT } IrType;
+
+typedef enum {
+#define OP(name, out, in, types, effects, help) OP_##name,
+#include "tcg/ops.def"
+#undef OP
+    OP_COUNT
+} IrOp;
+
+typedef enum {
+    COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_LE, COND_GT, COND_LEU, COND_GTU,
+} IrCond;
+static inline IrCond cond_negate(IrCond c)
+{
+    static const uint8_t negated[] = { COND_NE, COND_EQ, COND_GE, COND_LT, COND_GEU, COND_LTU, COND_GT, COND_LE, COND_GTU, COND_LEU };
+    return negated[c];
+}
+static inline IrCond cond_swap(IrCond c)
+{
+    static const uint8_t swapped[] = { COND_EQ, COND_NE, COND_GT, COND_LE, COND_GTU, COND_LEU, COND_GE, COND_LT, COND_GEU, COND_LTU };
+    return swapped[c];
+}
+
+typedef enum { FCMP_EQ /* quiet */, FCMP_LT /* signalling */, FCMP_LE /* signalling */ } IrFcmp;
+/* FROUND_DYN: what cs->fp_round says (RNE..RUP: host mode; RMM: target asks for FROUND_RMM by its mode flags). */
+typedef enum { FROUND_RNE, FROUND_RTZ, FROUND_RDN, FROUND_RUP, FROUND_RMM, FROUND_DYN } IrRound;
+/* Accrued exceptions in cs->fp_flags (RISC-V's fflags order). */
+enum { IR_FP_NX = 1, IR_FP_UF = 2, IR_FP_OF = 4, IR_FP_DZ = 8, IR_FP_NV = 16 };
+/* insn.flags: what a NaN result is. */
+enum { IR_NAN_CANONICAL = 1 /* positive quiet, no payload: RISC-V */, IR_NAN_HOST = 2 /* as the x86 instruction gives */ };
+enum { IR_FMA_NEG_PRODUCT = 1, IR_FMA_NEG_ADDEND = 2 };
+typedef enum { AMO_SWAP, AMO_ADD, AMO_AND, AMO_OR, AMO_XOR, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU } IrAmo;
+enum { FENCE_LOAD_LOAD = 1, FENCE_LOAD_STORE = 2, FENCE_STORE_LOAD = 4, FENCE_STORE_STORE = 8, FENCE_ALL = 15 };
+/* Why generated code returns to C. */
+typedef enum {
+    EXIT_POLL,     /* cs->poll was set */
+    EXIT_LOOKUP,   /* no translation at cs->pc in the jump cache */
+    EXIT_CHAIN,    /* a direct in-page jump that is not linked yet: see cs->pc and the exit's number */
+    EXIT_HALT,     /* wait for interrupt */
+    EXIT_YIELD,    /* a guest spin hint, or something else to look at in C */
+    EXIT_DEBUG,
+} IrExit;
+
+/* Memory operation: log2 of size, sign, byte order, ordering, access-regime override. Fits 16 bits. */
+enum {
+    MO_8 = 0, MO_16 = 1, MO_32 = 2, MO_64 = 3, MO_SIZE = 3,
+    MO_SIGNED = 4,
+    MO_BIG_ENDIAN = 8,
+    MO_ALIGN = 16,      /* misaligned raises */
+    MO_ACQUIRE = 32, MO_RELEASE = 64,
+    MO_EXEC_REGIME = 128, /* reserved for loads with fetch permission */
+};
+#define MO_BYTES(m) (1u << ((m) & MO_SIZE))
+
+typedef uint16_t IrTmp; /* index into IrUnit.tmps; 0: none */
+
+typedef struct IrInsn {
+    uint8_t op, type, aux, flags;
+    IrTmp dst;
+    IrTmp arg[4];
+    int64_t imm;
+} IrInsn;
+
+typedef struct IrTmpInfo {
+    uint8_t type;        /* IrType */
+    bool constant;
+    uint16_t def;        /* index of the defining instruction */
+    uint16_t uses;       /* after ir_optimise */
+    uint16_t last_use;   /* index of the last instruction that uses it, after ir_optimise */
+    int64_t value;       /* if constant: I32 values are sign-extended */
+} IrTmpInfo;
+
+/* Helper flags. */
+enum {
+    HELPER_READS = 1,    /* reads guest registers: they are stored to the state first */
+    HELPER_WRITES = 2,   /* writes guest registers: reloaded after */
+    HELPER_RAISES = 4,   /* may raise: pc is exact; if cs->raised, control goes to the look-up after it */
+    HELPER_CONTEXT = 8,  /* may change cs->set */
+    HELPER_FP = 16,      /* computes in host floating point or reads and writes floating-point state: runs with MXCSR as it is */
+};
+typedef uint64_t HelperFn(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+typedef struct HelperDesc {
+    const char *name;
+    HelperFn *fn;        /* all helpers have this prototype, so that no cast is needed; unused arguments are 0 or undefined */
+    uint8_t args;
+    bool returns;
+    uint8_t flags;
+} HelperDesc;
+
+typedef struct GuestReg GuestReg;
+
+#define IR_MAX_INSNS 4000
+#define IR_MAX_TMPS 4000
+#define IR_MAX_LABELS 256
+
+typedef struct IrUnit {
+    const GuestReg *regs; /* the target's table */
+    unsigned reg_count;
+    const HelperDesc *helpers;
+    unsigned count, tmp_count, label_count;
+    bool overflow;        /* a builder ran out of room: the translator retries with fewer guest instructions */
+    int32_t insn_offset;  /* of the guest instruction being translated */
+    /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
+    IrTmp reg_value[96];  /* last getreg/setreg of each register in this segment, 0: unknown */
+    IrInsn insns[IR_MAX_INSNS];
+    IrTmpInfo tmps[IR_MAX_TMPS];
+} IrUnit;
+
+/* Start an empty unit. */
+void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers);
+int ir_new_label(IrUnit *u);
+
+/* ---- builders. Types are the result's; inputs must match as ops.def says. ---- */
+IrTmp ir_const(IrUnit *u, IrType type, int64_t value);
+IrTmp ir_getreg(IrUnit *u, unsigned reg);
+void ir_setreg(IrUnit *u, unsigned reg, IrTmp value);
+IrTmp ir_ldstate(IrUnit *u, IrType type, uint32_t offset, unsigned memop);
+void ir_ststate(IrUnit *u, uint32_t offset, unsigned memop, IrTmp value);
+IrTmp ir_getpc(IrUnit *u, int64_t offset);
+IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a);              /* clz ctz popcnt bswap trunc */
+IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b);    /* add .. rotr */
+IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b);
+IrTmp ir_ext(IrUnit *u, IrType type, unsigned memop, IrTmp a);
+IrTmp ir_setcond(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b);
+IrTmp ir_select(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b, IrTmp c, IrTmp d);
+IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset);
+void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value);
+IrTmp ir_amo(IrUnit *u, IrType type, unsigned memop, IrAmo kind, IrTmp addr, IrTmp value);
+IrTmp ir_cas(IrUnit *u, IrType type, unsigned memop, IrTmp addr, IrTmp expected, IrTmp value);
+void ir_fence(IrUnit *u, unsigned kinds);
+void ir_insn(IrUnit *u, int32_t offset, unsigned length);
+void ir_label(IrUnit *u, int label);
+void ir_br(IrUnit *u, int label);
+void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label);
+void ir_brjump(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int64_t offset);
+void ir_poll(IrUnit *u, int32_t offset);
+void ir_jump(IrUnit *u, int64_t offset, bool poll);
+void ir_jump_ind(IrUnit *u, IrTmp address);
+void ir_lookup(IrUnit *u);
+void ir_exit(IrUnit *u, int64_t offset, IrExit why);
+IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c, IrTmp d); /* 0 if it returns nothing */
+IrTmp ir_fp(IrUnit *u, IrOp op, IrType type, IrRound round, IrTmp a, IrTmp b); /* fadd .. fdiv, fsqrt (b 0), fmin, fmax, fcvt */
+IrTmp ir_fma(IrUnit *u, IrType type, IrRound round, unsigned negate, IrTmp a, IrTmp b, IrTmp c);
+IrTmp ir_fcmp(IrUnit *u, IrType type, IrFcmp cond, IrTmp a, IrTmp b);
+IrTmp ir_fftoi(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a);
+IrTmp ir_fitof(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a);
+IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a);              /* fbits fofbits fbox funbox */
+IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b);
+
+/* ---- passes ---- */
+/* Backward: dead temporaries and dead register writes go; uses and last_use are filled in. */
+void ir_optimise(IrUnit *u);
+/* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
+char *ir_verify(const IrUnit *u);
+/* Text of the whole unit, for -d op. Free with g_free. */
+char *ir_dump(const IrUnit *u);
+
+/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. *chain_exit: which jump op. ---- */
+IrExit ir_interpret(const IrUnit *u, CpuState *cs);
+
+#endif
