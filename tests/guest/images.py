@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Guest images made from Debian packages, in a cache folder ($RHEA_CACHE, default ~/.cache/rhea).
+
+    images.py kernel|busybox|initramfs|package ARCH [NAME]     prints the path
+
+ARCH: riscv64. Packages are fetched by a private apt that knows only that architecture; nothing is installed on the host.
+SPDX-License-Identifier: MIT
+"""
+import fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys
+
+CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
+# architecture: (Debian's name for it, suite, kernel package)
+GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64")}
+INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev /tmp /mnt
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+"""
+
+
+def run(*cmd, **kw):
+    p = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
+    if p.returncode:
+        sys.exit(f"images.py: {' '.join(cmd[:2])} ... failed with status {p.returncode}:\n{p.stderr.strip() or p.stdout.strip()}")
+    return p.stdout
+
+
+def private_apt(arch):
+    debarch, suite, _ = GUESTS[arch]
+    d = f"{CACHE}/apt-{debarch}"
+    for s in ("lists/partial", "cache/archives/partial"):
+        os.makedirs(f"{d}/{s}", exist_ok=True)
+    open(f"{d}/status", "a").close()
+    host = "".join(open(f).read() for f in glob.glob("/etc/apt/sources.list.d/*.sources") + glob.glob("/etc/apt/sources.list"))
+    uri = re.search(r"^URIs:\s*(\S*debian\S*)$|^deb\s+(?:\[.*?\]\s+)?(\S*debian\S*)\s", host, re.M)
+    uri = (uri[1] or uri[2]) if uri else "http://deb.debian.org/debian"
+    with open(f"{d}/sources.list", "w") as f:
+        f.write(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {uri} {suite} main\n")
+    options = ["-qq", "-oAPT::Sandbox::User=root", f"-oAPT::Architecture={debarch}", f"-oAPT::Architectures={debarch}",
+               f"-oDir::Etc::SourceList={d}/sources.list", "-oDir::Etc::SourceParts=/dev/null", f"-oDir::State::Lists={d}/lists",
+               f"-oDir::Cache={d}/cache", f"-oDir::State::status={d}/status"]
+    if not glob.glob(f"{d}/lists/*Packages*"):
+        print(f"images.py: fetching Debian's list of {suite} packages for {debarch} ...", file=sys.stderr)
+        run("apt-get", *options, "update")
+    return options
+
+
+def package(arch, name):
+    """The folder that the package (a metapackage: the kernel it depends on) is unpacked in."""
+    out = f"{CACHE}/{arch}/{name}"
+    if os.path.isdir(out):
+        return out
+    options = private_apt(arch)
+    real = re.search(r"Depends: (linux-image-\d\S+)", run("apt-cache", *options[1:], "depends", name))
+    real = real[1] if real else name
+    print(f"images.py: fetching {real} ...", file=sys.stderr)
+    new = f"{out}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    os.makedirs(new)
+    run("apt-get", *options, "download", real, cwd=new)
+    [deb] = glob.glob(f"{new}/*.deb")
+    run("dpkg", "-x", deb, new)
+    os.unlink(deb)
+    os.rename(new, out)
+    return out
+
+
+def kernel(arch):
+    return glob.glob(package(arch, GUESTS[arch][2]) + "/boot/vmlinu*")[0]
+
+
+def modules(arch, names):
+    """Paths of kernel modules and what they depend on, in loading order, unpacked from .xz."""
+    root, ordered = package(arch, GUESTS[arch][2]), []
+    files = {re.sub(r"\.ko.*", "", os.path.basename(p)).replace("-", "_"): p for p in sorted(glob.glob(root + "/**/*.ko*", recursive=True), reverse=True)}
+
+    def add(name):
+        name = name.replace("-", "_")
+        if name not in files:
+            sys.exit(f"images.py: the {arch} kernel package has no module '{name}'")
+        path = files[name]
+        if path.endswith(".xz"):
+            if not os.path.exists(path[:-3]):
+                run("xz", "-dkf", path)
+            path = path[:-3]
+        if path in ordered:
+            return
+        depends = re.search(rb"\0depends=([^\0]*)\0", open(path, "rb").read())
+        for d in filter(None, (depends[1].decode() if depends else "").split(",")):
+            add(d)
+        ordered.append(path)
+
+    for name in names:
+        add(name)
+    return ordered
+
+
+def busybox(arch):
+    root = package(arch, "busybox-static")
+    return (glob.glob(root + "/usr/bin/busybox") + glob.glob(root + "/bin/busybox"))[0]
+
+
+def cpio(entries):
+    """A newc archive of {name: (mode, bytes)}."""
+    out = bytearray()
+    for ino, (name, (mode, data)) in enumerate([*entries.items(), ("TRAILER!!!", (0, b""))], 1):
+        head = [ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        out += b"070701" + b"".join(b"%08X" % x for x in head) + name.encode() + b"\0"
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return bytes(out)
+
+
+def initramfs(arch, script, path, files={}):
+    """Write an initramfs to path: busybox, /init that sets up and then runs script, and files {name: host path}."""
+    entries = {d: (stat.S_IFDIR | 0o755, b"") for d in ("bin", "dev", "lib")}
+    entries["bin/busybox"] = (stat.S_IFREG | 0o755, open(busybox(arch), "rb").read())
+    entries["init"] = (stat.S_IFREG | 0o755, (INIT + script).encode())
+    for name, host in files.items():
+        entries[name] = (stat.S_IFREG | 0o755, open(host, "rb").read())
+    tmp = f"{path}.{os.getpid()}"
+    with open(tmp, "wb") as f:
+        f.write(gzip.compress(cpio(entries), 1, mtime=0))
+    os.rename(tmp, path)
+    return path
+
+
+def lock():
+    """Only one process fills the cache at a time. Keep the result."""
+    os.makedirs(CACHE, exist_ok=True)
+    f = open(f"{CACHE}/lock", "w")
+    fcntl.flock(f, fcntl.LOCK_EX)
+    return f
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[2] not in GUESTS:
+        sys.exit(__doc__)
+    what, arch, *rest = sys.argv[1:]
+    held = lock()
+    if what == "initramfs":
+        print(initramfs(arch, "echo; uname -a; echo 'This is a shell in the guest; poweroff -f leaves.'\nexec setsid cttyhack sh\n",
+                        f"{CACHE}/{arch}/shell.cpio.gz"))
+    elif what in ("kernel", "busybox"):
+        print(globals()[what](arch))
+    elif what == "package" and rest:
+        print(package(arch, rest[0]))
+    else:
+        sys.exit(__doc__)
+    held.close()
+
+
+if __name__ == "__main__":
+    main()
