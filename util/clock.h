@@ -21,7 +21,7 @@ typedef struct Clocks Clocks;
 typedef struct Timer {
     Clocks *clocks;
     ClockId clock;
-    int64_t deadline_ns; /* TIMER_NEVER: not armed */
+    int64_t deadline_ns; /* atomic; TIMER_NEVER: not armed */
     unsigned heap_index; /* place in the clock's heap, from 1; 0: not armed */
     void (*callback)(void *opaque);
     void *opaque;
@@ -45,7 +45,7 @@ void timer_set(Timer *timer, int64_t deadline_ns);
 void timer_cancel(Timer *timer);
 static inline bool timer_armed(const Timer *timer)
 {
-    return timer->deadline_ns != TIMER_NEVER;
+    return __atomic_load_n(&timer->deadline_ns, __ATOMIC_RELAXED) != TIMER_NEVER;
 }
 
 #endif

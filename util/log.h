@@ -39,10 +39,10 @@ extern uint32_t log_mask; /* LOG_* that are on; written by log_set only */
 
 static inline bool log_on(uint32_t mask)
 {
-    return __builtin_expect(log_mask & mask, 0);
+    return __builtin_expect(__atomic_load_n(&log_mask, __ATOMIC_RELAXED) & mask, 0);
 }
 
-/* Write to the log, whatever the mask says. */
+/* Write to the log, whatever the mask says; a newline is added if the text has none at its end. */
 void log_write(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* Write to the log if one of mask is on. */
 #define log_printf(mask, ...) (log_on(mask) ? log_write(__VA_ARGS__) : (void)0)

@@ -13,5 +13,7 @@ int mainloop_run(void);
 void mainloop_quit(int status);
 /* Call fn(opaque) on the main loop's thread, soon, in order of posting. Any thread. */
 void mainloop_post(void (*fn)(void *opaque), void *opaque);
+/* Forget what was posted with this opaque and has not begun. Then opaque may be freed. On the main loop's thread. */
+void mainloop_cancel(void *opaque);
 
 #endif

@@ -18,6 +18,8 @@ typedef struct TraceEvent {
 void trace_write(const TraceEvent *event, ...);
 /* Turn the events that the glob pattern names on or off. An error if it names none. */
 bool trace_set(const char *pattern, bool on, GError **err);
+/* Number of trace points in the program. */
+unsigned trace_count(void);
 /* All event names, one a line. Free with g_free. */
 char *trace_help(void);
 
@@ -27,7 +29,7 @@ char *trace_help(void);
                                                                                                     false };           \
         if (0)                                                                                                         \
             g_print(fmt, ##__VA_ARGS__); /* lets the compiler check the format */                                      \
-        if (__builtin_expect(trace_event.on, 0))                                                                       \
+        if (__builtin_expect(__atomic_load_n(&trace_event.on, __ATOMIC_RELAXED), 0))                                                                       \
             trace_write(&trace_event, ##__VA_ARGS__);                                                                  \
     } while (0)
 
