@@ -1,190 +1,156 @@
 /*
- * vCPU threads: creation, requests, sleeping, start and stop (see accel/vcpu.h).
+ * vCPUs: threads, requests, sleeping and waking; what all accelerators with threads have in common.
  *
- * Wake-ups are not lost: a requester sets its bit first and then takes vcpu->lock to signal; the sleeper tests the bits under
- * that lock before it waits. Interrupt inputs change before VCPU_INTERRUPT is set, and the vCPU clears the bit before it
- * asks its target.
- * SPDX-License-Identifier: MIT
+ * A wake-up is never lost: who asks sets a request bit, then looks whether the vCPU sleeps; the vCPU says that it
+ * sleeps, then looks at the bits. Both are sequentially consistent, so one of the two sees the other. The lock is taken
+ * only to wake a sleeper. SPDX-License-Identifier: MIT
  */
 #include "accel/vcpu.h"
 #include "accel/accel.h"
+#include "hw/core/machine.h"
 #include "target/target.h"
+#include "util/error.h"
+#include "util/log.h"
+#include <stdlib.h>
+#include <string.h>
 
-static _Thread_local Vcpu *current;
+#define STATE_ALIGN 64 /* a host cache line */
 
 typedef struct Work {
     void (*fn)(Vcpu *vcpu, void *opaque);
     void *opaque;
-    bool *done; /* vcpu_call waits for it; NULL for vcpu_post */
+    bool *done; /* vcpu_call: set and settled signalled after it ran; NULL: nobody waits */
 } Work;
+
+static __thread Vcpu *current_vcpu;
 
 Vcpu *vcpu_current(void)
 {
-    return current;
+    return current_vcpu;
 }
 
-static uint32_t vcpu_requests(const Vcpu *vcpu)
+static bool vcpu_has_thread(const Vcpu *vcpu)
+{
+    return vcpu->machine->accel->vcpu_run;
+}
+
+static uint32_t vcpu_requests(Vcpu *vcpu)
 {
     return __atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST);
 }
 
-static bool vcpu_threaded(const Vcpu *vcpu)
-{
-    return vcpu->machine->accel->vcpu_run != NULL;
-}
+/* ---- asking ---- */
 
-static void *vcpu_thread(void *opaque)
+static void vcpu_wake(Vcpu *vcpu)
 {
-    Vcpu *vcpu = opaque;
-
-    current = vcpu;
-    vcpu->machine->accel->vcpu_run(vcpu);
+    if (!__atomic_load_n(&vcpu->sleeping, __ATOMIC_SEQ_CST))
+        return;
     g_mutex_lock(&vcpu->lock);
-    vcpu->stopped = true;
-    g_cond_broadcast(&vcpu->settled);
+    g_cond_signal(&vcpu->wake);
     g_mutex_unlock(&vcpu->lock);
-    return NULL;
-}
-
-Vcpu *vcpu_new(Machine *machine, const char *model, GError **err)
-{
-    const Target *target = machine->target;
-    Vcpu *vcpu = g_new0(Vcpu, 1);
-
-    vcpu->machine = machine;
-    vcpu->target = target;
-    vcpu->index = machine->vcpus->len;
-    vcpu->requests = VCPU_STOP;
-    g_mutex_init(&vcpu->lock);
-    g_cond_init(&vcpu->wake);
-    g_cond_init(&vcpu->settled);
-    g_queue_init(&vcpu->work);
-    vcpu->state = g_aligned_alloc0(1, (target->state_size + 63) & ~63ul, 64);
-    vcpu->state->vcpu = vcpu;
-    g_ptr_array_add(machine->vcpus, vcpu);
-    if (!target->cpu_init(vcpu, vcpu->state, model, err) || !machine->accel->vcpu_init(vcpu, err)) {
-        g_ptr_array_remove(machine->vcpus, vcpu);
-        g_aligned_free(vcpu->state);
-        g_free(vcpu);
-        return NULL;
-    }
-    target->cpu_reset(vcpu->state);
-    if (vcpu_threaded(vcpu)) {
-        g_autofree char *name = g_strdup_printf("vcpu%u", vcpu->index);
-        vcpu->thread = g_thread_new(name, vcpu_thread, vcpu);
-    } else {
-        vcpu->stopped = true;
-    }
-    return vcpu;
-}
-
-/* With or without the machine lock held by the caller: the thread may need it to come to its end. */
-static void vcpu_join(Vcpu *vcpu)
-{
-    bool held = machine_locked(vcpu->machine);
-
-    if (held)
-        machine_unlock(vcpu->machine);
-    vcpu_request(vcpu, VCPU_EXIT);
-    g_thread_join(vcpu->thread);
-    if (held)
-        machine_lock(vcpu->machine);
-}
-
-void vcpu_free(Vcpu *vcpu)
-{
-    if (vcpu->thread)
-        vcpu_join(vcpu);
-    g_ptr_array_remove(vcpu->machine->vcpus, vcpu);
-    vcpu->machine->accel->vcpu_destroy(vcpu);
-    vcpu->target->cpu_free(vcpu->state);
-    g_queue_clear_full(&vcpu->work, g_free);
-    g_mutex_clear(&vcpu->lock);
-    g_cond_clear(&vcpu->wake);
-    g_cond_clear(&vcpu->settled);
-    g_aligned_free(vcpu->state);
-    g_free(vcpu);
 }
 
 void vcpu_request(Vcpu *vcpu, uint32_t bits)
 {
-    __atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_SEQ_CST);
-    g_mutex_lock(&vcpu->lock);
-    g_cond_broadcast(&vcpu->wake);
-    g_mutex_unlock(&vcpu->lock);
+    uint32_t old = __atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_SEQ_CST);
+    if ((old & bits) == bits)
+        return; /* whoever set them kicks, and the vCPU has not looked yet */
     if (vcpu->machine->accel->vcpu_kick)
         vcpu->machine->accel->vcpu_kick(vcpu);
+    vcpu_wake(vcpu);
 }
 
 void vcpu_clear(Vcpu *vcpu, uint32_t bits)
 {
     __atomic_fetch_and(&vcpu->requests, ~bits, __ATOMIC_SEQ_CST);
-    g_mutex_lock(&vcpu->lock);
-    g_cond_broadcast(&vcpu->wake);
-    g_mutex_unlock(&vcpu->lock);
+    vcpu_wake(vcpu);
 }
 
-static void vcpu_queue(Vcpu *vcpu, void (*fn)(Vcpu *, void *), void *opaque, bool *done)
+static void vcpu_queue(Vcpu *vcpu, Work work)
 {
-    Work *work = g_new(Work, 1);
-
-    *work = (Work){ fn, opaque, done };
     g_mutex_lock(&vcpu->lock);
-    g_queue_push_tail(&vcpu->work, work);
+    g_queue_push_tail(&vcpu->work, g_memdup2(&work, sizeof(work)));
     g_mutex_unlock(&vcpu->lock);
     vcpu_request(vcpu, VCPU_WORK);
 }
 
 void vcpu_post(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
 {
-    if (vcpu->thread)
-        vcpu_queue(vcpu, fn, opaque, NULL);
+    if (vcpu_has_thread(vcpu))
+        vcpu_queue(vcpu, (Work){ fn, opaque, NULL });
     else
         fn(vcpu, opaque);
 }
 
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
 {
-    bool done = false;
-
-    if (!vcpu->thread) {
+    g_assert(!machine_locked(vcpu->machine) && !current_vcpu);
+    if (!vcpu_has_thread(vcpu)) {
         fn(vcpu, opaque);
         return;
     }
-    g_assert(current == NULL);
-    vcpu_queue(vcpu, fn, opaque, &done);
+    bool done = false;
+    vcpu_queue(vcpu, (Work){ fn, opaque, &done });
     g_mutex_lock(&vcpu->lock);
     while (!done)
         g_cond_wait(&vcpu->settled, &vcpu->lock);
     g_mutex_unlock(&vcpu->lock);
 }
 
-static void vcpu_work(Vcpu *vcpu)
-{
-    Work *work;
+/* ---- attending ---- */
 
-    vcpu_clear(vcpu, VCPU_WORK);
-    g_mutex_lock(&vcpu->lock);
-    while ((work = g_queue_pop_head(&vcpu->work))) {
-        g_mutex_unlock(&vcpu->lock);
-        work->fn(vcpu, work->opaque);
+static void vcpu_run_work(Vcpu *vcpu)
+{
+    for (;;) {
         g_mutex_lock(&vcpu->lock);
+        g_autofree Work *work = g_queue_pop_head(&vcpu->work);
+        g_mutex_unlock(&vcpu->lock);
+        if (!work)
+            return;
+        work->fn(vcpu, work->opaque);
         if (work->done) {
+            g_mutex_lock(&vcpu->lock);
             *work->done = true;
             g_cond_broadcast(&vcpu->settled);
+            g_mutex_unlock(&vcpu->lock);
         }
-        g_free(work);
     }
+}
+
+static void vcpu_reset_registers(Vcpu *vcpu)
+{
+    vcpu->target->cpu_reset(vcpu->state);
+    __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
+    if (log_on(LOG_CPU_RESET)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        vcpu->target->cpu_dump(vcpu->state, text);
+        log_write("CPU Reset (CPU %u)\n%s", vcpu->index, text->str);
+    }
+}
+
+void vcpu_reset(Vcpu *vcpu)
+{
+    /* The lock orders what the parked thread did before with this, and this with what it does later. */
+    g_mutex_lock(&vcpu->lock);
+    g_assert(vcpu->stopped || !vcpu->thread);
+    vcpu_reset_registers(vcpu);
     g_mutex_unlock(&vcpu->lock);
 }
 
-static void vcpu_sleep_stopped(Vcpu *vcpu)
+/* Sleep until a request other than a standing VCPU_STOP comes, or that one is cleared. */
+static void vcpu_sleep(Vcpu *vcpu, bool stop)
 {
+    uint32_t standing = stop ? VCPU_STOP : 0;
     g_mutex_lock(&vcpu->lock);
-    vcpu->stopped = true;
-    g_cond_broadcast(&vcpu->settled);
-    while ((vcpu_requests(vcpu) & (VCPU_STOP | VCPU_EXIT | VCPU_RESET | VCPU_WORK)) == VCPU_STOP)
+    if (stop && !vcpu->stopped) {
+        vcpu->stopped = true;
+        g_cond_broadcast(&vcpu->settled);
+    }
+    __atomic_store_n(&vcpu->sleeping, true, __ATOMIC_SEQ_CST);
+    while (vcpu_requests(vcpu) == standing)
         g_cond_wait(&vcpu->wake, &vcpu->lock);
+    __atomic_store_n(&vcpu->sleeping, false, __ATOMIC_SEQ_CST);
+    /* Under the lock together with the look at the bit: vcpus_stop, which sets it anew, then waits for us again. */
     if (!(vcpu_requests(vcpu) & VCPU_STOP))
         vcpu->stopped = false;
     g_mutex_unlock(&vcpu->lock);
@@ -193,53 +159,141 @@ static void vcpu_sleep_stopped(Vcpu *vcpu)
 bool vcpu_attend(Vcpu *vcpu)
 {
     for (;;) {
-        uint32_t bits = vcpu_requests(vcpu);
-
-        if (bits & VCPU_EXIT)
+        __atomic_exchange_n(&vcpu->state->poll, 0, __ATOMIC_SEQ_CST);
+        uint32_t taken = VCPU_INTERRUPT | VCPU_RESET | VCPU_WORK;
+        uint32_t requests = vcpu_requests(vcpu);
+        if (requests & taken)
+            requests = __atomic_fetch_and(&vcpu->requests, ~taken, __ATOMIC_SEQ_CST);
+        if (requests & VCPU_EXIT)
             return false;
-        if (bits & VCPU_WORK) {
-            vcpu_work(vcpu);
-        } else if (bits & VCPU_RESET) {
-            vcpu_clear(vcpu, VCPU_RESET);
-            vcpu->halted = false;
-            vcpu->target->cpu_reset(vcpu->state);
-        } else if (bits & VCPU_STOP) {
-            vcpu_sleep_stopped(vcpu);
-        } else {
-            if (bits & VCPU_INTERRUPT)
-                __atomic_fetch_and(&vcpu->requests, ~VCPU_INTERRUPT, __ATOMIC_SEQ_CST);
-            if (!vcpu->halted)
-                return true;
+        if (requests & VCPU_WORK)
+            vcpu_run_work(vcpu);
+        if (requests & VCPU_RESET)
+            vcpu_reset_registers(vcpu);
+        bool stop = requests & VCPU_STOP;
+        if (!stop) {
+            if (!__atomic_load_n(&vcpu->halted, __ATOMIC_RELAXED))
+                break;
             if (vcpu->target->has_work(vcpu->state)) {
-                vcpu->halted = false;
-                return true;
+                __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
+                break;
             }
-            g_mutex_lock(&vcpu->lock);
-            while (!vcpu_requests(vcpu))
-                g_cond_wait(&vcpu->wake, &vcpu->lock);
-            g_mutex_unlock(&vcpu->lock);
         }
+        vcpu_sleep(vcpu, stop);
     }
+    return true;
 }
+
+/* ---- start and stop ---- */
 
 void vcpus_start(Machine *machine)
 {
-    for (guint i = 0; i < machine->vcpus->len; i++)
-        vcpu_clear(machine->vcpus->pdata[i], VCPU_STOP);
+    for (unsigned i = 0; i < machine->vcpus->len; i++)
+        vcpu_clear(g_ptr_array_index(machine->vcpus, i), VCPU_STOP);
 }
 
 void vcpus_stop(Machine *machine)
 {
-    for (guint i = 0; i < machine->vcpus->len; i++)
-        vcpu_request(machine->vcpus->pdata[i], VCPU_STOP);
-    machine_unlock(machine); /* a vCPU may be waiting for it on its way to the stop */
-    for (guint i = 0; i < machine->vcpus->len; i++) {
-        Vcpu *vcpu = machine->vcpus->pdata[i];
-
+    g_assert(machine_locked(machine) && !current_vcpu);
+    for (unsigned i = 0; i < machine->vcpus->len; i++)
+        vcpu_request(g_ptr_array_index(machine->vcpus, i), VCPU_STOP);
+    if (!machine->accel || !machine->accel->vcpu_run)
+        return;
+    machine_unlock(machine); /* a vCPU may need it to get out of a device */
+    for (unsigned i = 0; i < machine->vcpus->len; i++) {
+        Vcpu *vcpu = g_ptr_array_index(machine->vcpus, i);
         g_mutex_lock(&vcpu->lock);
         while (!vcpu->stopped)
             g_cond_wait(&vcpu->settled, &vcpu->lock);
         g_mutex_unlock(&vcpu->lock);
     }
     machine_lock(machine);
+}
+
+/* ---- life cycle ---- */
+
+static void *vcpu_thread(void *opaque)
+{
+    Vcpu *vcpu = opaque;
+    current_vcpu = vcpu;
+    vcpu->machine->accel->vcpu_run(vcpu);
+    g_mutex_lock(&vcpu->lock);
+    vcpu->stopped = true; /* for good */
+    g_cond_broadcast(&vcpu->settled);
+    g_mutex_unlock(&vcpu->lock);
+    return NULL;
+}
+
+/* State, accelerator's part, thread; what was made before a failure is undone. */
+static bool vcpu_build(Vcpu *vcpu, const char *model, GError **err)
+{
+    const AccelType *accel = vcpu->machine->accel;
+    if (!vcpu->target->cpu_init(vcpu, vcpu->state, model, err))
+        return false;
+    if (!accel->vcpu_init || accel->vcpu_init(vcpu, err)) {
+        vcpu_reset_registers(vcpu);
+        g_autofree char *name = g_strdup_printf("CPU %u/%s", vcpu->index, accel->name);
+        if (!accel->vcpu_run || (vcpu->thread = g_thread_try_new(name, vcpu_thread, vcpu, err)))
+            return true;
+        if (accel->vcpu_destroy)
+            accel->vcpu_destroy(vcpu);
+    }
+    if (vcpu->target->cpu_free)
+        vcpu->target->cpu_free(vcpu->state);
+    return false;
+}
+
+static void vcpu_release(Vcpu *vcpu)
+{
+    g_queue_clear_full(&vcpu->work, g_free);
+    g_mutex_clear(&vcpu->lock);
+    g_cond_clear(&vcpu->wake);
+    g_cond_clear(&vcpu->settled);
+    free(vcpu->state);
+    g_free(vcpu);
+}
+
+Vcpu *vcpu_new(Machine *machine, const char *model, GError **err)
+{
+    g_assert(machine->target && machine->accel);
+    size_t size = (machine->target->state_size + STATE_ALIGN - 1) & ~(size_t)(STATE_ALIGN - 1);
+    Vcpu *vcpu = g_new0(Vcpu, 1);
+    vcpu->machine = machine;
+    vcpu->target = machine->target;
+    vcpu->index = machine->vcpus->len;
+    vcpu->requests = VCPU_STOP;
+    g_mutex_init(&vcpu->lock);
+    g_cond_init(&vcpu->wake);
+    g_cond_init(&vcpu->settled);
+    g_queue_init(&vcpu->work);
+    vcpu->state = aligned_alloc(STATE_ALIGN, size);
+    g_assert(vcpu->state);
+    memset(vcpu->state, 0, size);
+    vcpu->state->vcpu = vcpu;
+    if (!vcpu_build(vcpu, model, err)) {
+        vcpu_release(vcpu);
+        return NULL;
+    }
+    g_ptr_array_add(machine->vcpus, vcpu);
+    return vcpu;
+}
+
+void vcpu_free(Vcpu *vcpu)
+{
+    Machine *machine = vcpu->machine;
+    vcpu_request(vcpu, VCPU_EXIT);
+    if (vcpu->thread) {
+        bool locked = machine_locked(machine); /* the thread may need it to get out of a device */
+        if (locked)
+            machine_unlock(machine);
+        g_thread_join(vcpu->thread);
+        if (locked)
+            machine_lock(machine);
+    }
+    g_ptr_array_remove(machine->vcpus, vcpu);
+    if (machine->accel->vcpu_destroy)
+        machine->accel->vcpu_destroy(vcpu);
+    if (vcpu->target->cpu_free)
+        vcpu->target->cpu_free(vcpu->state);
+    vcpu_release(vcpu);
 }

@@ -35,8 +35,9 @@ struct Vcpu {
     uint32_t requests;       /* atomic: VCPU_* */
     GMutex lock;             /* leaf: guards the members below */
     GCond wake, settled;
-    bool halted;             /* the guest waits for an interrupt (WFI, HLT) */
+    bool halted;             /* atomic: the guest waits for an interrupt (WFI, HLT); set by the vCPU, which then leaves guest code */
     bool stopped;            /* has seen VCPU_STOP and runs no guest code */
+    bool sleeping;           /* atomic: waits on wake, or is about to */
     GQueue work;             /* posted functions */
 };
 
@@ -44,14 +45,18 @@ struct Vcpu {
  * may be NULL. */
 Vcpu *vcpu_new(Machine *machine, const char *model, GError **err);
 void vcpu_free(Vcpu *vcpu);
-/* Set request bits and kick. Any thread. */
+/* Reset the registers of a vCPU that is stopped (or has no thread). Machine lock held. Others: vcpu_request(vcpu, VCPU_RESET). */
+void vcpu_reset(Vcpu *vcpu);
+/* Set request bits and kick. Any thread. Nothing but atomic operations if the vCPU neither sleeps nor runs. */
 void vcpu_request(Vcpu *vcpu, uint32_t bits);
 void vcpu_clear(Vcpu *vcpu, uint32_t bits);
 /* Run fn on the vCPU's thread between units (or here, if the accelerator has no threads). vcpu_post returns at once; vcpu_call
  * waits until it ran (not with the machine lock held, not from a vCPU thread). */
 void vcpu_post(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
-/* On the vCPU's own thread: handle STOP, RESET, WORK; sleep while stopped, or while halted and the target has no work. False: VCPU_EXIT. */
+/* On the vCPU's own thread: handle STOP, RESET, WORK; sleep while stopped, or while halted and the target has no work. False: VCPU_EXIT.
+ * It clears cs->poll before it looks at anything, and VCPU_INTERRUPT: an accelerator's loop is "while (vcpu_attend) { its own mailboxes;
+ * target->deliver_interrupt; run until poll }". */
 bool vcpu_attend(Vcpu *vcpu);
 /* Machine lock held: let all run; stop all and wait until none runs guest code (drops and retakes the lock while waiting). */
 void vcpus_start(Machine *machine);

@@ -2,7 +2,8 @@
  * Devices: one static const DeviceType per device, and one table each for properties, registers and state.
  *
  * Life cycle: device_new (zeroed, defaults set) - properties - device_realize (parent first: type->parent's realize,
- * then its own) - device_reset - seen by the guest; device_unrealize - device_free. A device embeds its parent type's struct first.
+ * then its own) - device_reset - seen by the guest; device_free, which calls unrealize (its own, then the parent's), cancels
+ * timers of the state table, and destroys the regions and address spaces in the struct that unrealize has left. A device embeds its parent type's struct first.
  * Types are listed in hw/core/devices.def. All of it happens under the machine lock.
  * SPDX-License-Identifier: MIT
  */
@@ -36,6 +37,22 @@ typedef struct Prop {
 } Prop;
 #define PROP(Type, kind, text, member, ...)                                                                            \
     { .name = text, .type = PROP_##kind, .offset = offsetof(Type, member), __VA_ARGS__ }
+/* How PROP_DRIVE, PROP_CHARDEV, PROP_NETDEV find the object of an ID: set once at start-up by who owns such objects. find returns
+ * NULL and sets *err (which need not name the device). name tells an object's ID, for info qtree; may be NULL. */
+void device_set_resolver(PropType type, void *(*find)(const char *id, GError **err), const char *(*name)(const void *object));
+/* Properties of anything that has a Prop table (devices and machines). owner names it in messages. */
+void props_set_defaults(const Prop *props, void *object);
+bool props_set(const Prop *prop, void *object, const char *owner, const char *value, GError **err);
+void props_clear(const Prop *props, void *object); /* frees strings */
+char *prop_describe(const Prop *prop, const void *object); /* its value as text. Free with g_free */
+/* How PROP_DRIVE, PROP_CHARDEV, PROP_NETDEV find the object of an ID: set once at start-up by who owns such objects. find returns
+ * NULL and sets *err (which need not name the device). name tells an object's ID, for info qtree; may be NULL. */
+void device_set_resolver(PropType type, void *(*find)(const char *id, GError **err), const char *(*name)(const void *object));
+/* Properties of anything that has a Prop table (devices and machines). owner names it in messages. */
+void props_set_defaults(const Prop *props, void *object);
+bool props_set(const Prop *prop, void *object, const char *owner, const char *value, GError **err);
+void props_clear(const Prop *props, void *object); /* frees strings */
+char *prop_describe(const Prop *prop, const void *object); /* its value as text. Free with g_free */
 #define PROP_END { .name = NULL }
 
 /* ---- registers as data ---- */
@@ -47,7 +64,8 @@ typedef struct Reg {
     uint64_t reset;
     uint64_t ro, rsvd, w1c;                                /* masks: read-only, reserved (read 0), write one to clear */
     uint64_t (*read)(Device *dev, const struct Reg *reg);  /* instead of the member */
-    void (*write)(Device *dev, const struct Reg *reg, uint64_t value); /* instead of the member, masks applied */
+    /* Instead of the member. value: reserved bits 0, read-only bits as the member has them (0 without one), w1c bits as written */
+    void (*write)(Device *dev, const struct Reg *reg, uint64_t value);
     void (*post_write)(Device *dev, const struct Reg *reg);
 } Reg;
 #define REG(Type, field) .member = offsetof(Type, field), .bytes = sizeof(((Type *)0)->field)
@@ -65,6 +83,8 @@ typedef struct RegBank {
 void reg_bank_init(MemRegion *region, Device *dev, const RegBank *bank, const char *name, uint64_t size);
 uint64_t reg_bank_read(Device *dev, const RegBank *bank, uint64_t offset, unsigned size);
 void reg_bank_write(Device *dev, const RegBank *bank, uint64_t offset, uint64_t value, unsigned size);
+/* Put the members at their reset values (device_reset does it for type->regs). */
+void reg_bank_reset(Device *dev, const RegBank *bank);
 
 /* ---- state: what reset checks, snapshots and migration see ---- */
 typedef enum { STATE_KIND_BYTES, STATE_KIND_TIMER, STATE_KIND_SKIP } StateKind;
@@ -131,7 +151,9 @@ Device *device_new(Machine *machine, const DeviceType *type);
 /* Set one property from text. The message names device, property, what is wrong and what would be accepted. */
 bool device_set(Device *dev, const char *name, const char *value, GError **err);
 bool device_has_prop(const DeviceType *type, const char *name);
+/* Plugs it into bus (may be NULL) and realizes it. After a failure device_free it. */
 bool device_realize(Device *dev, Bus *bus, GError **err);
+/* Registers of type->regs to their reset values, type->reset (the parent's first), then the devices on its buses. */
 void device_reset(Device *dev);
 /* Takes it off its bus and frees it, its buses and all on them. */
 void device_free(Device *dev);
@@ -142,6 +164,7 @@ char *device_help(const DeviceType *type_or_null);
 /* info qtree. Free with g_free. */
 char *device_tree_describe(Machine *machine);
 
+/* Made in the owner's realize; freed with the owner. */
 Bus *bus_new(Device *owner, const char *kind, const char *name);
 
 /* Save the state list into bytes (little-endian, in table order), or load it. Load fails on a wrong length. */

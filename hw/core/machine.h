@@ -31,6 +31,7 @@ typedef enum {
 typedef enum { SHUTDOWN_GUEST_OFF, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC, SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL } ShutdownCause;
 
 typedef struct MachineConfig {
+    const char *target;          /* name of the guest, or NULL: the first that the machine type names */
     uint64_t ram_size;           /* bytes */
     unsigned cpus, max_cpus, sockets, cores, threads;
     const char *cpu_model;       /* text of -cpu, or NULL */
@@ -81,6 +82,14 @@ struct Machine {
     Device *fw_cfg;              /* if the machine has one */
     RunState state;
     GSList *reset_hooks, *state_hooks;
+    GHashTable *regions;         /* MemRegion *: all that are initialised */
+    bool prepared;               /* machine_prepare has run */
+    struct {
+        GMutex lock;             /* leaf: guards the members below */
+        bool reset, shutdown, posted;
+        ShutdownCause cause;
+        int status;
+    } pending;                   /* requests that the main loop has yet to act on */
     GMutex lock;
     void *lock_owner;            /* thread, for assertions */
     void (*ended)(Machine *machine, int status); /* when it is time to leave; set by main */
@@ -98,9 +107,15 @@ Machine *machine_new(const MachineType *type, const AccelType *accel, Opts *acce
                      GError **err);
 void machine_free(Machine *machine);
 
-/* Run control, from the main loop's thread with the lock held. */
+/* Once, after -device and before machine_start (which does it otherwise): resets everything and calls type->load. Lock held. */
+bool machine_prepare(Machine *machine, GError **err);
+
+/* Run control, from the main loop's thread with the lock held. machine_start does nothing in RUN_SHUTDOWN and
+ * RUN_INTERNAL_ERROR: machine_reset first. */
 void machine_start(Machine *machine);  /* cont */
 void machine_stop(Machine *machine, RunState why); /* stop: returns when no vCPU runs guest code */
+/* Reset everything and load again; runs on if it was running, else is left in RUN_PAUSED (RUN_PRELAUNCH stays). */
+void machine_reset(Machine *machine);
 /* From any thread; acted on by the main loop, by what -no-reboot, -no-shutdown and -action say. status: exit status. */
 void machine_request_shutdown(Machine *machine, ShutdownCause cause, int status);
 void machine_request_reset(Machine *machine, ShutdownCause cause);

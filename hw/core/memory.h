@@ -31,7 +31,9 @@ typedef struct MemOps {
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
     uint8_t min_size, max_size;   /* access sizes the region takes, else MEM_REFUSED (0: 1 and 8) */
-    uint8_t impl_min, impl_max;   /* sizes that read and write implement; the core splits or widens (0: as above) */
+    /* Sizes that read and write implement; the core splits greater ones, and makes smaller ones a read (and write) of impl_min
+     * bytes (0: as above). */
+    uint8_t impl_min, impl_max;
     bool big_endian;
     bool unaligned;               /* takes accesses that are not size-aligned, else MEM_REFUSED */
     bool lock_free;               /* called without the machine lock */
@@ -60,6 +62,7 @@ struct MemRegion {
     bool enabled;
     GSList *children;             /* sorted by priority, highest first */
     unsigned dispatching;         /* accesses under way (machine lock): refuses re-entry */
+    void *owned;                  /* freed with the region, or NULL */
     AddressSpace *root_of;
 };
 
@@ -103,10 +106,10 @@ bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_
 void mem_io_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque);
 void mem_alias_init(MemRegion *region, Machine *machine, const char *name, MemRegion *target, uint64_t offset,
                     uint64_t size);
-/* Out of its tree first (mem_del). Frees host memory. */
+/* Takes it out of its tree if it is in one; its children are on their own afterwards. Frees host memory. */
 void mem_destroy(MemRegion *region);
 void mem_add(MemRegion *parent, uint64_t addr, MemRegion *child, int priority);
-void mem_del(MemRegion *child);
+void mem_del(MemRegion *child); /* nothing happens if it is in no tree */
 void mem_set_enabled(MemRegion *region, bool enabled);
 void mem_set_addr(MemRegion *region, uint64_t addr);
 void memory_begin(Machine *machine);
