@@ -1,0 +1,384 @@
+/*
+ * Helpers of device tests (see devtest.h).
+ * SPDX-License-Identifier: MIT
+ */
+#include "devtest.h"
+#include "accel/accel.h"
+#include <string.h>
+
+/* ---- machines ---- */
+
+static DevMachine *devm_wrap(Machine *machine)
+{
+    DevMachine *m = g_new0(DevMachine, 1);
+    m->machine = machine;
+    m->next_dma = DEVM_RAM_BASE + DEVM_RAM_SIZE / 2;
+    m->devices = g_ptr_array_new();
+    return m;
+}
+
+DevMachine *devm_new(void)
+{
+    GError *err = NULL;
+    DevMachine *m = devm_wrap(machine_new(NULL, accel_find("test"), NULL, NULL, &err));
+    g_assert_no_error(err);
+    mem_ram_init(&m->ram, m->machine, "ram", DEVM_RAM_SIZE, &err);
+    g_assert_no_error(err);
+    devm_map(m, &m->ram, DEVM_RAM_BASE);
+    m->machine->ram = &m->ram;
+    return m;
+}
+
+DevMachine *devm_build(const MachineType *type, const char *target, GError **err)
+{
+    MachineConfig config = { .target = target, .ram_size = 64 << 20, .cpus = 1, .firmware = "none" };
+    Machine *machine = machine_new(type, accel_find("test"), NULL, &config, err);
+    return machine ? devm_wrap(machine) : NULL;
+}
+
+void devm_free(DevMachine *m)
+{
+    DEVM_LOCKED(m, while (m->devices->len) device_free(g_ptr_array_remove_index(m->devices, 0)));
+    g_ptr_array_unref(m->devices);
+    machine_free(m->machine);
+    g_free(m);
+}
+
+static bool devm_set_prop(void *dev, const char *key, const char *value, GError **err)
+{
+    return device_set(dev, key, value, err);
+}
+
+void *devm_add(DevMachine *m, const DeviceType *type, const char *props)
+{
+    GError *err = NULL;
+    Device *dev = device_new(m->machine, type);
+    g_autoptr(Opts) opts = opts_parse(type->name, props ? props : "", NULL, &err);
+    g_assert_no_error(err);
+    opts_foreach(opts, devm_set_prop, dev, &err);
+    g_assert_no_error(err);
+    g_ptr_array_add(m->devices, dev);
+    return dev;
+}
+
+void devm_realize(DevMachine *m, void *dev)
+{
+    GError *err = NULL;
+    machine_lock(m->machine);
+    bool ok = device_realize(dev, NULL, &err);
+    g_assert_no_error(err);
+    g_assert_true(ok);
+    device_reset(dev);
+    g_ptr_array_remove(m->devices, dev);
+    machine_unlock(m->machine);
+}
+
+Device *devm_device_add(DevMachine *m, const char *text, GError **err)
+{
+    g_autoptr(Opts) opts = opts_parse("-device", text, "driver", err);
+    if (!opts)
+        return NULL;
+    machine_lock(m->machine);
+    Device *dev = device_add(m->machine, opts, err);
+    machine_unlock(m->machine);
+    return dev;
+}
+
+void devm_map(DevMachine *m, MemRegion *region, uint64_t addr)
+{
+    DEVM_LOCKED(m, mem_add(&m->machine->root, addr, region, 0));
+}
+
+/* ---- accesses ---- */
+
+static uint64_t load(DevMachine *m, uint64_t addr, unsigned size)
+{
+    uint64_t value;
+    MemResult result = as_load(&m->machine->memory, addr, size, &value);
+    g_assert_cmpint(result, ==, MEM_OK);
+    return value;
+}
+
+static void store(DevMachine *m, uint64_t addr, unsigned size, uint64_t value)
+{
+    MemResult result = as_store(&m->machine->memory, addr, size, value);
+    g_assert_cmpint(result, ==, MEM_OK);
+}
+
+uint8_t r8(DevMachine *m, uint64_t addr)
+{
+    return load(m, addr, 1);
+}
+
+uint16_t r16(DevMachine *m, uint64_t addr)
+{
+    return load(m, addr, 2);
+}
+
+uint32_t r32(DevMachine *m, uint64_t addr)
+{
+    return load(m, addr, 4);
+}
+
+uint64_t r64(DevMachine *m, uint64_t addr)
+{
+    return load(m, addr, 8);
+}
+
+void w8(DevMachine *m, uint64_t addr, uint8_t value)
+{
+    store(m, addr, 1, value);
+}
+
+void w16(DevMachine *m, uint64_t addr, uint16_t value)
+{
+    store(m, addr, 2, value);
+}
+
+void w32(DevMachine *m, uint64_t addr, uint32_t value)
+{
+    store(m, addr, 4, value);
+}
+
+void w64(DevMachine *m, uint64_t addr, uint64_t value)
+{
+    store(m, addr, 8, value);
+}
+
+void bad_read(DevMachine *m, uint64_t addr, unsigned size)
+{
+    uint64_t value;
+    MemResult result = as_load(&m->machine->memory, addr, size, &value);
+    g_assert_cmpint(result, !=, MEM_OK);
+    g_assert_cmpuint(value, ==, 0);
+}
+
+void bad_write(DevMachine *m, uint64_t addr, unsigned size, uint64_t value)
+{
+    MemResult result = as_store(&m->machine->memory, addr, size, value);
+    g_assert_cmpint(result, !=, MEM_OK);
+}
+
+/* ---- guest memory ---- */
+
+uint64_t devm_dma(DevMachine *m, uint64_t size, uint64_t align)
+{
+    uint64_t addr = (m->next_dma + align - 1) & ~(align - 1);
+    m->next_dma = addr + size;
+    g_assert_cmpuint(m->next_dma, <=, DEVM_RAM_BASE + DEVM_RAM_SIZE);
+    return addr;
+}
+
+void devm_put(DevMachine *m, uint64_t addr, const void *data, size_t len)
+{
+    MemResult result = as_write(&m->machine->memory, addr, data, len);
+    g_assert_cmpint(result, ==, MEM_OK);
+}
+
+void devm_get(DevMachine *m, uint64_t addr, void *data, size_t len)
+{
+    MemResult result = as_read(&m->machine->memory, addr, data, len);
+    g_assert_cmpint(result, ==, MEM_OK);
+}
+
+/* ---- time, reset, main loop ---- */
+
+void devm_step(DevMachine *m, int64_t ns)
+{
+    clock_step(m->machine->clocks, ns);
+}
+
+void devm_reset(DevMachine *m)
+{
+    machine_lock(m->machine);
+    for (unsigned i = 0; i < m->machine->devices->len; i++)
+        device_reset(g_ptr_array_index(m->machine->devices, i));
+    machine_unlock(m->machine);
+}
+
+void devm_poll(bool (*done)(void *opaque), void *opaque)
+{
+    int64_t limit = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    if (!done) {
+        while (g_main_context_iteration(NULL, FALSE))
+            ;
+        return;
+    }
+    while (!done(opaque)) {
+        if (!g_main_context_iteration(NULL, FALSE))
+            g_usleep(100);
+        g_assert_cmpint(g_get_monotonic_time(), <, limit);
+    }
+}
+
+static void devirq_set(void *opaque, int n, bool level)
+{
+    DevIrq *irq = opaque;
+    irq->rises += level && !irq->level;
+    irq->falls += !level && irq->level;
+    irq->level = level;
+}
+
+Irq devirq_init(DevIrq *irq)
+{
+    *irq = (DevIrq){ 0 };
+    return (Irq){ devirq_set, irq, 0 };
+}
+
+/* ---- over all devices ---- */
+
+static void devices_foreach(GPtrArray *devices, void (*fn)(Device *dev, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < devices->len; i++) {
+        Device *dev = g_ptr_array_index(devices, i);
+        fn(dev, opaque);
+        for (GSList *link = dev->buses; link; link = link->next)
+            devices_foreach(((Bus *)link->data)->devices, fn, opaque);
+    }
+}
+
+void devm_foreach(DevMachine *m, void (*fn)(Device *dev, void *opaque), void *opaque)
+{
+    devices_foreach(m->machine->devices, fn, opaque);
+}
+
+void devm_check_twin(Device *dev, Device *twin)
+{
+    GError *err = NULL;
+    g_assert_true(dev->type == twin->type);
+    g_autoptr(GByteArray) saved = device_save(dev);
+    device_load(twin, saved->data, saved->len, &err);
+    g_assert_no_error(err);
+    g_autoptr(GByteArray) again = device_save(twin);
+    g_assert_cmpmem(saved->data, saved->len, again->data, again->len);
+    g_assert_false(device_load(twin, saved->data, saved->len + 1, NULL));
+}
+
+/* What covers a byte of a device struct. */
+enum { BYTE_PADDING, BYTE_COVERED };
+
+static size_t prop_size(const Prop *prop)
+{
+    static const size_t sizes[] = { [PROP_BOOL] = sizeof(bool),
+                                    [PROP_U8] = 1,
+                                    [PROP_U16] = 2,
+                                    [PROP_U32] = 4,
+                                    [PROP_U64] = 8,
+                                    [PROP_SIZE] = 8,
+                                    [PROP_STRING] = sizeof(char *),
+                                    [PROP_ENUM] = sizeof(unsigned),
+                                    [PROP_MAC] = 6,
+                                    [PROP_DRIVE] = sizeof(void *),
+                                    [PROP_CHARDEV] = sizeof(void *),
+                                    [PROP_NETDEV] = sizeof(void *) };
+    return sizes[prop->type];
+}
+
+void devm_check_covered(const Device *dev)
+{
+    size_t size = dev->type->size;
+    g_autofree uint8_t *kind = g_malloc0(size);
+    memset(kind, BYTE_COVERED, sizeof(Device));
+    for (const DeviceType *type = dev->type; type; type = type->parent) {
+        for (const StateField *field = type->state; field && field->name; field++) {
+            g_assert_cmpuint(field->offset + field->size, <=, type->size);
+            memset(kind + field->offset, BYTE_COVERED, field->size);
+        }
+        for (const Prop *prop = type->props; prop && prop->name; prop++)
+            memset(kind + prop->offset, BYTE_COVERED, prop_size(prop));
+    }
+    for (size_t at = 0; at < size; at++) {
+        size_t end = at;
+        while (end < size && kind[end] == BYTE_PADDING)
+            end++;
+        /* padding is shorter than the alignment of what comes after it, which is at most 8, and never written */
+        bool padding = end - at < 8 && end - at < (end & -end);
+        for (size_t i = at; i < end; i++)
+            padding = padding && !((const uint8_t *)dev)[i];
+        if (end > at && !padding)
+            g_error("%s: bytes %zu to %zu of its struct are in no STATE, STATE_SKIP or property", dev->type->name, at,
+                    end - 1);
+        at = end;
+    }
+}
+
+/* ---- random accesses ---- */
+
+static uint64_t rand64(GRand *rand)
+{
+    return (uint64_t)g_rand_int(rand) << 32 | g_rand_int(rand);
+}
+
+/* Values that devices stumble over: small, one bit, all ones, addresses in RAM, anything. */
+static uint64_t interesting_value(GRand *rand)
+{
+    switch (g_rand_int_range(rand, 0, 6)) {
+    case 0:
+        return g_rand_int_range(rand, 0, 16);
+    case 1:
+        return UINT64_C(1) << g_rand_int_range(rand, 0, 64);
+    case 2:
+        return UINT64_MAX;
+    case 3:
+        return DEVM_RAM_BASE + (rand64(rand) & 0x1fffff);
+    case 4:
+        return g_rand_int(rand);
+    default:
+        return rand64(rand);
+    }
+}
+
+/* Offsets: mostly among the first registers, sometimes at the region's end, sometimes anywhere. */
+static uint64_t interesting_offset(GRand *rand, uint64_t size, unsigned access)
+{
+    uint64_t offset;
+    switch (g_rand_int_range(rand, 0, 8)) {
+    case 0:
+        offset = rand64(rand);
+        break;
+    case 1:
+        offset = size - 1 - g_rand_int_range(rand, 0, 64);
+        break;
+    case 2:
+        offset = rand64(rand) & 0xfff;
+        break;
+    default:
+        offset = rand64(rand) & 0x1ff;
+        break;
+    }
+    offset %= size;
+    return g_rand_int_range(rand, 0, 16) ? offset & ~(uint64_t)(access - 1) : offset;
+}
+
+static void fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
+{
+    FlatView *view = view_get(as);
+    unsigned first = view->count ? g_rand_int_range(rand, 0, view->count) : 0;
+    for (unsigned i = 0; i < view->count; i++) {
+        const FlatRange *range = &view->ranges[(first + i) % view->count];
+        if (range->region->kind != MEM_IO)
+            continue;
+        unsigned size = 1u << g_rand_int_range(rand, 0, 4);
+        uint64_t span = range->last - range->base, value;
+        uint64_t addr = range->base + interesting_offset(rand, span == UINT64_MAX ? span : span + 1, size);
+        if (g_rand_int_range(rand, 0, 3))
+            as_store(as, addr, size, interesting_value(rand));
+        else
+            as_load(as, addr, size, &value);
+        break;
+    }
+    view_put(view);
+}
+
+void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        GPtrArray *spaces = m->machine->address_spaces;
+        fuzz_access(m, rand, g_ptr_array_index(spaces, g_rand_int_range(rand, 0, spaces->len)));
+        if (!(i & 255)) {
+            devm_step(m, g_rand_int_range(rand, 0, 1000000));
+            while (g_main_context_iteration(NULL, FALSE))
+                ;
+        }
+    }
+}
