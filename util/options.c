@@ -236,14 +236,20 @@ bool opts_uint(Opts *opts, const char *key, uint64_t *value, uint64_t min, uint6
 {
     const char *text = opts_string(opts, key, NULL);
     uint64_t number = 0;
-    return !text || opts_range(opts, key, parse_uint(text, &number, err), number, min, max, value, err);
+    if (!text)
+        return true;
+    bool parsed = parse_uint(text, &number, err);
+    return opts_range(opts, key, parsed, number, min, max, value, err);
 }
 
 bool opts_size(Opts *opts, const char *key, uint64_t *value, uint64_t min, uint64_t max, GError **err)
 {
     const char *text = opts_string(opts, key, NULL);
     uint64_t number = 0;
-    return !text || opts_range(opts, key, parse_size(text, 1, &number, err), number, min, max, value, err);
+    if (!text)
+        return true;
+    bool parsed = parse_size(text, 1, &number, err);
+    return opts_range(opts, key, parsed, number, min, max, value, err);
 }
 
 bool opts_enum(Opts *opts, const char *key, const char *const *names, unsigned *value, GError **err)

@@ -353,14 +353,6 @@ void mem_destroy(MemRegion *region)
 }
 
 /* Among children of one priority the newest comes first. */
-static int priority_compare(const void *a, const void *b)
-{
-    const MemRegion *inserted = b, *other = a;
-    if (inserted->priority == other->priority)
-        return 1;
-    return inserted->priority > other->priority ? 1 : -1;
-}
-
 void mem_add(MemRegion *parent, uint64_t addr, MemRegion *child, int priority)
 {
     g_assert(!child->parent && parent->kind != MEM_ALIAS);
@@ -368,7 +360,7 @@ void mem_add(MemRegion *parent, uint64_t addr, MemRegion *child, int priority)
     child->addr = addr;
     child->priority = priority;
     GSList **link = &parent->children;
-    while (*link && priority_compare(child, (*link)->data) < 0)
+    while (*link && ((MemRegion *)(*link)->data)->priority > priority)
         link = &(*link)->next;
     *link = g_slist_prepend(*link, child);
     region_changed(child);
