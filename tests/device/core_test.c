@@ -299,6 +299,27 @@ static void test_device_add_errors(void)
     devm_free(m);
 }
 
+/* What the fuzzer and the test over all types stand on: random accesses reach registers, and the same seed makes the
+ * same. */
+static void test_fuzz(void)
+{
+    unsigned reads[2];
+    uint32_t data[2];
+    for (unsigned i = 0; i < 2; i++) {
+        g_autoptr(GRand) rand = g_rand_new_with_seed(9);
+        DevMachine *m = devm_new();
+        Sample *s = sample_new(m, NULL);
+        devm_fuzz(m, rand, 5000);
+        reads[i] = s->reads;
+        data[i] = s->data;
+        devm_free(m);
+    }
+    g_assert_cmpuint(reads[0], >, 10);
+    g_assert_cmpuint(data[0], !=, 0);
+    g_assert_cmpuint(reads[0], ==, reads[1]);
+    g_assert_cmpuint(data[0], ==, data[1]);
+}
+
 static void test_guest_error(void)
 {
     g_autofree char *path = g_build_filename(g_get_tmp_dir(), "rhea-core-XXXXXX", NULL), *text = NULL;
@@ -327,6 +348,7 @@ int main(int argc, char **argv)
     g_test_add_func("/device/state", test_state);
     g_test_add_func("/device/bus", test_bus);
     g_test_add_func("/device/device-add-errors", test_device_add_errors);
+    g_test_add_func("/device/fuzz", test_fuzz);
     g_test_add_func("/device/guest-error", test_guest_error);
     return g_test_run();
 }

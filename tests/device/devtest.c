@@ -342,6 +342,10 @@ static uint64_t interesting_offset(GRand *rand, uint64_t size, unsigned access)
     case 2:
         offset = rand64(rand) & 0xfff;
         break;
+    case 3:
+    case 4:
+        offset = rand64(rand) & 0x3f;
+        break;
     default:
         offset = rand64(rand) & 0x1ff;
         break;
@@ -350,7 +354,8 @@ static uint64_t interesting_offset(GRand *rand, uint64_t size, unsigned access)
     return g_rand_int_range(rand, 0, 16) ? offset & ~(uint64_t)(access - 1) : offset;
 }
 
-static void fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
+/* False: the address space has no I/O. */
+static bool fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
 {
     FlatView *view = view_get(as);
     unsigned first = view->count ? g_rand_int_range(rand, 0, view->count) : 0;
@@ -365,16 +370,22 @@ static void fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
             as_store(as, addr, size, interesting_value(rand));
         else
             as_load(as, addr, size, &value);
-        break;
+        view_put(view);
+        return true;
     }
     view_put(view);
+    return false;
 }
 
 void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         GPtrArray *spaces = m->machine->address_spaces;
-        fuzz_access(m, rand, g_ptr_array_index(spaces, g_rand_int_range(rand, 0, spaces->len)));
+        unsigned first = g_rand_int_range(rand, 0, spaces->len);
+        for (unsigned n = 0; n < spaces->len; n++) {
+            if (fuzz_access(m, rand, g_ptr_array_index(spaces, (first + n) % spaces->len)))
+                break;
+        }
         if (!(i & 255)) {
             devm_step(m, g_rand_int_range(rand, 0, 1000000));
             while (g_main_context_iteration(NULL, FALSE))

@@ -1,0 +1,93 @@
+/*
+ * Random register accesses to every device of every machine, and to every device that -device takes: no crash, hang, or
+ * failed assertion, whatever the guest does. The same seed makes the same accesses.
+ *
+ *     fuzz-registers [--count ACCESSES-PER-MACHINE] [--seed N] [--verbose] [DEVICE ...]
+ *
+ * RHEA_FUZZ_COUNT in the environment is the default of --count.
+ * SPDX-License-Identifier: MIT
+ */
+#include "devtest.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int fuzz_count = 20000, fuzz_seed = 1;
+static gboolean fuzz_verbose;
+static char **fuzz_devices;
+static char fuzz_what[256]; /* what is being fuzzed, for the watchdog */
+
+/* A machine that does not come back within this time hangs. */
+#define SECONDS_PER_MACHINE 120
+
+static void watchdog(int signal)
+{
+    static const char text[] = "fuzz-registers: hangs: ";
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 || write(STDERR_FILENO, fuzz_what, strlen(fuzz_what)) < 0)
+        _exit(3);
+    abort();
+}
+
+static void fuzz_machine(const MachineType *type, const char *target, const char *device)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(fuzz_seed);
+    g_snprintf(fuzz_what, sizeof(fuzz_what), "%s (%s) %s\n", type->name, target, device ? device : "");
+    DevMachine *m = devm_build(type, target, &err);
+    g_assert_no_error(err);
+    alarm(SECONDS_PER_MACHINE + fuzz_count / 10000);
+    if (device && !devm_device_add(m, device, &err)) {
+        g_print("left out: %s\n", err->message);
+    } else {
+        if (fuzz_verbose)
+            g_print("%s", fuzz_what);
+        devm_reset(m);
+        devm_fuzz(m, rand, fuzz_count);
+        devm_reset(m);
+        devm_fuzz(m, rand, fuzz_count / 10);
+    }
+    alarm(0);
+    devm_free(m);
+}
+
+static bool wanted(const char *device)
+{
+    return !fuzz_devices || g_strv_contains((const char *const *)fuzz_devices, device);
+}
+
+static void fuzz_type(const MachineType *type)
+{
+    g_auto(GStrv) targets = g_strsplit(type->target, "|", -1);
+    for (char **target = targets; *target && !fuzz_devices; target++)
+        fuzz_machine(type, *target, NULL);
+    for (const DeviceType *const *device = device_types(); *device; device++) {
+        if ((*device)->bus && wanted((*device)->name))
+            fuzz_machine(type, targets[0], (*device)->name);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    const GOptionEntry entries[] = {
+        { "count", 'c', 0, G_OPTION_ARG_INT, &fuzz_count, "accesses to each machine", "N" },
+        { "seed", 's', 0, G_OPTION_ARG_INT, &fuzz_seed, "seed of the accesses", "N" },
+        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &fuzz_verbose, "say what is being done", NULL },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &fuzz_devices, NULL, "[DEVICE ...]" },
+        { NULL },
+    };
+    if (g_getenv("RHEA_FUZZ_COUNT"))
+        fuzz_count = atoi(g_getenv("RHEA_FUZZ_COUNT"));
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &err)) {
+        g_printerr("fuzz-registers: %s\n", err->message);
+        return 1;
+    }
+    signal(SIGALRM, watchdog);
+    for (const MachineType *const *type = machine_types(); *type; type++)
+        fuzz_type(*type);
+    g_strfreev(fuzz_devices);
+    return 0;
+}
