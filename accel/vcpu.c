@@ -3,7 +3,8 @@
  *
  * A wake-up is never lost: who asks sets a request bit, then looks whether the vCPU sleeps; the vCPU says that it
  * sleeps, then looks at the bits. Both are sequentially consistent, so one of the two sees the other. The lock is taken
- * only to wake a sleeper. SPDX-License-Identifier: MIT
+ * only to wake a sleeper.
+ * SPDX-License-Identifier: MIT
  */
 #include "accel/vcpu.h"
 #include "accel/accel.h"

@@ -3,7 +3,8 @@
  *
  * Virtual time is CLOCK_MONOTONIC less an offset, or a constant while it stands. Both fit in one atomic word, so
  * reading takes no lock. A timerfd may be armed too early (its timer was moved or cancelled): it fires for nothing and
- * is armed anew. SPDX-License-Identifier: MIT
+ * is armed anew.
+ * SPDX-License-Identifier: MIT
  */
 #include "util/clock.h"
 #include "util/error.h"

@@ -1,7 +1,8 @@
 /*
  * Only in builds with ThreadSanitizer: GLib's mutexes and conditions on top of pthreads. The sanitizer knows what
- * pthread locks order, but cannot look into GLib's own, which is not built with it; every pair of threads would seem to
- * race. SPDX-License-Identifier: MIT
+ * pthread locks order, but cannot look into GLib's own, which is not built with it; threads would seem to race wherever
+ * they lock. For the same reason such builds want G_SLICE=always-malloc in the environment (meson test sets it).
+ * SPDX-License-Identifier: MIT
  */
 #include <errno.h>
 #include <glib.h>

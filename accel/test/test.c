@@ -1,5 +1,6 @@
 /*
- * The test accelerator: a machine whose vCPUs never run. Devices are driven by register accesses, virtual time by clock_step.
+ * The test accelerator: a machine whose vCPUs never run. Devices are driven by register accesses, virtual time by
+ * clock_step.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/accel.h"
@@ -9,18 +10,14 @@ static bool test_init(Machine *machine, Opts *opts, GError **err)
     return true;
 }
 
-static void test_destroy(Machine *machine)
-{
-}
+static void test_destroy(Machine *machine) {}
 
 static bool test_vcpu_init(Vcpu *vcpu, GError **err)
 {
     return true;
 }
 
-static void test_vcpu_destroy(Vcpu *vcpu)
-{
-}
+static void test_vcpu_destroy(Vcpu *vcpu) {}
 
 extern const AccelType accel_test;
 const AccelType accel_test = {

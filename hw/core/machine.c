@@ -2,7 +2,8 @@
  * Machine: creation, the lock, run states, shutdown and reset.
  *
  * Requests (shutdown, reset) come from any thread, mostly a vCPU in the middle of a device access. They are noted under
- * a leaf lock, and the main loop acts on them: only there may vCPUs be waited for. SPDX-License-Identifier: MIT
+ * a leaf lock, and the main loop acts on them: only there may vCPUs be waited for.
+ * SPDX-License-Identifier: MIT
  */
 #include "hw/core/machine.h"
 #include "accel/accel.h"

@@ -1,6 +1,7 @@
 /*
  * Memory: accesses. One access goes to RAM directly or to a region's functions (range_load, range_store); longer ones
- * are cut into such. SPDX-License-Identifier: MIT
+ * are cut into such.
+ * SPDX-License-Identifier: MIT
  */
 #include "accel/accel.h"
 #include "hw/core/machine.h"

@@ -1,6 +1,7 @@
 /*
  * Clocks, timers and the main loop: manual time against a sorted model, real time on the loop, timers set from other
- * threads. SPDX-License-Identifier: MIT
+ * threads.
+ * SPDX-License-Identifier: MIT
  */
 #include "util/clock.h"
 #include "util/mainloop.h"

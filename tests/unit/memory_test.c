@@ -1,6 +1,7 @@
 /*
  * Memory: random region trees against a naive model; priorities, aliases, 2^64; access sizes; RAM flags; re-entry; the
- * lock. SPDX-License-Identifier: MIT
+ * lock.
+ * SPDX-License-Identifier: MIT
  */
 #include "accel/accel.h"
 #include "hw/core/machine.h"

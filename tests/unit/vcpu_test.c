@@ -1,6 +1,7 @@
 /*
  * vCPU threads and run control, with a target that counts and an accelerator that asks it to: start and stop, WFI
- * wake-ups, posted functions, reset, shutdown and reset requests. SPDX-License-Identifier: MIT
+ * wake-ups, posted functions, reset, shutdown and reset requests.
+ * SPDX-License-Identifier: MIT
  */
 #include "accel/accel.h"
 #include "target/target.h"
