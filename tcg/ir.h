@@ -119,9 +119,11 @@ typedef struct IrUnit {
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
     bool overflow;        /* a builder ran out of room: the translator retries with fewer guest instructions */
+    bool unreachable;     /* the segment has ended: what builders are asked for before the next label is dropped */
     int32_t insn_offset;  /* of the guest instruction being translated */
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
     IrTmp reg_value[96];  /* last getreg/setreg of each register in this segment, 0: unknown */
+    IrTmp recent_const[16]; /* constants of this segment that may be used again, by their low bits; 0: none */
     IrInsn insns[IR_MAX_INSNS];
     IrTmpInfo tmps[IR_MAX_TMPS];
 } IrUnit;
@@ -175,7 +177,7 @@ char *ir_verify(const IrUnit *u);
 /* Text of the whole unit, for -d op. Free with g_free. */
 char *ir_dump(const IrUnit *u);
 
-/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. *chain_exit: which jump op. ---- */
+/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. ---- */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs);
 
 #endif
