@@ -22,6 +22,31 @@ static void forget(IrUnit *u)
     memset(u->recent_const, 0, sizeof(u->recent_const));
 }
 
+IrUnit *ir_unit_new(void)
+{
+    IrUnit *u = g_new0(IrUnit, 1);
+    u->insns = g_new0(IrInsn, IR_MAX_INSNS);
+    u->tmps = g_new0(IrTmpInfo, IR_MAX_TMPS);
+    return u;
+}
+
+IrUnit *ir_unit_copy(const IrUnit *u)
+{
+    IrUnit *copy = g_memdup2(u, sizeof(*u));
+    copy->insns = g_memdup2(u->insns, u->count * sizeof(*u->insns));
+    copy->tmps = g_memdup2(u->tmps, u->tmp_count * sizeof(*u->tmps));
+    return copy;
+}
+
+void ir_unit_free(IrUnit *u)
+{
+    if (!u)
+        return;
+    g_free(u->insns);
+    g_free(u->tmps);
+    g_free(u);
+}
+
 void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers)
 {
     g_assert(reg_count <= G_N_ELEMENTS(u->reg_value));
@@ -44,6 +69,7 @@ int ir_new_label(IrUnit *u)
         u->overflow = true;
         return 0;
     }
+    u->label_insn[u->label_count] = 0;
     return (int)u->label_count++;
 }
 
@@ -452,6 +478,7 @@ void ir_insn(IrUnit *u, int32_t offset, unsigned length)
 void ir_label(IrUnit *u, int label)
 {
     u->unreachable = false;
+    u->label_insn[label] = (uint16_t)u->count;
     emit(u, OP_label, IR_NONE, 0)->imm = label;
     forget(u);
 }

@@ -27,6 +27,16 @@ typedef enum {
     OP_COUNT
 } IrOp;
 
+/* What tcg/ops.def says of each op. */
+enum { IR_PURE, IR_SIDE, IR_MEM, IR_END };
+typedef struct IrOpInfo {
+    const char *name;
+    uint8_t outputs, inputs;
+    uint8_t types;   /* bit set of 1 << IrType */
+    uint8_t effects; /* IR_PURE .. IR_END */
+} IrOpInfo;
+extern const IrOpInfo ir_op_info[OP_COUNT];
+
 typedef enum {
     COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_LE, COND_GT, COND_LEU, COND_GTU,
 } IrCond;
@@ -124,9 +134,15 @@ typedef struct IrUnit {
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
     IrTmp reg_value[96];  /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16]; /* constants of this segment that may be used again, by their low bits; 0: none */
-    IrInsn insns[IR_MAX_INSNS];
-    IrTmpInfo tmps[IR_MAX_TMPS];
+    uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
+    IrInsn *insns;        /* room for IR_MAX_INSNS */
+    IrTmpInfo *tmps;      /* room for IR_MAX_TMPS */
 } IrUnit;
+
+/* A unit with room, to be started by ir_begin; a copy that can be run and dumped but not built upon. Free with ir_unit_free (NULL: nothing). */
+IrUnit *ir_unit_new(void);
+IrUnit *ir_unit_copy(const IrUnit *u);
+void ir_unit_free(IrUnit *u);
 
 /* Start an empty unit. */
 void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers);
@@ -170,7 +186,8 @@ IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a);              /* fbits 
 IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b);
 
 /* ---- passes ---- */
-/* Backward: dead temporaries and dead register writes go; uses and last_use are filled in. */
+/* Backward: dead temporaries and dead register writes go, truth values fuse into the branches that test them; uses and last_use are
+ * filled in (a result that nothing uses: last_use is its def). */
 void ir_optimise(IrUnit *u);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
 char *ir_verify(const IrUnit *u);

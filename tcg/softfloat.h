@@ -14,20 +14,12 @@
 
 /*
  * Which operation: an IR floating-point op (fadd fsub fmul fdiv fsqrt fma fmin fmax fcmp fcvt fftoi fitof), the type of
- * its result, the type of its first input, its aux (IrRound or IrFcmp) and its imm (fma: IR_FMA_*; fftoi, fitof: 1 =
- * unsigned), in one word.
+ * its result, its aux (IrRound or IrFcmp), its imm (fma: IR_FMA_*; fftoi, fitof: 1 = unsigned) and the type of its
+ * first input, in one word.
  */
-static inline uint32_t soft_what(IrOp op, IrType type, IrType from, unsigned aux, unsigned imm)
-{
-    return (uint32_t)op | (uint32_t)type << 8 | (uint32_t)from << 12 | (uint32_t)aux << 16 | (uint32_t)imm << 20;
-}
-
-/* The same for an instruction of a unit. */
-static inline uint32_t soft_what_of(const IrUnit *u, const IrInsn *insn)
-{
-    return soft_what((IrOp)insn->op, (IrType)insn->type, (IrType)u->tmps[insn->arg[0]].type, insn->aux,
-                     (unsigned)insn->imm);
-}
+#define SOFT_WHAT(op, type, aux, imm, from)                                                    \
+    ((uint32_t)(op) | (uint32_t)(type) << 8 | (uint32_t)(from) << 12 | (uint32_t)(aux) << 16 | \
+     ((uint32_t)(imm)&15) << 20)
 
 /*
  * Compute. Inputs are bits: an F32 or I32 is the low half, whatever the upper half holds; unused inputs are ignored.

@@ -1,0 +1,174 @@
+/*
+ * The pass over a unit between building and executing: one walk backward, which finds results that nothing uses,
+ * register writes that nothing can see, and truth values that only a branch or select tests; then dead instructions are
+ * squeezed out.
+ *
+ * A register write is dead if on every way on from it another write comes before anything that can see it: a read, a
+ * helper that reads registers, or whatever may leave the unit (a fault, an exception, a poll, an exit), since the state
+ * is exact there. Ways through backward branches count as seeing everything.
+ * SPDX-License-Identifier: MIT
+ */
+#include "tcg/ir.h"
+
+/* A set of guest registers: those that are written before they can be seen. */
+typedef struct RegSet {
+    uint64_t bits[2];
+} RegSet;
+
+static bool has(const RegSet *set, int64_t reg)
+{
+    return set->bits[reg >> 6] >> (reg & 63) & 1;
+}
+
+typedef struct Pass {
+    IrUnit *u;
+    RegSet written;
+    RegSet at_label[IR_MAX_LABELS]; /* written, as of the labels passed */
+} Pass;
+
+static void everything_seen(Pass *p)
+{
+    p->written = (RegSet){ { 0, 0 } };
+}
+
+/* What holds at a branch's target. */
+static RegSet at_target(const Pass *p, const IrInsn *insn, unsigned index)
+{
+    return p->u->label_insn[insn->imm] > index ? p->at_label[insn->imm] : (RegSet){ { 0, 0 } };
+}
+
+/* Note what an instruction does to the set. True: it is a register write that nothing sees. */
+static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
+{
+    RegSet target;
+    switch (insn->op) {
+    case OP_getreg:
+        p->written.bits[insn->imm >> 6] &= ~((uint64_t)1 << (insn->imm & 63));
+        break;
+    case OP_setreg:
+        if (has(&p->written, insn->imm))
+            return true;
+        p->written.bits[insn->imm >> 6] |= (uint64_t)1 << (insn->imm & 63);
+        break;
+    case OP_call:
+        if (p->u->helpers[insn->imm].flags & (HELPER_READS | HELPER_RAISES))
+            everything_seen(p);
+        break;
+    case OP_label:
+        p->at_label[insn->imm] = p->written;
+        break;
+    case OP_br:
+        p->written = at_target(p, insn, index);
+        break;
+    case OP_brcond:
+        target = at_target(p, insn, index);
+        p->written.bits[0] &= target.bits[0];
+        p->written.bits[1] &= target.bits[1];
+        break;
+    case OP_ld:
+    case OP_st:
+    case OP_amo:
+    case OP_cas:
+    case OP_poll:
+    case OP_brjump:
+    case OP_jump:
+    case OP_jump_ind:
+    case OP_lookup:
+    case OP_exit:
+        everything_seen(p);
+        break;
+    default:
+        break;
+    }
+    return false;
+}
+
+/* May an instruction go if nothing uses its result? */
+static bool only_result_counts(const IrInsn *insn)
+{
+    return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
+           insn->op == OP_getpc;
+}
+
+static void count_use(IrUnit *u, IrTmp t, unsigned index)
+{
+    IrTmpInfo *info = &u->tmps[t];
+    if (!info->uses++ || info->last_use < index)
+        info->last_use = (uint16_t)index;
+}
+
+/* The setcond is used once, by an instruction that tests it against 0: that one compares the operands instead. */
+static bool fuse_setcond(IrUnit *u, const IrInsn *setcond)
+{
+    const IrTmpInfo *info = &u->tmps[setcond->dst];
+    IrInsn *user = &u->insns[info->last_use];
+    bool tests = user->op == OP_brcond || user->op == OP_brjump || user->op == OP_select;
+    if (info->uses != 1 || !tests || user->arg[0] != setcond->dst || (user->aux != COND_EQ && user->aux != COND_NE))
+        return false;
+    IrTmpInfo *other = &u->tmps[user->arg[1]];
+    if (!other->constant || other->value != 0)
+        return false;
+    other->uses--;
+    user->aux = user->aux == COND_NE ? setcond->aux : (uint8_t)cond_negate((IrCond)setcond->aux);
+    user->arg[0] = setcond->arg[0];
+    user->arg[1] = setcond->arg[1];
+    if (user->op != OP_select)
+        user->type = u->tmps[user->arg[0]].type;
+    count_use(u, user->arg[0], info->last_use);
+    count_use(u, user->arg[1], info->last_use);
+    return true;
+}
+
+/* Squeeze out instructions whose op is OP_COUNT. */
+static void compact(IrUnit *u, unsigned first)
+{
+    unsigned to = first;
+    for (unsigned from = first; from < u->count; from++) {
+        const IrInsn *insn = &u->insns[from];
+        if (insn->op == OP_COUNT)
+            continue;
+        for (unsigned i = 0; i < 4; i++)
+            if (insn->arg[i] && u->tmps[insn->arg[i]].last_use == from)
+                u->tmps[insn->arg[i]].last_use = (uint16_t)to;
+        if (insn->dst) {
+            IrTmpInfo *info = &u->tmps[insn->dst];
+            info->def = (uint16_t)to;
+            if (!info->uses)
+                info->last_use = (uint16_t)to;
+        }
+        if (insn->op == OP_label)
+            u->label_insn[insn->imm] = (uint16_t)to;
+        u->insns[to++] = *insn;
+    }
+    u->count = to;
+}
+
+void ir_optimise(IrUnit *u)
+{
+    Pass p; /* at_label is filled in as labels are passed */
+    unsigned first_dead = UINT32_MAX;
+    p.u = u;
+    everything_seen(&p);
+    for (unsigned t = 1; t < u->tmp_count; t++)
+        u->tmps[t].uses = u->tmps[t].last_use = 0;
+
+    for (unsigned i = u->count; i-- > 0;) {
+        IrInsn *insn = &u->insns[i];
+        bool dead = insn->dst && !u->tmps[insn->dst].uses && only_result_counts(insn);
+        if (!dead && insn->op == OP_setcond)
+            dead = fuse_setcond(u, insn);
+        if (!dead)
+            dead = visit_registers(&p, insn, i);
+        if (dead) {
+            insn->op = OP_COUNT;
+            first_dead = i;
+            continue;
+        }
+        if (insn->dst && !u->tmps[insn->dst].uses)
+            u->tmps[insn->dst].last_use = (uint16_t)i;
+        for (unsigned a = 0; a < 4 && insn->arg[a]; a++)
+            count_use(u, insn->arg[a], i);
+    }
+    if (first_dead < u->count)
+        compact(u, first_dead);
+}
