@@ -121,10 +121,12 @@ static void end_segment(IrUnit *u)
     u->unreachable = true;
 }
 
-/* The instruction that defines t. */
+/* The instruction that defines t; an op that is none if it was dropped, as the slot it went to is somebody else's by now. */
 static const IrInsn *definition(const IrUnit *u, IrTmp t)
 {
-    return &u->insns[u->tmps[t].def];
+    static const IrInsn dropped = { .op = OP_COUNT };
+    unsigned def = u->tmps[t].def;
+    return def == SPARE_INSN ? &dropped : &u->insns[def];
 }
 
 static bool is_const(const IrUnit *u, IrTmp t)
