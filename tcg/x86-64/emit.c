@@ -87,7 +87,7 @@ static void stub_chain(Emit *e, const Stub *s)
     asm_patch(s->from, e->a.p);
     exit->stub = e->a.p - e->a.start;
     asm_mov_imm(&e->a, RAX, exit->target);
-    asm_mov_imm(&e->a, RDX, (uint32_t)(e->unit_id * EMIT_MAX_EXITS + s->imm));
+    asm_mov_imm(&e->a, RDX, (int64_t)e->unit_id * EMIT_MAX_EXITS + s->imm);
     asm_jmp(&e->a, thunk(e, THUNK_CHAIN));
 }
 
@@ -123,7 +123,7 @@ static void load_pc(Emit *e, int64_t offset)
 /* To another page: the target's place in the page, and with it its jump-cache entry, is known. rax = pc. */
 static void jump_through_cache(Emit *e, int64_t offset)
 {
-    int32_t entry = (offset << JUMP_SHIFT) & ((JUMP_CACHE_SIZE - 1) << 4);
+    int32_t entry = ((uint64_t)offset << JUMP_SHIFT) & ((JUMP_CACHE_SIZE - 1) << 4);
     _Static_assert(JUMP_CACHE_BITS + 1 <= GUEST_PAGE_BITS,
                    "the jump cache is indexed by bits of the place in the page");
     asm_rm(&e->a, ALU_LOAD(ALU_CMP) | W64, RAX, mem_at(R15, JUMP_PC + entry));

@@ -226,10 +226,13 @@ static const HelperDesc helpers[] = { FLAGS(DESC) };
 static uint8_t *cache;
 static ptrdiff_t exec_offset;
 
+static void *found; /* what the next look-ups find */
+static unsigned lookups;
 static void *find_code(CpuState *cs)
 {
     clobber_xmm();
-    return NULL;
+    lookups++;
+    return found;
 }
 static const EmitRuntime runtime = { slow_load, slow_store, slow_amo, slow_cas, find_code };
 
@@ -682,7 +685,8 @@ static void report(const Gen *g, uint64_t seed, const char *what, const TestStat
                        "x, host %016" G_GINT64_MODIFIER "x\n",
                        8 * i, offsetof(TestState, x), offsetof(TestState, f), offsetof(TestState, w), x, y);
     }
-    g_file_set_contents("/tmp/emit-test.bin", (const char *)code, size, NULL);
+    if (g_getenv("RHEA_TEST_CODE")) /* a file for a disassembler */
+        g_file_set_contents(g_getenv("RHEA_TEST_CODE"), (const char *)code, size, NULL);
     g_test_fail();
 }
 
@@ -764,6 +768,236 @@ static void test_random(gconstpointer features)
     ir_unit_free(g.u);
 }
 
+/* ---- control flow ---- */
+
+typedef struct Fixture {
+    EmitThunks thunks;
+    IrUnit *u;
+    TestState s;
+    uint8_t *next; /* free room in the cache */
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    fill_tlb();
+    g_assert_true(emit_thunks(&runtime, wide_regs, 2 * REGS, cache, CACHE_SIZE, exec_offset, &f->thunks));
+    f->u = ir_unit_new();
+    f->next = cache + f->thunks.size;
+    seed_state = 1;
+    fill_state(&f->s, false);
+    found = NULL;
+    lookups = 0;
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    ir_unit_free(f->u);
+}
+
+static void begin(Fixture *f)
+{
+    ir_begin(f->u, wide_regs, 2 * REGS, helpers);
+    ir_insn(f->u, 0x10, 4);
+}
+
+/* Emit what was built; returns its writable address. */
+static uint8_t *finish(Fixture *f, uint32_t id, EmitResult *out)
+{
+    uint8_t *code = f->next;
+    ir_optimise(f->u);
+    emit_unit(f->u, id, code, cache + CACHE_SIZE - code, exec_offset, &f->thunks, out);
+    g_assert_cmpuint(out->size, >, 0);
+    f->next += (out->size + 15) & ~15u;
+    return code;
+}
+
+static uint64_t run(Fixture *f, const uint8_t *code)
+{
+    return f->thunks.enter(&f->s.cs, (void *)(uintptr_t)(code + exec_offset));
+}
+
+static void add_to_register(IrUnit *u, unsigned reg, int64_t n)
+{
+    ir_setreg(u, reg, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, reg), n));
+}
+
+static void test_loop(Fixture *f, gconstpointer data)
+{
+    EmitResult out;
+    begin(f);
+    int loop = ir_new_label(f->u);
+    ir_label(f->u, loop);
+    add_to_register(f->u, 0, 1);
+    add_to_register(f->u, 2, 3); /* one that is not pinned */
+    ir_poll(f->u, 0x22);
+    ir_brcond(f->u, COND_LTU, ir_getreg(f->u, 0), ir_const(f->u, IR_I64, 1000), loop);
+    ir_exit(f->u, 0x24, EXIT_HALT);
+    const uint8_t *code = finish(f, 1, &out);
+
+    f->s.x[0] = f->s.x[2] = 0;
+    g_assert_cmpuint(run(f, code), ==, EXIT_HALT);
+    g_assert_cmpuint(f->s.x[0], ==, 1000);
+    g_assert_cmpuint(f->s.x[2], ==, 3000);
+    g_assert_cmphex(f->s.cs.pc, ==, f->s.cs.pc_base + 0x24);
+    f->s.cs.poll = 1;
+    f->s.cs.pc = f->s.cs.pc_base;
+    g_assert_cmpuint(run(f, code), ==, EXIT_POLL);
+    g_assert_cmpuint(f->s.x[0], ==, 1001);
+    g_assert_cmphex(f->s.cs.pc, ==, f->s.cs.pc_base + 0x22);
+}
+
+/* Two units that jump to each other: by way of C until they are linked, and again after they are unlinked. */
+static void test_link(Fixture *f, gconstpointer data)
+{
+    EmitResult a_out, b_out;
+    begin(f);
+    add_to_register(f->u, 0, 1);
+    ir_jump(f->u, 0x100, true);
+    uint8_t *a = finish(f, 5, &a_out);
+    begin(f);
+    add_to_register(f->u, 1, 1);
+    ir_brjump(f->u, COND_LTU, ir_getreg(f->u, 0), ir_const(f->u, IR_I64, 50), 0x10);
+    ir_exit(f->u, 0x200, EXIT_HALT);
+    uint8_t *b = finish(f, 200000000, &b_out);
+
+    g_assert_cmpuint(a_out.exit_count, ==, 1);
+    g_assert_cmpuint(b_out.exit_count, ==, 1);
+    g_assert_cmpint(a_out.exits[0].target, ==, 0x100);
+    g_assert_cmpint(b_out.exits[0].target, ==, 0x10);
+    g_assert_cmpuint((uintptr_t)(a + a_out.exits[0].jump) % 4, ==, 0);
+    g_assert_cmpuint((uintptr_t)(b + b_out.exits[0].jump) % 4, ==, 0);
+    f->s.x[0] = f->s.x[1] = 0;
+    g_assert_cmphex(run(f, a), ==, EXIT_CHAIN | 5 * EMIT_MAX_EXITS << 8);
+    g_assert_cmphex(f->s.cs.pc, ==, f->s.cs.pc_base + 0x100);
+    g_assert_cmphex(run(f, b), ==, EXIT_CHAIN | 200000000ull * EMIT_MAX_EXITS << 8);
+    emit_link(a, exec_offset, &a_out.exits[0], b + exec_offset);
+    emit_link(b, exec_offset, &b_out.exits[0], a + exec_offset);
+    f->s.cs.pc = f->s.cs.pc_base;
+    g_assert_cmpuint(run(f, a), ==, EXIT_HALT);
+    g_assert_cmpuint(f->s.x[0], ==, 50);
+    g_assert_cmpuint(f->s.x[1], ==, 50);
+    f->s.cs.poll = 1;
+    g_assert_cmpuint(run(f, a), ==, EXIT_POLL);
+    f->s.cs.poll = 0;
+    emit_link(b, exec_offset, &b_out.exits[0], b + b_out.exits[0].stub + exec_offset);
+    f->s.x[0] = 0;
+    g_assert_cmpuint(run(f, a) & 255, ==, EXIT_CHAIN);
+    g_assert_cmpuint(f->s.x[0], ==, 1);
+}
+
+static void cache_jump(uint64_t pc, const uint8_t *code)
+{
+    set->jumps[(pc >> 1) % JUMP_CACHE_SIZE] = (JumpCacheEntry){ pc, (void *)(uintptr_t)(code + exec_offset) };
+}
+
+/* Ways to another page: the jump cache, look-up in C, poll. */
+static void test_other_page(Fixture *f, gconstpointer data)
+{
+    const uint64_t there = 0x9123456abc000;
+    EmitResult out;
+    begin(f);
+    ir_setreg(f->u, 3, ir_getpc(f->u, 0));
+    ir_exit(f->u, 0, EXIT_HALT);
+    const uint8_t *target = finish(f, 1, &out);
+    begin(f);
+    ir_jump_ind(f->u, ir_getreg(f->u, 0));
+    const uint8_t *indirect = finish(f, 2, &out);
+    begin(f);
+    ir_brjump(f->u, COND_EQ, ir_getreg(f->u, 0), ir_const(f->u, IR_I64, 0), 0x5678);
+    ir_jump(f->u, -0x12344, true);
+    const uint8_t *direct = finish(f, 3, &out);
+    begin(f);
+    ir_lookup(f->u);
+    const uint8_t *lookup = finish(f, 4, &out);
+    uint64_t base = f->s.cs.pc_base;
+
+    f->s.x[0] = there + 0x46;
+    g_assert_cmpuint(run(f, indirect), ==, EXIT_LOOKUP);
+    g_assert_cmphex(f->s.cs.pc, ==, there + 0x46);
+    g_assert_cmpuint(lookups, ==, 1);
+    found = (void *)(uintptr_t)(target + exec_offset);
+    g_assert_cmpuint(run(f, indirect), ==, EXIT_HALT);
+    g_assert_cmphex(f->s.x[3], ==, there);
+    found = NULL;
+    cache_jump(there + 0x46, target);
+    lookups = 0;
+    f->s.cs.pc = base;
+    g_assert_cmpuint(run(f, indirect), ==, EXIT_HALT);
+    g_assert_cmphex(f->s.x[3], ==, there);
+    f->s.cs.pc = there + 0x46;
+    g_assert_cmpuint(run(f, lookup), ==, EXIT_HALT);
+    g_assert_cmpuint(lookups, ==, 0);
+    f->s.cs.poll = 1;
+    g_assert_cmpuint(run(f, indirect), ==, EXIT_POLL);
+    g_assert_cmphex(f->s.cs.pc, ==, there + 0x46);
+
+    f->s.cs.pc = base;
+    g_assert_cmpuint(run(f, direct), ==, EXIT_POLL);
+    g_assert_cmphex(f->s.cs.pc, ==, base - 0x12344);
+    f->s.cs.poll = 0;
+    f->s.cs.pc = base;
+    g_assert_cmpuint(run(f, direct), ==, EXIT_LOOKUP);
+    g_assert_cmphex(f->s.cs.pc, ==, base - 0x12344);
+    cache_jump(base - 0x12344, target);
+    f->s.cs.pc = base;
+    g_assert_cmpuint(run(f, direct), ==, EXIT_HALT);
+    g_assert_cmphex(f->s.x[3], ==, base - 0x13000);
+    f->s.x[0] = 0;
+    f->s.cs.pc = base;
+    g_assert_cmpuint(run(f, direct), ==, EXIT_LOOKUP);
+    g_assert_cmphex(f->s.cs.pc, ==, base + 0x5678);
+}
+
+/* However little room there is: nothing is written beyond it, and either the unit is whole or its size is 0. */
+static void test_room(Fixture *f, gconstpointer data)
+{
+    Gen g = { .u = f->u, .regs = wide_regs };
+    EmitResult whole, out;
+    for (unsigned i = 0; i < 30; i++) {
+        seed_state = i;
+        gen_unit(&g);
+        ir_optimise(g.u);
+        emit_unit(g.u, 0, f->next, 100000, exec_offset, &f->thunks, &whole);
+        for (uint32_t room = 0; room < whole.size + 100; room += 1 + room / 64) {
+            memset(f->next, 0xcc, whole.size + 500);
+            emit_unit(g.u, 0, f->next, room, exec_offset, &f->thunks, &out);
+            g_assert_true(out.size == 0 || out.size == whole.size);
+            g_assert_cmpuint(out.size, <=, room);
+            for (uint32_t k = room; k < whole.size + 500; k++)
+                g_assert_cmphex(f->next[k], ==, 0xcc);
+        }
+    }
+}
+
+/* More values at a time than there are registers and slots for: refused. As many as there are slots for: right. */
+static void test_pressure(Fixture *f, gconstpointer data)
+{
+    for (unsigned live = 10; live <= 100; live += 10) {
+        IrTmp t[100] = { 0 };
+        EmitResult out;
+        uint64_t sum = 0;
+        begin(f);
+        for (unsigned i = 0; i < live; i++) /* not foldable, all live to the end */
+            t[i] = ir_binary_imm(f->u, OP_xor, IR_I64, ir_ldstate(f->u, IR_I64, offsetof(TestState, scratch), MO_64),
+                                 i * 77);
+        IrTmp all = t[0];
+        for (unsigned i = 1; i < live; i++)
+            all = ir_binary(f->u, OP_add, IR_I64, ir_binary_imm(f->u, OP_mul, IR_I64, all, 3), t[i]);
+        ir_setreg(f->u, 2, all);
+        ir_exit(f->u, 0, EXIT_HALT);
+        ir_optimise(f->u);
+        emit_unit(f->u, 0, f->next, 100000, exec_offset, &f->thunks, &out);
+        if (!out.size) {
+            g_assert_cmpuint(live, >, 64);
+            continue;
+        }
+        for (unsigned i = 0; i < live; i++)
+            sum = sum * 3 + (f->s.scratch[0] ^ i * 77);
+        g_assert_cmpuint(run(f, f->next), ==, EXIT_HALT);
+        g_assert_cmphex(f->s.x[2], ==, sum);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const HostFeatures least = { 0 }, vectors = { .avx = true, .fma = true };
@@ -777,5 +1011,10 @@ int main(int argc, char **argv)
     g_test_add_data_func("/emit/random", NULL, test_random);
     g_test_add_data_func("/emit/random-plain", &least, test_random);
     g_test_add_data_func("/emit/random-avx", &vectors, test_random);
+    g_test_add("/emit/loop", Fixture, NULL, set_up, test_loop, tear_down);
+    g_test_add("/emit/link", Fixture, NULL, set_up, test_link, tear_down);
+    g_test_add("/emit/other-page", Fixture, NULL, set_up, test_other_page, tear_down);
+    g_test_add("/emit/room", Fixture, NULL, set_up, test_room, tear_down);
+    g_test_add("/emit/pressure", Fixture, NULL, set_up, test_pressure, tear_down);
     return g_test_run();
 }
