@@ -1,347 +1,324 @@
 /*
- * Interpreter of the intermediate representation: the oracle for back ends, and the executor on hosts without one.
- *
- * It takes every operation from tcg/ops.def as it stands there. Temporaries are 64-bit words: I32 sign-extended (see
- * tcg/eval.h), F32 zero-extended bits. It never computes in host floating point.
+ * The interpreter: runs a unit's IR on the state (see ir.h, ops.def). It is the oracle for the back ends and runs on any host; floating
+ * point is soft-float only.
  * SPDX-License-Identifier: MIT
  */
 #include "target/target.h"
-#include "tcg/eval.h"
+#include "tcg/ir.h"
+#include "tcg/runtime.h"
 #include "tcg/softfloat.h"
+#include <string.h>
 
-#define NAN_BOX UINT64_C(0xffffffff00000000)
-
-typedef struct Interp {
+typedef struct Run {
     const IrUnit *u;
     CpuState *cs;
-    int64_t pc;              /* offset of the guest instruction from pc_base */
-    uint64_t t[IR_MAX_TMPS]; /* temporaries */
-} Interp;
+    int32_t offset;          /* of the guest instruction */
+    uint64_t t[IR_MAX_TMPS]; /* I32 values are kept sign-extended */
+    uint16_t labels[IR_MAX_LABELS];
+} Run;
 
-/* ---- registers and state ---- */
-
-static uint64_t read_reg(const Interp *r, const IrInsn *insn)
+static uint64_t normal(unsigned type, uint64_t v)
 {
-    const void *place = (const char *)r->cs + r->u->regs[insn->imm].offset;
-    return insn->type == IR_I32 ? (uint64_t) * (const int32_t *)place : *(const uint64_t *)place;
+    return type == IR_I32 ? (uint64_t)(int64_t)(int32_t)v : v;
 }
 
-static void write_state(Interp *r, int64_t offset, unsigned size, uint64_t value)
+static void *state_at(Run *r, int64_t offset)
 {
-    void *place = (char *)r->cs + offset;
-    switch (size) {
-    case 1:
-        *(uint8_t *)place = (uint8_t)value;
-        break;
-    case 2:
-        *(uint16_t *)place = (uint16_t)value;
-        break;
-    case 4:
-        *(uint32_t *)place = (uint32_t)value;
-        break;
+    return (char *)r->cs + offset;
+}
+
+static uint64_t load_state(const void *p, unsigned memop)
+{
+    uint64_t v = 0;
+    unsigned bytes = MO_BYTES(memop), shift = 64 - 8 * bytes;
+    memcpy(&v, p, bytes);
+    return memop & MO_SIGNED ? (uint64_t)((int64_t)(v << shift) >> shift) : v;
+}
+
+static uint64_t read_reg(Run *r, unsigned reg)
+{
+    const GuestReg *g = &r->u->regs[reg];
+    return load_state(state_at(r, g->offset), g->type == IR_I32 ? MO_32 | MO_SIGNED : MO_64);
+}
+
+static void write_reg(Run *r, unsigned reg, uint64_t v)
+{
+    const GuestReg *g = &r->u->regs[reg];
+    memcpy(state_at(r, g->offset), &v, g->type == IR_I32 ? 4 : 8);
+}
+
+static bool holds(IrCond cond, unsigned type, uint64_t a, uint64_t b)
+{
+    if (type == IR_I32) { /* both forms at once: sign-extension keeps the unsigned order, too */
+        a = (uint64_t)(int64_t)(int32_t)a;
+        b = (uint64_t)(int64_t)(int32_t)b;
+    }
+    switch (cond) {
+    case COND_EQ:
+        return a == b;
+    case COND_NE:
+        return a != b;
+    case COND_LT:
+        return (int64_t)a < (int64_t)b;
+    case COND_GE:
+        return (int64_t)a >= (int64_t)b;
+    case COND_LE:
+        return (int64_t)a <= (int64_t)b;
+    case COND_GT:
+        return (int64_t)a > (int64_t)b;
+    case COND_LTU:
+        return a < b;
+    case COND_GEU:
+        return a >= b;
+    case COND_LEU:
+        return a <= b;
     default:
-        *(uint64_t *)place = value;
-        break;
+        return a > b;
     }
 }
 
-static uint64_t load_state(const Interp *r, const IrInsn *insn)
+static uint64_t divide(IrOp op, uint64_t a, uint64_t b, bool wide)
 {
-    const void *place = (const char *)r->cs + insn->imm;
-    uint64_t value;
-    switch (insn->aux & MO_SIZE) {
-    case MO_8:
-        value = *(const uint8_t *)place;
-        break;
-    case MO_16:
-        value = *(const uint16_t *)place;
-        break;
-    case MO_32:
-        value = *(const uint32_t *)place;
-        break;
-    default:
-        value = *(const uint64_t *)place;
-        break;
+    if (op == OP_divu || op == OP_remu) {
+        if (!wide) {
+            a = (uint32_t)a;
+            b = (uint32_t)b;
+        }
+        return op == OP_divu ? (b ? a / b : UINT64_MAX) : b ? a % b : a;
     }
-    return (uint64_t)ir_canonical((IrType)insn->type, (uint64_t)ir_extend(insn->aux, value));
+    if (b == 0 || b == UINT64_MAX)
+        return op == OP_divs ? (b ? 0 - a : UINT64_MAX) : b ? 0 : a;
+    return op == OP_divs ? (uint64_t)((int64_t)a / (int64_t)b) : (uint64_t)((int64_t)a % (int64_t)b);
 }
 
-/* ---- memory; cs->pc is made exact first ---- */
-
-static void exact_pc(Interp *r)
+static uint64_t multiply_high(IrOp op, uint64_t a, uint64_t b, bool wide)
 {
-    r->cs->pc = r->cs->pc_base + (uint64_t)r->pc;
+    __int128 x = (int64_t)a, y = (int64_t)b;
+    if (op == OP_mulhu)
+        x = wide ? (__int128)a : (__int128)(uint32_t)a;
+    if (op != OP_mulhs)
+        y = wide ? (__int128)b : (__int128)(uint32_t)b;
+    return (unsigned __int128)x * (unsigned __int128)y >> (wide ? 64 : 32);
 }
 
-/* Bytes of memory as a temporary of the instruction's type. */
-static uint64_t from_memory(const IrInsn *insn, uint64_t value)
+static uint64_t integer(const IrInsn *i, uint64_t a, uint64_t b)
 {
-    switch (insn->type) {
-    case IR_F32:
-        return (uint32_t)value;
-    case IR_F64:
-        return value;
-    default:
-        return (uint64_t)ir_canonical((IrType)insn->type, (uint64_t)ir_extend(insn->aux, value));
+    bool wide = i->type == IR_I64;
+    unsigned width = wide ? 64 : 32, n = b & (width - 1);
+    uint64_t x = wide ? a : (uint32_t)a;
+    switch (i->op) {
+    case OP_add:
+        return a + b;
+    case OP_sub:
+        return a - b;
+    case OP_mul:
+        return a * b;
+    case OP_mulhs:
+    case OP_mulhu:
+    case OP_mulhsu:
+        return multiply_high(i->op, a, b, wide);
+    case OP_divs:
+    case OP_divu:
+    case OP_rems:
+    case OP_remu:
+        return divide(i->op, a, b, wide);
+    case OP_and:
+        return a & b;
+    case OP_or:
+        return a | b;
+    case OP_xor:
+        return a ^ b;
+    case OP_andc:
+        return a & ~b;
+    case OP_shl:
+        return x << n;
+    case OP_shr:
+        return x >> n;
+    case OP_sar:
+        return (uint64_t)((int64_t)a >> n);
+    case OP_rotl:
+        return n ? x << n | x >> (width - n) : x;
+    case OP_rotr:
+        return n ? x >> n | x << (width - n) : x;
+    case OP_ext:
+        return load_state(&a, i->aux & (MO_SIZE | MO_SIGNED));
+    case OP_trunc:
+        return a;
+    case OP_clz:
+        return x ? (unsigned)__builtin_clzll(x) - (64 - width) : width;
+    case OP_ctz:
+        return x ? (unsigned)__builtin_ctzll(x) : width;
+    case OP_popcnt:
+        return __builtin_popcountll(x);
+    default: /* bswap */
+        return wide ? __builtin_bswap64(x) : __builtin_bswap32(x);
     }
 }
 
-static uint64_t address(const Interp *r, const IrInsn *insn)
+static uint64_t floating(Run *r, const IrInsn *i, uint64_t a, uint64_t b, uint64_t c)
 {
-    uint64_t sum = r->t[insn->arg[0]] + (uint64_t)insn->imm;
-    return r->u->tmps[insn->arg[0]].type == IR_I32 ? (uint32_t)sum : sum;
+    unsigned source = r->u->tmps[i->arg[0]].type;
+    uint64_t sign = i->type == IR_F32 ? 1ull << 31 : 1ull << 63;
+    switch (i->op) {
+    case OP_fbits:
+        return a;
+    case OP_fofbits:
+        return i->type == IR_F32 ? (uint32_t)a : a;
+    case OP_fbox:
+        return 0xffffffff00000000 | (uint32_t)a;
+    case OP_funbox:
+        return a >> 32 == 0xffffffff ? (uint32_t)a : 0x7fc00000;
+    case OP_fsgn:
+        return (a & ~sign) | ((i->imm == 0 ? b : i->imm == 1 ? ~b : a ^ b) & sign);
+    default:
+        return soft_fp(r->cs, a, b, c, SOFT_WHAT(i->op, i->type, i->aux, i->imm & 3, source));
+    }
 }
 
-static uint64_t atomic_address(const Interp *r, const IrInsn *insn)
+static void exact_pc(Run *r)
 {
-    uint64_t base = r->t[insn->arg[0]];
-    return r->u->tmps[insn->arg[0]].type == IR_I32 ? (uint32_t)base : base;
+    r->cs->pc = r->cs->pc_base + r->offset;
 }
 
-static void load(Interp *r, const IrInsn *insn)
+static uint64_t address(Run *r, const IrInsn *i)
+{
+    uint64_t a = r->t[i->arg[0]] + (i->op == OP_ld || i->op == OP_st ? i->imm : 0);
+    return r->u->tmps[i->arg[0]].type == IR_I32 ? (uint32_t)a : a;
+}
+
+/* Memory operations; the result is normalised to the type. */
+static uint64_t memory(Run *r, const IrInsn *i)
 {
     exact_pc(r);
-    r->t[insn->dst] = from_memory(insn, tcg_load(r->cs, address(r, insn), insn->aux));
-}
-
-static void store(Interp *r, const IrInsn *insn)
-{
-    exact_pc(r);
-    tcg_store(r->cs, address(r, insn), (uint64_t)ir_extend(insn->aux & MO_SIZE, r->t[insn->arg[1]]), insn->aux);
-}
-
-static void atomic(Interp *r, const IrInsn *insn)
-{
-    exact_pc(r);
-    uint64_t va = atomic_address(r, insn), operand = r->t[insn->arg[1]], old;
-    if (insn->op == OP_amo)
-        old = tcg_amo(r->cs, va, operand, insn->aux, (uint32_t)insn->imm);
-    else
-        old = tcg_cas(r->cs, va, operand, r->t[insn->arg[2]], insn->aux);
-    r->t[insn->dst] = from_memory(insn, old);
-}
-
-/* ---- helpers ---- */
-
-static void call(Interp *r, const IrInsn *insn)
-{
-    const HelperDesc *helper = &r->u->helpers[insn->imm];
-    const IrTmp *arg = insn->arg;
-    if (helper->flags & (HELPER_RAISES | HELPER_READS))
-        exact_pc(r);
-    uint64_t result = helper->fn(r->cs, r->t[arg[0]], r->t[arg[1]], r->t[arg[2]], r->t[arg[3]]);
-    if (insn->dst)
-        r->t[insn->dst] = (uint64_t)ir_canonical((IrType)insn->type, result);
-}
-
-/* ---- floating point ---- */
-
-static uint64_t compute_fp(Interp *r, const IrInsn *insn)
-{
-    const IrTmp *arg = insn->arg;
-    uint32_t what = SOFT_WHAT(insn->op, insn->type, insn->aux, insn->imm, r->u->tmps[arg[0]].type);
-    return soft_fp(r->cs, r->t[arg[0]], r->t[arg[1]], r->t[arg[2]], what);
-}
-
-static uint64_t with_sign_of(const IrInsn *insn, uint64_t a, uint64_t b)
-{
-    uint64_t sign = insn->type == IR_F32 ? UINT64_C(1) << 31 : UINT64_C(1) << 63;
-    switch (insn->imm) {
-    case 0:
-        return (a & ~sign) | (b & sign);
-    case 1:
-        return (a & ~sign) | (~b & sign);
+    switch (i->op) {
+    case OP_ld:
+        return tcg_load(r->cs, address(r, i), i->aux);
+    case OP_st:
+        tcg_store(r->cs, address(r, i), r->t[i->arg[1]], i->aux);
+        return 0;
+    case OP_amo:
+        return tcg_amo(r->cs, address(r, i), r->t[i->arg[1]], i->aux, i->imm);
     default:
-        return a ^ (b & sign);
+        return tcg_cas(r->cs, address(r, i), r->t[i->arg[1]], r->t[i->arg[2]], i->aux);
     }
 }
 
-/* ---- dispatch ---- */
-
-static IrExit leave_to(CpuState *cs, uint64_t pc, IrExit why)
+static bool call(Run *r, const IrInsn *i)
 {
-    cs->pc = pc;
-    return why;
+    const HelperDesc *h = &r->u->helpers[i->imm];
+    exact_pc(r);
+    uint64_t v = h->fn(r->cs, r->t[i->arg[0]], r->t[i->arg[1]], r->t[i->arg[2]], r->t[i->arg[3]]);
+    r->t[i->dst] = normal(i->type, v);
+    return !r->cs->raised;
 }
 
-static IrExit leave_raised(CpuState *cs)
-{
-    cs->raised = 0;
-    return EXIT_LOOKUP;
-}
-
-#define A               r.t[insn->arg[0]]
-#define B               r.t[insn->arg[1]]
-#define C               r.t[insn->arg[2]]
-#define D               r.t[insn->arg[3]]
-#define RESULT          r.t[insn->dst]
-#define TYPE            ((IrType)insn->type)
-#define PC(o)           (cs->pc_base + (uint64_t)(o))
-#define NEXT            goto *labels[(++insn)->op]
-#define OPERATION(name) do_##name:
-#define CONDITION       ir_compare((IrCond)insn->aux, (int64_t)A, (int64_t)B)
-#define LEAVE_IF_RAISED \
-    if (cs->raised)     \
-    return leave_raised(cs)
-#define BINARY(name)                                                            \
-    OPERATION(name)                                                             \
-    RESULT = (uint64_t)ir_eval_binary(OP_##name, TYPE, (int64_t)A, (int64_t)B); \
-    NEXT
-#define UNARY(name)                                                \
-    OPERATION(name)                                                \
-    RESULT = (uint64_t)ir_eval_unary(OP_##name, TYPE, (int64_t)A); \
-    NEXT
-
-/* clang-format off */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs)
 {
-    static const void *const labels[] = {
-#define OP(name, out, in, types, effects, help) &&do_##name,
-#include "tcg/ops.def"
-#undef OP
-    };
-    Interp r;
-    r.u = u;
-    r.cs = cs;
-    r.pc = 0;
-    r.t[0] = 0;
-    const IrInsn *insn = u->insns;
-    goto *labels[insn->op];
-
-    OPERATION(const)
-    RESULT = (uint64_t)insn->imm;
-    NEXT;
-    OPERATION(getreg)
-    RESULT = read_reg(&r, insn);
-    NEXT;
-    OPERATION(setreg)
-    write_state(&r, u->regs[insn->imm].offset, insn->type == IR_I32 ? 4 : 8, A);
-    NEXT;
-    OPERATION(ldstate)
-    RESULT = load_state(&r, insn);
-    NEXT;
-    OPERATION(ststate)
-    write_state(&r, insn->imm, MO_BYTES(insn->aux), A);
-    NEXT;
-    OPERATION(getpc)
-    RESULT = PC(insn->imm);
-    NEXT;
-
-    BINARY(add);
-    BINARY(sub);
-    BINARY(mul);
-    BINARY(mulhs);
-    BINARY(mulhu);
-    BINARY(mulhsu);
-    BINARY(divs);
-    BINARY(divu);
-    BINARY(rems);
-    BINARY(remu);
-    BINARY(and);
-    BINARY(or);
-    BINARY(xor);
-    BINARY(andc);
-    BINARY(shl);
-    BINARY(shr);
-    BINARY(sar);
-    BINARY(rotl);
-    BINARY(rotr);
-    UNARY(trunc);
-    UNARY(clz);
-    UNARY(ctz);
-    UNARY(popcnt);
-    UNARY(bswap);
-    OPERATION(ext)
-    RESULT = (uint64_t)ir_canonical(TYPE, (uint64_t)ir_extend(insn->aux, A));
-    NEXT;
-    OPERATION(setcond)
-    RESULT = CONDITION;
-    NEXT;
-    OPERATION(select)
-    RESULT = CONDITION ? C : D;
-    NEXT;
-
-    OPERATION(ld)
-    load(&r, insn);
-    LEAVE_IF_RAISED;
-    NEXT;
-    OPERATION(st)
-    store(&r, insn);
-    LEAVE_IF_RAISED;
-    NEXT;
-    OPERATION(amo)
-    OPERATION(cas)
-    atomic(&r, insn);
-    LEAVE_IF_RAISED;
-    NEXT;
-    OPERATION(fence)
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    NEXT;
-
-    OPERATION(insn)
-    r.pc = insn->imm;
-    NEXT;
-    OPERATION(label)
-    NEXT;
-    OPERATION(br)
-    insn = u->insns + u->label_insn[insn->imm];
-    NEXT;
-    OPERATION(brcond)
-    if (CONDITION)
-        insn = u->insns + u->label_insn[insn->imm];
-    NEXT;
-    OPERATION(brjump)
-    if (CONDITION)
-        return leave_to(cs, PC(insn->imm), EXIT_LOOKUP);
-    NEXT;
-    OPERATION(poll)
-    if (__atomic_load_n(&cs->poll, __ATOMIC_RELAXED))
-        return leave_to(cs, PC(insn->imm), EXIT_POLL);
-    NEXT;
-
-    OPERATION(jump)
-    return leave_to(cs, PC(insn->imm), EXIT_LOOKUP);
-    OPERATION(jump_ind)
-    return leave_to(cs, TYPE == IR_I32 ? (uint32_t)A : A, EXIT_LOOKUP);
-    OPERATION(lookup)
+    static _Thread_local Run run;
+    Run *r = &run;
+    r->u = u;
+    r->cs = cs;
+    r->t[0] = 0;
+    for (unsigned n = 0; n < u->count; n++) {
+        if (u->insns[n].op == OP_label)
+            r->labels[u->insns[n].imm] = n;
+    }
+    for (unsigned n = 0; n < u->count; n++) {
+        const IrInsn *i = &u->insns[n];
+        uint64_t a = r->t[i->arg[0]], b = r->t[i->arg[1]];
+        switch (i->op) {
+        case OP_nop:
+        case OP_label:
+            break;
+        case OP_const:
+            r->t[i->dst] = i->imm;
+            break;
+        case OP_getreg:
+            r->t[i->dst] = read_reg(r, i->imm);
+            break;
+        case OP_setreg:
+            write_reg(r, i->imm, a);
+            break;
+        case OP_ldstate:
+            r->t[i->dst] = normal(i->type, load_state(state_at(r, i->imm), i->aux));
+            break;
+        case OP_ststate:
+            memcpy(state_at(r, i->imm), &a, MO_BYTES(i->aux));
+            break;
+        case OP_getpc:
+            r->t[i->dst] = cs->pc_base + i->imm;
+            break;
+        case OP_insn:
+            r->offset = i->imm;
+            break;
+        case OP_setcond:
+            r->t[i->dst] = holds(i->aux, u->tmps[i->arg[0]].type, a, b);
+            break;
+        case OP_select:
+            r->t[i->dst] = r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]];
+            break;
+        case OP_br:
+            n = r->labels[i->imm];
+            break;
+        case OP_brcond:
+            if (holds(i->aux, i->type, a, b))
+                n = r->labels[i->imm];
+            break;
+        case OP_brjump:
+            if (!holds(i->aux, i->type, a, b))
+                break;
+            cs->pc = cs->pc_base + i->imm;
+            return EXIT_LOOKUP;
+        case OP_poll:
+            if (__atomic_load_n(&cs->poll, __ATOMIC_RELAXED)) {
+                cs->pc = cs->pc_base + i->imm;
+                return EXIT_POLL;
+            }
+            break;
+        case OP_jump:
+            cs->pc = cs->pc_base + i->imm;
+            return EXIT_LOOKUP;
+        case OP_jump_ind:
+            cs->pc = i->type == IR_I32 ? (uint32_t)a : a;
+            return EXIT_LOOKUP;
+        case OP_lookup:
+            return EXIT_LOOKUP;
+        case OP_exit:
+            cs->pc = cs->pc_base + i->imm;
+            return i->aux;
+        case OP_ld:
+        case OP_st:
+        case OP_amo:
+        case OP_cas: {
+            uint64_t v = memory(r, i);
+            if (cs->raised)
+                return EXIT_LOOKUP;
+            if (i->dst)
+                r->t[i->dst] = normal(i->type, v);
+            break;
+        }
+        case OP_fence:
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+            break;
+        case OP_guard:
+            if (*(uint8_t *)state_at(r, (uint32_t)i->imm)) {
+                exact_pc(r);
+                u->helpers[i->aux].fn(cs, (uint64_t)i->imm >> 32, 0, 0, 0);
+                return EXIT_LOOKUP;
+            }
+            break;
+        case OP_call:
+            if (!call(r, i))
+                return EXIT_LOOKUP;
+            break;
+        case OP_fcmp:
+        case OP_fftoi:
+            r->t[i->dst] = normal(i->type, floating(r, i, a, b, 0));
+            break;
+        default:
+            r->t[i->dst] = i->op >= OP_fadd ? normal(i->type, floating(r, i, a, b, r->t[i->arg[2]])) : normal(i->type, integer(i, a, b));
+        }
+    }
+    cs->pc = cs->pc_base + r->offset;
     return EXIT_LOOKUP;
-    OPERATION(exit)
-    return leave_to(cs, PC(insn->imm), (IrExit)insn->aux);
-
-    OPERATION(call)
-    call(&r, insn);
-    if ((u->helpers[insn->imm].flags & HELPER_RAISES) && cs->raised)
-        return leave_raised(cs);
-    NEXT;
-
-    OPERATION(fadd)
-    OPERATION(fsub)
-    OPERATION(fmul)
-    OPERATION(fdiv)
-    OPERATION(fsqrt)
-    OPERATION(fma)
-    OPERATION(fmin)
-    OPERATION(fmax)
-    OPERATION(fcmp)
-    OPERATION(fcvt)
-    OPERATION(fftoi)
-    OPERATION(fitof)
-    RESULT = compute_fp(&r, insn);
-    NEXT;
-    OPERATION(fbits)
-    RESULT = (uint64_t)ir_canonical(TYPE, A);
-    NEXT;
-    OPERATION(fofbits)
-    RESULT = TYPE == IR_F32 ? (uint32_t)A : A;
-    NEXT;
-    OPERATION(fbox)
-    RESULT = A | NAN_BOX;
-    NEXT;
-    OPERATION(funbox)
-    RESULT = (A & NAN_BOX) == NAN_BOX ? (uint32_t)A : 0x7fc00000;
-    NEXT;
-    OPERATION(fsgn)
-    RESULT = with_sign_of(insn, A, B);
-    NEXT;
 }
-/* clang-format on */

@@ -1,472 +1,447 @@
 /*
- * IEEE 754-2019 arithmetic in integers. See tcg/softfloat.h.
+ * IEEE 754 arithmetic in integers (see softfloat.h; IEEE 754-2019, RISC-V's choices where it leaves some).
  *
- * Every operation unpacks its inputs into a class, a sign, an exponent and a 64-bit significand, computes exactly (or
- * with a sticky lowest bit, where all further bits are known not to matter), and rounds once in round_pack.
+ * Numbers are unpacked into sign, exponent and a significand whose leading bit is bit 62 (bit 63 is for carries); what is lost below is kept as a
+ * sticky lowest bit. One function rounds and packs.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
+#include "tcg/runtime.h"
 
-typedef unsigned __int128 uint128;
+typedef unsigned __int128 U128;
+
+typedef enum { ZERO, FINITE, INFINITE, QUIET_NAN, SIGNALLING_NAN } Class;
+typedef struct Number {
+    Class kind;
+    bool negative;
+    int exponent;         /* of bit 62, unbiased */
+    uint64_t significand; /* FINITE: bit 62 is set */
+} Number;
 
 typedef struct Format {
-    unsigned width;
-    unsigned precision; /* bits of the significand, with the implicit one */
-    int emin, emax;     /* exponents of the smallest and the greatest normal binade */
+    int fraction_bits, bias, exponent_max;
+    uint64_t quiet_nan;
 } Format;
+static const Format single = { 23, 127, 255, 0x7fc00000 }, dual = { 52, 1023, 2047, 0x7ff8000000000000 };
 
-static const Format formats[] = {
-    [IR_F32] = { 32, 24, -126, 127 },
-    [IR_F64] = { 64, 53, -1022, 1023 },
-};
-
-typedef enum { CLASS_ZERO, CLASS_NUMBER, CLASS_INFINITY, CLASS_QUIET_NAN, CLASS_SIGNALLING_NAN } Class;
-
-/* A number is (-1)^sign * sig * 2^(exp - 63), with bit 63 of sig set. */
-typedef struct Unpacked {
-    Class class;
-    bool sign;
-    int exp;
-    uint64_t sig;
-} Unpacked;
-
-/* One operation under way. */
-typedef struct Soft {
-    const Format *format; /* of the result */
+typedef struct Context {
     IrRound round;
-    uint8_t flags;
-} Soft;
+    unsigned flags;
+} Context;
 
-/* ---- packing and unpacking ---- */
-
-static uint64_t infinity(const Format *f)
+static const Format *format_of(unsigned type)
 {
-    return (uint64_t)(f->emax - f->emin + 2) << (f->precision - 1);
+    return type == IR_F32 ? &single : &dual;
 }
 
-static uint64_t with_sign(const Format *f, bool sign, uint64_t magnitude)
+static int sign_shift(const Format *f)
 {
-    return (uint64_t)sign << (f->width - 1) | magnitude;
+    return f == &single ? 31 : 63;
 }
 
-static uint64_t canonical_nan(const Format *f)
+static Number unpack(const Format *f, uint64_t bits)
 {
-    return infinity(f) | (uint64_t)1 << (f->precision - 2);
-}
-
-static Unpacked unpack(const Format *f, uint64_t bits)
-{
-    unsigned fraction_bits = f->precision - 1;
-    uint64_t fraction = bits & (((uint64_t)1 << fraction_bits) - 1);
-    int max_biased = f->emax - f->emin + 2;
-    int biased = (int)(bits >> fraction_bits) & max_biased;
-    Unpacked u = { .sign = bits >> (f->width - 1) & 1 };
-
-    if (biased == max_biased) {
-        bool quiet = fraction >> (fraction_bits - 1);
-        u.class = !fraction ? CLASS_INFINITY : quiet ? CLASS_QUIET_NAN : CLASS_SIGNALLING_NAN;
-    } else if (biased) {
-        u.class = CLASS_NUMBER;
-        u.sig = (fraction | (uint64_t)1 << fraction_bits) << (64 - f->precision);
-        u.exp = biased - 1 + f->emin;
-    } else if (fraction) {
-        unsigned zeros = (unsigned)__builtin_clzll(fraction);
-        u.class = CLASS_NUMBER;
-        u.sig = fraction << zeros;
-        u.exp = f->emin + (int)(64 - f->precision) - (int)zeros;
+    uint64_t fraction = bits & ((1ull << f->fraction_bits) - 1);
+    int exponent = bits >> f->fraction_bits & f->exponent_max;
+    Number n = { .negative = bits >> sign_shift(f) & 1 };
+    if (exponent == f->exponent_max) {
+        n.kind = !fraction ? INFINITE : fraction >> (f->fraction_bits - 1) ? QUIET_NAN : SIGNALLING_NAN;
+        return n;
     }
-    return u;
+    if (!exponent && !fraction)
+        return n;
+    n.kind = FINITE;
+    if (exponent) {
+        n.significand = (fraction | 1ull << f->fraction_bits) << (62 - f->fraction_bits);
+        n.exponent = exponent - f->bias;
+    } else {
+        int shift = __builtin_clzll(fraction) - 1;
+        n.significand = fraction << shift;
+        n.exponent = 1 - f->bias + (62 - f->fraction_bits) - shift;
+    }
+    return n;
 }
 
-static bool is_nan(Unpacked u)
+static uint64_t shift_right_sticky(uint64_t v, int n)
 {
-    return u.class >= CLASS_QUIET_NAN;
+    if (n <= 0)
+        return v;
+    return n > 63 ? v != 0 : v >> n | ((v & ((1ull << n) - 1)) != 0);
 }
 
-/* The low bits of sig that are dropped: is the magnitude rounded up? */
-static bool rounds_up(IrRound round, bool sign, uint64_t sig, unsigned dropped)
+/* Would a magnitude with these bits below the last place go up? */
+static bool rounds_up(IrRound round, bool negative, bool odd, uint64_t below, uint64_t half)
 {
-    uint64_t lost = sig & (((uint64_t)1 << dropped) - 1), half = (uint64_t)1 << (dropped - 1);
     switch (round) {
     case FROUND_RNE:
-        return lost > half || (lost == half && (sig >> dropped & 1));
+        return below > half || (below == half && odd);
     case FROUND_RMM:
-        return lost >= half;
+        return below >= half;
     case FROUND_RDN:
-        return sign && lost;
+        return negative && below;
     case FROUND_RUP:
-        return !sign && lost;
+        return !negative && below;
     default:
         return false;
     }
 }
 
-/* Shift right; what falls off is remembered in the lowest bit. */
-static uint64_t shift_sticky(uint64_t value, unsigned count)
+static uint64_t overflowed(const Format *f, Context *c, bool negative)
 {
-    return count == 0 ? value : count >= 64 ? value != 0 : value >> count | (value << (64 - count) != 0);
+    bool infinite = c->round == FROUND_RNE || c->round == FROUND_RMM || c->round == (negative ? FROUND_RDN : FROUND_RUP);
+    uint64_t max = ((uint64_t)f->exponent_max << f->fraction_bits) - !infinite;
+    c->flags |= IR_FP_OF | IR_FP_NX;
+    return max | (uint64_t)negative << sign_shift(f);
 }
 
-static uint128 shift_sticky128(uint128 value, unsigned count)
+/* significand: bit 62 leading (any other is normalised first), lowest bit sticky */
+static uint64_t pack(const Format *f, Context *c, bool negative, int exponent, uint64_t significand)
 {
-    return count == 0 ? value : count >= 128 ? value != 0 : value >> count | (value << (128 - count) != 0);
-}
-
-static uint64_t overflow(Soft *s, bool sign)
-{
-    bool away = s->round == FROUND_RNE || s->round == FROUND_RMM || s->round == (sign ? FROUND_RDN : FROUND_RUP);
-    s->flags |= IR_FP_OF | IR_FP_NX;
-    return with_sign(s->format, sign, infinity(s->format) - !away);
-}
-
-/* Round a number (sig's lowest bit may be sticky) to the result's format. */
-static uint64_t round_pack(Soft *s, bool sign, int exp, uint64_t sig)
-{
-    const Format *f = s->format;
-    unsigned dropped = 64 - f->precision;
-    bool tiny = false;
-
-    if (exp < f->emin) {
-        /* Tiny after rounding: not if rounding with an unbounded exponent would have reached the smallest normal. */
-        bool carries = sig >> dropped == ((uint64_t)1 << f->precision) - 1 && rounds_up(s->round, sign, sig, dropped);
-        tiny = exp < f->emin - 1 || !carries;
-        sig = shift_sticky(sig, (unsigned)(f->emin - exp));
-        exp = f->emin;
-    }
-    bool inexact = sig & (((uint64_t)1 << dropped) - 1);
-    uint64_t rounded = (sig >> dropped) + rounds_up(s->round, sign, sig, dropped);
-    /* The implicit one, if there is one, and a carry out of the fraction both count the exponent up. */
-    if (exp > f->emax || ((uint64_t)(exp - f->emin) << (f->precision - 1)) + rounded >= infinity(f))
-        return overflow(s, sign);
-    if (inexact)
-        s->flags |= tiny ? IR_FP_NX | IR_FP_UF : IR_FP_NX;
-    return with_sign(f, sign, ((uint64_t)(exp - f->emin) << (f->precision - 1)) + rounded);
-}
-
-/* The same for a 128-bit significand of any magnitude but 0, whose bit 127 stands for 2^exp. */
-static uint64_t round_pack128(Soft *s, bool sign, int exp, uint128 sig)
-{
-    uint64_t high = (uint64_t)(sig >> 64);
-    unsigned zeros = high ? (unsigned)__builtin_clzll(high) : 64 + (unsigned)__builtin_clzll((uint64_t)sig);
-    sig <<= zeros;
-    return round_pack(s, sign, exp - (int)zeros, (uint64_t)(sig >> 64) | ((uint64_t)sig != 0));
-}
-
-static uint64_t zero(Soft *s, bool sign)
-{
-    return with_sign(s->format, sign, 0);
-}
-
-static uint64_t invalid(Soft *s)
-{
-    s->flags |= IR_FP_NV;
-    return canonical_nan(s->format);
-}
-
-/* The result of an operation of which an input is NaN. */
-static uint64_t nan_result(Soft *s, Unpacked a, Unpacked b, Unpacked c)
-{
-    if (a.class == CLASS_SIGNALLING_NAN || b.class == CLASS_SIGNALLING_NAN || c.class == CLASS_SIGNALLING_NAN)
-        s->flags |= IR_FP_NV;
-    return canonical_nan(s->format);
-}
-
-/* ---- sums and products ---- */
-
-/*
- * Add two magnitudes with signs; bit 126 of the significands stands for 2^exp (bit 127 has room for a carry). The
- * lowest 21 bits of both are 0, so that a sum that cancels (exponents at most 1 apart) loses nothing to the sticky bit.
- */
-static uint64_t sum(Soft *s, bool sign_a, int exp_a, uint128 a, bool sign_b, int exp_b, uint128 b)
-{
-    if (exp_a > exp_b) {
-        b = shift_sticky128(b, (unsigned)(exp_a - exp_b));
+    uint64_t sign = (uint64_t)negative << sign_shift(f);
+    if (!significand)
+        return sign;
+    int lead = __builtin_clzll(significand) - 1;
+    if (lead < 0) {
+        significand = shift_right_sticky(significand, 1);
+        exponent++;
     } else {
-        a = shift_sticky128(a, (unsigned)(exp_b - exp_a));
-        exp_a = exp_b;
+        significand <<= lead;
+        exponent -= lead;
     }
-    if (sign_a == sign_b)
-        return round_pack128(s, sign_a, exp_a + 1, a + b);
-    if (a == b)
-        return zero(s, s->round == FROUND_RDN);
-    return a > b ? round_pack128(s, sign_a, exp_a + 1, a - b) : round_pack128(s, sign_b, exp_a + 1, b - a);
+    int drop = 62 - f->fraction_bits, biased = exponent + f->bias;
+    uint64_t half = 1ull << (drop - 1), mask = (1ull << drop) - 1;
+    bool tiny = false;
+    if (biased < 1) { /* subnormal: tiny unless rounding at full precision would reach the smallest normal */
+        bool reaches = biased == 0 && significand >> drop == (2ull << f->fraction_bits) - 1 &&
+                       rounds_up(c->round, negative, true, significand & mask, half);
+        tiny = !reaches;
+        significand = shift_right_sticky(significand, 1 - biased);
+        biased = 0;
+    }
+    uint64_t below = significand & mask, result = significand >> drop;
+    result += rounds_up(c->round, negative, result & 1, below, half);
+    if (below)
+        c->flags |= IR_FP_NX | (tiny ? IR_FP_UF : 0);
+    if (biased == 0) /* the leading bit, if rounding made one, is the exponent 1 */
+        return sign | result;
+    result += (uint64_t)(biased - 1) << f->fraction_bits; /* the leading bit adds one to the exponent; so does a carry */
+    if (result >> f->fraction_bits >= (uint64_t)f->exponent_max)
+        return overflowed(f, c, negative);
+    return sign | result;
 }
 
-static uint64_t soft_add(Soft *s, Unpacked a, Unpacked b)
+static bool is_nan(Number n)
+{
+    return n.kind >= QUIET_NAN;
+}
+
+static uint64_t nan_result(const Format *f, Context *c, Number a, Number b)
+{
+    if (a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
+        c->flags |= IR_FP_NV;
+    return f->quiet_nan;
+}
+static uint64_t invalid(const Format *f, Context *c)
+{
+    c->flags |= IR_FP_NV;
+    return f->quiet_nan;
+}
+static uint64_t infinity(const Format *f, bool negative)
+{
+    return (uint64_t)f->exponent_max << f->fraction_bits | (uint64_t)negative << sign_shift(f);
+}
+static uint64_t zero(const Format *f, bool negative)
+{
+    return (uint64_t)negative << sign_shift(f);
+}
+
+/* ---- sums of 128-bit significands: bit 126 leads ---- */
+
+typedef struct Wide {
+    bool negative;
+    int exponent; /* of bit 126 */
+    U128 significand;
+} Wide;
+
+static U128 wide_shift_sticky(U128 v, int n)
+{
+    if (n <= 0)
+        return v;
+    if (n > 127)
+        return v != 0;
+    return v >> n | ((v & (((U128)1 << n) - 1)) != 0);
+}
+
+static uint64_t pack_wide(const Format *f, Context *c, Wide w)
+{
+    int lead = (uint64_t)(w.significand >> 64) ? __builtin_clzll(w.significand >> 64) : 64 + __builtin_clzll((uint64_t)w.significand);
+    if (lead == 0) {
+        w.significand = wide_shift_sticky(w.significand, 1);
+        w.exponent++;
+    } else {
+        w.significand <<= lead - 1;
+        w.exponent -= lead - 1;
+    }
+    uint64_t high = w.significand >> 64, low = w.significand;
+    return pack(f, c, w.negative, w.exponent, high | (low != 0));
+}
+
+static uint64_t add_wide(const Format *f, Context *c, Wide a, Wide b)
+{
+    if (!b.significand)
+        return pack_wide(f, c, a);
+    if (!a.significand)
+        return pack_wide(f, c, b);
+    if (a.exponent < b.exponent || (a.exponent == b.exponent && a.significand < b.significand)) {
+        Wide t = a;
+        a = b;
+        b = t;
+    }
+    b.significand = wide_shift_sticky(b.significand, a.exponent - b.exponent);
+    if (a.negative == b.negative)
+        a.significand += b.significand;
+    else
+        a.significand -= b.significand;
+    if (!a.significand)
+        return zero(f, c->round == FROUND_RDN);
+    return pack_wide(f, c, a);
+}
+
+static Wide widen(Number n)
+{
+    return (Wide){ n.negative, n.exponent, (U128)n.significand << 64 };
+}
+
+static uint64_t add(const Format *f, Context *c, Number a, Number b)
 {
     if (is_nan(a) || is_nan(b))
-        return nan_result(s, a, b, b);
-    if (a.class == CLASS_INFINITY)
-        return b.class == CLASS_INFINITY && a.sign != b.sign ? invalid(s)
-                                                             : with_sign(s->format, a.sign, infinity(s->format));
-    if (b.class == CLASS_INFINITY)
-        return with_sign(s->format, b.sign, infinity(s->format));
-    if (a.class == CLASS_ZERO && b.class == CLASS_ZERO)
-        return zero(s, a.sign == b.sign ? a.sign : s->round == FROUND_RDN);
-    if (a.class == CLASS_ZERO)
-        return round_pack(s, b.sign, b.exp, b.sig);
-    if (b.class == CLASS_ZERO)
-        return round_pack(s, a.sign, a.exp, a.sig);
-    return sum(s, a.sign, a.exp, (uint128)a.sig << 63, b.sign, b.exp, (uint128)b.sig << 63);
+        return nan_result(f, c, a, b);
+    if (a.kind == INFINITE || b.kind == INFINITE) {
+        if (a.kind == b.kind && a.negative != b.negative)
+            return invalid(f, c);
+        return infinity(f, a.kind == INFINITE ? a.negative : b.negative);
+    }
+    if (a.kind == ZERO && b.kind == ZERO)
+        return zero(f, a.negative == b.negative ? a.negative : c->round == FROUND_RDN);
+    return add_wide(f, c, widen(a), widen(b));
 }
 
-static uint64_t soft_mul(Soft *s, Unpacked a, Unpacked b)
+static uint64_t multiply(const Format *f, Context *c, Number a, Number b)
 {
-    bool sign = a.sign != b.sign;
+    bool negative = a.negative != b.negative;
     if (is_nan(a) || is_nan(b))
-        return nan_result(s, a, b, b);
-    if (a.class == CLASS_INFINITY || b.class == CLASS_INFINITY) {
-        if (a.class == CLASS_ZERO || b.class == CLASS_ZERO)
-            return invalid(s);
-        return with_sign(s->format, sign, infinity(s->format));
-    }
-    if (a.class == CLASS_ZERO || b.class == CLASS_ZERO)
-        return zero(s, sign);
-    return round_pack128(s, sign, a.exp + b.exp + 1, (uint128)a.sig * b.sig);
+        return nan_result(f, c, a, b);
+    if (a.kind == INFINITE || b.kind == INFINITE)
+        return a.kind == ZERO || b.kind == ZERO ? invalid(f, c) : infinity(f, negative);
+    if (a.kind == ZERO || b.kind == ZERO)
+        return zero(f, negative);
+    U128 product = (U128)a.significand * b.significand; /* leads at bit 124 or 125 */
+    return pack_wide(f, c, (Wide){ negative, a.exponent + b.exponent + 2, product });
 }
 
-/* a * b + c. An infinity times zero is invalid whatever c is. */
-static uint64_t soft_fma(Soft *s, Unpacked a, Unpacked b, Unpacked c)
+static uint64_t divide(const Format *f, Context *c, Number a, Number b)
 {
-    bool sign = a.sign != b.sign;
-    bool infinite = a.class == CLASS_INFINITY || b.class == CLASS_INFINITY;
-    if ((a.class == CLASS_INFINITY && b.class == CLASS_ZERO) || (a.class == CLASS_ZERO && b.class == CLASS_INFINITY))
-        return invalid(s);
-    if (is_nan(a) || is_nan(b) || is_nan(c))
-        return nan_result(s, a, b, c);
-    if (c.class == CLASS_INFINITY)
-        return infinite && sign != c.sign ? invalid(s) : with_sign(s->format, c.sign, infinity(s->format));
-    if (infinite)
-        return with_sign(s->format, sign, infinity(s->format));
-    if (a.class == CLASS_ZERO || b.class == CLASS_ZERO)
-        return soft_add(s, (Unpacked){ .class = CLASS_ZERO, .sign = sign }, c);
-    if (c.class == CLASS_ZERO)
-        return soft_mul(s, a, b);
-    uint128 product = (uint128)a.sig * b.sig;
-    int exp = a.exp + b.exp;
-    if (product >> 127) { /* bit 126 stands for 2^exp: the lowest bits are 0, nothing is lost */
-        product >>= 1;
-        exp++;
-    }
-    return sum(s, sign, exp, product, c.sign, c.exp, (uint128)c.sig << 63);
-}
-
-/* ---- quotients and roots ---- */
-
-static uint64_t soft_div(Soft *s, Unpacked a, Unpacked b)
-{
-    bool sign = a.sign != b.sign;
+    bool negative = a.negative != b.negative;
     if (is_nan(a) || is_nan(b))
-        return nan_result(s, a, b, b);
-    if (a.class == CLASS_INFINITY)
-        return b.class == CLASS_INFINITY ? invalid(s) : with_sign(s->format, sign, infinity(s->format));
-    if (b.class == CLASS_INFINITY)
-        return zero(s, sign);
-    if (b.class == CLASS_ZERO) {
-        if (a.class == CLASS_ZERO)
-            return invalid(s);
-        s->flags |= IR_FP_DZ;
-        return with_sign(s->format, sign, infinity(s->format));
+        return nan_result(f, c, a, b);
+    if (a.kind == INFINITE)
+        return b.kind == INFINITE ? invalid(f, c) : infinity(f, negative);
+    if (b.kind == INFINITE)
+        return zero(f, negative);
+    if (b.kind == ZERO) {
+        if (a.kind == ZERO)
+            return invalid(f, c);
+        c->flags |= IR_FP_DZ;
+        return infinity(f, negative);
     }
-    if (a.class == CLASS_ZERO)
-        return zero(s, sign);
-    bool less = a.sig < b.sig;
-    uint128 dividend = (uint128)a.sig << (less ? 64 : 63);
-    uint64_t quotient = (uint64_t)(dividend / b.sig);
-    return round_pack(s, sign, a.exp - b.exp - less, quotient | (dividend % b.sig != 0));
+    if (a.kind == ZERO)
+        return zero(f, negative);
+    U128 dividend = (U128)a.significand << 62;
+    uint64_t quotient = dividend / b.significand; /* leads at bit 61 or 62 */
+    quotient |= dividend % b.significand != 0;
+    return pack(f, c, negative, a.exponent - b.exponent, quotient);
 }
 
-/* Integer square root, rounded down; *exact: there is no remainder. value >= 2^126. */
-static uint64_t square_root(uint128 value, bool *exact)
-{
-    uint128 root = 0, bit = (uint128)1 << 126;
-    for (; bit; bit >>= 2) {
-        if (value >= root + bit) {
-            value -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
-    }
-    *exact = value == 0;
-    return (uint64_t)root;
-}
-
-static uint64_t soft_sqrt(Soft *s, Unpacked a)
+static uint64_t square_root(const Format *f, Context *c, Number a)
 {
     if (is_nan(a))
-        return nan_result(s, a, a, a);
-    if (a.class == CLASS_ZERO)
-        return zero(s, a.sign);
-    if (a.sign)
-        return invalid(s);
-    if (a.class == CLASS_INFINITY)
-        return infinity(s->format);
-    bool odd = a.exp & 1, exact;
-    uint64_t root = square_root((uint128)a.sig << (odd ? 64 : 63), &exact);
-    return round_pack(s, false, (a.exp - odd) / 2, root | !exact);
-}
-
-/* ---- comparisons ---- */
-
-/* Order of two that are not NaN: negative, 0, positive. strict_zero: -0 is less than +0. */
-static int order(Unpacked a, Unpacked b, bool strict_zero)
-{
-    if (a.class == CLASS_ZERO && b.class == CLASS_ZERO)
-        return strict_zero ? b.sign - a.sign : 0;
-    if (a.class == CLASS_ZERO)
-        return b.sign ? 1 : -1;
-    if (b.class == CLASS_ZERO || a.sign != b.sign)
-        return a.sign ? -1 : 1;
-    int magnitude = a.class != b.class ? (int)a.class - (int)b.class
-                    : a.exp != b.exp   ? (a.exp > b.exp ? 1 : -1)
-                                       : (a.sig > b.sig) - (a.sig < b.sig);
-    return a.sign ? -magnitude : magnitude;
-}
-
-static bool soft_compare(Soft *s, IrFcmp cond, Unpacked a, Unpacked b)
-{
-    if (is_nan(a) || is_nan(b)) {
-        if (cond != FCMP_EQ || a.class == CLASS_SIGNALLING_NAN || b.class == CLASS_SIGNALLING_NAN)
-            s->flags |= IR_FP_NV;
-        return false;
+        return nan_result(f, c, a, a);
+    if (a.kind == ZERO)
+        return zero(f, a.negative);
+    if (a.negative)
+        return invalid(f, c);
+    if (a.kind == INFINITE)
+        return infinity(f, false);
+    /* significand * 2^62 (or twice that, for an odd exponent): its root leads at bit 62 */
+    U128 v = (U128)a.significand << (a.exponent & 1 ? 63 : 62), rest = v;
+    uint64_t root = 0;
+    for (int bit = 62; bit >= 0; bit--) {
+        U128 trial = ((U128)root << (bit + 1)) + ((U128)1 << 2 * bit);
+        if (rest >= trial) {
+            rest -= trial;
+            root |= 1ull << bit;
+        }
     }
-    int o = order(a, b, false);
-    return cond == FCMP_EQ ? o == 0 : cond == FCMP_LT ? o < 0 : o <= 0;
+    return pack(f, c, false, a.exponent >> 1, root | (rest != 0));
 }
 
-static uint64_t soft_min_max(Soft *s, bool max, uint64_t a_bits, uint64_t b_bits)
+static uint64_t fused(const Format *f, Context *c, Number x, Number y, Number z)
 {
-    Unpacked a = unpack(s->format, a_bits), b = unpack(s->format, b_bits);
-    if (is_nan(a) || is_nan(b)) {
-        uint64_t nan = nan_result(s, a, b, b);
-        return !is_nan(a) ? a_bits : !is_nan(b) ? b_bits : nan;
+    bool negative = x.negative != y.negative;
+    bool undefined = (x.kind == INFINITE && y.kind == ZERO) || (x.kind == ZERO && y.kind == INFINITE);
+    if (undefined)
+        return invalid(f, c);
+    if (is_nan(x) || is_nan(y) || is_nan(z)) {
+        nan_result(f, c, x, y);
+        return nan_result(f, c, z, z);
     }
-    return (order(a, b, true) < 0) != max ? a_bits : b_bits;
+    if (x.kind == INFINITE || y.kind == INFINITE)
+        return z.kind == INFINITE && z.negative != negative ? invalid(f, c) : infinity(f, negative);
+    if (z.kind == INFINITE)
+        return infinity(f, z.negative);
+    if (x.kind == ZERO || y.kind == ZERO) {
+        if (z.kind == ZERO)
+            return zero(f, negative == z.negative ? negative : c->round == FROUND_RDN);
+        return pack_wide(f, c, widen(z));
+    }
+    U128 product = (U128)x.significand * y.significand;
+    Wide p = { negative, x.exponent + y.exponent + 1, product << 1 };
+    if (!(p.significand >> 126)) {
+        p.significand <<= 1;
+        p.exponent--;
+    }
+    return z.kind == ZERO ? pack_wide(f, c, p) : add_wide(f, c, p, widen(z));
+}
+
+/* -1, 0, 1; 2: unordered */
+static int compare(Number a, Number b)
+{
+    if (is_nan(a) || is_nan(b))
+        return 2;
+    if (a.kind == ZERO && b.kind == ZERO)
+        return 0;
+    if (a.negative != b.negative || a.kind == ZERO || b.kind == ZERO)
+        return a.kind != ZERO && (b.kind == ZERO || a.negative != b.negative) ? (a.negative ? -1 : 1) : (b.negative ? 1 : -1);
+    int order = a.kind != b.kind           ? (a.kind > b.kind ? 1 : -1)
+                : a.kind == INFINITE       ? 0
+                : a.exponent != b.exponent ? (a.exponent > b.exponent ? 1 : -1)
+                                           : (a.significand > b.significand) - (a.significand < b.significand);
+    return a.negative ? -order : order;
+}
+
+static uint64_t minmax(const Format *f, Context *c, Number a, Number b, uint64_t a_bits, uint64_t b_bits, bool maximum)
+{
+    if (a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
+        c->flags |= IR_FP_NV;
+    if (is_nan(a))
+        return is_nan(b) ? f->quiet_nan : b_bits;
+    if (is_nan(b))
+        return a_bits;
+    int order = compare(a, b);
+    if (order == 0)
+        order = a.negative == b.negative ? 0 : a.negative ? -1 : 1;
+    return (order < 0) == maximum ? b_bits : a_bits;
+}
+
+static uint64_t compare_flag(Context *c, Number a, Number b, IrFcmp kind)
+{
+    int order = compare(a, b);
+    if (order == 2) {
+        if (kind != FCMP_EQ || a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
+            c->flags |= IR_FP_NV;
+        return 0;
+    }
+    return kind == FCMP_EQ ? order == 0 : kind == FCMP_LT ? order < 0 : order <= 0;
 }
 
 /* ---- conversions ---- */
 
-static uint64_t soft_convert(Soft *s, Unpacked a)
+static uint64_t convert(const Format *to, Context *c, Number a)
 {
-    switch (a.class) {
-    case CLASS_ZERO:
-        return zero(s, a.sign);
-    case CLASS_NUMBER:
-        return round_pack(s, a.sign, a.exp, a.sig);
-    case CLASS_INFINITY:
-        return with_sign(s->format, a.sign, infinity(s->format));
-    default:
-        return nan_result(s, a, a, a);
-    }
+    if (is_nan(a))
+        return nan_result(to, c, a, a);
+    if (a.kind == INFINITE)
+        return infinity(to, a.negative);
+    return a.kind == ZERO ? zero(to, a.negative) : pack(to, c, a.negative, a.exponent, a.significand);
 }
 
-static uint64_t soft_from_int(Soft *s, IrType from, bool is_unsigned, uint64_t a)
+static uint64_t to_integer(Context *c, Number a, bool wide, bool is_unsigned)
 {
-    if (from == IR_I32)
-        a = is_unsigned ? (uint32_t)a : (uint64_t)(int32_t)a;
-    bool sign = !is_unsigned && (int64_t)a < 0;
-    uint64_t magnitude = sign ? -a : a;
-    if (!magnitude)
+    uint64_t max = is_unsigned ? (wide ? UINT64_MAX : UINT32_MAX) : wide ? INT64_MAX : INT32_MAX;
+    uint64_t min = is_unsigned ? 0 : wide ? (uint64_t)INT64_MIN : (uint64_t)(int64_t)INT32_MIN; /* least, as stored */
+    uint64_t least = is_unsigned ? 0 : wide ? 1ull << 63 : 1ull << 31;                          /* its magnitude */
+    if (is_nan(a) || a.kind == INFINITE || (a.kind == FINITE && a.exponent > 63)) {
+        c->flags |= IR_FP_NV;
+        return is_nan(a) || !a.negative ? max : min;
+    }
+    if (a.kind == ZERO)
         return 0;
-    unsigned zeros = (unsigned)__builtin_clzll(magnitude);
-    return round_pack(s, sign, 63 - (int)zeros, magnitude << zeros);
+    /* magnitude in 64.64 bits */
+    U128 v = a.exponent >= -1 ? (U128)a.significand << (a.exponent + 2) : wide_shift_sticky((U128)a.significand, -(a.exponent + 2));
+    uint64_t magnitude = v >> 64, below = v;
+    bool up = rounds_up(c->round, a.negative, magnitude & 1, below, 1ull << 63);
+    if ((up && magnitude == UINT64_MAX) || (magnitude + up > (a.negative ? least : max))) {
+        c->flags |= IR_FP_NV;
+        return a.negative ? min : max;
+    }
+    magnitude += up;
+    if (below)
+        c->flags |= IR_FP_NX;
+    return a.negative ? 0 - magnitude : magnitude;
 }
 
-/* Saturates to the type's limits, invalid and nothing else then. */
-static uint64_t soft_to_int(Soft *s, IrType type, bool is_unsigned, Unpacked a)
+static uint64_t from_integer(const Format *f, Context *c, uint64_t v, bool wide, bool is_unsigned)
 {
-    unsigned width = type == IR_I32 ? 32 : 64;
-    uint64_t greatest = UINT64_MAX >> (64 - width + !is_unsigned);
-    uint64_t limit = !a.sign ? greatest : is_unsigned ? 0 : greatest + 1; /* of the magnitude, on this side of 0 */
-    bool out = is_nan(a) || a.class == CLASS_INFINITY || (a.class == CLASS_NUMBER && a.exp > 63);
-    uint64_t magnitude = 0;
-
-    if (!out && a.class == CLASS_NUMBER) {
-        /* One bit of fraction and the sticky bit below it stay under the point: two words, as the integer may fill one.
-         */
-        uint128 fixed = shift_sticky128((uint128)a.sig << 2, (unsigned)(63 - a.exp > 100 ? 100 : 63 - a.exp));
-        uint64_t low = ((uint64_t)(fixed >> 2) & 1) << 2 | ((uint64_t)fixed & 3);
-        bool up = rounds_up(s->round, a.sign, low, 2);
-        magnitude = (uint64_t)(fixed >> 2) + up;
-        out = magnitude > limit || (up && magnitude == 0);
-        if (!out && ((uint64_t)fixed & 3))
-            s->flags |= IR_FP_NX;
-    }
-    if (out) {
-        s->flags |= IR_FP_NV;
-        magnitude = is_nan(a) ? greatest : limit;
-    }
-    uint64_t result = a.sign && !is_nan(a) ? -magnitude : magnitude;
-    return type == IR_I32 ? (uint64_t)(int32_t)result : result;
-}
-
-/* ---- entry ---- */
-
-uint64_t soft_fp_eval(uint64_t a, uint64_t b, uint64_t c, uint32_t what, IrRound dynamic, uint8_t *flags)
-{
-    IrOp op = (IrOp)(what & 0xff);
-    IrType type = (IrType)(what >> 8 & 15), from = (IrType)(what >> 12 & 15);
-    unsigned aux = what >> 16 & 15, imm = what >> 20 & 15;
-    Soft s = { .format = &formats[type == IR_F32 ? IR_F32 : IR_F64],
-               .round = aux == FROUND_DYN ? dynamic : (IrRound)aux };
-    const Format *in = &formats[from == IR_F32 ? IR_F32 : IR_F64];
-    Unpacked ua = unpack(in, a), ub = unpack(in, b), uc = unpack(in, c);
-    uint64_t result = 0;
-
-    switch (op) {
-    case OP_fsub:
-        ub.sign = !ub.sign;
-        result = soft_add(&s, ua, ub);
-        break;
-    case OP_fadd:
-        result = soft_add(&s, ua, ub);
-        break;
-    case OP_fmul:
-        result = soft_mul(&s, ua, ub);
-        break;
-    case OP_fdiv:
-        result = soft_div(&s, ua, ub);
-        break;
-    case OP_fsqrt:
-        result = soft_sqrt(&s, ua);
-        break;
-    case OP_fma:
-        ua.sign ^= (imm & IR_FMA_NEG_PRODUCT) != 0;
-        uc.sign ^= (imm & IR_FMA_NEG_ADDEND) != 0;
-        result = soft_fma(&s, ua, ub, uc);
-        break;
-    case OP_fmin:
-    case OP_fmax:
-        if (type == IR_F32) {
-            a = (uint32_t)a;
-            b = (uint32_t)b;
-        }
-        result = soft_min_max(&s, op == OP_fmax, a, b);
-        break;
-    case OP_fcmp:
-        result = soft_compare(&s, (IrFcmp)aux, ua, ub);
-        break;
-    case OP_fcvt:
-        result = soft_convert(&s, ua);
-        break;
-    case OP_fftoi:
-        result = soft_to_int(&s, type, imm & 1, ua);
-        break;
-    case OP_fitof:
-        result = soft_from_int(&s, from, imm & 1, a);
-        break;
-    default:
-        g_assert_not_reached();
-    }
-    *flags = s.flags;
-    return result;
+    if (!wide)
+        v = is_unsigned ? (uint32_t)v : (uint64_t)(int64_t)(int32_t)v;
+    bool negative = !is_unsigned && (int64_t)v < 0;
+    uint64_t magnitude = negative ? 0 - v : v;
+    return pack(f, c, negative, 62, magnitude);
 }
 
 uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what)
 {
-    uint8_t flags;
-    uint64_t result = soft_fp_eval(a, b, c, what, (IrRound)cs->fp_round, &flags);
-    cs->fp_flags |= flags;
+    unsigned op = what & 0xff, type = what >> 8 & 15, round = what >> 12 & 15, imm = what >> 16 & 15, source = what >> 20 & 15;
+    const Format *f = format_of(type);
+    Context context = { round == FROUND_DYN ? cs->fp_round : round, 0 };
+    uint64_t result;
+    if (op == OP_fcmp) {
+        const Format *s = format_of(source);
+        result = compare_flag(&context, unpack(s, a), unpack(s, b), round);
+    } else if (op == OP_fftoi) {
+        result = to_integer(&context, unpack(format_of(source), a), type == IR_I64, imm);
+    } else if (op == OP_fitof) {
+        result = from_integer(f, &context, a, source == IR_I64, imm);
+    } else if (op == OP_fcvt) {
+        result = convert(f, &context, unpack(format_of(source), a));
+    } else {
+        Number x = unpack(f, a), y = unpack(f, b), z = unpack(f, c);
+        switch (op) {
+        case OP_fadd:
+            result = add(f, &context, x, y);
+            break;
+        case OP_fsub:
+            y.negative = !y.negative;
+            result = add(f, &context, x, y);
+            break;
+        case OP_fmul:
+            result = multiply(f, &context, x, y);
+            break;
+        case OP_fdiv:
+            result = divide(f, &context, x, y);
+            break;
+        case OP_fsqrt:
+            result = square_root(f, &context, x);
+            break;
+        case OP_fma:
+            x.negative ^= imm & IR_FMA_NEG_PRODUCT;
+            z.negative ^= imm >> 1 & 1;
+            result = fused(f, &context, x, y, z);
+            break;
+        default:
+            result = minmax(f, &context, x, y, type == IR_F32 ? (uint32_t)a : a, type == IR_F32 ? (uint32_t)b : b, op == OP_fmax);
+        }
+    }
+    cs->fp_flags |= context.flags;
     return result;
 }

@@ -1,387 +1,260 @@
 /*
- * x86-64 encoders that know no IR. Follows the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2,
- * chapter 2 (instruction format, REX and VEX prefixes).
- *
- * Every function appends one instruction. When less than ASM_MARGIN bytes are left, `full` is set and writing goes on
- * at the start of the buffer: nobody but the end of the unit has to look.
+ * x86-64 encoders that know no IR (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2).
+ * Every function appends one instruction; when the room is used up, `full` is set and nothing more is written.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_X86_64_ASM_H
 #define TCG_X86_64_ASM_H
 
-#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#define ASM_MARGIN 64
-
 typedef struct Asm {
-    uint8_t *p, *start, *limit;
-    uint8_t *cache; /* what MEM_CACHE operands are relative to, as an address in the mapping of p */
+    uint8_t *p, *end;
     bool full;
 } Asm;
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = -1, MEM_CACHE = -2 };
-enum { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_INDEX = -1 };
 
-/* [base + index << scale + disp]; base MEM_CACHE: disp bytes from the start of the code cache (RIP-relative). */
+/* [base + index + disp]; index NO_INDEX: none */
 typedef struct Mem {
-    int8_t base, index, scale;
+    int8_t base, index;
     int32_t disp;
 } Mem;
 
-static inline Mem mem_at(int base, int32_t disp)
+static inline Mem mem(int base, int32_t disp)
 {
-    return (Mem){ .base = base, .index = NO_REG, .disp = disp };
+    return (Mem){ base, NO_INDEX, disp };
 }
 static inline Mem mem_index(int base, int index, int32_t disp)
 {
-    return (Mem){ .base = base, .index = index, .disp = disp };
-}
-static inline Mem mem_cache(int32_t offset)
-{
-    return (Mem){ .base = MEM_CACHE, .index = NO_REG, .disp = offset };
+    return (Mem){ base, index, disp };
 }
 
-/* An opcode with what stands before it: operand width, mandatory prefix, map, and whether a byte register is named. */
-enum {
-    W64 = 0x100,
-    M_0F = 0x200,
-    M_38 = 0x400,
-    M_3A = 0x800,
-    P_66 = 0x1000,
-    P_F3 = 0x2000,
-    P_F2 = 0x4000,
-    BYTE_REG = 0x8000, /* the register operand is 8 bits wide */
-    BYTE_RM = 0x10000, /* the register-or-memory operand is, if it is a register */
-};
-
-static inline void asm_begin(Asm *a)
+static inline void put_byte(Asm *a, unsigned v)
 {
-    if (G_UNLIKELY(a->p > a->limit)) {
+    if (a->p < a->end)
+        *a->p++ = v;
+    else
         a->full = true;
-        a->p = a->start;
-    }
 }
-static inline void asm_u8(Asm *a, unsigned v)
+static inline void put_u32(Asm *a, uint32_t v)
 {
-    *a->p++ = v;
-}
-static inline void asm_u32(Asm *a, uint32_t v)
-{
-    memcpy(a->p, &v, 4);
-    a->p += 4;
-}
-static inline void asm_u64(Asm *a, uint64_t v)
-{
-    memcpy(a->p, &v, 8);
-    a->p += 8;
-}
-
-static inline void asm_opcode(Asm *a, uint32_t op, int reg, int index, int base)
-{
-    asm_begin(a);
-    if (op & (P_66 | P_F3 | P_F2))
-        asm_u8(a, op & P_66 ? 0x66 : op & P_F3 ? 0xf3 : 0xf2);
-    unsigned rex = (op & W64 ? 8 : 0) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3;
-    if (rex || ((op & BYTE_REG) && reg >= RSP) || ((op & BYTE_RM) && base >= RSP))
-        asm_u8(a, 0x40 | rex);
-    if (op & (M_0F | M_38 | M_3A)) {
-        asm_u8(a, 0x0f);
-        if (op & (M_38 | M_3A))
-            asm_u8(a, op & M_38 ? 0x38 : 0x3a);
-    }
-    asm_u8(a, op);
-}
-
-/* ModRM, SIB and displacement. trailing: bytes of immediate that follow. */
-static inline void asm_mem(Asm *a, int reg, Mem m, unsigned trailing)
-{
-    unsigned r = (reg & 7) << 3;
-    if (m.base == MEM_CACHE) {
-        asm_u8(a, r | 5);
-        asm_u32(a, a->cache + m.disp - (a->p + 4 + trailing));
-        return;
-    }
-    unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 0x40 : 0x80;
-    if (m.index == NO_REG && (m.base & 7) != RSP) {
-        asm_u8(a, mod | r | (m.base & 7));
+    if (a->end - a->p >= 4) {
+        memcpy(a->p, &v, 4);
+        a->p += 4;
     } else {
-        asm_u8(a, mod | r | 4);
-        asm_u8(a, m.scale << 6 | (m.index == NO_REG ? 4 : m.index & 7) << 3 | (m.base & 7));
+        a->full = true;
     }
-    if (mod == 0x40)
-        asm_u8(a, m.disp);
-    else if (mod)
-        asm_u32(a, m.disp);
+}
+static inline void put_u64(Asm *a, uint64_t v)
+{
+    put_u32(a, v);
+    put_u32(a, v >> 32);
 }
 
-static inline void asm_rr(Asm *a, uint32_t op, int reg, int rm)
+/* Opcodes carry their escape bytes and mandatory prefix in the upper bits. */
+enum { P_0F = 0x100, P_0F38 = 0x200, P_66 = 0x1000, P_F3 = 0x2000, P_F2 = 0x4000, BYTE_REG = 0x8000 };
+
+static inline void put_opcode(Asm *a, uint32_t op, unsigned rex)
 {
-    asm_opcode(a, op, reg, 0, rm);
-    asm_u8(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
-}
-static inline void asm_rm_imm(Asm *a, uint32_t op, int reg, Mem m, unsigned trailing)
-{
-    /* a memory operand names no byte register */
-    asm_opcode(a, op & ~BYTE_RM, reg, m.index == NO_REG ? 0 : m.index, m.base < 0 ? 0 : m.base);
-    asm_mem(a, reg, m, trailing);
-}
-static inline void asm_rm(Asm *a, uint32_t op, int reg, Mem m)
-{
-    asm_rm_imm(a, op, reg, m, 0);
+    if (op & P_66)
+        put_byte(a, 0x66);
+    if (op & P_F3)
+        put_byte(a, 0xf3);
+    if (op & P_F2)
+        put_byte(a, 0xf2);
+    if (rex)
+        put_byte(a, 0x40 | (rex & 15));
+    if (op & (P_0F | P_0F38))
+        put_byte(a, 0x0f);
+    if (op & P_0F38)
+        put_byte(a, 0x38);
+    put_byte(a, op & 0xff);
 }
 
-static inline void asm_vex_prefix(Asm *a, uint32_t op, int reg, int v, int index, int base)
+/* op reg, rm (both registers). wide: 64-bit operands. */
+static inline void op_rr(Asm *a, uint32_t op, int reg, int rm, bool wide)
 {
-    unsigned pp = op & P_66 ? 1 : op & P_F3 ? 2 : op & P_F2 ? 3 : 0;
-    asm_begin(a);
-    if (!(op & (W64 | M_38 | M_3A)) && !((index | base) & 8)) {
-        asm_u8(a, 0xc5);
-        asm_u8(a, (~reg & 8) << 4 | (~v & 15) << 3 | pp);
-    } else {
-        asm_u8(a, 0xc4);
-        asm_u8(a, (~reg & 8) << 4 | (~index & 8) << 3 | (~base & 8) << 2 | (op & M_38 ? 2 : op & M_3A ? 3 : 1));
-        asm_u8(a, (op & W64 ? 0x80 : 0) | (~v & 15) << 3 | pp);
-    }
-    asm_u8(a, op);
-}
-static inline void asm_vex_rr(Asm *a, uint32_t op, int reg, int v, int rm)
-{
-    asm_vex_prefix(a, op, reg, v, 0, rm);
-    asm_u8(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
-}
-static inline void asm_vex_rm_imm(Asm *a, uint32_t op, int reg, int v, Mem m, unsigned trailing)
-{
-    asm_vex_prefix(a, op, reg, v, m.index == NO_REG ? 0 : m.index, m.base < 0 ? 0 : m.base);
-    asm_mem(a, reg, m, trailing);
-}
-static inline void asm_vex_rm(Asm *a, uint32_t op, int reg, int v, Mem m)
-{
-    asm_vex_rm_imm(a, op, reg, v, m, 0);
+    unsigned rex = wide << 3 | (reg >> 3 & 1) << 2 | (rm >> 3 & 1);
+    if ((op & BYTE_REG) && (reg >= RSP || rm >= RSP))
+        rex |= 0x40; /* spl, bpl, sil, dil */
+    put_opcode(a, op, rex);
+    put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
-/* ---- opcodes by name ---- */
-enum {
-    I_MOV_LOAD = 0x8b,
-    I_MOV_STORE = 0x89,
-    I_MOV_STORE8 = 0x88 | BYTE_REG,
-    I_LEA = 0x8d,
-    I_TEST = 0x85,
-    I_MOVSXD = 0x63 | W64,
-    I_MOVZX8 = 0xb6 | M_0F | BYTE_RM,
-    I_MOVZX16 = 0xb7 | M_0F,
-    I_MOVSX8 = 0xbe | M_0F | BYTE_RM,
-    I_MOVSX16 = 0xbf | M_0F,
-    I_IMUL = 0xaf | M_0F,
-    I_LZCNT = 0xbd | M_0F | P_F3,
-    I_TZCNT = 0xbc | M_0F | P_F3,
-    I_BSR = 0xbd | M_0F,
-    I_BSF = 0xbc | M_0F,
-    I_POPCNT = 0xb8 | M_0F | P_F3,
-    I_MOVBE_LOAD = 0xf0 | M_38,
-    I_MOVBE_STORE = 0xf1 | M_38,
-    I_XCHG8 = 0x86 | BYTE_REG,
-    I_XCHG = 0x87,
-    I_SHLX = 0xf7 | M_38 | P_66,
-    I_SHRX = 0xf7 | M_38 | P_F2,
-    I_SARX = 0xf7 | M_38 | P_F3,
-    I_RORX = 0xf0 | M_3A | P_F2,
-    I_ANDN = 0xf2 | M_38,
-    I_GROUP3 = 0xf7,
-    /* by the reg field: */ G3_NOT = 2,
-    G3_NEG = 3,
-    G3_MUL = 4,
-    G3_IMUL = 5,
-    G3_DIV = 6,
-    G3_IDIV = 7,
-    /* scalar and bitwise SSE; the _SD/_SS ones take their prefix by type */
-    I_MOVQ_LOAD = 0x7e | M_0F | P_F3,
-    I_MOVQ_STORE = 0xd6 | M_0F | P_66,
-    I_MOVD_TO_XMM = 0x6e | M_0F | P_66,
-    I_MOVD_FROM_XMM = 0x7e | M_0F | P_66,
-    I_MOVAPS = 0x28 | M_0F,
-    I_FMOV_LOAD = 0x10 | M_0F,
-    I_FMOV_STORE = 0x11 | M_0F,
-    I_ANDPS = 0x54 | M_0F,
-    I_ANDNPS = 0x55 | M_0F,
-    I_ORPS = 0x56 | M_0F,
-    I_XORPS = 0x57 | M_0F,
-    I_FADD = 0x58 | M_0F,
-    I_FMUL = 0x59 | M_0F,
-    I_FCVT = 0x5a | M_0F,
-    I_FSUB = 0x5c | M_0F,
-    I_FMIN = 0x5d | M_0F,
-    I_FDIV = 0x5e | M_0F,
-    I_FMAX = 0x5f | M_0F,
-    I_FSQRT = 0x51 | M_0F,
-    I_FCMP = 0xc2 | M_0F,
-    I_CVT_INT = 0x2a | M_0F,
-    I_CVTT_TO_INT = 0x2c | M_0F,
-    I_CVT_TO_INT = 0x2d | M_0F,
-    I_UCOMIS = 0x2e | M_0F,
-    I_COMIS = 0x2f | M_0F,
-    I_ROUNDSS = 0x0a | M_3A | P_66,
-    I_ROUNDSD = 0x0b | M_3A | P_66,
-    I_PEXTRD = 0x16 | M_3A | P_66,
-    I_FMADD213 = 0xa9 | M_38 | P_66,
-    I_FMSUB213 = 0xab | M_38 | P_66,
-    I_FNMADD213 = 0xad | M_38 | P_66,
-    I_FNMSUB213 = 0xaf | M_38 | P_66,
-    FMA_213_TO_231 = 0x10,
-};
-enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
-enum { SHIFT_ROL, SHIFT_ROR, SHIFT_SHL = 4, SHIFT_SHR, SHIFT_SAR = 7 };
-#define ALU_LOAD(alu)  ((alu) << 3 | 3) /* reg op= r/m */
-#define ALU_STORE(alu) ((alu) << 3 | 1) /* r/m op= reg */
+static inline void put_mem(Asm *a, int reg, Mem m)
+{
+    bool sib = m.index != NO_INDEX || (m.base & 7) == RSP;
+    unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
+    put_byte(a, mod << 6 | (reg & 7) << 3 | (sib ? 4 : m.base & 7));
+    if (sib)
+        put_byte(a, (m.index == NO_INDEX ? 4 : m.index & 7) << 3 | (m.base & 7));
+    if (mod == 1)
+        put_byte(a, m.disp);
+    else if (mod == 2)
+        put_u32(a, m.disp);
+}
+
+/* op reg, [mem] */
+static inline void op_rm(Asm *a, uint32_t op, int reg, Mem m, bool wide)
+{
+    unsigned rex = wide << 3 | (reg >> 3 & 1) << 2 | (m.index == NO_INDEX ? 0 : (m.index >> 3 & 1) << 1) | (m.base >> 3 & 1);
+    if ((op & BYTE_REG) && reg >= RSP)
+        rex |= 0x40;
+    put_opcode(a, op, rex);
+    put_mem(a, reg, m);
+}
+
+/* op reg, [rip + (target - end of instruction)]; trailing: immediate bytes that follow */
+static inline void op_rip(Asm *a, uint32_t op, int reg, const void *target, bool wide)
+{
+    put_opcode(a, op, wide << 3 | (reg >> 3 & 1) << 2);
+    put_byte(a, (reg & 7) << 3 | 5);
+    put_u32(a, (const uint8_t *)target - (a->p + 4));
+}
+
+/* VEX-encoded op reg, v, rm: map 1 (0F), 2 (0F38), 3 (0F3A); pp 0 none, 1 66, 2 F3, 3 F2 */
+static inline void vex_rr(Asm *a, unsigned map, unsigned pp, bool w, unsigned op, int reg, int v, int rm)
+{
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | 1 << 6 | (~rm >> 3 & 1) << 5 | map);
+    put_byte(a, w << 7 | (~v & 15) << 3 | pp);
+    put_byte(a, op);
+    put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
 
 /* ---- moves ---- */
-static inline void asm_mov(Asm *a, unsigned w, int dst, int src)
+static inline void mov_rr(Asm *a, int dst, int src, bool wide)
 {
-    if (dst != src)
-        asm_rr(a, I_MOV_LOAD | w, dst, src);
+    op_rr(a, 0x8b, dst, src, wide);
 }
-/* No flags are changed. I32 values may be given sign- or zero-extended. */
-static inline void asm_mov_imm(Asm *a, int dst, int64_t v)
+static inline void mov_load(Asm *a, int dst, Mem m, bool wide)
+{
+    op_rm(a, 0x8b, dst, m, wide);
+}
+static inline void mov_store(Asm *a, Mem m, int src, bool wide)
+{
+    op_rm(a, 0x89, src, m, wide);
+}
+static inline void mov_imm(Asm *a, int dst, int64_t v)
 {
     if (v == (int64_t)(uint32_t)v) {
-        asm_opcode(a, 0xb8 | (dst & 7), 0, 0, dst);
-        asm_u32(a, v);
+        put_opcode(a, 0xb8 | (dst & 7), dst >> 3 ? 0x41 : 0);
+        put_u32(a, v);
     } else if (v == (int32_t)v) {
-        asm_rr(a, 0xc7 | W64, 0, dst);
-        asm_u32(a, v);
+        put_opcode(a, 0xc7, 8 | dst >> 3);
+        put_byte(a, 0xc0 | (dst & 7));
+        put_u32(a, v);
     } else {
-        asm_opcode(a, 0xb8 | (dst & 7) | W64, 0, 0, dst);
-        asm_u64(a, v);
+        put_opcode(a, 0xb8 | (dst & 7), 8 | dst >> 3);
+        put_u64(a, v);
     }
+}
+/* mov dword or qword [m], imm32 (sign-extended) */
+static inline void mov_mem_imm(Asm *a, Mem m, int32_t v, bool wide)
+{
+    op_rm(a, 0xc7, 0, m, wide);
+    put_u32(a, v);
+}
+static inline void lea(Asm *a, int dst, Mem m, bool wide)
+{
+    op_rm(a, 0x8d, dst, m, wide);
 }
 
-/* ---- arithmetic with immediates ---- */
-static inline void asm_alu_imm(Asm *a, unsigned w, int alu, int dst, int32_t v)
+/* ---- arithmetic: the /digit group add or adc sbb and sub xor cmp ---- */
+enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
+static inline void alu_rr(Asm *a, int op, int dst, int src, bool wide)
 {
-    if (v == (int8_t)v) {
-        asm_rr(a, 0x83 | w, alu, dst);
-        asm_u8(a, v);
-    } else if (dst == RAX) {
-        asm_opcode(a, alu << 3 | 5 | w, 0, 0, 0);
-        asm_u32(a, v);
-    } else {
-        asm_rr(a, 0x81 | w, alu, dst);
-        asm_u32(a, v);
-    }
+    op_rr(a, op << 3 | 3, dst, src, wide);
 }
-static inline void asm_alu_mem_imm(Asm *a, unsigned w, int alu, Mem m, int32_t v)
+static inline void alu_load(Asm *a, int op, int dst, Mem m, bool wide)
 {
-    if (v == (int8_t)v) {
-        asm_rm_imm(a, 0x83 | w, alu, m, 1);
-        asm_u8(a, v);
-    } else {
-        asm_rm_imm(a, 0x81 | w, alu, m, 4);
-        asm_u32(a, v);
-    }
+    op_rm(a, op << 3 | 3, dst, m, wide);
 }
-static inline void asm_alu_mem8_imm(Asm *a, int alu, Mem m, int8_t v)
+static inline void alu_store(Asm *a, int op, Mem m, int src, bool wide)
 {
-    asm_rm_imm(a, 0x80, alu, m, 1);
-    asm_u8(a, v);
+    op_rm(a, op << 3 | 1, src, m, wide);
 }
-static inline void asm_shift_imm(Asm *a, unsigned w, int shift, int dst, unsigned n)
+static inline void alu_imm(Asm *a, int op, int dst, int32_t v, bool wide)
 {
-    asm_rr(a, 0xc1 | w, shift, dst);
-    asm_u8(a, n);
+    bool small = v == (int8_t)v;
+    op_rr(a, small ? 0x83 : 0x81, op, dst, wide);
+    if (small)
+        put_byte(a, v);
+    else
+        put_u32(a, v);
 }
-static inline void asm_zero(Asm *a, int dst)
+static inline void alu_mem_imm(Asm *a, int op, Mem m, int32_t v, bool wide)
 {
-    asm_rr(a, ALU_LOAD(ALU_XOR), dst, dst);
+    bool small = v == (int8_t)v;
+    op_rm(a, small ? 0x83 : 0x81, op, m, wide);
+    if (small)
+        put_byte(a, v);
+    else
+        put_u32(a, v);
+}
+enum { SHIFT_ROL = 0, SHIFT_ROR = 1, SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
+static inline void shift_imm(Asm *a, int op, int dst, unsigned n, bool wide)
+{
+    op_rr(a, 0xc1, op, dst, wide);
+    put_byte(a, n);
+}
+static inline void shift_cl(Asm *a, int op, int dst, bool wide)
+{
+    op_rr(a, 0xd3, op, dst, wide);
+}
+static inline void test_rr(Asm *a, int x, int y, bool wide)
+{
+    op_rr(a, 0x85, x, y, wide);
+}
+static inline void test_imm(Asm *a, int x, int32_t v)
+{
+    op_rr(a, 0xf7, 0, x, false);
+    put_u32(a, v);
 }
 
-/* ---- control. Targets are addresses in the mapping of p: only distances count. ---- */
-static inline void asm_jmp(Asm *a, const uint8_t *target)
+/* ---- control. Targets are addresses in the writable mapping: only distances count. ---- */
+enum { CC_O = 0, CC_B = 2, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
+static inline void jmp_to(Asm *a, const uint8_t *target)
 {
-    asm_begin(a);
-    int64_t d = target - (a->p + 2);
-    if (d == (int8_t)d) {
-        asm_u8(a, 0xeb);
-        asm_u8(a, d);
-    } else {
-        asm_u8(a, 0xe9);
-        asm_u32(a, target - (a->p + 4));
-    }
+    put_byte(a, 0xe9);
+    put_u32(a, target - (a->p + 4));
 }
-static inline void asm_jcc(Asm *a, int cc, const uint8_t *target)
+static inline void call_to(Asm *a, const uint8_t *target)
 {
-    asm_begin(a);
-    int64_t d = target - (a->p + 2);
-    if (d == (int8_t)d) {
-        asm_u8(a, 0x70 | cc);
-        asm_u8(a, d);
-    } else {
-        asm_u8(a, 0x0f);
-        asm_u8(a, 0x80 | cc);
-        asm_u32(a, target - (a->p + 4));
-    }
+    put_byte(a, 0xe8);
+    put_u32(a, target - (a->p + 4));
 }
-static inline void asm_call(Asm *a, const uint8_t *target)
+/* Returns the place of the rel32 field, for patch_to. */
+static inline uint8_t *jcc_forward(Asm *a, int cc)
 {
-    asm_begin(a);
-    asm_u8(a, 0xe8);
-    asm_u32(a, target - (a->p + 4));
+    put_byte(a, 0x0f);
+    put_byte(a, 0x80 | cc);
+    put_u32(a, 0);
+    return a->p - 4;
 }
-/* Forward jumps with a 32-bit field; the result is the end of the field, for asm_patch. */
-static inline uint8_t *asm_jmp_forward(Asm *a)
+static inline uint8_t *jmp_forward(Asm *a)
 {
-    asm_begin(a);
-    asm_u8(a, 0xe9);
-    asm_u32(a, 0);
-    return a->p;
+    put_byte(a, 0xe9);
+    put_u32(a, 0);
+    return a->p - 4;
 }
-static inline uint8_t *asm_jcc_forward(Asm *a, int cc)
+static inline void patch_to(uint8_t *field, const uint8_t *target)
 {
-    asm_begin(a);
-    asm_u8(a, 0x0f);
-    asm_u8(a, 0x80 | cc);
-    asm_u32(a, 0);
-    return a->p;
+    int32_t d = target - (field + 4);
+    memcpy(field, &d, 4);
 }
-static inline void asm_patch(uint8_t *field_end, const uint8_t *target)
+static inline uint8_t *jcc_short(Asm *a, int cc)
 {
-    int32_t d = target - field_end;
-    memcpy(field_end - 4, &d, 4);
+    put_byte(a, 0x70 | cc);
+    put_byte(a, 0);
+    return a->p - 1;
 }
-/* Forward jump with an 8-bit field. */
-static inline uint8_t *asm_jcc_short(Asm *a, int cc)
+static inline void patch_short(uint8_t *field, const uint8_t *target)
 {
-    asm_begin(a);
-    asm_u8(a, 0x70 | cc);
-    asm_u8(a, 0);
-    return a->p;
-}
-static inline void asm_patch_short(uint8_t *field_end, const uint8_t *target)
-{
-    field_end[-1] = target - field_end;
-}
-/* Nops until (p + ahead) is a multiple of align (a power of two of at most 16). */
-static inline void asm_align(Asm *a, unsigned ahead, unsigned align)
-{
-    static const uint8_t nops[8][8] = {
-        { 0 },
-        { 0x90 },
-        { 0x66, 0x90 },
-        { 0x0f, 0x1f, 0x00 },
-        { 0x0f, 0x1f, 0x40, 0x00 },
-        { 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-        { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
-        { 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
-    };
-    asm_begin(a);
-    unsigned n = -((uintptr_t)a->p + ahead) & (align - 1);
-    while (n) {
-        unsigned some = MIN(n, 7);
-        memcpy(a->p, nops[some], some);
-        a->p += some;
-        n -= some;
-    }
+    *field = target - (field + 1);
 }
 
 #endif

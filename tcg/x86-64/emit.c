@@ -1,6 +1,5 @@
 /*
- * x86-64 back end: one unit, and control flow. See tcg/emit.h for the interface and regs.h for how values and registers
- * are kept. The body comes first, then its cold stubs.
+ * x86-64 back end: one unit, and control flow (see tcg/emit.h and regs.h). Cold stubs follow the unit's code.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/x86-64/regs.h"
@@ -8,251 +7,293 @@
 
 HostFeatures host_features;
 
-/* What x86-64-v2 promises, as far as it is used here. */
-static bool detect(HostFeatures *f)
+bool emit_available(void)
 {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return false;
-    bool required = (c & bit_SSE4_2) && (c & bit_SSE4_1) && (c & bit_POPCNT);
-    bool os_saves_avx = false;
-    if (c & bit_OSXSAVE) {
-        unsigned low, high;
-        __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-        os_saves_avx = (low & 6) == 6;
-    }
-    f->movbe = c & bit_MOVBE;
-    f->avx = (c & bit_AVX) && os_saves_avx;
-    f->fma = (c & bit_FMA) && os_saves_avx;
-    if (__get_cpuid_count(7, 0, &a, &b, &c,
-                          &d)) { /* VEX-encoded general-purpose instructions need the same permission */
-        f->bmi1 = (b & bit_BMI) && os_saves_avx;
-        f->bmi2 = (b & bit_BMI2) && os_saves_avx;
+    bool os_avx = (c & bit_OSXSAVE) && (c & bit_AVX);
+    host_features = (HostFeatures){ .popcnt = c & bit_POPCNT, .movbe = c & bit_MOVBE, .sse41 = c & bit_SSE4_1, .fma = (c & bit_FMA) && os_avx };
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        host_features.bmi1 = (b & bit_BMI) && os_avx; /* VEX-encoded: the system must save AVX state */
+        host_features.bmi2 = (b & bit_BMI2) && os_avx;
     }
     if (__get_cpuid(0x80000001, &a, &b, &c, &d))
-        f->lzcnt = c & bit_LZCNT;
-    return required;
+        host_features.lzcnt = c & bit_LZCNT;
+    return host_features.popcnt && host_features.sse41;
 }
 
-bool emit_available(void)
+/* ---- exits ---- */
+
+static void add_exit(Emit *e, uint8_t *field, int64_t target)
 {
-    HostFeatures f = { 0 };
-    return detect(&f);
-}
-
-void host_features_detect(void)
-{
-    static gsize once;
-    if (g_once_init_enter(&once)) {
-        detect(&host_features);
-        g_once_init_leave(&once, 1);
-    }
-}
-
-/* ---- stubs ---- */
-
-Stub *new_stub(Emit *e, void (*emit)(Emit *e, const Stub *s), uint8_t *from, const IrInsn *insn)
-{
-    if (e->stub_count == MAX_STUBS) {
-        e->failed = true;
-        e->stub_count--;
-    }
-    Stub *s = &e->stubs[e->stub_count++];
-    *s = (Stub){ .emit = emit,
-                 .from = from,
-                 .back = e->a.p,
-                 .insn = insn,
-                 .pc = e->pc,
-                 .r0 = NO_REG,
-                 .r1 = NO_REG,
-                 .r2 = NO_REG,
-                 .r3 = NO_REG };
-    return s;
-}
-
-void call_thunk(Emit *e, unsigned which, uint32_t description)
-{
-    asm_call(&e->a, thunk(e, which));
-    asm_begin(&e->a);
-    asm_u8(&e->a, 0xa9); /* test eax, imm32 */
-    asm_u32(&e->a, description);
-}
-
-/* ---- ways out ---- */
-
-/* imm: number of the exit */
-static void stub_chain(Emit *e, const Stub *s)
-{
-    EmitExit *exit = &e->out->exits[s->imm];
-    asm_patch(s->from, e->a.p);
-    exit->stub = e->a.p - e->a.start;
-    asm_mov_imm(&e->a, RAX, exit->target);
-    asm_mov_imm(&e->a, RDX, (int64_t)e->unit_id * EMIT_MAX_EXITS + s->imm);
-    asm_jmp(&e->a, thunk(e, THUNK_CHAIN));
-}
-
-/* Note the exit whose jump field ends here. */
-static void add_exit(Emit *e, const IrInsn *insn, uint8_t *field_end)
-{
-    if (e->out->exit_count == EMIT_MAX_EXITS) {
+    EmitResult *out = e->out;
+    ColdStub *s = new_stub(e, STUB_CHAIN);
+    if (out->exit_count == EMIT_MAX_EXITS) {
         e->failed = true;
         return;
     }
-    unsigned n = e->out->exit_count++;
-    e->out->exits[n] = (EmitExit){ .jump = field_end - 4 - e->a.start, .target = insn->imm };
-    new_stub(e, stub_chain, field_end, insn)->imm = n;
+    s->from = field;
+    s->info = out->exit_count;
+    out->exits[out->exit_count++] = (EmitExit){ .jump = field - e->start, .target = target };
 }
 
-static bool in_page(const IrInsn *insn)
+/* No-ops until the field that follows `opcode_bytes` of opcode is 4-byte aligned. */
+static void align_field(Asm *a, unsigned opcode_bytes)
 {
-    return insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE;
+    static const uint8_t nops[4][3] = { { 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+    unsigned n = -(uintptr_t)(a->p + opcode_bytes) & 3;
+    for (unsigned i = 0; i < n; i++)
+        put_byte(a, nops[n][i]);
 }
 
-/* rax = pc_base + offset, as wide as the guest's addresses */
-static void load_pc(Emit *e, int64_t offset)
+static void emit_poll_check(Emit *e, int64_t offset)
 {
-    asm_rm(&e->a, I_MOV_LOAD | W64, RAX, STATE(pc_base));
-    if (offset != (int32_t)offset) {
-        asm_mov_imm(&e->a, RCX, offset);
-        asm_rr(&e->a, ALU_LOAD(ALU_ADD) | W64, RAX, RCX);
-    } else if (offset) {
-        asm_alu_imm(&e->a, e->narrow ? 0 : W64, ALU_ADD, RAX, offset);
-    }
+    alu_mem_imm(&e->a, ALU_CMP, CPU_FIELD(poll), 0, false);
+    ColdStub *s = new_stub(e, STUB_POLL);
+    s->from = jcc_forward(&e->a, CC_NE);
+    s->disp = offset;
 }
 
-/* To another page: the target's place in the page, and with it its jump-cache entry, is known. rax = pc. */
-static void jump_through_cache(Emit *e, int64_t offset)
+/* Go to the virtual address in rax: poll, probe the jump cache. rcx and rdx are lost. */
+static void emit_jump_to_rax(Emit *e)
 {
-    int32_t entry = ((uint64_t)offset << JUMP_SHIFT) & ((JUMP_CACHE_SIZE - 1) << 4);
-    _Static_assert(JUMP_CACHE_BITS + 1 <= GUEST_PAGE_BITS,
-                   "the jump cache is indexed by bits of the place in the page");
-    asm_rm(&e->a, ALU_LOAD(ALU_CMP) | W64, RAX, mem_at(R15, JUMP_PC + entry));
-    asm_jcc(&e->a, CC_NE, thunk(e, THUNK_MISS));
-    asm_alu_imm(&e->a, W64, ALU_AND, RAX, -GUEST_PAGE_SIZE);
-    asm_rm(&e->a, I_MOV_STORE | W64, RAX, STATE(pc_base));
-    asm_rm(&e->a, 0xff, 4, mem_at(R15, JUMP_CODE + entry));
-}
-
-static void stub_jump_out(Emit *e, const Stub *s)
-{
-    asm_patch(s->from, e->a.p);
-    load_pc(e, s->insn->imm);
-    jump_through_cache(e, s->insn->imm);
-}
-
-static void stub_poll(Emit *e, const Stub *s)
-{
-    asm_patch(s->from, e->a.p);
-    asm_mov_imm(&e->a, RAX, s->insn->imm);
-    asm_jmp(&e->a, thunk(e, THUNK_POLL));
-}
-
-static void emit_poll(Emit *e, const IrInsn *insn)
-{
-    asm_alu_mem_imm(&e->a, 0, ALU_CMP, STATE(poll), 0);
-    new_stub(e, stub_poll, asm_jcc_forward(&e->a, CC_NE), insn);
+    Asm *a = &e->a;
+    alu_mem_imm(a, ALU_CMP, CPU_FIELD(poll), 0, false);
+    ColdStub *s = new_stub(e, STUB_MISS);
+    s->from_misaligned = jcc_forward(a, CC_NE);
+    mov_rr(a, RCX, RAX, false);
+    shift_imm(a, SHIFT_SHL, RCX, 3, false);
+    alu_imm(a, ALU_AND, RCX, (JUMP_CACHE_SIZE - 1) << 4, false);
+    alu_load(a, ALU_CMP, RAX, mem_index(R15, RCX, offsetof(ContextSet, jumps)), true);
+    s->from = jcc_forward(a, CC_NE);
+    alu_imm(a, ALU_AND, RAX, -GUEST_PAGE_SIZE, true);
+    mov_store(a, CPU_FIELD(pc_base), RAX, true);
+    op_rm(a, 0xff, 4, mem_index(R15, RCX, offsetof(ContextSet, jumps) + 8), false); /* jmp [] */
 }
 
 static void emit_jump(Emit *e, const IrInsn *insn)
 {
-    if (in_page(insn)) {
+    Asm *a = &e->a;
+    if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
         if (insn->aux)
-            emit_poll(e, insn);
-        asm_align(&e->a, 1, 4);
-        add_exit(e, insn, asm_jmp_forward(&e->a));
+            emit_poll_check(e, insn->imm);
+        align_field(a, 1);
+        add_exit(e, jmp_forward(a), insn->imm);
         return;
     }
-    load_pc(e, insn->imm);
-    if (insn->aux) {
-        asm_alu_mem_imm(&e->a, 0, ALU_CMP, STATE(poll), 0);
-        asm_jcc(&e->a, CC_NE, thunk(e, THUNK_POLL_AT));
-    }
-    jump_through_cache(e, insn->imm);
-}
-
-static void emit_brjump(Emit *e, const IrInsn *insn)
-{
-    IrCond cond = insn->aux;
-    emit_compare(e, e->u->tmps[insn->arg[0]].type, insn->arg[0], insn->arg[1], &cond);
-    if (in_page(insn)) {
-        asm_align(&e->a, 2, 4);
-        add_exit(e, insn, asm_jcc_forward(&e->a, condition_code(cond)));
+    mov_load(a, RAX, CPU_FIELD(pc_base), true);
+    if (insn->imm == (int32_t)insn->imm) {
+        alu_imm(a, ALU_ADD, RAX, insn->imm, true);
     } else {
-        new_stub(e, stub_jump_out, asm_jcc_forward(&e->a, condition_code(cond)), insn);
+        mov_imm(a, RCX, insn->imm);
+        alu_rr(a, ALU_ADD, RAX, RCX, true);
     }
+    emit_jump_to_rax(e);
 }
 
 static void emit_jump_ind(Emit *e, const IrInsn *insn)
 {
+    bool wide = insn->type == IR_I64;
+    int x = use_reg(e, insn->arg[0]);
+    if (x != RAX || !wide)
+        mov_rr(&e->a, RAX, x, wide);
+    emit_jump_to_rax(e);
+}
+
+static void emit_brjump(Emit *e, const IrInsn *insn)
+{
     Asm *a = &e->a;
-    reserve_with(e, RAX, insn->arg[0]);
-    if (e->u->tmps[insn->arg[0]].type == IR_I32 && value_of(e, insn->arg[0])->type != IR_I32)
-        asm_rr(a, I_MOV_LOAD, RAX, RAX);
-    asm_alu_mem_imm(a, 0, ALU_CMP, STATE(poll), 0);
-    asm_jcc(a, CC_NE, thunk(e, THUNK_POLL_AT));
-    emit_jump_index(a, RCX, RAX);
-    asm_rm(a, ALU_LOAD(ALU_CMP) | W64, RAX, mem_index(R15, RCX, JUMP_PC));
-    asm_jcc(a, CC_NE, thunk(e, THUNK_MISS));
-    asm_alu_imm(a, W64, ALU_AND, RAX, -GUEST_PAGE_SIZE);
-    asm_rm(a, I_MOV_STORE | W64, RAX, STATE(pc_base));
-    asm_rm(a, 0xff, 4, mem_index(R15, RCX, JUMP_CODE));
-}
-
-static void emit_exit(Emit *e, const IrInsn *insn)
-{
-    asm_mov_imm(&e->a, RAX, insn->imm);
-    asm_mov_imm(&e->a, RDX, insn->aux);
-    asm_jmp(&e->a, thunk(e, THUNK_EXIT));
-}
-
-/* ---- labels ---- */
-
-static void branch_to(Emit *e, unsigned label, int cc)
-{
-    if (e->label[label]) {
-        if (cc < 0)
-            asm_jmp(&e->a, e->label[label]);
-        else
-            asm_jcc(&e->a, cc, e->label[label]);
-        return;
+    int cc = emit_compare(e, insn);
+    if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
+        align_field(a, 2);
+        add_exit(e, jcc_forward(a, cc), insn->imm);
+    } else {
+        ColdStub *s = new_stub(e, STUB_POLL_IND);
+        s->from = jcc_forward(a, cc);
+        s->disp = insn->imm;
     }
-    if (e->fixup_count == MAX_FIXUPS) {
+}
+
+static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
+{
+    if (e->labels[label]) {
+        patch_to(field, e->labels[label]);
+    } else if (e->fixup_count < MAX_FIXUPS) {
+        e->fixups[e->fixup_count].field = field;
+        e->fixups[e->fixup_count++].label = label;
+    } else {
         e->failed = true;
+    }
+}
+
+static void emit_stub(Emit *e, const ColdStub *s)
+{
+    Asm *a = &e->a;
+    switch (s->kind) {
+    case STUB_POLL:
+        patch_to(s->from, a->p);
+        mov_imm(a, RCX, s->disp);
+        mov_imm(a, RAX, EXIT_POLL);
+        jmp_to(a, thunk(THUNK_EXIT));
+        break;
+    case STUB_CHAIN: {
+        EmitExit *exit = &e->out->exits[s->info];
+        exit->stub = a->p - e->start;
+        patch_to(s->from, a->p);
+        mov_imm(a, RCX, exit->target);
+        mov_imm(a, RAX, EXIT_CHAIN | ((uint64_t)e->unit_id * EMIT_MAX_EXITS + s->info) << 8);
+        jmp_to(a, thunk(THUNK_EXIT));
+        break;
+    }
+    case STUB_MISS:
+        patch_to(s->from, a->p);
+        patch_to(s->from_misaligned, a->p);
+        jmp_to(a, thunk(THUNK_JUMP));
+        break;
+    case STUB_POLL_IND:
+        patch_to(s->from, a->p);
+        mov_load(a, RAX, CPU_FIELD(pc_base), true);
+        if (s->disp == (int32_t)s->disp) {
+            alu_imm(a, ALU_ADD, RAX, s->disp, true);
+        } else {
+            mov_imm(a, RCX, s->disp);
+            alu_rr(a, ALU_ADD, RAX, RCX, true);
+        }
+        jmp_to(a, thunk(THUNK_JUMP));
+        break;
+    case STUB_GUARD:
+        patch_to(s->from, a->p);
+        mov_imm(a, RSI, s->info);
+        mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
+        mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
+        call_to(a, thunk(THUNK_CALL)); /* does not return */
+        break;
+    case STUB_NAN:
+    case STUB_SOFT:
+        emit_float_stub(e, s);
+        break;
+    default:
+        emit_memory_stub(e, s);
+    }
+}
+
+/* ---- state and helpers ---- */
+
+static void emit_ldstate(Emit *e, const IrInsn *insn)
+{
+    static const uint32_t zero[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b };
+    static const uint32_t sign[] = { P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
+    unsigned size = insn->aux & MO_SIZE;
+    bool wide = insn->type == IR_I64, is_signed = insn->aux & MO_SIGNED && (size != MO_32 || wide);
+    int dst = def_reg(e, insn->dst, 0);
+    op_rm(&e->a, is_signed ? sign[size] : zero[size], dst, state_mem(insn->imm), is_signed ? wide : size == MO_64);
+    def_done(e, insn->dst, dst);
+}
+
+static void emit_ststate(Emit *e, const IrInsn *insn)
+{
+    Mem m = state_mem(insn->imm);
+    unsigned size = insn->aux & MO_SIZE;
+    int32_t imm;
+    if (is_imm32(e, insn->arg[0], &imm) && size != MO_16) {
+        if (size == MO_8) {
+            op_rm(&e->a, 0xc6, 0, m, false);
+            put_byte(&e->a, imm);
+        } else {
+            mov_mem_imm(&e->a, m, imm, size == MO_64);
+        }
         return;
     }
-    uint8_t *from = cc < 0 ? asm_jmp_forward(&e->a) : asm_jcc_forward(&e->a, cc);
-    e->fixups[e->fixup_count].from = from;
-    e->fixups[e->fixup_count++].label = label;
+    int x = use_reg(e, insn->arg[0]);
+    if (size == MO_8)
+        op_rm(&e->a, 0x88 | BYTE_REG, x, m, false);
+    else
+        op_rm(&e->a, size == MO_16 ? P_66 | 0x89 : 0x89, x, m, size == MO_64);
 }
 
-static void emit_brcond(Emit *e, const IrInsn *insn)
+static void emit_call(Emit *e, const IrInsn *insn)
 {
-    IrCond cond = insn->aux;
-    emit_compare(e, e->u->tmps[insn->arg[0]].type, insn->arg[0], insn->arg[1], &cond);
-    branch_to(e, insn->imm, condition_code(cond));
+    static const uint8_t where[] = { RSI, RDX, RCX };
+    Asm *a = &e->a;
+    const HelperDesc *h = &e->u->helpers[insn->imm];
+    spill_all(e);
+    if (insn->arg[3]) {
+        move_place(e, RAX, insn->arg[3]);
+        mov_store(a, mem(RSP, FRAME_VALUE), RAX, true);
+    }
+    for (unsigned k = 0; k < 3; k++) {
+        if (insn->arg[k])
+            move_place(e, where[k], insn->arg[k]);
+    }
+    mov_mem_imm(a, mem(RSP, FRAME_INFO), e->insn_offset, false);
+    mov_imm(a, RAX, (intptr_t)h->fn - (intptr_t)emit_unit);
+    call_to(a, thunk(THUNK_CALL));
+    regs_forget_guests(e);
+    if (insn->dst && e->u->tmps[insn->dst].uses) {
+        int dst = def_reg(e, insn->dst, 0);
+        mov_load(a, dst, mem(RSP, FRAME_RESULT), true);
+        def_done(e, insn->dst, dst);
+    }
 }
 
-static void emit_control(Emit *e, const IrInsn *insn)
+/* ---- driver ---- */
+
+static void emit_insn(Emit *e, const IrInsn *insn)
 {
+    Asm *a = &e->a;
     switch (insn->op) {
+    case OP_nop:
+        break;
+    case OP_const:
+        e->place[insn->dst] = (Place){ AT_CONST, NO_REG, 0 };
+        break;
+    case OP_getreg:
+        emit_getreg(e, insn);
+        break;
+    case OP_setreg:
+        emit_setreg(e, insn);
+        break;
+    case OP_ldstate:
+        emit_ldstate(e, insn);
+        break;
+    case OP_ststate:
+        emit_ststate(e, insn);
+        break;
+    case OP_getpc: {
+        int dst = def_reg(e, insn->dst, 0);
+        mov_load(a, dst, CPU_FIELD(pc_base), true);
+        if (insn->imm == (int32_t)insn->imm) {
+            alu_imm(a, ALU_ADD, dst, insn->imm, true);
+        } else {
+            int t = dst == RAX ? RCX : RAX;
+            evict(e, t);
+            mov_imm(a, t, insn->imm);
+            alu_rr(a, ALU_ADD, dst, t, true);
+        }
+        def_done(e, insn->dst, dst);
+        break;
+    }
     case OP_insn:
-        e->pc = insn->imm;
+        e->insn_offset = insn->imm;
         break;
     case OP_label:
-        alloc_reset(e);
-        e->label[insn->imm] = e->a.p;
+        regs_begin_segment(e);
+        e->labels[insn->imm] = a->p;
         break;
     case OP_br:
-        branch_to(e, insn->imm, -1);
+        branch_to_label(e, jmp_forward(a), insn->imm);
         break;
-    case OP_brcond:
-        emit_brcond(e, insn);
+    case OP_brcond: {
+        int cc = emit_compare(e, insn);
+        branch_to_label(e, jcc_forward(a, cc), insn->imm);
         break;
+    }
     case OP_brjump:
         emit_brjump(e, insn);
         break;
     case OP_poll:
-        emit_poll(e, insn);
+        emit_poll_check(e, insn->imm);
         break;
     case OP_jump:
         emit_jump(e, insn);
@@ -261,106 +302,68 @@ static void emit_control(Emit *e, const IrInsn *insn)
         emit_jump_ind(e, insn);
         break;
     case OP_lookup:
-        asm_jmp(&e->a, thunk(e, THUNK_LOOKUP));
+        jmp_to(a, thunk(THUNK_LOOKUP));
         break;
     case OP_exit:
-        emit_exit(e, insn);
+        mov_imm(a, RCX, insn->imm);
+        mov_imm(a, RAX, insn->aux);
+        jmp_to(a, thunk(THUNK_EXIT));
         break;
+    case OP_call:
+        emit_call(e, insn);
+        break;
+    case OP_guard: {
+        op_rm(a, 0x80, ALU_CMP, state_mem((uint32_t)insn->imm), false);
+        put_byte(a, 0);
+        ColdStub *s = new_stub(e, STUB_GUARD);
+        s->from = jcc_forward(a, CC_NE);
+        s->info = insn->imm >> 32;
+        s->value = insn->aux;
+        break;
+    }
     default:
-        g_assert_not_reached();
+        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn))
+            e->failed = true;
     }
-}
-
-static void emit_value(Emit *e, const IrInsn *insn)
-{
-    switch (insn->op) {
-    case OP_const:
-        value_constant(e, insn->dst, insn->type, insn->imm);
-        break;
-    case OP_getreg:
-        value_getreg(e, insn->dst, insn->imm);
-        break;
-    case OP_setreg:
-        value_setreg(e, insn->imm, insn->arg[0]);
-        break;
-    default:
-        value_alias(e, insn->dst, insn->arg[0]);
-        break; /* trunc: the low half in place */
-    }
-}
-
-/* ---- one unit ---- */
-
-typedef void EmitOp(Emit *e, const IrInsn *insn);
-static EmitOp *const emitters[OP_COUNT] = {
-    [OP_const] = emit_value,        [OP_getreg] = emit_value,        [OP_setreg] = emit_value,
-    [OP_trunc] = emit_value,        [OP_ldstate] = emit_int_op,      [OP_ststate] = emit_int_op,
-    [OP_getpc] = emit_int_op,       [OP_add] = emit_int_op,          [OP_sub] = emit_int_op,
-    [OP_and] = emit_int_op,         [OP_or] = emit_int_op,           [OP_xor] = emit_int_op,
-    [OP_andc] = emit_int_op,        [OP_shl] = emit_int_op,          [OP_shr] = emit_int_op,
-    [OP_sar] = emit_int_op,         [OP_rotl] = emit_int_op,         [OP_rotr] = emit_int_op,
-    [OP_ext] = emit_int_op,         [OP_clz] = emit_int_op,          [OP_ctz] = emit_int_op,
-    [OP_popcnt] = emit_int_op,      [OP_bswap] = emit_int_op,        [OP_setcond] = emit_int_op,
-    [OP_select] = emit_int_op,      [OP_mul] = emit_mul_div_op,      [OP_mulhs] = emit_mul_div_op,
-    [OP_mulhu] = emit_mul_div_op,   [OP_mulhsu] = emit_mul_div_op,   [OP_divs] = emit_mul_div_op,
-    [OP_divu] = emit_mul_div_op,    [OP_rems] = emit_mul_div_op,     [OP_remu] = emit_mul_div_op,
-    [OP_ld] = emit_mem_op,          [OP_st] = emit_mem_op,           [OP_amo] = emit_mem_op,
-    [OP_cas] = emit_mem_op,         [OP_fence] = emit_mem_op,        [OP_insn] = emit_control,
-    [OP_label] = emit_control,      [OP_br] = emit_control,          [OP_brcond] = emit_control,
-    [OP_brjump] = emit_control,     [OP_poll] = emit_control,        [OP_jump] = emit_control,
-    [OP_jump_ind] = emit_control,   [OP_lookup] = emit_control,      [OP_exit] = emit_control,
-    [OP_call] = emit_call_op,       [OP_fadd] = emit_fp_op,          [OP_fsub] = emit_fp_op,
-    [OP_fmul] = emit_fp_op,         [OP_fdiv] = emit_fp_op,          [OP_fsqrt] = emit_fp_op,
-    [OP_fma] = emit_fp_op,          [OP_fmin] = emit_fp_op,          [OP_fmax] = emit_fp_op,
-    [OP_fcmp] = emit_fp_op,         [OP_fbits] = emit_fp_op,         [OP_fofbits] = emit_fp_op,
-    [OP_fbox] = emit_fp_op,         [OP_funbox] = emit_fp_op,        [OP_fsgn] = emit_fp_op,
-    [OP_fcvt] = emit_fp_convert_op, [OP_fftoi] = emit_fp_convert_op, [OP_fitof] = emit_fp_convert_op,
-};
-
-static void emit_body(Emit *e)
-{
-    const IrUnit *u = e->u;
-    for (e->index = 0; e->index < u->count; e->index++) {
-        const IrInsn *insn = &u->insns[e->index];
-        emitters[insn->op](e, insn);
-        alloc_end(e, insn);
-        if (G_UNLIKELY(e->a.full || e->failed))
-            return;
-    }
-    for (unsigned i = 0; i < e->fixup_count; i++)
-        asm_patch(e->fixups[i].from, e->label[e->fixups[i].label]);
-    for (unsigned i = 0; i < e->stub_count && !e->a.full; i++)
-        e->stubs[i].emit(e, &e->stubs[i]);
 }
 
 void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, ptrdiff_t exec_offset,
                const EmitThunks *thunks, EmitResult *out)
 {
-    Emit e; /* large; the tables that need no initial value get none */
-
-    out->size = out->exit_count = out->loads = out->stores = 0;
-    if (room < 2 * ASM_MARGIN || u->reg_count > MAX_GUEST_REGS)
-        return;
-    e.pool = (const uint8_t *)(uintptr_t)thunks->enter - POOL_SIZE;
-    e.a = (Asm){ .p = buf, .start = buf, .limit = buf + room - ASM_MARGIN, .cache = (uint8_t *)e.pool - exec_offset };
-    e.u = u;
-    e.pc = 0;
-    e.narrow = u->regs[0].type == IR_I32;
-    e.failed = false;
-    e.unit_id = unit_id;
-    e.out = out;
-    e.stub_count = e.fixup_count = 0;
-    memset(e.label, 0, sizeof e.label);
-    memset(&e.values[0], 0, sizeof e.values[0]); /* temporary 0, none: dead */
-    alloc_reset(&e);
-    emit_body(&e);
-    if (!e.a.full && !e.failed)
-        out->size = e.a.p - buf;
+    static _Thread_local Emit emit;
+    Emit *e = &emit;
+    e->a = (Asm){ buf, buf + room, false };
+    e->u = u;
+    e->thunks = thunks;
+    e->out = out;
+    e->start = buf;
+    e->unit_id = unit_id;
+    e->fixup_count = e->stub_count = 0;
+    e->failed = false;
+    e->clock = 0;
+    memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
+    *out = (EmitResult){ 0 };
+    regs_begin_segment(e);
+    for (unsigned i = 0; i < u->count && !e->a.full && !e->failed; i++) {
+        e->index = i;
+        e->busy = 0;
+        emit_insn(e, &u->insns[i]);
+        release_dead(e, &u->insns[i]);
+    }
+    for (unsigned i = 0; i < e->fixup_count && !e->failed; i++) {
+        if (e->labels[e->fixups[i].label])
+            patch_to(e->fixups[i].field, e->labels[e->fixups[i].label]);
+        else
+            e->failed = true;
+    }
+    for (unsigned i = 0; i < e->stub_count && !e->failed && !e->a.full; i++)
+        emit_stub(e, &e->stubs[i]);
+    out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }
 
 void emit_link(uint8_t *buf, ptrdiff_t exec_offset, const EmitExit *exit, const void *destination)
 {
     int32_t *field = (int32_t *)(buf + exit->jump);
-    int32_t distance = (const uint8_t *)destination - ((const uint8_t *)field + exec_offset + 4);
-    __atomic_store_n(field, distance, __ATOMIC_RELEASE);
+    intptr_t from = (intptr_t)(field + 1) + exec_offset;
+    __atomic_store_n(field, (int32_t)((intptr_t)destination - from), __ATOMIC_RELEASE);
 }

@@ -1,411 +1,321 @@
 /*
- * x86-64 back end: floating-point arithmetic, comparisons and bit moves on the host's SSE or AVX units.
- *
- * The guest's dynamic rounding mode is in MXCSR, where exceptions accrue too, so FROUND_DYN is the plain instruction.
- * Static rounding modes go to software unless the result is exact. IEEE 754-2019; RISC-V's choices (canonical NaN,
- * minimumNumber, and invalid for infinity times zero plus a quiet NaN) are told from the host's by one unordered
- * comparison and a cold stub.
+ * x86-64 back end: scalar floating point on SSE and FMA. The guest's rounding mode is in MXCSR and flags accrue there; what the host
+ * does otherwise (NaN results, static rounding, saturation) goes to cold stubs.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
 #include "tcg/x86-64/regs.h"
 
-static Mem nan_of(IrType type)
+static uint32_t scalar(unsigned type)
 {
-    return mem_cache(type == IR_F64 ? POOL_NAN64 : POOL_NAN32);
-}
-static uint32_t ucomis(IrType type)
-{
-    return I_UCOMIS | (type == IR_F64 ? P_66 : 0);
-}
-static void fp_move(Emit *e, int d, int s)
-{
-    if (d != s)
-        asm_rr(&e->a, I_MOVAPS, d, s);
-}
-static Operand fp_reg(int r)
-{
-    return (Operand){ .reg = r };
-}
-static Operand fp_const(int32_t offset)
-{
-    return (Operand){ .reg = NO_REG, .mem = mem_cache(offset) };
+    return (type == IR_F64 ? P_F2 : P_F3) | P_0F;
 }
 
-void fp_op3(Emit *e, uint32_t op, int d, int a, Operand b)
+static uint32_t what_of(const Emit *e, const IrInsn *insn)
 {
-    if (host_features.avx) {
-        if (b.reg == NO_REG)
-            asm_vex_rm(&e->a, op, d, a, b.mem);
+    return SOFT_WHAT(insn->op, insn->type, insn->aux, insn->imm & 3, e->u->tmps[insn->arg[0]].type);
+}
+
+/* By the soft-float function, always: arguments to the frame, call, result. */
+static void emit_soft(Emit *e, const IrInsn *insn)
+{
+    static const int32_t slots[] = { FRAME_VA, FRAME_VALUE, FRAME_VALUE2 };
+    for (unsigned k = 0; k < 3 && insn->arg[k]; k++) {
+        int reg = use_reg(e, insn->arg[k]);
+        if (is_xmm(reg))
+            op_rm(&e->a, P_F2 | P_0F | 0x11, reg - XMM0, mem(RSP, slots[k]), false);
         else
-            asm_vex_rr(&e->a, op, d, a, b.reg);
-        return;
+            mov_store(&e->a, mem(RSP, slots[k]), reg, true);
     }
-    if (d == b.reg && d != a) {
-        int t = scratch_xmm(e);
-        fp_move(e, t, b.reg);
-        b.reg = t;
-    }
-    fp_move(e, d, a);
-    if (b.reg == NO_REG)
-        asm_rm(&e->a, op, d, b.mem);
+    mov_mem_imm(&e->a, mem(RSP, FRAME_INFO), what_of(e, insn), false);
+    call_to(&e->a, thunk(THUNK_SOFT));
+    int dst = def_reg(e, insn->dst, 0);
+    if (is_xmm(dst))
+        op_rm(&e->a, P_F2 | P_0F | 0x10, dst - XMM0, mem(RSP, FRAME_RESULT), false);
     else
-        asm_rr(&e->a, op, d, b.reg);
+        mov_load(&e->a, dst, mem(RSP, FRAME_RESULT), true);
+    def_done(e, insn->dst, dst);
 }
 
-/* ---- canonical NaN ---- */
-
-static void load_nan(Emit *e, IrType type, int d)
-{
-    asm_rm(&e->a, I_FMOV_LOAD | fp_prefix(type), d, nan_of(type));
-}
-
-static void stub_nan(Emit *e, const Stub *s)
-{
-    asm_patch(s->from, e->a.p);
-    load_nan(e, s->insn->type, s->r0);
-    asm_jmp(&e->a, s->back);
-}
-
-void check_nan(Emit *e, const IrInsn *insn, int d)
+/* After an operation into reg: a NaN becomes the canonical one. */
+static void check_nan(Emit *e, const IrInsn *insn, int reg)
 {
     if (!(insn->flags & IR_NAN_CANONICAL))
         return;
-    asm_rr(&e->a, ucomis(insn->type), d, d);
-    uint8_t *nan = asm_jcc_forward(&e->a, CC_P);
-    new_stub(e, stub_nan, nan, insn)->r0 = d;
+    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, reg - XMM0, reg - XMM0, false); /* ucomis */
+    ColdStub *s = new_stub(e, STUB_NAN);
+    s->from = jcc_forward(&e->a, CC_P);
+    s->back = e->a.p;
+    s->dst = reg;
+    s->info = insn->type;
 }
 
-/* ---- software ---- */
-
-/* What soft_fp is asked for. */
-static uint32_t soft_what(Emit *e, const IrInsn *insn)
+static void move_xmm(Emit *e, int dst, int src)
 {
-    return SOFT_WHAT(insn->op, insn->type, insn->aux, insn->imm, e->u->tmps[insn->arg[0]].type);
+    if (dst != src)
+        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
 }
 
-static void soft_argument(Emit *e, unsigned k, int reg)
+static void emit_arith(Emit *e, const IrInsn *insn, unsigned opcode)
 {
-    asm_rm(&e->a, reg >= XMM0 ? I_MOVQ_STORE : I_MOV_STORE | W64, reg, mem_at(RSP, FRAME_SOFT + 8 * k));
-}
-
-static void soft_result(Emit *e, IrType type, int dst)
-{
-    Mem m = mem_at(RSP, FRAME_SOFT);
-    if (dst >= XMM0)
-        asm_rm(&e->a, type == IR_F64 ? I_MOVQ_LOAD : I_FMOV_LOAD | P_F3, dst, m);
-    else
-        asm_rm(&e->a, I_MOV_LOAD | width(type), dst, m);
-}
-
-void emit_soft(Emit *e, const IrInsn *insn)
-{
-    for (unsigned k = 0; k < 3 && insn->arg[k]; k++)
-        soft_argument(e, k,
-                      value_of(e, insn->arg[k])->type >= IR_F32 ? use_xmm(e, insn->arg[k]) : use_gpr(e, insn->arg[k]));
-    int dst = insn->type >= IR_F32 ? result_xmm(e, insn->dst, 0) : result_gpr(e, insn->dst, 0);
-    call_thunk(e, THUNK_SOFT, soft_what(e, insn));
-    soft_result(e, insn->type, dst);
-    bind(e, insn->dst, insn->type, dst);
-}
-
-/* r0..r2: arguments, r3: result */
-static void stub_soft(Emit *e, const Stub *s)
-{
-    const int8_t r[3] = { s->r0, s->r1, s->r2 };
-    asm_patch(s->from, e->a.p);
-    for (unsigned k = 0; k < 3; k++) {
-        if (r[k] != NO_REG)
-            soft_argument(e, k, r[k]);
+    IrTmp a = insn->arg[0], b = insn->arg[1];
+    Mem m;
+    int x = use_reg(e, a), y = a == b ? x : use_reg_or_mem(e, b, &m);
+    int dst = def_reg(e, insn->dst, 0);
+    uint32_t op = scalar(insn->type) | opcode;
+    if (y == NO_REG) {
+        move_xmm(e, dst, x);
+        op_rm(&e->a, op, dst - XMM0, m, false);
+    } else if (dst == y && dst != x) {
+        if (insn->op == OP_fadd || insn->op == OP_fmul) {
+            op_rr(&e->a, op, dst - XMM0, x - XMM0, false);
+        } else {
+            int t = scratch_xmm(e);
+            move_xmm(e, t, x);
+            op_rr(&e->a, op, t - XMM0, y - XMM0, false);
+            move_xmm(e, dst, t);
+        }
+    } else {
+        move_xmm(e, dst, x);
+        op_rr(&e->a, op, dst - XMM0, y - XMM0, false);
     }
-    call_thunk(e, THUNK_SOFT, s->imm);
-    soft_result(e, s->insn->type, s->r3);
-    asm_jmp(&e->a, s->back);
-}
-
-void soft_stub(Emit *e, const IrInsn *insn, uint8_t *from, const int8_t r[3], int dst)
-{
-    Stub *s = new_stub(e, stub_soft, from, insn);
-    s->r0 = r[0];
-    s->r1 = r[1];
-    s->r2 = r[2];
-    s->r3 = dst;
-    s->imm = soft_what(e, insn);
-}
-
-/* ---- arithmetic ---- */
-
-static void emit_arithmetic(Emit *e, const IrInsn *insn)
-{
-    static const uint32_t ops[OP_COUNT] = {
-        [OP_fadd] = I_FADD, [OP_fsub] = I_FSUB, [OP_fmul] = I_FMUL, [OP_fdiv] = I_FDIV
-    };
-    if (insn->aux != FROUND_DYN) {
-        emit_soft(e, insn);
-        return;
-    }
-    int a = use_xmm(e, insn->arg[0]);
-    Operand b = use_operand(e, insn->arg[1]);
-    int d = result_xmm(e, insn->dst, insn->arg[0]);
-    fp_op3(e, ops[insn->op] | fp_prefix(insn->type), d, a, b);
-    check_nan(e, insn, d);
-    bind(e, insn->dst, insn->type, d);
+    check_nan(e, insn, dst);
+    def_done(e, insn->dst, dst);
 }
 
 static void emit_sqrt(Emit *e, const IrInsn *insn)
 {
-    if (insn->aux != FROUND_DYN) {
-        emit_soft(e, insn);
-        return;
-    }
-    int a = use_xmm(e, insn->arg[0]);
-    int d = result_xmm(e, insn->dst, insn->arg[0]);
-    if (host_features.avx)
-        asm_vex_rr(&e->a, I_FSQRT | fp_prefix(insn->type), d, a, a);
-    else
-        asm_rr(&e->a, I_FSQRT | fp_prefix(insn->type), d, a);
-    check_nan(e, insn, d);
-    bind(e, insn->dst, insn->type, d);
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    op_rr(&e->a, scalar(insn->type) | 0x51, dst - XMM0, x - XMM0, false);
+    check_nan(e, insn, dst);
+    def_done(e, insn->dst, dst);
 }
 
-/*
- * a * b + c. A NaN result goes to software, which also finds the one exception that the host does not raise: infinity
- * times zero plus a quiet NaN. If the result has overwritten c, the NaN itself stands for it: if c was none, the
- * exception has been raised by the host.
- */
 static void emit_fma(Emit *e, const IrInsn *insn)
 {
-    static const uint32_t ops[] = { I_FMADD213, I_FNMADD213, I_FMSUB213, I_FNMSUB213 }; /* by IR_FMA_* */
-    if (insn->aux != FROUND_DYN || !host_features.fma) {
-        emit_soft(e, insn);
-        return;
+    static const uint8_t forms231[] = { 0xb9, 0xbd, 0xbb, 0xbf }; /* fmadd, fnmadd, fmsub, fnmsub: by IR_FMA_* bits */
+    int x = use_reg(e, insn->arg[0]), y = use_reg(e, insn->arg[1]), z = use_reg(e, insn->arg[2]);
+    int dst = def_reg(e, insn->dst, (1u << x | 1u << y) & ~(1u << z));
+    if ((dst == x || dst == y) && dst != z) {
+        dst = scratch_xmm(e);
+    } else if (dst == z && (x == z || y == z)) {
+        dst = scratch_xmm(e);
     }
-    int a = use_xmm(e, insn->arg[0]), b = use_xmm(e, insn->arg[1]), c = use_xmm(e, insn->arg[2]);
-    int hint = result_xmm(e, insn->dst, insn->arg[2]);
-    int d = hint == a || hint == b ? scratch_xmm(e) : hint; /* the stub wants a and b */
-    if (d == a || d == b)
-        d = scratch_xmm(e);
-    fp_move(e, d, c);
-    asm_vex_rr(&e->a, (ops[insn->imm & 3] + FMA_213_TO_231) | (insn->type == IR_F64 ? W64 : 0), d, a, b);
-    if (insn->flags & IR_NAN_CANONICAL) {
-        asm_rr(&e->a, ucomis(insn->type), d, d);
-        uint8_t *nan = asm_jcc_forward(&e->a, CC_P);
-        soft_stub(e, insn, nan, (const int8_t[]){ a, b, d == c ? d : c }, d);
-    }
-    fp_move(e, hint, d);
-    bind(e, insn->dst, insn->type, hint);
+    move_xmm(e, dst, z);
+    vex_rr(&e->a, 2, 1, insn->type == IR_F64, forms231[insn->imm & 3], dst - XMM0, x - XMM0, y - XMM0);
+    check_nan(e, insn, dst);
+    def_done(e, insn->dst, dst);
 }
-
-/* ---- minimum and maximum ---- */
-
-/* r0: result, r1: a, r2: b. Equal (zeros of both signs among them) or unordered; the flags say which. */
-static void stub_minmax(Emit *e, const Stub *s)
-{
-    IrType type = s->insn->type;
-    Asm *a = &e->a;
-
-    asm_patch(s->from, a->p);
-    uint8_t *unordered = asm_jcc_short(a, CC_P);
-    /* equal numbers have equal bits, but for the sign of zeros: -0 is the smaller */
-    e->locked = UINT32_MAX; /* r0 is neither a nor b: nothing is allocated */
-    fp_op3(e, s->insn->op == OP_fmin ? I_ORPS : I_ANDPS, s->r0, s->r1, fp_reg(s->r2));
-    asm_jmp(a, s->back);
-    asm_patch_short(unordered, a->p);
-    /* the comparison has raised invalid for a signalling NaN; the other operand is the result, or two NaNs make the
-     * canonical one */
-    asm_rr(a, ucomis(type), s->r1, s->r1);
-    fp_move(e, s->r0, s->r1);
-    asm_jcc(a, CC_NP, s->back);
-    asm_rr(a, ucomis(type), s->r2, s->r2);
-    fp_move(e, s->r0, s->r2);
-    asm_jcc(a, CC_NP, s->back);
-    load_nan(e, type, s->r0);
-    asm_jmp(a, s->back);
-}
-
-static void emit_minmax(Emit *e, const IrInsn *insn)
-{
-    int a = use_xmm(e, insn->arg[0]), b = use_xmm(e, insn->arg[1]);
-    int hint = result_xmm(e, insn->dst, 0);
-    int d = hint == a || hint == b ? scratch_xmm(e) : hint;
-    asm_rr(&e->a, ucomis(insn->type), a, b);
-    uint8_t *cold = asm_jcc_forward(&e->a, CC_E); /* unordered sets ZF too */
-    fp_op3(e, (insn->op == OP_fmin ? I_FMIN : I_FMAX) | fp_prefix(insn->type), d, a, fp_reg(b));
-    Stub *s = new_stub(e, stub_minmax, cold, insn);
-    s->r0 = d;
-    s->r1 = a;
-    s->r2 = b;
-    fp_move(e, hint, d);
-    bind(e, insn->dst, insn->type, hint);
-}
-
-/* ---- comparisons ---- */
 
 static void emit_fcmp(Emit *e, const IrInsn *insn)
 {
-    IrType type = e->u->tmps[insn->arg[0]].type;
-    IrTmp left = insn->arg[0], right = insn->arg[1];
+    bool is64 = e->u->tmps[insn->arg[0]].type == IR_F64;
+    int x = use_reg(e, insn->arg[0]), y = use_reg(e, insn->arg[1]);
+    Asm *a = &e->a;
+    int dst = def_reg(e, insn->dst, 0);
+    uint32_t prefix = (is64 ? P_66 : 0) | P_0F;
+    if (insn->aux == FCMP_EQ) { /* equal and ordered */
+        int t = scratch_int(e);
+        op_rr(a, prefix | 0x2e, x - XMM0, y - XMM0, false);
+        put_opcode(a, P_0F | 0x90 | CC_NP, t >= RSP ? 0x40 | t >> 3 : 0);
+        put_byte(a, 0xc0 | (t & 7));
+        put_opcode(a, P_0F | 0x90 | CC_E, dst >= RSP ? 0x40 | dst >> 3 : 0);
+        put_byte(a, 0xc0 | (dst & 7));
+        alu_rr(a, ALU_AND, dst, t, false);
+    } else { /* x < y as y > x: false when unordered */
+        int cc = insn->aux == FCMP_LT ? CC_A : CC_AE;
+        op_rr(a, prefix | 0x2f, y - XMM0, x - XMM0, false);
+        put_opcode(a, P_0F | 0x90 | cc, dst >= RSP ? 0x40 | dst >> 3 : 0);
+        put_byte(a, 0xc0 | (dst & 7));
+    }
+    op_rr(a, P_0F | 0xb6 | BYTE_REG, dst, dst, false);
+    def_done(e, insn->dst, dst);
+}
 
-    if (insn->aux == FCMP_EQ) { /* CMPSS/SD predicate 0: equal, ordered, quiet */
-        int a = use_xmm(e, left);
-        Operand b = use_operand(e, right);
-        int t = scratch_xmm(e);
-        int dst = result_gpr(e, insn->dst, 0);
-        uint32_t op = I_FCMP | fp_prefix(type);
-        if (host_features.avx && b.reg == NO_REG) {
-            asm_vex_rm_imm(&e->a, op, t, a, b.mem, 1);
-        } else if (host_features.avx) {
-            asm_vex_rr(&e->a, op, t, a, b.reg);
-        } else {
-            fp_move(e, t, a);
-            if (b.reg == NO_REG)
-                asm_rm_imm(&e->a, op, t, b.mem, 1);
-            else
-                asm_rr(&e->a, op, t, b.reg);
-        }
-        asm_u8(&e->a, 0);
-        asm_rr(&e->a, I_MOVD_FROM_XMM, t, dst);
-        asm_alu_imm(&e->a, 0, ALU_AND, dst, 1);
-        bind(e, insn->dst, insn->type, dst);
+static void emit_fftoi(Emit *e, const IrInsn *insn)
+{
+    unsigned source = e->u->tmps[insn->arg[0]].type;
+    if (insn->imm || (insn->aux != FROUND_RTZ && insn->aux != FROUND_DYN)) {
+        emit_soft(e, insn);
         return;
     }
-    /* a < b as b > a: "above" is false for unordered */
-    int b = use_xmm(e, right);
-    Operand a = use_operand(e, left);
-    int dst = result_gpr(e, insn->dst, 0);
-    asm_zero(&e->a, dst);
-    op_operand(e, I_COMIS | (type == IR_F64 ? P_66 : 0), b, a);
-    asm_rr(&e->a, 0x90 | M_0F | BYTE_RM | (insn->aux == FCMP_LT ? CC_A : CC_AE), 0, dst);
-    bind(e, insn->dst, insn->type, dst);
+    bool wide = insn->type == IR_I64;
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    op_rr(&e->a, scalar(source) | (insn->aux == FROUND_RTZ ? 0x2c : 0x2d), dst, x - XMM0, wide);
+    alu_imm(&e->a, ALU_CMP, dst, 1, wide);
+    ColdStub *s = new_stub(e, STUB_SOFT); /* the host's "integer indefinite": out of range, NaN, or right */
+    s->from = jcc_forward(&e->a, CC_O);
+    s->back = e->a.p;
+    s->va = x;
+    s->dst = dst;
+    s->info = what_of(e, insn);
+    def_done(e, insn->dst, dst);
 }
 
-/* ---- bits ---- */
-
-static void emit_fbits(Emit *e, const IrInsn *insn)
+static void emit_fitof(Emit *e, const IrInsn *insn)
 {
-    Operand x = use_operand(e, insn->arg[0]);
-    int dst = result_gpr(e, insn->dst, 0);
-    if (x.reg == NO_REG)
-        asm_rm(&e->a, I_MOV_LOAD | width(insn->type), dst, x.mem);
-    else
-        asm_rr(&e->a, I_MOVD_FROM_XMM | width(insn->type), x.reg, dst);
-    bind(e, insn->dst, insn->type, dst);
-}
-
-static void emit_fofbits(Emit *e, const IrInsn *insn)
-{
-    IrTmp a = insn->arg[0];
-    bool wide = insn->type == IR_F64;
-    int dst;
-
-    if (is_constant(e, a) && value_of(e, a)->imm == 0) {
-        dst = result_xmm(e, insn->dst, 0);
-        asm_rr(&e->a, I_XORPS, dst, dst);
-    } else {
-        Operand x = use_operand(e, a);
-        dst = result_xmm(e, insn->dst, 0);
-        if (x.reg == NO_REG)
-            asm_rm(&e->a, wide ? I_MOVQ_LOAD : I_FMOV_LOAD | P_F3, dst, x.mem);
-        else
-            asm_rr(&e->a, I_MOVD_TO_XMM | (wide ? W64 : 0), dst, x.reg);
+    unsigned source = e->u->tmps[insn->arg[0]].type;
+    bool exact = source == IR_I32 && insn->type == IR_F64;
+    if ((insn->imm && source == IR_I64) || (!exact && insn->aux != FROUND_DYN)) {
+        emit_soft(e, insn);
+        return;
     }
-    bind(e, insn->dst, insn->type, dst);
-}
-
-static void emit_fbox(Emit *e, const IrInsn *insn)
-{
-    int a = use_xmm(e, insn->arg[0]);
-    int d = result_xmm(e, insn->dst, insn->arg[0]);
-    fp_op3(e, I_ORPS, d, a, fp_const(POOL_BOX));
-    bind(e, insn->dst, insn->type, d);
-}
-
-static void emit_funbox(Emit *e, const IrInsn *insn)
-{
-    Operand x = use_operand(e, insn->arg[0]);
-    int d = result_xmm(e, insn->dst, insn->arg[0]);
-    if (x.reg == NO_REG) {
-        asm_rm(&e->a, I_FMOV_LOAD | P_F3, d, x.mem);
-        x.mem.disp += 4;
-        asm_alu_mem_imm(&e->a, 0, ALU_CMP, x.mem, -1);
-    } else {
-        int t = scratch_gpr(e);
-        asm_rr(&e->a, I_PEXTRD, x.reg, t);
-        asm_u8(&e->a, 1);
-        fp_move(e, d, x.reg);
-        asm_alu_imm(&e->a, 0, ALU_CMP, t, -1);
+    int x = use_reg(e, insn->arg[0]);
+    bool wide = source == IR_I64;
+    if (insn->imm) { /* unsigned word: as a double word */
+        int t = scratch_int(e);
+        mov_rr(&e->a, t, x, false);
+        x = t;
+        wide = true;
     }
-    uint8_t *unboxed = asm_jcc_forward(&e->a, CC_NE);
-    new_stub(e, stub_nan, unboxed, insn)->r0 = d;
-    bind(e, insn->dst, insn->type, d);
+    int dst = def_reg(e, insn->dst, 0);
+    op_rr(&e->a, P_0F | 0x57, dst - XMM0, dst - XMM0, false); /* no dependence on the old value */
+    op_rr(&e->a, scalar(insn->type) | 0x2a, dst - XMM0, x, wide);
+    def_done(e, insn->dst, dst);
 }
 
-/* Sign injection: a's magnitude with b's sign (0), the opposite of it (1), or a's sign xor b's (2). */
+static void emit_fcvt(Emit *e, const IrInsn *insn)
+{
+    if (insn->type == IR_F32 && insn->aux != FROUND_DYN) {
+        emit_soft(e, insn);
+        return;
+    }
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    op_rr(&e->a, scalar(insn->type == IR_F64 ? IR_F32 : IR_F64) | 0x5a, dst - XMM0, x - XMM0, false);
+    check_nan(e, insn, dst);
+    def_done(e, insn->dst, dst);
+}
+
+static void emit_fmove(Emit *e, const IrInsn *insn)
+{
+    Asm *a = &e->a;
+    bool is64 = wide_type(insn->type);
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    switch (insn->op) {
+    case OP_fbits:
+        op_rr(a, P_66 | P_0F | 0x7e, x - XMM0, dst, is64);
+        break;
+    case OP_fofbits:
+        op_rr(a, P_66 | P_0F | 0x6e, dst - XMM0, x, is64);
+        break;
+    case OP_fbox:
+        move_xmm(e, dst, x);
+        op_rip(a, P_0F | 0x56, dst - XMM0, constant(CONST_BOX32), false); /* orps */
+        break;
+    default: { /* funbox */
+        int t = scratch_int(e);
+        op_rr(a, P_66 | P_0F | 0x7e, x - XMM0, t, true);
+        shift_imm(a, SHIFT_SAR, t, 32, true);
+        alu_imm(a, ALU_CMP, t, -1, false);
+        move_xmm(e, dst, x);
+        ColdStub *s = new_stub(e, STUB_NAN);
+        s->from = jcc_forward(a, CC_NE);
+        s->back = a->p;
+        s->dst = dst;
+        s->info = IR_F32;
+    }
+    }
+    def_done(e, insn->dst, dst);
+}
+
 static void emit_fsgn(Emit *e, const IrInsn *insn)
 {
-    bool wide = insn->type == IR_F64;
-    Operand sign = fp_const(wide ? POOL_SIGN64 : POOL_SIGN32), magnitude = fp_const(wide ? POOL_ABS64 : POOL_ABS32);
-    int a = use_xmm(e, insn->arg[0]), b = use_xmm(e, insn->arg[1]);
-
-    if (a == b) { /* move, negate, absolute value */
-        int d = result_xmm(e, insn->dst, insn->arg[0]);
-        if (insn->imm == 0)
-            fp_move(e, d, a);
-        else
-            fp_op3(e, insn->imm == 1 ? I_XORPS : I_ANDPS, d, a, insn->imm == 1 ? sign : magnitude);
-        bind(e, insn->dst, insn->type, d);
+    Asm *a = &e->a;
+    bool is64 = insn->type == IR_F64;
+    const uint8_t *sign = constant(is64 ? CONST_SIGN64 : CONST_SIGN32), *magnitude = constant(is64 ? CONST_ABS64 : CONST_ABS32);
+    int x = use_reg(e, insn->arg[0]);
+    if (insn->arg[0] == insn->arg[1]) { /* negate; absolute value */
+        int dst = def_reg(e, insn->dst, 0);
+        move_xmm(e, dst, x);
+        op_rip(a, P_0F | (insn->imm == 1 ? 0x57 : 0x54), dst - XMM0, insn->imm == 1 ? sign : magnitude, false);
+        def_done(e, insn->dst, dst);
         return;
     }
-    int t = scratch_xmm(e);
-    fp_op3(e, insn->imm == 1 ? I_ANDNPS : I_ANDPS, t, b, sign);
-    int d = result_xmm(e, insn->dst, insn->arg[0]);
+    int y = use_reg(e, insn->arg[1]), t = scratch_xmm(e);
+    move_xmm(e, t, y);
+    if (insn->imm == 1)
+        op_rip(a, P_0F | 0x57, t - XMM0, sign, false);
+    op_rip(a, P_0F | 0x54, t - XMM0, sign, false);
+    int dst = def_reg(e, insn->dst, 0);
+    move_xmm(e, dst, x);
     if (insn->imm == 2) {
-        fp_op3(e, I_XORPS, d, a, fp_reg(t));
+        op_rr(a, P_0F | 0x57, dst - XMM0, t - XMM0, false);
     } else {
-        fp_op3(e, I_ANDPS, d, a, magnitude);
-        fp_op3(e, I_ORPS, d, d, fp_reg(t));
+        op_rip(a, P_0F | 0x54, dst - XMM0, magnitude, false);
+        op_rr(a, P_0F | 0x56, dst - XMM0, t - XMM0, false);
     }
-    bind(e, insn->dst, insn->type, d);
+    def_done(e, insn->dst, dst);
 }
 
-void emit_fp_op(Emit *e, const IrInsn *insn)
+void emit_float_stub(Emit *e, const ColdStub *s)
 {
+    Asm *a = &e->a;
+    patch_to(s->from, a->p);
+    if (s->kind == STUB_NAN) {
+        op_rip(a, P_0F | 0x28, s->dst - XMM0, constant(s->info == IR_F64 ? CONST_NAN64 : CONST_NAN32), false);
+    } else {
+        op_rm(a, P_F2 | P_0F | 0x11, s->va - XMM0, mem(RSP, FRAME_VA), false);
+        mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
+        call_to(a, thunk(THUNK_SOFT));
+        mov_load(a, s->dst, mem(RSP, FRAME_RESULT), true);
+    }
+    jmp_to(a, s->back);
+}
+
+bool emit_float(Emit *e, const IrInsn *insn)
+{
+    bool fixed_round = insn->aux != FROUND_DYN;
     switch (insn->op) {
     case OP_fadd:
     case OP_fsub:
     case OP_fmul:
-    case OP_fdiv:
-        emit_arithmetic(e, insn);
+    case OP_fdiv: {
+        static const uint8_t opcode[] = { 0x58, 0x5c, 0x59, 0x5e };
+        if (fixed_round)
+            emit_soft(e, insn);
+        else
+            emit_arith(e, insn, opcode[insn->op - OP_fadd]);
         break;
+    }
     case OP_fsqrt:
-        emit_sqrt(e, insn);
+        if (fixed_round)
+            emit_soft(e, insn);
+        else
+            emit_sqrt(e, insn);
         break;
     case OP_fma:
-        emit_fma(e, insn);
+        if (fixed_round || !host_features.fma)
+            emit_soft(e, insn);
+        else
+            emit_fma(e, insn);
         break;
     case OP_fmin:
     case OP_fmax:
-        emit_minmax(e, insn);
+        emit_soft(e, insn);
         break;
     case OP_fcmp:
         emit_fcmp(e, insn);
         break;
+    case OP_fcvt:
+        emit_fcvt(e, insn);
+        break;
+    case OP_fftoi:
+        emit_fftoi(e, insn);
+        break;
+    case OP_fitof:
+        emit_fitof(e, insn);
+        break;
     case OP_fbits:
-        emit_fbits(e, insn);
-        break;
     case OP_fofbits:
-        emit_fofbits(e, insn);
-        break;
     case OP_fbox:
-        emit_fbox(e, insn);
-        break;
     case OP_funbox:
-        emit_funbox(e, insn);
+        emit_fmove(e, insn);
         break;
     case OP_fsgn:
         emit_fsgn(e, insn);
         break;
     default:
-        g_assert_not_reached();
+        return false;
     }
+    return true;
 }

@@ -1,501 +1,403 @@
 /*
- * x86-64 back end: integer arithmetic, logic, shifts, comparisons, and accesses to the state.
+ * x86-64 back end: integer operations.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/x86-64/regs.h"
 
-int condition_code(IrCond cond)
+static const uint8_t cond_code[] = { CC_E, CC_NE, CC_L, CC_GE, CC_B, CC_AE, CC_LE, CC_G, CC_BE, CC_A };
+
+/* dst = reg or memory operand of t, moved there. */
+static void move_to(Emit *e, int dst, IrTmp t, bool wide)
 {
-    static const uint8_t codes[] = { CC_E, CC_NE, CC_L, CC_GE, CC_B, CC_AE, CC_LE, CC_G, CC_BE, CC_A };
-    return codes[cond];
+    Place *p = &e->place[t];
+    if ((p->where == AT_REG || p->where == AT_PIN) && p->reg == dst)
+        return;
+    if (p->where == AT_REG || p->where == AT_PIN)
+        mov_rr(&e->a, dst, p->reg, wide);
+    else
+        move_place(e, dst, t);
 }
 
-/* The flags of a - b. */
-void emit_compare(Emit *e, IrType type, IrTmp a, IrTmp b, IrCond *cond)
+static void alu_operand(Emit *e, int op, int dst, IrTmp b, bool wide)
 {
-    unsigned w = width(type);
     int32_t imm;
-
-    if (is_constant(e, a) && !is_constant(e, b)) {
-        IrTmp t = a;
-        a = b;
-        b = t;
-        *cond = cond_swap(*cond);
-    }
-    if (is_imm32(e, type, b, &imm) && value_of(e, b)->reg == NO_REG) {
-        Operand x = use_operand(e, a);
-        if (x.reg == NO_REG)
-            asm_alu_mem_imm(&e->a, w, ALU_CMP, x.mem, imm);
-        else if (imm)
-            asm_alu_imm(&e->a, w, ALU_CMP, x.reg, imm);
-        else
-            asm_rr(&e->a, I_TEST | w, x.reg, x.reg);
+    Mem m;
+    if (is_imm32(e, b, &imm)) {
+        alu_imm(&e->a, op, dst, imm, wide);
         return;
     }
-    int x = use_gpr(e, a);
-    op_operand(e, ALU_LOAD(ALU_CMP) | w, x, use_operand(e, b));
+    int reg = use_reg_or_mem(e, b, &m);
+    if (reg == NO_REG)
+        alu_load(&e->a, op, dst, m, wide);
+    else
+        alu_rr(&e->a, op, dst, reg, wide);
 }
 
-/* ---- two-operand arithmetic ---- */
-
-/* Is this op followed by a setreg of the (unpinned) register that the operand was read from, and is neither value
- * needed further? Then the state is changed in place. */
-static bool in_place(Emit *e, const IrInsn *insn, IrTmp operand, Mem *place)
+static uint32_t place_mask(const Emit *e, IrTmp t)
 {
-    const IrInsn *next = insn + 1;
-    const Value *a = value_of(e, operand);
+    const Place *p = &e->place[t];
+    return p->where == AT_REG || p->where == AT_PIN ? 1u << p->reg : 0;
+}
 
-    if (e->index + 1 >= e->u->count || next->op != OP_setreg || next->arg[0] != insn->dst ||
-        e->u->tmps[insn->dst].last_use != e->index + 1)
+static bool emit_add(Emit *e, const IrInsn *insn, bool wide)
+{
+    int32_t imm;
+    IrTmp a = insn->arg[0], b = insn->arg[1];
+    if (is_imm32(e, b, &imm)) {
+        int x = use_reg(e, a), dst = def_reg(e, insn->dst, 0);
+        if (x == dst)
+            alu_imm(&e->a, ALU_ADD, dst, imm, wide);
+        else
+            lea(&e->a, dst, mem(x, imm), wide);
+        def_done(e, insn->dst, dst);
+        return true;
+    }
+    if (e->u->tmps[b].constant)
         return false;
-    if (a->reg != NO_REG || a->last > e->index || !a->in_memory || a->guest != next->imm ||
-        e->u->regs[next->imm].type != insn->type)
-        return false;
-    *place = mem_at(a->home_base, a->home);
+    int x = use_reg(e, a), y = use_reg(e, b), dst = def_reg(e, insn->dst, 0);
+    if (dst == x)
+        alu_rr(&e->a, ALU_ADD, dst, y, wide);
+    else if (dst == y)
+        alu_rr(&e->a, ALU_ADD, dst, x, wide);
+    else
+        lea(&e->a, dst, mem_index(x, y, 0), wide);
+    def_done(e, insn->dst, dst);
     return true;
 }
 
-static void alu_operand(Emit *e, unsigned w, int alu, int dst, Operand b)
+/* dst = a op b with a two-operand instruction. */
+static void emit_alu(Emit *e, const IrInsn *insn, int op, bool wide)
 {
-    op_operand(e, ALU_LOAD(alu) | w, dst, b);
-}
-
-static void emit_alu_imm(Emit *e, const IrInsn *insn, IrTmp a, int alu, int32_t imm)
-{
-    unsigned w = width(insn->type);
-    Mem place;
-
-    if (in_place(e, insn, a, &place)) {
-        asm_alu_mem_imm(&e->a, w, alu, place, imm);
-        value_in_place(e, insn->dst, insn[1].imm);
-        return;
-    }
-    const Value *v = value_of(e, a);
-    if (v->reg != NO_REG)
-        e->locked |= 1u << v->reg;
-    if (alu == ALU_AND && (imm == 0xff || imm == 0xffff)) {
-        Operand x = use_operand(e, a);
-        int dst = result_gpr(e, insn->dst, a);
-        op_operand(e, imm == 0xff ? I_MOVZX8 : I_MOVZX16, dst, x);
-        bind(e, insn->dst, insn->type, dst);
-        return;
-    }
-    int dst = result_gpr(e, insn->dst, a);
-    if (alu == ALU_ADD && v->reg != NO_REG && v->reg != dst) {
-        asm_rm(&e->a, I_LEA | w, dst, mem_at(v->reg, imm));
-    } else {
-        move_to_gpr(e, w, dst, a);
-        if (alu == ALU_XOR && imm == -1)
-            asm_rr(&e->a, I_GROUP3 | w, G3_NOT, dst);
-        else
-            asm_alu_imm(&e->a, w, alu, dst, imm);
-    }
-    bind(e, insn->dst, insn->type, dst);
-}
-
-static void emit_commutative(Emit *e, const IrInsn *insn, int alu)
-{
-    unsigned w = width(insn->type);
     IrTmp a = insn->arg[0], b = insn->arg[1];
-    int32_t imm;
-
-    if (is_constant(e, a)) {
+    if (op != ALU_SUB && e->u->tmps[b].last_use == e->index && place_mask(e, b) && !place_mask(e, a)) {
         IrTmp t = a;
         a = b;
         b = t;
     }
-    if (is_imm32(e, insn->type, b, &imm)) {
-        emit_alu_imm(e, insn, a, alu, imm);
-        return;
-    }
-    if (alu == ALU_AND && insn->type == IR_I64 && is_constant(e, b) && value_of(e, b)->imm == UINT32_MAX) {
-        Operand x = use_operand(e, a);
-        int dst = result_gpr(e, insn->dst, a);
-        op_operand(e, I_MOV_LOAD, dst, x);
-        bind(e, insn->dst, insn->type, dst);
-        return;
-    }
-    /* the one that dies becomes the result */
-    if (!dies_here(e, a) && dies_here(e, b)) {
-        IrTmp t = a;
-        a = b;
-        b = t;
-    }
-    Operand y = use_operand(e, b);
-    const Value *v = value_of(e, a);
-    if (v->reg != NO_REG)
-        e->locked |= 1u << v->reg;
-    int dst = result_gpr(e, insn->dst, a);
-    if (v->reg == dst)
-        alu_operand(e, w, alu, dst, y);
-    else if (y.reg == dst)
-        alu_operand(e, w, alu, dst, use_operand(e, a));
-    else if (alu == ALU_ADD && v->reg != NO_REG && y.reg != NO_REG)
-        asm_rm(&e->a, I_LEA | w, dst, mem_index(v->reg, y.reg, 0));
-    else {
-        move_to_gpr(e, w, dst, a);
-        alu_operand(e, w, alu, dst, y);
-    }
-    bind(e, insn->dst, insn->type, dst);
-}
-
-static void emit_sub(Emit *e, const IrInsn *insn)
-{
-    unsigned w = width(insn->type);
-    IrTmp a = insn->arg[0], b = insn->arg[1];
     int32_t imm;
-
-    if (is_imm32(e, insn->type, b, &imm) && imm != INT32_MIN) {
-        emit_alu_imm(e, insn, a, ALU_ADD, -imm);
-        return;
-    }
-    Operand y = use_operand(e, b);
-    const Value *v = value_of(e, a);
-    if (v->reg != NO_REG)
-        e->locked |= 1u << v->reg;
-    int dst = result_gpr(e, insn->dst, v->constant && !v->imm ? b : a);
-    if (v->constant && !v->imm) { /* negation */
-        move_to_gpr(e, w, dst, b);
-        asm_rr(&e->a, I_GROUP3 | w, G3_NEG, dst);
-    } else if (v->reg != dst && y.reg == dst) {
-        asm_rr(&e->a, I_GROUP3 | w, G3_NEG, dst);
-        Operand x = use_operand(e, a);
-        alu_operand(e, w, ALU_ADD, dst, x);
+    uint32_t b_mask = a == b ? 0 : place_mask(e, b);
+    e->busy |= b_mask;
+    int dst = def_reg(e, insn->dst, 0);
+    if (b_mask >> dst & 1) { /* dst is where b is */
+        if (op == ALU_SUB) {
+            op_rr(&e->a, 0xf7, 3, dst, wide); /* neg */
+            op = ALU_ADD;
+        }
+        alu_operand(e, op, dst, a, wide);
     } else {
-        move_to_gpr(e, w, dst, a);
-        alu_operand(e, w, ALU_SUB, dst, y);
+        if (op == ALU_AND && is_imm32(e, b, &imm) && (uint32_t)imm == 0xff && place_mask(e, a)) {
+            op_rr(&e->a, P_0F | 0xb6 | BYTE_REG, dst, use_reg(e, a), false);
+            def_done(e, insn->dst, dst);
+            return;
+        }
+        move_to(e, dst, a, wide);
+        e->busy |= 1u << dst;
+        alu_operand(e, op, dst, b, wide);
     }
-    bind(e, insn->dst, insn->type, dst);
+    def_done(e, insn->dst, dst);
 }
 
-static void emit_andc(Emit *e, const IrInsn *insn)
+static void emit_andc(Emit *e, const IrInsn *insn, bool wide)
 {
-    unsigned w = width(insn->type);
-    IrTmp a = insn->arg[0], b = insn->arg[1];
-    int y = use_gpr(e, b);
+    int x = use_reg(e, insn->arg[0]), y = use_reg(e, insn->arg[1]);
     if (host_features.bmi1) {
-        Operand x = use_operand(e, a);
-        int dst = result_gpr(e, insn->dst, b);
-        if (x.reg == NO_REG)
-            asm_vex_rm(&e->a, I_ANDN | w, dst, y, x.mem);
-        else
-            asm_vex_rr(&e->a, I_ANDN | w, dst, y, x.reg);
-        bind(e, insn->dst, insn->type, dst);
+        int dst = def_reg(e, insn->dst, 0);
+        vex_rr(&e->a, 2, 0, wide, 0xf2, dst, y, x); /* andn dst, y, x = ~y & x */
+        def_done(e, insn->dst, dst);
         return;
     }
-    Operand x = use_operand(e, a);
-    int t = scratch_gpr(e);
-    asm_mov(&e->a, w, t, y);
-    asm_rr(&e->a, I_GROUP3 | w, G3_NOT, t);
-    op_operand(e, ALU_LOAD(ALU_AND) | w, t, x);
-    int hint = alloc_hint(e, insn->dst);
-    if (hint != NO_REG)
-        asm_mov(&e->a, w, hint, t);
-    bind(e, insn->dst, insn->type, hint == NO_REG ? t : hint);
+    int dst = def_reg(e, insn->dst, 1u << x);
+    mov_rr(&e->a, dst, y, wide);
+    op_rr(&e->a, 0xf7, 2, dst, wide); /* not */
+    alu_rr(&e->a, ALU_AND, dst, x, wide);
+    def_done(e, insn->dst, dst);
 }
 
-/* ---- shifts ---- */
-
-/* a << 1..3 whose only use is the addition that follows becomes part of a lea. */
-static bool emit_shift_add(Emit *e, const IrInsn *insn, unsigned n)
+static void emit_mul(Emit *e, const IrInsn *insn, bool wide)
 {
-    const IrInsn *next = insn + 1;
-    if (!n || n > 3 || e->index + 1 >= e->u->count || next->op != OP_add || next->type != insn->type ||
-        e->u->tmps[insn->dst].last_use != e->index + 1 || (next->arg[0] == insn->dst) == (next->arg[1] == insn->dst))
-        return false;
-    IrTmp other = next->arg[next->arg[0] == insn->dst];
-    if (is_constant(e, other))
-        return false;
-    int x = use_gpr(e, insn->arg[0]), y = use_gpr(e, other);
-    e->index++; /* both instructions at once: what dies at the second one may hold the result */
-    IrTmp dying = dies_here(e, insn->arg[0]) ? insn->arg[0] : other;
-    int dst = result_gpr(e, next->dst, dying);
-    asm_rm(&e->a, I_LEA | width(insn->type), dst, (Mem){ .base = y, .index = x, .scale = n });
-    bind(e, next->dst, insn->type, dst);
-    value_constant(e, insn->dst, insn->type, 0); /* dead from here on */
-    alloc_end(e, next);
-    return true;
-}
-
-static void emit_shift_imm(Emit *e, const IrInsn *insn, unsigned n)
-{
-    unsigned w = width(insn->type), bits = w ? 64 : 32;
-    IrTmp a = insn->arg[0];
-
-    if (insn->op == OP_shl && emit_shift_add(e, insn, n))
-        return;
-    if ((insn->op == OP_rotl || insn->op == OP_rotr) && host_features.bmi2) {
-        Operand x = use_operand(e, a);
-        int dst = result_gpr(e, insn->dst, a);
-        unsigned right = (insn->op == OP_rotr ? n : bits - n) & (bits - 1);
-        if (x.reg == NO_REG)
-            asm_vex_rm_imm(&e->a, I_RORX | w, dst, 0, x.mem, 1);
-        else
-            asm_vex_rr(&e->a, I_RORX | w, dst, 0, x.reg);
-        asm_u8(&e->a, right);
-        bind(e, insn->dst, insn->type, dst);
+    int32_t imm;
+    if (is_imm32(e, insn->arg[1], &imm)) {
+        int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+        op_rr(&e->a, 0x69, dst, x, wide);
+        put_u32(&e->a, imm);
+        def_done(e, insn->dst, dst);
         return;
     }
-    static const uint8_t shifts[OP_COUNT] = {
-        [OP_shl] = SHIFT_SHL, [OP_shr] = SHIFT_SHR, [OP_sar] = SHIFT_SAR, [OP_rotl] = SHIFT_ROL, [OP_rotr] = SHIFT_ROR,
-    };
-    const Value *v = value_of(e, a);
-    if (v->reg != NO_REG)
-        e->locked |= 1u << v->reg;
-    int dst = result_gpr(e, insn->dst, a);
-    if (insn->op == OP_shl && n == 1 && v->reg != NO_REG && v->reg != dst) {
-        asm_rm(&e->a, I_LEA | w, dst, mem_index(v->reg, v->reg, 0));
+    int x = use_reg(e, insn->arg[0]), y = use_reg(e, insn->arg[1]), dst = def_reg(e, insn->dst, 0);
+    if (dst == y) {
+        op_rr(&e->a, P_0F | 0xaf, dst, x, wide);
     } else {
-        move_to_gpr(e, w, dst, a);
-        if (insn->op == OP_shl && n == 1)
-            asm_rr(&e->a, ALU_LOAD(ALU_ADD) | w, dst, dst);
-        else if (n)
-            asm_shift_imm(&e->a, w, shifts[insn->op], dst, n);
+        if (dst != x)
+            mov_rr(&e->a, dst, x, wide);
+        op_rr(&e->a, P_0F | 0xaf, dst, y, wide);
     }
-    bind(e, insn->dst, insn->type, dst);
+    def_done(e, insn->dst, dst);
 }
 
-static void emit_shift(Emit *e, const IrInsn *insn)
+/* The first operand in rax, rdx free; returns where the second one is. */
+static int operands_in_rax(Emit *e, const IrInsn *insn, bool wide)
 {
-    unsigned w = width(insn->type);
+    int y = use_reg(e, insn->arg[1]);
+    if (y == RDX || y == RAX) {
+        e->busy |= 1u << RAX | 1u << RDX;
+        int other = scratch_int(e);
+        mov_rr(&e->a, other, y, wide);
+        y = other;
+    }
+    e->busy &= ~(1u << RAX | 1u << RDX);
+    load_into(e, insn->arg[0], RAX);
+    e->busy |= 1u << RAX;
+    evict(e, RDX);
+    e->busy |= 1u << RDX;
+    return y;
+}
+
+/* The high half: rdx:rax = rax * y. mulhsu(a, b) = mulhu(a, b) - (a < 0 ? b : 0). */
+static void emit_mul_high(Emit *e, const IrInsn *insn, bool wide)
+{
+    int y = operands_in_rax(e, insn, wide);
+    int correction = NO_REG;
+    if (insn->op == OP_mulhsu) {
+        correction = scratch_int(e);
+        mov_rr(&e->a, correction, RAX, wide);
+        shift_imm(&e->a, SHIFT_SAR, correction, wide ? 63 : 31, wide);
+        alu_rr(&e->a, ALU_AND, correction, y, wide);
+    }
+    op_rr(&e->a, 0xf7, insn->op == OP_mulhs ? 5 : 4, y, wide);
+    if (correction != NO_REG)
+        alu_rr(&e->a, ALU_SUB, RDX, correction, wide);
+    e->host[RAX] = (HostReg){ 0, -1 };
+    def_done(e, insn->dst, RDX);
+}
+
+/* Division that does not trap: zero and overflow are handled around the instruction. */
+static void emit_divide(Emit *e, const IrInsn *insn, bool wide)
+{
+    bool is_signed = insn->op == OP_divs || insn->op == OP_rems, quotient = insn->op == OP_divs || insn->op == OP_divu;
+    int y = operands_in_rax(e, insn, wide);
+    Asm *a = &e->a;
+    test_rr(a, y, y, wide);
+    uint8_t *not_zero = jcc_short(a, CC_NE);
+    mov_rr(a, RDX, RAX, wide); /* x % 0 = x */
+    mov_imm(a, RAX, -1);
+    put_byte(a, 0xeb);
+    put_byte(a, 0);
+    uint8_t *done = a->p - 1, *done2 = NULL;
+    patch_short(not_zero, a->p);
+    if (is_signed) {
+        alu_imm(a, ALU_CMP, y, -1, wide);
+        uint8_t *usual = jcc_short(a, CC_NE);
+        op_rr(a, 0xf7, 3, RAX, wide); /* x / -1 = -x, remainder 0 */
+        alu_rr(a, ALU_XOR, RDX, RDX, false);
+        put_byte(a, 0xeb);
+        put_byte(a, 0);
+        done2 = a->p - 1;
+        patch_short(usual, a->p);
+        if (wide)
+            put_byte(a, 0x48);
+        put_byte(a, 0x99); /* cdq, cqo */
+    } else {
+        alu_rr(a, ALU_XOR, RDX, RDX, false);
+    }
+    op_rr(a, 0xf7, is_signed ? 7 : 6, y, wide);
+    patch_short(done, a->p);
+    if (done2)
+        patch_short(done2, a->p);
+    def_done(e, insn->dst, quotient ? RAX : RDX);
+}
+
+static void emit_shift(Emit *e, const IrInsn *insn, bool wide)
+{
+    static const uint8_t digit[] = { SHIFT_SHL, SHIFT_SHR, SHIFT_SAR, SHIFT_ROL, SHIFT_ROR };
+    int op = digit[insn->op - OP_shl];
     IrTmp a = insn->arg[0], b = insn->arg[1];
-
-    if (is_constant(e, b)) {
-        emit_shift_imm(e, insn, value_of(e, b)->imm & (w ? 63 : 31));
+    if (e->u->tmps[b].constant) {
+        unsigned n = e->u->tmps[b].value & (wide ? 63 : 31);
+        int x = use_reg(e, a), dst = def_reg(e, insn->dst, 0);
+        if (dst != x)
+            mov_rr(&e->a, dst, x, wide);
+        shift_imm(&e->a, op, dst, n, wide);
+        def_done(e, insn->dst, dst);
         return;
     }
-    if (host_features.bmi2 && insn->op != OP_rotl && insn->op != OP_rotr) {
-        uint32_t op = insn->op == OP_shl ? I_SHLX : insn->op == OP_shr ? I_SHRX : I_SARX;
-        int count = use_gpr(e, b);
-        Operand x = use_operand(e, a);
-        int dst = result_gpr(e, insn->dst, a);
-        if (x.reg == NO_REG)
-            asm_vex_rm(&e->a, op | w, dst, count, x.mem);
-        else
-            asm_vex_rr(&e->a, op | w, dst, count, x.reg);
-        bind(e, insn->dst, insn->type, dst);
+    if (host_features.bmi2 && insn->op <= OP_sar) { /* shlx, shrx, sarx dst, x, count */
+        int x = use_reg(e, a), n = use_reg(e, b), dst = def_reg(e, insn->dst, 0);
+        vex_rr(&e->a, 2, insn->op == OP_shl ? 1 : insn->op == OP_shr ? 3 : 2, wide, 0xf7, dst, n, x);
+        def_done(e, insn->dst, dst);
         return;
     }
-    static const uint8_t shifts[OP_COUNT] = {
-        [OP_shl] = SHIFT_SHL, [OP_shr] = SHIFT_SHR, [OP_sar] = SHIFT_SAR, [OP_rotl] = SHIFT_ROL, [OP_rotr] = SHIFT_ROR,
-    };
-    reserve_with(e, RCX, b);
-    Operand x = root_of(e, a) == root_of(e, b) ? (Operand){ .reg = RCX } : use_operand(e, a);
-    int dst = result_gpr(e, insn->dst, x.reg == RCX ? 0 : a);
-    if (dst != x.reg)
-        op_operand(e, I_MOV_LOAD | w, dst, x);
-    asm_rr(&e->a, 0xd3 | w, shifts[insn->op], dst);
-    bind(e, insn->dst, insn->type, dst);
-}
-
-/* ---- one operand ---- */
-
-void emit_extend(Emit *e, unsigned w, unsigned memop, int dst, Operand src)
-{
-    switch (memop & (MO_SIZE | MO_SIGNED)) {
-    case MO_8:
-        op_operand(e, I_MOVZX8, dst, src);
-        break;
-    case MO_16:
-        op_operand(e, I_MOVZX16, dst, src);
-        break;
-    case MO_32:
-        op_operand(e, I_MOV_LOAD, dst, src);
-        break;
-    case MO_8 | MO_SIGNED:
-        op_operand(e, I_MOVSX8 | w, dst, src);
-        break;
-    case MO_16 | MO_SIGNED:
-        op_operand(e, I_MOVSX16 | w, dst, src);
-        break;
-    case MO_32 | MO_SIGNED:
-        op_operand(e, w ? I_MOVSXD : I_MOV_LOAD, dst, src);
-        break;
-    default:
-        op_operand(e, I_MOV_LOAD | w, dst, src);
-        break;
+    int x = use_reg(e, a);
+    if (x == RCX) {
+        x = scratch_int(e);
+        mov_rr(&e->a, x, RCX, wide);
+        e->busy &= ~(1u << RCX);
     }
+    load_into(e, b, RCX);
+    int dst = def_reg(e, insn->dst, 0);
+    if (dst != x)
+        mov_rr(&e->a, dst, x, wide);
+    shift_cl(&e->a, op, dst, wide);
+    e->host[RCX] = (HostReg){ 0, -1 };
+    def_done(e, insn->dst, dst);
 }
 
 static void emit_ext(Emit *e, const IrInsn *insn)
 {
-    Operand x = use_operand(e, insn->arg[0]);
-    int dst = result_gpr(e, insn->dst, insn->arg[0]);
-    emit_extend(e, width(insn->type), insn->aux, dst, x);
-    bind(e, insn->dst, insn->type, dst);
-}
-
-/* lzcnt, tzcnt and popcnt: width for 0. Without the first two: bsr and bsf leave the result undefined (and set ZF) for
- * 0. */
-static void emit_count(Emit *e, const IrInsn *insn)
-{
-    unsigned w = width(insn->type), bits = w ? 64 : 32;
-    Operand x = use_operand(e, insn->arg[0]);
-    int dst = result_gpr(e, insn->dst, insn->arg[0]);
-
-    if (insn->op == OP_popcnt) {
-        op_operand(e, I_POPCNT | w, dst, x);
-    } else if (insn->op == OP_clz ? host_features.lzcnt : host_features.bmi1) {
-        op_operand(e, (insn->op == OP_clz ? I_LZCNT : I_TZCNT) | w, dst, x);
-    } else {
-        op_operand(e, (insn->op == OP_clz ? I_BSR : I_BSF) | w, dst, x);
-        uint8_t *some = asm_jcc_short(&e->a, CC_NE);
-        asm_mov_imm(&e->a, dst, insn->op == OP_clz ? 2 * bits - 1 : bits);
-        asm_patch_short(some, e->a.p);
-        if (insn->op == OP_clz)
-            asm_alu_imm(&e->a, 0, ALU_XOR, dst, bits - 1);
+    bool wide = insn->type == IR_I64;
+    unsigned how = insn->op == OP_trunc ? MO_32 : insn->aux & (MO_SIZE | MO_SIGNED);
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    switch (how) {
+    case MO_8:
+        op_rr(&e->a, P_0F | 0xb6 | BYTE_REG, dst, x, false);
+        break;
+    case MO_16:
+        op_rr(&e->a, P_0F | 0xb7, dst, x, false);
+        break;
+    case MO_32:
+        mov_rr(&e->a, dst, x, false);
+        break;
+    case MO_8 | MO_SIGNED:
+        op_rr(&e->a, P_0F | 0xbe | BYTE_REG, dst, x, wide);
+        break;
+    case MO_16 | MO_SIGNED:
+        op_rr(&e->a, P_0F | 0xbf, dst, x, wide);
+        break;
+    case MO_32 | MO_SIGNED:
+        op_rr(&e->a, 0x63, dst, x, wide);
+        break;
+    default:
+        if (dst != x)
+            mov_rr(&e->a, dst, x, true);
     }
-    bind(e, insn->dst, insn->type, dst);
+    def_done(e, insn->dst, dst);
 }
 
-static void emit_bswap(Emit *e, const IrInsn *insn)
+static void emit_count(Emit *e, const IrInsn *insn, bool wide)
 {
-    unsigned w = width(insn->type);
-    const Value *v = value_of(e, insn->arg[0]);
-    if (v->reg != NO_REG)
-        e->locked |= 1u << v->reg;
-    int dst = result_gpr(e, insn->dst, insn->arg[0]);
-    move_to_gpr(e, w, dst, insn->arg[0]);
-    asm_opcode(&e->a, 0xc8 | (dst & 7) | M_0F | w, 0, 0, dst);
-    bind(e, insn->dst, insn->type, dst);
+    int x = use_reg(e, insn->arg[0]), width = wide ? 64 : 32;
+    Asm *a = &e->a;
+    if (insn->op == OP_popcnt || (insn->op == OP_clz && host_features.lzcnt) || (insn->op == OP_ctz && host_features.bmi1)) {
+        int dst = def_reg(e, insn->dst, 0);
+        op_rr(a, P_F3 | P_0F | (insn->op == OP_popcnt ? 0xb8 : insn->op == OP_clz ? 0xbd : 0xbc), dst, x, wide);
+        def_done(e, insn->dst, dst);
+        return;
+    }
+    int dst = def_reg(e, insn->dst, 1u << x), none = scratch_int(e);
+    mov_imm(a, none, insn->op == OP_clz ? 2 * width - 1 : width);
+    op_rr(a, P_0F | (insn->op == OP_clz ? 0xbd : 0xbc), dst, x, wide); /* bsr, bsf */
+    op_rr(a, P_0F | 0x40 | CC_E, dst, none, wide);
+    if (insn->op == OP_clz)
+        alu_imm(a, ALU_XOR, dst, width - 1, wide);
+    def_done(e, insn->dst, dst);
 }
 
-/* ---- conditions ---- */
+static void emit_bswap(Emit *e, const IrInsn *insn, bool wide)
+{
+    int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
+    if (dst != x)
+        mov_rr(&e->a, dst, x, wide);
+    put_opcode(&e->a, P_0F | 0xc8 | (dst & 7), (wide ? 8 : 0) | dst >> 3);
+    def_done(e, insn->dst, dst);
+}
+
+int emit_compare(Emit *e, const IrInsn *insn)
+{
+    IrTmp a = insn->arg[0], b = insn->arg[1];
+    bool wide = e->u->tmps[a].type == IR_I64;
+    int32_t imm;
+    Mem m;
+    if (is_imm32(e, b, &imm)) {
+        int x = imm == 0 ? use_reg(e, a) : use_reg_or_mem(e, a, &m);
+        if (x == NO_REG)
+            alu_mem_imm(&e->a, ALU_CMP, m, imm, wide);
+        else if (imm == 0)
+            test_rr(&e->a, x, x, wide);
+        else
+            alu_imm(&e->a, ALU_CMP, x, imm, wide);
+        return cond_code[insn->aux];
+    }
+    alu_operand(e, ALU_CMP, use_reg(e, a), b, wide);
+    return cond_code[insn->aux];
+}
 
 static void emit_setcond(Emit *e, const IrInsn *insn)
 {
-    IrCond cond = insn->aux;
-    IrType type = e->u->tmps[insn->arg[0]].type;
-    /* operands are fetched first, so that the result may be zeroed before the comparison */
-    for (unsigned k = 0; k < 2; k++) {
-        if (!is_constant(e, insn->arg[k]) && !dies_here(e, insn->arg[k]))
-            use_gpr(e, insn->arg[k]);
-        else if (value_of(e, insn->arg[k])->reg != NO_REG)
-            e->locked |= 1u << value_of(e, insn->arg[k])->reg;
-    }
-    int dst = result_gpr(e, insn->dst, 0);
-    bool overlap = false;
-    for (unsigned k = 0; k < 2; k++)
-        overlap |= value_of(e, insn->arg[k])->reg == dst;
-    e->locked |= 1u << dst;
-    if (!overlap)
-        asm_zero(&e->a, dst);
-    emit_compare(e, type, insn->arg[0], insn->arg[1], &cond);
-    asm_rr(&e->a, 0x90 | M_0F | BYTE_RM | condition_code(cond), 0, dst);
-    if (overlap)
-        asm_rr(&e->a, I_MOVZX8, dst, dst);
-    bind(e, insn->dst, insn->type, dst);
+    int cc = emit_compare(e, insn), dst = def_reg(e, insn->dst, 0);
+    put_opcode(&e->a, P_0F | 0x90 | cc, dst >= RSP ? 0x40 | dst >> 3 : 0);
+    put_byte(&e->a, 0xc0 | (dst & 7));
+    op_rr(&e->a, P_0F | 0xb6 | BYTE_REG, dst, dst, false);
+    def_done(e, insn->dst, dst);
 }
 
 static void emit_select(Emit *e, const IrInsn *insn)
 {
-    unsigned w = width(insn->type);
-    IrCond cond = insn->aux;
-    IrTmp yes = insn->arg[2], no = insn->arg[3];
-
-    emit_compare(e, e->u->tmps[insn->arg[0]].type, insn->arg[0], insn->arg[1], &cond);
-    /* a and b are not needed again in this instruction, unless they are c or d too; nothing below changes flags */
-    e->locked = 0;
-    int no_reg = value_of(e, no)->reg;
-    if (no_reg != NO_REG)
-        e->locked |= 1u << no_reg;
-    Operand x = use_operand(e, yes);
-    int dst = result_gpr(e, insn->dst, no);
-    if (x.reg == dst && value_of(e, no)->reg != dst) {
-        Operand other = use_operand(e, no);
-        op_operand(e, 0x40 | M_0F | w | condition_code(cond_negate(cond)), dst, other);
-    } else {
-        move_to_gpr(e, w, dst, no);
-        op_operand(e, 0x40 | M_0F | w | condition_code(cond), dst, x);
-    }
-    bind(e, insn->dst, insn->type, dst);
+    bool wide = insn->type == IR_I64;
+    int yes = use_reg(e, insn->arg[2]), no = use_reg(e, insn->arg[3]);
+    uint32_t compared = place_mask(e, insn->arg[0]) | place_mask(e, insn->arg[1]);
+    int dst = def_reg(e, insn->dst, compared | 1u << yes); /* a pin is written before the comparison only if nothing needs it */
+    e->busy |= 1u << dst;
+    int cc = emit_compare(e, insn);
+    if (dst != no)
+        mov_rr(&e->a, dst, no, wide); /* leaves the flags */
+    op_rr(&e->a, P_0F | 0x40 | cc, dst, yes, wide);
+    def_done(e, insn->dst, dst);
 }
 
-/* ---- the state ---- */
-
-static void emit_ldstate(Emit *e, const IrInsn *insn)
+bool emit_integer(Emit *e, const IrInsn *insn)
 {
-    int dst = result_gpr(e, insn->dst, 0);
-    emit_extend(e, width(insn->type), insn->aux, dst, (Operand){ .reg = NO_REG, .mem = state_at(insn->imm) });
-    bind(e, insn->dst, insn->type, dst);
-}
-
-static void emit_ststate(Emit *e, const IrInsn *insn)
-{
-    unsigned size = insn->aux & MO_SIZE, w = size == MO_64 ? W64 : 0;
-    Mem m = state_at(insn->imm);
-    int32_t imm;
-
-    if (is_imm32(e, size == MO_64 ? IR_I64 : IR_I32, insn->arg[0], &imm)) {
-        asm_rm_imm(&e->a,
-                   size == MO_8    ? 0xc6
-                   : size == MO_16 ? 0xc7 | P_66
-                                   : 0xc7 | w,
-                   0, m,
-                   size == MO_8    ? 1
-                   : size == MO_16 ? 2
-                                   : 4);
-        if (size == MO_8) {
-            asm_u8(&e->a, imm);
-        } else if (size == MO_16) {
-            asm_u8(&e->a, imm);
-            asm_u8(&e->a, imm >> 8);
-        } else {
-            asm_u32(&e->a, imm);
-        }
-        return;
-    }
-    int r = use_gpr(e, insn->arg[0]);
-    asm_rm(&e->a, size == MO_8 ? I_MOV_STORE8 : size == MO_16 ? I_MOV_STORE | P_66 : I_MOV_STORE | w, r, m);
-}
-
-static void emit_getpc(Emit *e, const IrInsn *insn)
-{
-    int dst = result_gpr(e, insn->dst, 0);
-    asm_rm(&e->a, I_MOV_LOAD | W64, dst, STATE(pc_base));
-    if (insn->imm)
-        asm_alu_imm(&e->a, W64, ALU_ADD, dst, insn->imm);
-    bind(e, insn->dst, insn->type, dst);
-}
-
-void emit_int_op(Emit *e, const IrInsn *insn)
-{
+    bool wide = insn->type == IR_I64;
     switch (insn->op) {
     case OP_add:
-        emit_commutative(e, insn, ALU_ADD);
+        if (!emit_add(e, insn, wide))
+            emit_alu(e, insn, ALU_ADD, wide);
         break;
     case OP_sub:
-        emit_sub(e, insn);
+        emit_alu(e, insn, ALU_SUB, wide);
         break;
     case OP_and:
-        emit_commutative(e, insn, ALU_AND);
+        emit_alu(e, insn, ALU_AND, wide);
         break;
     case OP_or:
-        emit_commutative(e, insn, ALU_OR);
+        emit_alu(e, insn, ALU_OR, wide);
         break;
     case OP_xor:
-        emit_commutative(e, insn, ALU_XOR);
+        emit_alu(e, insn, ALU_XOR, wide);
         break;
     case OP_andc:
-        emit_andc(e, insn);
+        emit_andc(e, insn, wide);
+        break;
+    case OP_mul:
+        emit_mul(e, insn, wide);
+        break;
+    case OP_mulhs:
+    case OP_mulhu:
+    case OP_mulhsu:
+        emit_mul_high(e, insn, wide);
+        break;
+    case OP_divs:
+    case OP_divu:
+    case OP_rems:
+    case OP_remu:
+        emit_divide(e, insn, wide);
         break;
     case OP_shl:
     case OP_shr:
     case OP_sar:
     case OP_rotl:
     case OP_rotr:
-        emit_shift(e, insn);
+        emit_shift(e, insn, wide);
         break;
     case OP_ext:
+    case OP_trunc:
         emit_ext(e, insn);
         break;
     case OP_clz:
     case OP_ctz:
     case OP_popcnt:
-        emit_count(e, insn);
+        emit_count(e, insn, wide);
         break;
     case OP_bswap:
-        emit_bswap(e, insn);
+        emit_bswap(e, insn, wide);
         break;
     case OP_setcond:
         emit_setcond(e, insn);
@@ -503,16 +405,8 @@ void emit_int_op(Emit *e, const IrInsn *insn)
     case OP_select:
         emit_select(e, insn);
         break;
-    case OP_ldstate:
-        emit_ldstate(e, insn);
-        break;
-    case OP_ststate:
-        emit_ststate(e, insn);
-        break;
-    case OP_getpc:
-        emit_getpc(e, insn);
-        break;
     default:
-        g_assert_not_reached();
+        return false;
     }
+    return true;
 }

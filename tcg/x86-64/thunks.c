@@ -1,433 +1,307 @@
 /*
- * x86-64 back end: the start of the code cache. Constants, then the thunks that all units share: the way in and out,
- * look-up, slow memory accesses, helper calls, software floating point. See regs.h for the registers they take and
- * keep.
+ * x86-64 back end: the shared code at the start of the cache: entry, exit, look-up, slow paths, helper calls.
+ *
+ * In a unit rsp is 16-byte aligned. Slow-path thunks keep every register; the result is in the frame. All thunks that call C first store
+ * the pinned registers to the state, so that C sees exact registers and exceptions are precise.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
 #include "tcg/x86-64/regs.h"
 
-/* MXCSR (Intel SDM volume 1, 10.2.3): exceptions masked; bits 13-14 round to nearest, down, up, zero. */
-enum { MXCSR_MASKED = 0x1f80, MXCSR_DOWN = 1 << 13, MXCSR_UP = 2 << 13, MXCSR_ZERO = 3 << 13 };
+ThunkTable thunk_table;
+
+/* Data behind the code of the thunks, found RIP-relatively. */
+typedef struct ThunkData {
+    uint64_t constants[CONST_COUNT][2];
+    void *slow_load, *slow_store, *slow_amo, *slow_cas, *find_code, *soft_fp, *text;
+    uint8_t host_flags[64];  /* MXCSR's exception bits as IR_FP_* */
+    uint32_t mxcsr[8];       /* control word by IrRound */
+    uint32_t default_mxcsr;
+} ThunkData;
 
 typedef struct Thunks {
     Asm a;
     const GuestReg *regs;
     unsigned reg_count;
-    uint8_t *base;
-    uint8_t *at[THUNK_COUNT];
+    ThunkData *data;
 } Thunks;
 
-/* ---- constants ---- */
+#define DATA(t, member) ((const uint8_t *)&(t)->data->member)
 
-static void put64(uint8_t *pool, unsigned offset, uint64_t v)
+static void fill_data(ThunkData *d, const EmitRuntime *runtime)
 {
-    memcpy(pool + offset, &v, 8);
-}
-static void put_address(uint8_t *pool, unsigned offset, const void *p)
-{
-    put64(pool, offset, (uintptr_t)p);
-}
-static void put_bits(uint8_t *pool, unsigned offset, double v)
-{
-    memcpy(pool + offset, &v, 8);
-}
-
-/* MXCSR: bit 0 invalid, 1 denormal operand, 2 divide by zero, 3 overflow, 4 underflow, 5 inexact */
-static uint8_t flags_of_mxcsr(unsigned status)
-{
-    return (status & 1 ? IR_FP_NV : 0) | (status & 4 ? IR_FP_DZ : 0) | (status & 8 ? IR_FP_OF : 0) |
-           (status & 16 ? IR_FP_UF : 0) | (status & 32 ? IR_FP_NX : 0);
-}
-
-static void fill_pool(uint8_t *pool, const EmitRuntime *runtime)
-{
-    static const uint32_t mxcsr[] = {
-        [FROUND_RNE] = MXCSR_MASKED,
-        [FROUND_RTZ] = MXCSR_MASKED | MXCSR_ZERO,
-        [FROUND_RDN] = MXCSR_MASKED | MXCSR_DOWN,
-        [FROUND_RUP] = MXCSR_MASKED | MXCSR_UP,
-        [FROUND_RMM] = MXCSR_MASKED,
-        [FROUND_DYN] = MXCSR_MASKED,
-        MXCSR_MASKED,
-        MXCSR_MASKED,
+    static const uint64_t constants[CONST_COUNT][2] = {
+        [CONST_BOX32] = { 0xffffffff00000000 },   [CONST_SIGN32] = { 0x80000000 },
+        [CONST_SIGN64] = { 0x8000000000000000 },  [CONST_ABS32] = { 0x7fffffff },
+        [CONST_ABS64] = { 0x7fffffffffffffff },   [CONST_NAN32] = { 0x7fc00000 },
+        [CONST_NAN64] = { 0x7ff8000000000000 },
     };
-    uint64_t i32_max;
-    memset(pool, 0, POOL_SIZE);
-    put_address(pool, POOL_SLOW_LOAD, (void *)(uintptr_t)runtime->slow_load);
-    put_address(pool, POOL_SLOW_STORE, (void *)(uintptr_t)runtime->slow_store);
-    put_address(pool, POOL_SLOW_AMO, (void *)(uintptr_t)runtime->slow_amo);
-    put_address(pool, POOL_SLOW_CAS, (void *)(uintptr_t)runtime->slow_cas);
-    put_address(pool, POOL_FIND_CODE, (void *)(uintptr_t)runtime->find_code);
-    put_address(pool, POOL_SOFT_FP, (void *)(uintptr_t)soft_fp);
-    put_address(pool, POOL_ANCHOR, (void *)(uintptr_t)emit_thunks);
-    put64(pool, POOL_C_MXCSR, MXCSR_MASKED);
-    memcpy(pool + POOL_MXCSR, mxcsr, sizeof mxcsr);
-    put64(pool, POOL_NAN64, 0x7ff8000000000000);
-    put64(pool, POOL_NAN32, 0x7fc00000);
-    put64(pool, POOL_SIGN64, 1ull << 63);
-    put64(pool, POOL_SIGN32, 1ull << 31);
-    put64(pool, POOL_ABS64, INT64_MAX);
-    put64(pool, POOL_ABS32, INT32_MAX);
-    put64(pool, POOL_BOX, 0xffffffff00000000);
-    put_bits(pool, POOL_U32_MAX64, UINT32_MAX);
-    put_bits(pool, POOL_I32_MAX64, INT32_MAX);
-    memcpy(&i32_max, pool + POOL_I32_MAX64, 8);
-    put64(pool, POOL_I32_MAX64, 2 * i32_max);
-    put_bits(pool, POOL_2_63_F64, 0x1p63);
-    for (unsigned i = 0; i < 64; i++)
-        pool[POOL_FLAGS + i] = flags_of_mxcsr(i);
+    static const uint8_t rounding[] = { 0, 3, 1, 2, 0, 0, 0, 0 };
+    memcpy(d->constants, constants, sizeof(constants));
+    d->slow_load = (void *)runtime->slow_load;
+    d->slow_store = (void *)runtime->slow_store;
+    d->slow_amo = (void *)runtime->slow_amo;
+    d->slow_cas = (void *)runtime->slow_cas;
+    d->find_code = (void *)runtime->find_code;
+    d->soft_fp = (void *)soft_fp;
+    d->text = (void *)emit_unit;
+    for (unsigned m = 0; m < 64; m++)
+        d->host_flags[m] = (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) |
+                           (m & 32 ? IR_FP_NX : 0);
+    d->default_mxcsr = 0x1f80;
+    for (unsigned r = 0; r < 8; r++)
+        d->mxcsr[r] = 0x1f80 | rounding[r] << 13;
 }
 
-/* ---- pieces ---- */
-
-static void load(Thunks *t, int dst, Mem m)
-{
-    asm_rm(&t->a, I_MOV_LOAD | W64, dst, m);
-}
-static void store(Thunks *t, Mem m, int src)
-{
-    asm_rm(&t->a, I_MOV_STORE | W64, src, m);
-}
-static void push(Thunks *t, int reg)
-{
-    asm_opcode(&t->a, 0x50 | (reg & 7), 0, 0, reg);
-}
-static void pop(Thunks *t, int reg)
-{
-    asm_opcode(&t->a, 0x58 | (reg & 7), 0, 0, reg);
-}
-static void adjust_stack(Thunks *t, int32_t by)
-{
-    asm_rm(&t->a, I_LEA | W64, RSP, mem_at(RSP, by));
-}
-static void call_pool(Thunks *t, unsigned offset)
-{
-    asm_rm(&t->a, 0xff, 2, mem_cache(offset));
-}
-static void jump_register(Thunks *t, int reg)
-{
-    asm_rr(&t->a, 0xff, 4, reg);
-}
-static void ret(Thunks *t)
-{
-    asm_begin(&t->a);
-    asm_u8(&t->a, 0xc3);
-}
-/* rdi = the CpuState */
-static void state_argument(Thunks *t)
-{
-    asm_rm(&t->a, I_LEA | W64, RDI, mem_at(RBP, -CPU_BIAS));
-}
-
-/* Registers that C may change, among the pinned ones. */
-#define C_CHANGES  (1u << R8 | 1u << R9 | 1u << R10 | 1u << R11 | XMM_PINNED)
-#define ALL_PINNED (GPR_PINNED | XMM_PINNED)
-
-/* Move the pinned registers of a set to (or from) their places in the state. */
-static void transfer_pinned(Thunks *t, uint32_t set, bool to_state)
+/* Every pinned register to the state (store) or back. callee_saved: those that C keeps, too. */
+static void pinned_all(Thunks *t, bool store, bool callee_saved)
 {
     for (unsigned i = 0; i < t->reg_count; i++) {
-        const GuestReg *reg = &t->regs[i];
-        int host = pin_of(reg);
-        Mem m = state_at(reg->offset);
-        if (host == NO_REG || !(set >> host & 1))
+        int host = pinned_host(&t->regs[i]);
+        Mem m = state_mem(t->regs[i].offset);
+        if (host == NO_REG || (!callee_saved && (host == RBX || (host >= R12 && host <= R14))))
             continue;
-        if (host >= XMM0)
-            asm_rm(&t->a, to_state ? I_MOVQ_STORE : I_MOVQ_LOAD, host, m);
+        if (is_xmm(host))
+            op_rm(&t->a, P_F2 | P_0F | (store ? 0x11 : 0x10), host - XMM0, m, false);
         else
-            asm_rm(&t->a, (to_state ? I_MOV_STORE : I_MOV_LOAD) | width(reg->type), host, m);
+            op_rm(&t->a, store ? 0x89 : 0x8b, host, m, t->regs[i].type == IR_I64);
     }
 }
 
-/* Save (or restore) xmm0-7 at the top of the stack. */
-static void transfer_xmm_temps(Thunks *t, bool save)
+static void push(Asm *a, int reg)
 {
-    if (save)
-        adjust_stack(t, -64);
+    put_opcode(a, 0x50 | (reg & 7), reg >> 3 ? 0x41 : 0);
+}
+static void pop(Asm *a, int reg)
+{
+    put_opcode(a, 0x58 | (reg & 7), reg >> 3 ? 0x41 : 0);
+}
+
+static const uint8_t callee_saved[] = { RBX, RBP, R12, R13, R14, R15 };
+
+static void emit_enter(Thunks *t)
+{
+    Asm *a = &t->a;
+    for (unsigned i = 0; i < sizeof(callee_saved); i++)
+        push(a, callee_saved[i]);
+    alu_imm(a, ALU_SUB, RSP, FRAME_SIZE + 8, true);
+    lea(a, RBP, mem(RDI, CPU_BIAS), true);
+    mov_rr(a, RAX, RSI, true);
+    mov_load(a, R15, CPU_FIELD(set), true);
+    mov_load(a, RCX, CPU_FIELD(pc), true);
+    alu_imm(a, ALU_AND, RCX, -GUEST_PAGE_SIZE, true);
+    mov_store(a, CPU_FIELD(pc_base), RCX, true);
+    op_rm(a, P_0F | 0xb6, RCX, CPU_FIELD(fp_round), false);
+    shift_imm(a, SHIFT_SHL, RCX, 2, false);
+    op_rip(a, 0x8d, RDX, DATA(t, mxcsr), true);
+    op_rm(a, P_0F | 0xae, 2, mem_index(RDX, RCX, 0), false); /* ldmxcsr */
+    op_rm(a, 0xc6, 0, CPU_FIELD(fp_live), false);
+    put_byte(a, 1);
+    pinned_all(t, false, true);
+    op_rr(a, 0xff, 4, RAX, false); /* jmp rax */
+}
+
+/* rax: reason. From raw on, cs->pc is set and the pinned registers are live. */
+static const uint8_t *emit_exit(Thunks *t)
+{
+    Asm *a = &t->a;
+    alu_load(a, ALU_ADD, RCX, CPU_FIELD(pc_base), true);
+    mov_store(a, CPU_FIELD(pc), RCX, true);
+    const uint8_t *raw = a->p;
+    pinned_all(t, true, true);
+    op_rm(a, P_0F | 0xae, 3, mem(RSP, FRAME_VA), false); /* stmxcsr */
+    mov_load(a, RCX, mem(RSP, FRAME_VA), false);
+    alu_imm(a, ALU_AND, RCX, 63, false);
+    op_rip(a, 0x8d, RDX, DATA(t, host_flags), true);
+    op_rm(a, P_0F | 0xb6, RCX, mem_index(RDX, RCX, 0), false);
+    op_rm(a, 0x08, RCX, CPU_FIELD(fp_flags), false); /* or byte [], cl */
+    op_rip(a, P_0F | 0xae, 2, DATA(t, default_mxcsr), false);
+    op_rm(a, 0xc6, 0, CPU_FIELD(fp_live), false);
+    put_byte(a, 0);
+    alu_imm(a, ALU_ADD, RSP, FRAME_SIZE + 8, true);
+    for (unsigned i = sizeof(callee_saved); i--;)
+        pop(a, callee_saved[i]);
+    put_byte(a, 0xc3);
+    return raw;
+}
+
+/* look-up: at cs->pc; jump: at rax; both poll and probe the jump cache, then ask find_code. */
+static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
+{
+    Asm *a = &t->a;
+    thunk_table.at[THUNK_LOOKUP] = a->p - thunk_table.base;
+    op_rm(a, 0xc6, 0, CPU_FIELD(raised), false);
+    put_byte(a, 0);
+    mov_load(a, R15, CPU_FIELD(set), true);
+    mov_load(a, RAX, CPU_FIELD(pc), true);
+    thunk_table.at[THUNK_JUMP] = a->p - thunk_table.base;
+    alu_mem_imm(a, ALU_CMP, CPU_FIELD(poll), 0, false);
+    uint8_t *no_poll = jcc_short(a, CC_E);
+    mov_store(a, CPU_FIELD(pc), RAX, true);
+    mov_imm(a, RAX, EXIT_POLL);
+    jmp_to(a, exit_raw);
+    patch_short(no_poll, a->p);
+    mov_rr(a, RCX, RAX, false);
+    shift_imm(a, SHIFT_SHL, RCX, 3, false);
+    alu_imm(a, ALU_AND, RCX, (JUMP_CACHE_SIZE - 1) << 4, false);
+    alu_load(a, ALU_CMP, RAX, mem_index(R15, RCX, offsetof(ContextSet, jumps)), true);
+    uint8_t *miss = jcc_short(a, CC_NE);
+    alu_imm(a, ALU_AND, RAX, -GUEST_PAGE_SIZE, true);
+    mov_store(a, CPU_FIELD(pc_base), RAX, true);
+    op_rm(a, 0xff, 4, mem_index(R15, RCX, offsetof(ContextSet, jumps) + 8), false);
+    patch_short(miss, a->p);
+    mov_store(a, CPU_FIELD(pc), RAX, true);
+    pinned_all(t, true, true);
+    lea(a, RDI, mem(RBP, -CPU_BIAS), true);
+    op_rip(a, 0xff, 2, DATA(t, find_code), false); /* call [] */
+    test_rr(a, RAX, RAX, true);
+    uint8_t *found = jcc_short(a, CC_NE);
+    mov_imm(a, RAX, EXIT_LOOKUP);
+    pinned_all(t, false, false);
+    jmp_to(a, exit_raw);
+    patch_short(found, a->p);
+    pinned_all(t, false, false);
+    mov_load(a, R15, CPU_FIELD(set), true);
+    mov_load(a, RCX, CPU_FIELD(pc), true);
+    alu_imm(a, ALU_AND, RCX, -GUEST_PAGE_SIZE, true);
+    mov_store(a, CPU_FIELD(pc_base), RCX, true);
+    op_rr(a, 0xff, 4, RAX, false);
+}
+
+enum { SAVED = 64 + 5 * 8 + 8 }; /* xmm0-7, five temporaries, the return address */
+static const uint8_t saved_temps[] = { RAX, RCX, RDX, RSI, RDI };
+
+static Mem frame(int slot)
+{
+    return mem(RSP, SAVED + slot);
+}
+
+static void slow_begin(Thunks *t)
+{
+    Asm *a = &t->a;
+    for (unsigned i = 0; i < sizeof(saved_temps); i++)
+        push(a, saved_temps[i]);
+    alu_imm(a, ALU_SUB, RSP, 64, true);
     for (int i = 0; i < 8; i++)
-        asm_rm(&t->a, save ? I_MOVQ_STORE : I_MOVQ_LOAD, i, mem_at(RSP, 8 * i));
-    if (!save)
-        adjust_stack(t, 64);
+        op_rm(a, P_F2 | P_0F | 0x11, i, mem(RSP, i * 8), false);
+    pinned_all(t, true, true);
 }
 
-/* pc_base = page of pc, which is in reg; reg is lost */
-static void set_pc_base(Thunks *t, int reg)
-{
-    asm_alu_imm(&t->a, W64, ALU_AND, reg, -GUEST_PAGE_SIZE);
-    store(t, STATE(pc_base), reg);
-}
-
-/* ---- in and out ---- */
-
-static const int8_t saved[] = { RBX, RBP, R12, R13, R14, R15 };
-
-static void thunk_enter(Thunks *t)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++)
-        push(t, saved[i]);
-    adjust_stack(t, -FRAME_SIZE);
-    asm_rm(&t->a, I_LEA | W64, RBP, mem_at(RDI, CPU_BIAS));
-    asm_rm(&t->a, I_MOVZX8, RAX, STATE(fp_round));
-    asm_rm(&t->a, I_LEA | W64, RCX, mem_cache(POOL_MXCSR));
-    asm_rm(&t->a, 0xae | M_0F, 2, (Mem){ .base = RCX, .index = RAX, .scale = 2 }); /* ldmxcsr */
-    asm_rm_imm(&t->a, 0xc6, 0, STATE(fp_live), 1);
-    asm_u8(&t->a, 1);
-    load(t, R15, STATE(set));
-    load(t, RAX, STATE(pc));
-    set_pc_base(t, RAX);
-    transfer_pinned(t, ALL_PINNED, false);
-    jump_register(t, RSI);
-}
-
-/* Leave with rdx; pc is exact. */
-static void leave(Thunks *t)
+static void slow_pc(Thunks *t)
 {
     Asm *a = &t->a;
-    transfer_pinned(t, ALL_PINNED, true);
-    asm_rm(a, 0xae | M_0F, 3, mem_at(RSP, FRAME_MXCSR)); /* stmxcsr */
-    asm_rm(a, I_MOV_LOAD, RAX, mem_at(RSP, FRAME_MXCSR));
-    asm_alu_imm(a, 0, ALU_AND, RAX, 63);
-    asm_rm(a, I_LEA | W64, RCX, mem_cache(POOL_FLAGS));
-    asm_rm(a, I_MOVZX8, RAX, mem_index(RCX, RAX, 0));
-    asm_rm(a, 0x08 | BYTE_REG, RAX, STATE(fp_flags)); /* or */
-    asm_rm_imm(a, 0xc6, 0, STATE(fp_live), 1);
-    asm_u8(a, 0);
-    asm_rm(a, 0xae | M_0F, 2, mem_cache(POOL_C_MXCSR));
-    asm_mov(a, W64, RAX, RDX);
-    adjust_stack(t, FRAME_SIZE);
-    for (unsigned i = G_N_ELEMENTS(saved); i--;)
-        pop(t, saved[i]);
-    ret(t);
+    op_rm(a, P_0F | 0xb7, RAX, mem(RSP, SAVED + FRAME_INFO + 2), false);
+    alu_load(a, ALU_ADD, RAX, CPU_FIELD(pc_base), true);
+    mov_store(a, CPU_FIELD(pc), RAX, true);
 }
 
-static void thunk_exits(Thunks *t)
+static void slow_end(Thunks *t, const void *function, bool raises)
 {
     Asm *a = &t->a;
-
-    t->at[THUNK_CHAIN] = a->p;
-    asm_shift_imm(a, W64, SHIFT_SHL, RDX, 8);
-    asm_alu_imm(a, W64, ALU_OR, RDX, EXIT_CHAIN);
-    uint8_t *exit = asm_jmp_forward(a);
-    t->at[THUNK_POLL] = a->p;
-    asm_mov_imm(a, RDX, EXIT_POLL);
-    asm_patch(exit, a->p);
-    t->at[THUNK_EXIT] = a->p;
-    asm_rm(a, ALU_LOAD(ALU_ADD) | W64, RAX, STATE(pc_base));
-    uint8_t *at = asm_jmp_forward(a);
-    t->at[THUNK_POLL_AT] = a->p;
-    asm_mov_imm(a, RDX, EXIT_POLL);
-    asm_patch(at, a->p);
-    store(t, STATE(pc), RAX);
-    leave(t);
-}
-
-/* ---- look-up ---- */
-
-void emit_jump_index(Asm *a, int dst, int pc)
-{
-    if (host_features.bmi2) {
-        asm_vex_rr(a, I_RORX, dst, 0, pc);
-        asm_u8(a, 32 - JUMP_SHIFT);
-    } else {
-        asm_mov(a, 0, dst, pc);
-        asm_shift_imm(a, 0, SHIFT_SHL, dst, JUMP_SHIFT);
+    lea(a, RDI, mem(RBP, -CPU_BIAS), true);
+    mov_load(a, RSI, frame(FRAME_VA), true);
+    op_rip(a, 0xff, 2, function, false);
+    mov_store(a, frame(FRAME_RESULT), RAX, true);
+    pinned_all(t, false, false);
+    uint8_t *trap = NULL;
+    if (raises) {
+        op_rm(a, 0x80, ALU_CMP, CPU_FIELD(raised), false);
+        put_byte(a, 0);
+        trap = jcc_forward(a, CC_NE);
     }
-    asm_alu_imm(a, 0, ALU_AND, dst, (JUMP_CACHE_SIZE - 1) << 4);
-}
-
-static void thunk_lookup(Thunks *t)
-{
-    Asm *a = &t->a;
-
-    t->at[THUNK_RAISED] = a->p;
-    asm_rm_imm(a, 0xc6, 0, STATE(raised), 1);
-    asm_u8(a, 0);
-    transfer_pinned(t, ALL_PINNED, false);
-    t->at[THUNK_LOOKUP] = a->p;
-    load(t, RAX, STATE(pc));
-    load(t, R15, STATE(set));
-    asm_alu_mem_imm(a, 0, ALU_CMP, STATE(poll), 0);
-    asm_jcc(a, CC_NE, t->at[THUNK_POLL_AT]);
-    emit_jump_index(a, RCX, RAX);
-    asm_rm(a, ALU_LOAD(ALU_CMP) | W64, RAX, mem_index(R15, RCX, JUMP_PC));
-    uint8_t *miss = asm_jcc_forward(a, CC_NE);
-    set_pc_base(t, RAX);
-    asm_rm(a, 0xff, 4, mem_index(R15, RCX, JUMP_CODE));
-
-    t->at[THUNK_MISS] = a->p;
-    store(t, STATE(pc), RAX);
-    asm_patch(miss, a->p);
-    /* find_code may walk page tables and raise: registers are in the state meanwhile */
-    transfer_pinned(t, ALL_PINNED, true);
-    state_argument(t);
-    call_pool(t, POOL_FIND_CODE);
-    transfer_pinned(t, ALL_PINNED, false);
-    load(t, R15, STATE(set));
-    asm_rr(a, I_TEST | W64, RAX, RAX);
-    uint8_t *none = asm_jcc_short(a, CC_E);
-    load(t, RCX, STATE(pc));
-    set_pc_base(t, RCX);
-    jump_register(t, RAX);
-    asm_patch_short(none, a->p);
-    asm_mov_imm(a, RDX, EXIT_LOOKUP);
-    asm_alu_mem_imm(a, 0, ALU_CMP, STATE(poll), 0);
-    uint8_t *calm = asm_jcc_short(a, CC_E);
-    asm_mov_imm(a, RDX, EXIT_POLL);
-    asm_patch_short(calm, a->p);
-    leave(t);
-}
-
-/* ---- called by units ---- */
-
-/* cs->pc = pc_base + the upper half of the description that follows the call; the return address is at [rsp + depth].
- * The lower half is left in ecx, zero-extended. */
-static void exact_pc(Thunks *t, int32_t depth)
-{
-    load(t, RAX, mem_at(RSP, depth));
-    asm_rm(&t->a, I_MOVZX16, RCX, mem_at(RAX, 1));
-    asm_rm(&t->a, I_MOVZX16, RAX, mem_at(RAX, 3));
-    asm_rm(&t->a, ALU_LOAD(ALU_ADD) | W64, RAX, STATE(pc_base));
-    store(t, STATE(pc), RAX);
-}
-
-/* An exception was raised: forget the unit's call (depth: bytes down to and including the return address) and go on at
- * the handler. */
-static void check_raised(Thunks *t, int32_t depth)
-{
-    asm_alu_mem8_imm(&t->a, ALU_CMP, STATE(raised), 0);
-    uint8_t *fine = asm_jcc_short(&t->a, CC_E);
-    adjust_stack(t, depth);
-    asm_jmp(&t->a, t->at[THUNK_RAISED]);
-    asm_patch_short(fine, t->a.p);
-}
-
-/* A slow memory access: see the Thunk list. Keeps rax, rsi, rdi, and xmm0-7 if told to. */
-static void thunk_memory(Thunks *t, Thunk which, unsigned function, bool xmm)
-{
-    Asm *a = &t->a;
-    int32_t depth = 24 + (xmm ? 64 : 0);
-
-    t->at[which + (xmm ? THUNK_XMM : 0)] = a->p;
-    push(t, RAX);
-    push(t, RSI);
-    push(t, RDI);
-    if (xmm)
-        transfer_xmm_temps(t, true);
-    transfer_pinned(t, ALL_PINNED, true);
-    asm_mov(a, W64, RSI, RCX);
-    if (which == THUNK_CAS) {
-        asm_mov(a, W64, RDI, RDX);
-        asm_mov(a, W64, RDX, RAX);
+    for (int i = 0; i < 8; i++)
+        op_rm(a, P_F2 | P_0F | 0x10, i, mem(RSP, i * 8), false);
+    alu_imm(a, ALU_ADD, RSP, 64, true);
+    for (unsigned i = sizeof(saved_temps); i--;)
+        pop(a, saved_temps[i]);
+    put_byte(a, 0xc3);
+    if (trap) {
+        patch_to(trap, a->p);
+        alu_imm(a, ALU_ADD, RSP, SAVED, true);
+        jmp_to(a, thunk(THUNK_LOOKUP));
     }
-    exact_pc(t, depth);
-    if (which == THUNK_AMO) { /* value, memop, kind */
-        asm_mov(a, 0, R8, RCX);
-        asm_shift_imm(a, 0, SHIFT_SHR, R8, 8);
-        asm_rr(a, I_MOVZX8, RCX, RCX);
-    } else if (which == THUNK_CAS) { /* expected, new, memop */
-        asm_mov(a, 0, R8, RCX);
-        asm_mov(a, W64, RCX, RDI);
-    }
-    state_argument(t);
-    call_pool(t, function);
-    check_raised(t, depth + 8);
-    asm_mov(a, W64, RCX, RAX);
-    transfer_pinned(t, C_CHANGES, false);
-    if (xmm)
-        transfer_xmm_temps(t, false);
-    pop(t, RDI);
-    pop(t, RSI);
-    pop(t, RAX);
-    ret(t);
 }
 
-static void thunk_soft(Thunks *t)
+static void emit_slow(Thunks *t, int which)
 {
-    static const int8_t kept[] = { RAX, RCX, RDX, RSI, RDI };
-    const int32_t depth = 8 * G_N_ELEMENTS(kept) + 64; /* up to the return address */
     Asm *a = &t->a;
-
-    t->at[THUNK_SOFT] = a->p;
-    for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++)
-        push(t, kept[i]);
-    transfer_xmm_temps(t, true);
-    transfer_pinned(t, C_CHANGES, true);
-    load(t, RAX, mem_at(RSP, depth));
-    asm_rm(a, I_MOV_LOAD, R8, mem_at(RAX, 1));
-    load(t, RSI, mem_at(RSP, depth + 8 + FRAME_SOFT));
-    load(t, RDX, mem_at(RSP, depth + 8 + FRAME_SOFT + 8));
-    load(t, RCX, mem_at(RSP, depth + 8 + FRAME_SOFT + 16));
-    state_argument(t);
-    call_pool(t, POOL_SOFT_FP);
-    store(t, mem_at(RSP, depth + 8 + FRAME_SOFT), RAX);
-    transfer_pinned(t, C_CHANGES, false);
-    transfer_xmm_temps(t, false);
-    for (unsigned i = G_N_ELEMENTS(kept); i--;)
-        pop(t, kept[i]);
-    ret(t);
+    thunk_table.at[which] = a->p - thunk_table.base;
+    slow_begin(t);
+    if (which != THUNK_SOFT)
+        slow_pc(t);
+    if (which != THUNK_LOAD)
+        mov_load(a, RDX, frame(FRAME_VALUE), true);
+    switch (which) {
+    case THUNK_LOAD:
+    case THUNK_STORE:
+        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
+        slow_end(t, which == THUNK_LOAD ? DATA(t, slow_load) : DATA(t, slow_store), true);
+        break;
+    case THUNK_AMO:
+        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
+        mov_load(a, R8, frame(FRAME_VALUE2), true);
+        slow_end(t, DATA(t, slow_amo), true);
+        break;
+    case THUNK_CAS:
+        mov_load(a, RCX, frame(FRAME_VALUE2), true);
+        op_rm(a, P_0F | 0xb7, R8, frame(FRAME_INFO), false);
+        slow_end(t, DATA(t, slow_cas), true);
+        break;
+    default:
+        mov_load(a, RCX, frame(FRAME_VALUE2), true);
+        mov_load(a, R8, frame(FRAME_INFO), false);
+        slow_end(t, DATA(t, soft_fp), false);
+    }
 }
 
-/* A helper with these flags. Its registers are stored if it, or an exception's handler, may look at them or change
- * them. */
-static void thunk_call(Thunks *t, unsigned flags)
+/* Helper at rax (relative to the program's text), arguments in rsi, rdx, rcx and FRAME_VALUE; FRAME_INFO: pc offset. */
+static void emit_call_thunk(Thunks *t)
 {
     Asm *a = &t->a;
-    bool all = flags & (HELPER_READS | HELPER_WRITES | HELPER_RAISES);
-
-    t->at[THUNK_CALL + flags] = a->p;
-    push(t, RAX);
-    transfer_pinned(t, all ? ALL_PINNED : C_CHANGES, true);
-    asm_mov(a, W64, R8, RDI);
-    if (flags & HELPER_RAISES) {
-        asm_mov(a, W64, RDI, RCX);
-        exact_pc(t, 8);
-        asm_mov(a, W64, RCX, RDI);
-    }
-    asm_rm(a, I_MOVSXD, RAX, mem_at(RSP, 0));
-    asm_rm(a, ALU_LOAD(ALU_ADD) | W64, RAX, mem_cache(POOL_ANCHOR));
-    state_argument(t);
-    asm_rr(a, 0xff, 2, RAX); /* call */
-    if (flags & HELPER_RAISES)
-        check_raised(t, 16);
-    if (flags & HELPER_CONTEXT)
-        load(t, R15, STATE(set));
-    transfer_pinned(t, flags & HELPER_WRITES ? ALL_PINNED : C_CHANGES, false);
-    adjust_stack(t, 8);
-    ret(t);
+    enum { DEPTH = 16 };
+    thunk_table.at[THUNK_CALL] = a->p - thunk_table.base;
+    alu_imm(a, ALU_SUB, RSP, 8, true);
+    pinned_all(t, true, true);
+    mov_load(a, RDI, mem(RSP, DEPTH + FRAME_INFO), false);
+    alu_load(a, ALU_ADD, RDI, CPU_FIELD(pc_base), true);
+    mov_store(a, CPU_FIELD(pc), RDI, true);
+    mov_load(a, R8, mem(RSP, DEPTH + FRAME_VALUE), true);
+    lea(a, RDI, mem(RBP, -CPU_BIAS), true);
+    put_opcode(a, ALU_ADD << 3 | 3, 8); /* add rax, [rip + text] */
+    put_byte(a, RAX << 3 | 5);
+    put_u32(a, DATA(t, text) - (a->p + 4));
+    op_rr(a, 0xff, 2, RAX, false); /* call rax */
+    mov_store(a, mem(RSP, DEPTH + FRAME_RESULT), RAX, true);
+    pinned_all(t, false, true);
+    mov_load(a, R15, CPU_FIELD(set), true);
+    alu_imm(a, ALU_ADD, RSP, 8, true);
+    op_rm(a, 0x80, ALU_CMP, CPU_FIELD(raised), false);
+    put_byte(a, 0);
+    uint8_t *trap = jcc_short(a, CC_NE);
+    put_byte(a, 0xc3);
+    patch_short(trap, a->p);
+    alu_imm(a, ALU_ADD, RSP, 8, true);
+    jmp_to(a, thunk(THUNK_LOOKUP));
 }
 
 bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_count, uint8_t *buf, uint32_t room,
                  ptrdiff_t exec_offset, EmitThunks *out)
 {
-    Thunks t = { .regs = regs, .reg_count = reg_count };
-
-    host_features_detect();
-    if (room < POOL_SIZE + 2 * ASM_MARGIN || reg_count > MAX_GUEST_REGS)
+    if (room < 8192)
         return false;
-    t.a = (Asm){ .p = buf + POOL_SIZE, .start = buf + POOL_SIZE, .limit = buf + room - ASM_MARGIN, .cache = buf };
-    t.at[THUNK_ENTER] = t.a.p;
-    thunk_enter(&t);
-    thunk_exits(&t);
-    thunk_lookup(&t);
-    for (int xmm = 0; xmm < 2; xmm++) {
-        thunk_memory(&t, THUNK_LOAD, POOL_SLOW_LOAD, xmm);
-        thunk_memory(&t, THUNK_STORE, POOL_SLOW_STORE, xmm);
-        thunk_memory(&t, THUNK_AMO, POOL_SLOW_AMO, xmm);
-        thunk_memory(&t, THUNK_CAS, POOL_SLOW_CAS, xmm);
-    }
-    thunk_soft(&t);
-    for (unsigned flags = 0; flags < 16; flags++)
-        thunk_call(&t, flags);
-    if (t.a.full)
-        return false;
-    fill_pool(buf, runtime);
-    for (unsigned i = 0; i < THUNK_COUNT; i++) {
-        uint32_t offset = t.at[i] - buf;
-        memcpy(buf + POOL_THUNKS + 4 * i, &offset, 4);
-    }
-    /* data to function pointer: through an integer */
-    out->enter = (uint64_t(*)(CpuState *, void *))(uintptr_t)(buf + POOL_SIZE + exec_offset);
+    Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false }, .regs = regs, .reg_count = reg_count, .data = (ThunkData *)buf };
+    thunk_table = (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants) };
+    fill_data(t.data, runtime);
+    const uint8_t *enter = t.a.p;
+    emit_enter(&t);
+    thunk_table.at[THUNK_EXIT] = t.a.p - buf;
+    const uint8_t *raw = emit_exit(&t);
+    emit_lookup(&t, raw);
+    for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
+        emit_slow(&t, which);
+    emit_call_thunk(&t);
+    uintptr_t address = (uintptr_t)enter + exec_offset;
+    memcpy(&out->enter, &address, sizeof(address));
     out->size = (t.a.p - buf + 63) & ~63u;
-    return out->size <= room;
+    return !t.a.full;
 }

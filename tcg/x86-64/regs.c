@@ -1,0 +1,441 @@
+/*
+ * The one-pass register allocator (see regs.h). Places of temporaries change only here.
+ * SPDX-License-Identifier: MIT
+ */
+#include "tcg/x86-64/regs.h"
+
+const uint8_t pinned_int[PINNED_INT] = { RBX, R8, R9, R10, R11, R12, R13, R14 };
+static const uint8_t temps_int[] = { RAX, RCX, RDX, RSI, RDI };
+
+int pinned_host(const GuestReg *reg)
+{
+    if (!reg->pin)
+        return NO_REG;
+    return reg->type == IR_F64 ? XMM0 + 7 + reg->pin : pinned_int[reg->pin - 1];
+}
+
+void regs_begin_segment(Emit *e)
+{
+    for (int r = 0; r < HOST_REGS; r++)
+        e->host[r] = (HostReg){ 0, -1 };
+    memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
+    memset(e->guest_host, NO_REG, sizeof(e->guest_host));
+    e->spill_used[0] = e->spill_used[1] = 0;
+}
+
+static void forget_guest(Emit *e, int reg)
+{
+    if (e->host[reg].guest >= 0)
+        e->guest_host[e->host[reg].guest] = NO_REG;
+    e->host[reg].guest = -1;
+}
+
+void regs_forget_guests(Emit *e)
+{
+    for (int r = 0; r < HOST_REGS; r++)
+        forget_guest(e, r);
+}
+
+static void remember_guest(Emit *e, int reg, int guest)
+{
+    if (e->guest_host[guest] != NO_REG)
+        e->host[e->guest_host[guest]].guest = -1;
+    forget_guest(e, reg);
+    e->host[reg].guest = guest;
+    e->guest_host[guest] = reg;
+}
+
+static unsigned type_of(const Emit *e, IrTmp t)
+{
+    return e->u->tmps[t].type;
+}
+
+static Mem spill_mem(unsigned slot)
+{
+    return mem(RSP, FRAME_SPILL + slot * 8);
+}
+
+/* xmm moves: movsd/movss loads and stores, movaps between registers */
+static void load_place(Emit *e, int reg, Mem m, unsigned type)
+{
+    if (is_xmm(reg))
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
+    else
+        mov_load(&e->a, reg, m, wide_type(type));
+}
+static void store_place(Emit *e, Mem m, int reg, unsigned type)
+{
+    if (is_xmm(reg))
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
+    else
+        mov_store(&e->a, m, reg, wide_type(type));
+}
+static void move_regs(Emit *e, int dst, int src, unsigned type)
+{
+    if (dst == src)
+        return;
+    if (is_xmm(dst))
+        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
+    else
+        mov_rr(&e->a, dst, src, wide_type(type));
+}
+
+static Mem guest_mem(const Emit *e, unsigned guest)
+{
+    return state_mem(e->u->regs[guest].offset);
+}
+
+void evict(Emit *e, int reg)
+{
+    IrTmp t = e->host[reg].tmp;
+    int guest = e->host[reg].guest;
+    if (t) {
+        if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
+            e->place[t] = (Place){ AT_STATE, NO_REG, guest };
+        } else {
+            int word = ~e->spill_used[0] ? 0 : 1;
+            if (!~e->spill_used[word] || (word && __builtin_ctzll(~e->spill_used[1]) >= SPILL_SLOTS - 64)) {
+                e->failed = true;
+                return;
+            }
+            int slot = __builtin_ctzll(~e->spill_used[word]);
+            e->spill_used[word] |= 1ull << slot;
+            slot += word * 64;
+            store_place(e, spill_mem(slot), reg, type_of(e, t));
+            e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
+        }
+        e->host[reg].tmp = 0;
+    }
+    forget_guest(e, reg);
+}
+
+/* A temporary register: free if there is one, else the least useful. */
+static int take_register(Emit *e, bool xmm)
+{
+    unsigned n = xmm ? 8 : sizeof(temps_int);
+    int best = NO_REG;
+    unsigned best_score = 0;
+    e->clock++;
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = (i + e->clock) % n;
+        int reg = xmm ? XMM0 + (int)k : temps_int[k];
+        if (e->busy >> reg & 1)
+            continue;
+        const HostReg *h = &e->host[reg];
+        unsigned score = !h->tmp ? (h->guest < 0 ? 20000 : 10000) : 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
+        if (score > best_score) {
+            best_score = score;
+            best = reg;
+        }
+    }
+    if (best == NO_REG) {
+        e->failed = true;
+        return xmm ? XMM0 : RAX;
+    }
+    evict(e, best);
+    e->busy |= 1u << best;
+    return best;
+}
+
+int scratch_int(Emit *e)
+{
+    return take_register(e, false);
+}
+int scratch_xmm(Emit *e)
+{
+    return take_register(e, true);
+}
+
+/* Put t's value, wherever it is, in reg. */
+void move_place(Emit *e, int reg, IrTmp t)
+{
+    const Place *p = &e->place[t];
+    unsigned type = type_of(e, t);
+    switch (p->where) {
+    case AT_CONST:
+        if (e->u->tmps[t].value)
+            mov_imm(&e->a, reg, type == IR_I32 ? (int64_t)(uint32_t)e->u->tmps[t].value : e->u->tmps[t].value);
+        else
+            mov_imm(&e->a, reg, 0);
+        break;
+    case AT_STATE:
+        load_place(e, reg, guest_mem(e, p->slot), type);
+        break;
+    case AT_SPILL:
+        load_place(e, reg, spill_mem(p->slot), type);
+        break;
+    default:
+        move_regs(e, reg, p->reg, type);
+    }
+}
+
+int use_reg(Emit *e, IrTmp t)
+{
+    Place *p = &e->place[t];
+    if (p->where == AT_REG || p->where == AT_PIN) {
+        e->busy |= 1u << p->reg;
+        return p->reg;
+    }
+    if (p->where == AT_STATE && e->guest_host[p->slot] != NO_REG && !e->host[e->guest_host[p->slot]].tmp) {
+        int reg = e->guest_host[p->slot]; /* loaded for another temporary, which is gone */
+        e->host[reg].tmp = t;
+        *p = (Place){ AT_REG, reg, 0 };
+        e->busy |= 1u << reg;
+        return reg;
+    }
+    int reg = take_register(e, fp_type(type_of(e, t)));
+    move_place(e, reg, t);
+    if (p->where == AT_CONST)
+        return reg;
+    int guest = p->where == AT_STATE ? p->slot : -1;
+    if (p->where == AT_SPILL)
+        e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
+    e->host[reg].tmp = t;
+    *p = (Place){ AT_REG, reg, 0 };
+    if (guest >= 0)
+        remember_guest(e, reg, guest);
+    return reg;
+}
+
+int use_reg_or_mem(Emit *e, IrTmp t, Mem *m)
+{
+    const Place *p = &e->place[t];
+    if (p->where == AT_SPILL) {
+        *m = spill_mem(p->slot);
+        return NO_REG;
+    }
+    /* used once more than here: worth a register */
+    if (p->where == AT_STATE && e->u->tmps[t].last_use == e->index && e->guest_host[p->slot] == NO_REG) {
+        *m = guest_mem(e, p->slot);
+        return NO_REG;
+    }
+    return use_reg(e, t);
+}
+
+bool is_imm32(const Emit *e, IrTmp t, int32_t *v)
+{
+    if (!e->u->tmps[t].constant)
+        return false;
+    int64_t value = e->u->tmps[t].value;
+    *v = value;
+    return value == (int32_t)value;
+}
+
+void load_into(Emit *e, IrTmp t, int reg)
+{
+    if (e->place[t].where == AT_REG && e->place[t].reg == reg && e->u->tmps[t].last_use == e->index) {
+        e->host[reg].tmp = 0; /* its last use: it may be overwritten */
+        e->place[t].where = AT_NOWHERE;
+        forget_guest(e, reg);
+        e->busy |= 1u << reg;
+        return;
+    }
+    if (e->place[t].where == AT_REG && e->place[t].reg == reg) { /* it lives on: elsewhere */
+        e->busy |= 1u << reg;
+        int other = take_register(e, is_xmm(reg));
+        move_regs(e, other, reg, type_of(e, t));
+        int guest = e->host[reg].guest;
+        e->host[reg].tmp = 0;
+        forget_guest(e, reg);
+        e->host[other].tmp = t;
+        e->place[t].reg = other;
+        if (guest >= 0)
+            remember_guest(e, other, guest);
+        return;
+    }
+    evict(e, reg);
+    e->busy |= 1u << reg;
+    move_place(e, reg, t);
+}
+
+/* Can the instruction at e->index write straight into the pinned register that a setreg of its result is to set? */
+static int hinted_pin(const Emit *e, IrTmp dst, uint32_t must_not)
+{
+    const IrUnit *u = e->u;
+    unsigned i = e->index + 1;
+    while (i < u->count && (u->insns[i].op == OP_nop || u->insns[i].op == OP_const))
+        i++;
+    if (i >= u->count)
+        return NO_REG;
+    const IrInsn *next = &u->insns[i];
+    if (next->op != OP_setreg || next->arg[0] != dst)
+        return NO_REG;
+    int pin = pinned_host(&u->regs[next->imm]);
+    if (pin == NO_REG || (must_not >> pin & 1))
+        return NO_REG;
+    IrTmp alias = e->pin_tmp[pin];
+    return !alias || u->tmps[alias].last_use <= e->index ? pin : NO_REG;
+}
+
+int def_reg(Emit *e, IrTmp dst, uint32_t must_not)
+{
+    int pin = hinted_pin(e, dst, must_not);
+    if (pin != NO_REG)
+        return pin;
+    const IrInsn *insn = &e->u->insns[e->index];
+    for (unsigned k = 0; k < 2; k++) { /* the place of an operand that dies here */
+        IrTmp t = insn->arg[k];
+        Place *p = &e->place[t];
+        if (t && p->where == AT_REG && e->u->tmps[t].last_use == e->index && !(must_not >> p->reg & 1) &&
+            is_xmm(p->reg) == fp_type(type_of(e, dst))) {
+            int reg = p->reg;
+            e->host[reg].tmp = 0;
+            forget_guest(e, reg);
+            p->where = AT_NOWHERE;
+            return reg;
+        }
+    }
+    return take_register(e, fp_type(type_of(e, dst)));
+}
+
+static bool is_pin(int reg)
+{
+    return is_xmm(reg) ? reg >= XMM0 + 8 : reg == RBX || reg >= R8;
+}
+
+void def_done(Emit *e, IrTmp dst, int reg)
+{
+    if (is_pin(reg)) {
+        IrTmp old = e->pin_tmp[reg];
+        if (old && old != dst)
+            e->place[old].where = AT_NOWHERE;
+        e->pin_tmp[reg] = dst;
+        e->place[dst] = (Place){ AT_PIN, reg, 0 };
+    } else {
+        e->host[reg].tmp = dst;
+        e->place[dst] = (Place){ AT_REG, reg, 0 };
+    }
+    if (!e->u->tmps[dst].uses) { /* a load whose result nobody wants */
+        e->place[dst].where = AT_NOWHERE;
+        if (is_pin(reg))
+            e->pin_tmp[reg] = 0;
+        else
+            e->host[reg].tmp = 0;
+    }
+}
+
+void release_dead(Emit *e, const IrInsn *insn)
+{
+    for (unsigned k = 0; k < 4; k++) {
+        IrTmp t = insn->arg[k];
+        if (!t || e->u->tmps[t].last_use != e->index)
+            continue;
+        Place *p = &e->place[t];
+        if (p->where == AT_REG && e->host[p->reg].tmp == t)
+            e->host[p->reg].tmp = 0;
+        else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
+            e->pin_tmp[p->reg] = 0;
+        else if (p->where == AT_SPILL)
+            e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
+        if (p->where != AT_CONST)
+            p->where = AT_NOWHERE;
+    }
+    e->busy = 0;
+}
+
+void emit_getreg(Emit *e, const IrInsn *insn)
+{
+    unsigned guest = insn->imm;
+    int pin = pinned_host(&e->u->regs[guest]);
+    if (pin == NO_REG) {
+        e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
+    } else if (e->pin_tmp[pin]) { /* another temporary stands for it: copy */
+        int reg = take_register(e, is_xmm(pin));
+        move_regs(e, reg, pin, insn->type);
+        def_done(e, insn->dst, reg);
+    } else {
+        e->pin_tmp[pin] = insn->dst;
+        e->place[insn->dst] = (Place){ AT_PIN, pin, 0 };
+    }
+}
+
+/* Temporaries that stand for the old value of an unpinned guest register move to registers. */
+static void save_state_aliases(Emit *e, unsigned guest)
+{
+    /* builders keep one temporary per register value, so a short look back finds it */
+    const IrUnit *u = e->u;
+    for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {
+        const IrInsn *insn = &u->insns[i];
+        IrTmp t = insn->op == OP_getreg ? insn->dst : 0;
+        if (t && insn->imm == guest && e->place[t].where == AT_STATE && u->tmps[t].last_use > e->index)
+            use_reg(e, t);
+        else if (insn->op == OP_setreg && insn->imm == guest && e->place[insn->arg[0]].where == AT_STATE &&
+                 e->place[insn->arg[0]].slot == guest && u->tmps[insn->arg[0]].last_use > e->index)
+            use_reg(e, insn->arg[0]);
+    }
+}
+
+static void set_pinned(Emit *e, const IrInsn *insn, int pin)
+{
+    IrTmp t = insn->arg[0], old = e->pin_tmp[pin];
+    Place *p = &e->place[t];
+    if (p->where == AT_PIN && p->reg == pin)
+        return;
+    if (old && e->u->tmps[old].last_use >= e->index && old != t) { /* the old value lives on */
+        int reg = take_register(e, is_xmm(pin));
+        move_regs(e, reg, pin, type_of(e, old));
+        e->host[reg].tmp = old;
+        e->place[old] = (Place){ AT_REG, reg, 0 };
+    }
+    e->pin_tmp[pin] = 0;
+    if (p->where == AT_CONST && !e->u->tmps[t].value)
+        alu_rr(&e->a, ALU_XOR, pin, pin, false);
+    else
+        move_place(e, pin, t);
+    if (p->where == AT_REG) { /* from now on the pinned register stands for it */
+        e->host[p->reg].tmp = 0;
+        *p = (Place){ AT_PIN, pin, 0 };
+        e->pin_tmp[pin] = t;
+    }
+}
+
+static void forget_cached(Emit *e, unsigned guest)
+{
+    if (e->guest_host[guest] != NO_REG)
+        forget_guest(e, e->guest_host[guest]);
+}
+
+void emit_setreg(Emit *e, const IrInsn *insn)
+{
+    unsigned guest = insn->imm;
+    IrTmp t = insn->arg[0];
+    int pin = pinned_host(&e->u->regs[guest]);
+    if (pin != NO_REG) {
+        set_pinned(e, insn, pin);
+        return;
+    }
+    Mem m = guest_mem(e, guest);
+    int32_t imm;
+    bool is_imm = is_imm32(e, t, &imm);
+    int reg = is_imm ? NO_REG : use_reg(e, t);
+    /* From here on an eviction must not rely on the state's old value: forget it before others are loaded, and after. */
+    forget_cached(e, guest);
+    save_state_aliases(e, guest);
+    forget_cached(e, guest);
+    if (is_imm) {
+        mov_mem_imm(&e->a, m, imm, wide_type(insn->type));
+        return;
+    }
+    store_place(e, m, reg, insn->type);
+    if (!is_pin(reg) && e->place[t].where == AT_REG && e->host[reg].guest < 0)
+        remember_guest(e, reg, guest);
+}
+
+void spill_all(Emit *e)
+{
+    for (unsigned i = 0; i < sizeof(temps_int); i++)
+        evict(e, temps_int[i]);
+    for (int r = XMM0; r < XMM0 + 8; r++)
+        evict(e, r);
+}
+
+ColdStub *new_stub(Emit *e, int kind)
+{
+    if (e->stub_count == MAX_STUBS) {
+        e->failed = true;
+        e->stub_count--;
+    }
+    ColdStub *s = &e->stubs[e->stub_count++];
+    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset };
+    return s;
+}
