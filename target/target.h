@@ -73,6 +73,7 @@ struct Target {
     void (*cpu_free)(CpuState *cs);
     void (*cpu_reset)(CpuState *cs);
     void (*cpu_dump)(CpuState *cs, GString *out);          /* info registers, -d cpu */
+    void (*info_mem)(CpuState *cs, GString *out);          /* info mem; NULL: nothing to show */
     char *(*cpu_help)(void);                               /* -cpu help; free with g_free */
 
     /* Interrupts, on the vCPU's thread. has_work: would a halted CPU wake. deliver: take the most urgent one that is enabled now

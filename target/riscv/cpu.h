@@ -1,0 +1,165 @@
+/*
+ * RISC-V hart state, RV32 and RV64 (The RISC-V Instruction Set Manual, volume I 20240411, volume II 20240411).
+ *
+ * Registers are 64 bits wide in the state; RV32 uses the low half of x registers. CSRs that guests change often are plain members, read
+ * and written inline; mip is atomic, since interrupt inputs change it from other threads.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef TARGET_RISCV_CPU_H
+#define TARGET_RISCV_CPU_H
+
+#include "target/target.h"
+#include "util/clock.h"
+
+enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
+
+/* Extensions, as bits of RiscvState.ext: RISCV_EXT(NAME, isa string name, help) */
+#define RISCV_EXTENSIONS(E)                                                                                            \
+    E(I, i, "base integer instructions")                                                                               \
+    E(M, m, "multiplication and division")                                                                             \
+    E(A, a, "atomic instructions")                                                                                     \
+    E(F, f, "single-precision floating point")                                                                         \
+    E(D, d, "double-precision floating point")                                                                         \
+    E(C, c, "compressed instructions")                                                                                 \
+    E(S, s, "supervisor mode")                                                                                         \
+    E(U, u, "user mode")                                                                                               \
+    E(ZICSR, zicsr, "control and status registers")                                                                    \
+    E(ZIFENCEI, zifencei, "instruction-fetch fence")                                                                   \
+    E(ZICNTR, zicntr, "cycle, time and instret")                                                                       \
+    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")                                                    \
+    E(ZIHINTPAUSE, zihintpause, "pause hint")                                                                          \
+    E(ZBA, zba, "address generation")                                                                                  \
+    E(ZBB, zbb, "basic bit manipulation")                                                                              \
+    E(ZBS, zbs, "single-bit instructions")                                                                             \
+    E(SSTC, sstc, "supervisor timer compare")                                                                          \
+    E(SVADU, svadu, "hardware updates of accessed and dirty bits")                                                     \
+    E(SVINVAL, svinval, "fine-grained address translation invalidation")                                               \
+    E(SVVPTC, svvptc, "new valid page table entries need no fence")
+enum {
+#define E(upper, name, help) EXT_BIT_##upper,
+    RISCV_EXTENSIONS(E)
+#undef E
+    EXT_COUNT
+};
+enum {
+#define E(upper, name, help) EXT_##upper = 1u << EXT_BIT_##upper,
+    RISCV_EXTENSIONS(E)
+#undef E
+};
+
+/* mstatus, in the RV64 layout for both (RV32 sees mstatus and mstatush) */
+#define MSTATUS_SIE  (1ull << 1)
+#define MSTATUS_MIE  (1ull << 3)
+#define MSTATUS_SPIE (1ull << 5)
+#define MSTATUS_MPIE (1ull << 7)
+#define MSTATUS_SPP  (1ull << 8)
+#define MSTATUS_MPP  (3ull << 11)
+#define MSTATUS_FS   (3ull << 13)
+#define MSTATUS_MPRV (1ull << 17)
+#define MSTATUS_SUM  (1ull << 18)
+#define MSTATUS_MXR  (1ull << 19)
+#define MSTATUS_TVM  (1ull << 20)
+#define MSTATUS_TW   (1ull << 21)
+#define MSTATUS_TSR  (1ull << 22)
+#define MSTATUS_UXL  (3ull << 32)
+#define MSTATUS_SXL  (3ull << 34)
+#define MSTATUS_SD   (1ull << 63)
+
+enum { IRQ_S_SOFT = 1, IRQ_M_SOFT = 3, IRQ_S_TIMER = 5, IRQ_M_TIMER = 7, IRQ_S_EXT = 9, IRQ_M_EXT = 11 };
+
+enum {
+    CAUSE_FETCH_MISALIGNED = 0, CAUSE_FETCH_ACCESS = 1, CAUSE_ILLEGAL = 2, CAUSE_BREAKPOINT = 3, CAUSE_LOAD_MISALIGNED = 4,
+    CAUSE_LOAD_ACCESS = 5, CAUSE_STORE_MISALIGNED = 6, CAUSE_STORE_ACCESS = 7, CAUSE_ECALL_U = 8, CAUSE_FETCH_PAGE = 12,
+    CAUSE_LOAD_PAGE = 13, CAUSE_STORE_PAGE = 15,
+};
+
+#define MENVCFG_STCE (1ull << 63)
+#define MENVCFG_ADUE (1ull << 61)
+
+enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
+
+#define PMP_ENTRIES 16
+
+/* Static mode flags of a unit (CpuState.mode). */
+enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: illegal */, MODE_XLEN32 = 16 };
+
+/* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches. */
+enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4 };
+
+enum { RISCV_REG_COUNT = 31 + 32, RISCV_REG_F0 = 31 };
+
+typedef struct RiscvState {
+    CpuState cs;
+    uint64_t x[32];
+    uint64_t f[32];
+    uint8_t fp_off;      /* mstatus.FS is Off: floating-point instructions are illegal */
+    uint8_t fp_dirty;    /* FS has become Dirty since mstatus was last looked at */
+    uint8_t priv, frm;
+    uint32_t ext;
+    unsigned xlen;
+    uint64_t mstatus, satp;
+    uint64_t mepc, mcause, mtval, mtvec, mscratch, medeleg, mideleg, mie;
+    uint64_t sepc, scause, stval, stvec, sscratch;
+    uint64_t mip;        /* atomic; what software set and what inputs hold */
+    uint64_t mip_inputs; /* atomic; levels of the interrupt inputs */
+    uint64_t mip_soft;   /* what software wrote */
+    uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
+    uint64_t cycle_offset, instret_offset;
+    uint8_t pmpcfg[PMP_ENTRIES];
+    uint64_t pmpaddr[PMP_ENTRIES];
+    unsigned pmp_active; /* entries up to the last that is not off */
+    /* not the guest's: fixed by the model and the machine */
+    unsigned max_satp;   /* highest satp mode offered */
+    uint64_t reset_pc;
+    uint64_t hart;
+    uint64_t (*time)(void *opaque);
+    void *time_opaque;
+    Timer stimer;
+} RiscvState;
+
+static inline RiscvState *riscv(CpuState *cs)
+{
+    return (RiscvState *)cs;
+}
+static inline bool riscv_has(const RiscvState *s, uint32_t ext)
+{
+    return s->ext & ext;
+}
+
+extern const Target target_riscv64, target_riscv32;
+
+/* ---- for machines ---- */
+/* Interrupt input (mip bit number) changes; any thread. opaque: CpuState *. */
+void riscv_cpu_set_irq(void *opaque, int irq, bool level);
+/* Where `time` and stimecmp come from: ticks at 10 MHz. */
+void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
+void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);
+/* For the device tree. Free with g_free. */
+char *riscv_cpu_isa_string(CpuState *cs);     /* "rv64imafdc_zicsr_..." */
+char *riscv_cpu_isa_extensions(CpuState *cs); /* NUL-separated list, ends with two NULs */
+const char *riscv_cpu_mmu_type(CpuState *cs); /* "riscv,sv57" */
+
+/* ---- inside the target ---- */
+/* mstatus with FS and SD as they are now. */
+uint64_t riscv_mstatus(RiscvState *s);
+/* priv, mstatus, satp, frm or XLEN changed: derive mode flags and the context. */
+void riscv_mode_changed(RiscvState *s);
+/* Enter the handler of an exception at cs->pc; sets cs->raised. */
+void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval);
+bool riscv_deliver_interrupt(CpuState *cs);
+bool riscv_has_work(CpuState *cs);
+void riscv_return(RiscvState *s, unsigned from);       /* mret, sret: already checked */
+void riscv_update_stimer(RiscvState *s);
+void riscv_wake(RiscvState *s);                        /* inputs changed */
+void riscv_check_interrupts(RiscvState *s);             /* enables changed: is there one to take now? */
+bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
+void riscv_pmp_changed(RiscvState *s);
+bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv);
+void riscv_info_mem(CpuState *cs, GString *out);
+/* CSR access as an instruction makes it; false: illegal. write: *value is written, after the old one is returned in *old. */
+bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old);
+void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
+bool riscv_translate(TranslateInsn *insn);
+extern const HelperDesc riscv_helpers[];
+
+#endif
