@@ -40,7 +40,11 @@ typedef struct MemOps {
 } MemOps;
 
 /* Per-page flags of RAM: why a store must not go the fast way. */
-enum { RAM_CODE = 1 /* translated code was made from it */, RAM_DIRTY_TRACKED = 2 /* a dirty log wants to hear of it */ };
+enum {
+    RAM_CODE = 1,          /* translated code was made from it */
+    RAM_DIRTY_TRACKED = 2, /* a dirty log wants to hear of it */
+    RAM_FAST_WRITES = 4,   /* some soft TLB may have a write entry for it */
+};
 #define RAM_PAGE_BITS 12
 
 struct MemRegion {

@@ -1,0 +1,301 @@
+/*
+ * The JIT accelerator: set-up, and the loop of each vCPU's thread.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/tcg/tcg.h"
+#include "util/error.h"
+#include "util/log.h"
+#include <string.h>
+
+#define DEFAULT_CACHE ((uint64_t)256 << 20)
+
+/* ---- floating-point state ---- */
+
+static unsigned host_flags(void)
+{
+    unsigned m = __builtin_ia32_stmxcsr();
+    return (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) | (m & 32 ? IR_FP_NX : 0);
+}
+
+uint8_t tcg_fp_flags(CpuState *cs)
+{
+    if (cs->fp_live) {
+        cs->fp_flags |= host_flags();
+        __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() & ~0x3fu);
+    }
+    return cs->fp_flags;
+}
+
+void tcg_fp_set(CpuState *cs, uint8_t flags, uint8_t round)
+{
+    static const uint8_t control[] = { 0, 3, 1, 2, 0 };
+    cs->fp_flags = flags;
+    cs->fp_round = round;
+    if (cs->fp_live)
+        __builtin_ia32_ldmxcsr(0x1f80 | control[round] << 13);
+}
+
+/* ---- the machine's part ---- */
+
+static void view_changed(MemListener *listener, FlatView *view)
+{
+    TcgState *t = (TcgState *)((char *)listener - offsetof(TcgState, listener));
+    for (guint v = 0; v < t->machine->vcpus->len; v++) {
+        Vcpu *vcpu = t->machine->vcpus->pdata[v];
+        TcgCpu *c = vcpu->accel;
+        if (c) {
+            __atomic_store_n(&c->view_stale, true, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+static bool tcg_init(Machine *machine, Opts *opts, GError **err)
+{
+    static const char *const threads[] = { "multi", NULL };
+    TcgState *t = g_new0(TcgState, 1);
+    uint64_t megabytes = DEFAULT_CACHE >> 20;
+    unsigned thread = 0;
+    bool jit = true;
+    t->machine = machine;
+    t->fd = -1;
+    machine->accel_state = t;
+    if (opts && (!opts_bool(opts, "jit", &jit, err) || !opts_uint(opts, "tb-size", &megabytes, 1, 1024, err) ||
+                 !opts_enum(opts, "thread", threads, &thread, err)))
+        return false;
+    t->jit = jit && emit_available();
+    g_mutex_init(&t->lock);
+    g_cond_init(&t->idle);
+    t->units = g_ptr_array_new();
+    t->chunks = g_ptr_array_new_with_free_func(g_free);
+    t->kept = g_ptr_array_new_with_free_func((GDestroyNotify)ir_unit_free);
+    t->young = g_ptr_array_new();
+    t->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    if (t->jit && !tcg_cache_init(t, megabytes << 20, err))
+        return false;
+    t->listener.commit = view_changed;
+    as_add_listener(&machine->memory, &t->listener);
+    return true;
+}
+
+static void tcg_destroy(Machine *machine)
+{
+    TcgState *t = machine->accel_state;
+    if (!t)
+        return;
+    if (t->units) {
+        as_del_listener(&machine->memory, &t->listener);
+        g_hash_table_destroy(t->pages);
+        g_ptr_array_free(t->units, TRUE);
+        g_ptr_array_free(t->chunks, TRUE);
+        g_ptr_array_free(t->kept, TRUE);
+        g_ptr_array_free(t->young, TRUE);
+        tcg_cache_free(t);
+        g_mutex_clear(&t->lock);
+        g_cond_clear(&t->idle);
+    }
+    g_free(t);
+    machine->accel_state = NULL;
+}
+
+static void tcg_ram_written(Machine *machine, uint64_t ram_addr, uint64_t len)
+{
+    tcg_unit_invalidate(machine->accel_state, NULL, ram_addr, len);
+}
+
+/* ---- a vCPU's part ---- */
+
+static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
+{
+    TcgCpu *c = g_new0(TcgCpu, 1);
+    c->vcpu = vcpu;
+    c->cs = vcpu->state;
+    c->view = view_get(&vcpu->machine->memory);
+    c->ir = ir_unit_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(c->l2); i++)
+        c->l2[i].tag = TLB_EMPTY;
+    for (unsigned i = 0; i < G_N_ELEMENTS(c->large); i++)
+        c->large[i].tag = TLB_EMPTY;
+    for (unsigned i = 0; i < G_N_ELEMENTS(c->fetch); i++)
+        c->fetch[i].tag = TLB_EMPTY;
+    c->tcg = vcpu->machine->accel_state;
+    vcpu->accel = c;
+    return tcg_contexts_init(c);
+}
+
+static void tcg_vcpu_destroy(Vcpu *vcpu)
+{
+    TcgCpu *c = vcpu->accel;
+    if (!c)
+        return;
+    tcg_contexts_free(c);
+    view_put(c->view);
+    ir_unit_free(c->ir);
+    g_free(c);
+    vcpu->accel = NULL;
+}
+
+static void tcg_vcpu_kick(Vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->state->poll, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- running ---- */
+
+/* Between enter_code and leave_code this vCPU's translations stay; a flush of the whole cache waits. */
+static void enter_code(TcgCpu *c)
+{
+    TcgState *t = c->tcg;
+    for (;;) {
+        __atomic_store_n(&c->in_code, 1, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
+            return;
+        g_mutex_lock(&t->lock);
+        __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
+        g_cond_broadcast(&t->idle);
+        while (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
+            g_cond_wait(&t->idle, &t->lock);
+        g_mutex_unlock(&t->lock);
+    }
+}
+
+static void leave_code(TcgCpu *c)
+{
+    TcgState *t = c->tcg;
+    __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&c->passes, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST)) {
+        g_mutex_lock(&t->lock);
+        g_cond_broadcast(&t->idle);
+        g_mutex_unlock(&t->lock);
+    }
+}
+
+static bool others_in_code(const TcgCpu *c)
+{
+    const Machine *machine = c->tcg->machine;
+    for (guint v = 0; v < machine->vcpus->len; v++) {
+        TcgCpu *other = ((Vcpu *)machine->vcpus->pdata[v])->accel;
+        if (other && other != c && __atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST)) {
+            __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The cache is full: everything goes, when nobody is in it. Outside of code. */
+static void flush_cache(TcgCpu *c)
+{
+    TcgState *t = c->tcg;
+    g_mutex_lock(&t->lock);
+    while (t->exclusive)
+        g_cond_wait(&t->idle, &t->lock);
+    if (!t->jit || t->size - t->used < (1u << 20)) { /* another may have done it meanwhile */
+        __atomic_store_n(&t->exclusive, 1, __ATOMIC_SEQ_CST);
+        while (others_in_code(c))
+            g_cond_wait_until(&t->idle, &t->lock, g_get_monotonic_time() + 1000);
+        tcg_units_clear(t);
+        c->stats.cache_flushes++;
+        __atomic_store_n(&t->exclusive, 0, __ATOMIC_SEQ_CST);
+    }
+    g_cond_broadcast(&t->idle);
+    g_mutex_unlock(&t->lock);
+}
+
+static void renew_view(TcgCpu *c)
+{
+    if (!__atomic_exchange_n(&c->view_stale, false, __ATOMIC_SEQ_CST))
+        return;
+    FlatView *old = c->view;
+    c->view = view_get(&c->tcg->machine->memory);
+    view_put(old);
+    tcg_flush_all(c->cs);
+}
+
+static void log_entry(TcgCpu *c)
+{
+    log_printf(LOG_EXEC, "vcpu %u pc %016" G_GINT64_MODIFIER "x mode %x\n", c->vcpu->index, c->cs->pc, c->cs->mode);
+    if (log_on(LOG_CPU)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        c->vcpu->target->cpu_dump(c->cs, text);
+        log_write("%s", text->str);
+    }
+}
+
+/* One stretch of guest code from cs->pc. False: the cache is full. */
+static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
+{
+    bool full;
+    Unit *u = tcg_unit_find(c, &full);
+    if (!u) {
+        c->cs->raised = 0;
+        *pending_link = UINT64_MAX;
+        return !full;
+    }
+    if (*pending_link != UINT64_MAX && u->code)
+        tcg_unit_link(c, *pending_link, u);
+    *pending_link = UINT64_MAX;
+    if (log_on(LOG_EXEC | LOG_CPU))
+        log_entry(c);
+    uint64_t exit;
+    if (u->code) {
+        exit = c->tcg->thunks.enter(c->cs, u->code);
+    } else {
+        c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
+        exit = ir_interpret(u->ir, c->cs);
+    }
+    c->stats.exits++;
+    switch (exit & 0xff) {
+    case EXIT_POLL:
+        c->stats.polls++;
+        break;
+    case EXIT_CHAIN:
+        if (!log_on(LOG_EXEC | LOG_CPU))
+            *pending_link = exit >> 8;
+        break;
+    case EXIT_HALT:
+        c->stats.halts++;
+        __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
+        break;
+    case EXIT_YIELD:
+        g_thread_yield();
+        break;
+    }
+    c->cs->raised = 0;
+    return true;
+}
+
+static void tcg_vcpu_run(Vcpu *vcpu)
+{
+    TcgCpu *c = vcpu->accel;
+    while (vcpu_attend(vcpu)) {
+        uint64_t pending_link = UINT64_MAX;
+        bool room = true;
+        renew_view(c);
+        while (vcpu->target->deliver_interrupt(c->cs))
+            ;
+        enter_code(c);
+        while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
+            room = run_stretch(c, &pending_link);
+        leave_code(c);
+        if (!room)
+            flush_cache(c);
+    }
+}
+
+extern const AccelType accel_tcg;
+const AccelType accel_tcg = {
+    .name = "tcg",
+    .desc = "just-in-time compiler (jit=off: interpreter)",
+    .option_names = (const char *const[]){ "jit", "tb-size", "thread", NULL },
+    .init = tcg_init,
+    .destroy = tcg_destroy,
+    .vcpu_init = tcg_vcpu_init,
+    .vcpu_destroy = tcg_vcpu_destroy,
+    .vcpu_run = tcg_vcpu_run,
+    .vcpu_kick = tcg_vcpu_kick,
+    .ram_written = tcg_ram_written,
+    .info_jit = tcg_info_jit,
+};

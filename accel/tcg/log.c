@@ -1,0 +1,86 @@
+/*
+ * What people see of the JIT: -d in_asm and out_asm (through capstone where it is there), info jit.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/tcg/tcg.h"
+#include "util/log.h"
+#include <inttypes.h>
+#ifdef HAVE_CAPSTONE
+#include <capstone/capstone.h>
+#endif
+
+static void hex_dump(GString *out, const uint8_t *bytes, size_t len, uint64_t address)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (i % 16 == 0)
+            g_string_append_printf(out, "%s0x%016" PRIx64 ": ", i ? "\n" : "", address + i);
+        g_string_append_printf(out, "%02x ", bytes[i]);
+    }
+    g_string_append_c(out, '\n');
+}
+
+/* Returns false if capstone does not know the architecture. */
+static bool disassemble(GString *out, int arch, int mode, const uint8_t *bytes, size_t len, uint64_t address)
+{
+#ifdef HAVE_CAPSTONE
+    csh handle;
+    cs_insn *insns;
+    if (cs_open(arch, mode, &handle) != CS_ERR_OK)
+        return false;
+    size_t n = cs_disasm(handle, bytes, len, address, 0, &insns), done = 0;
+    for (size_t i = 0; i < n; i++) {
+        g_string_append_printf(out, "0x%016" PRIx64 ": %s %s\n", insns[i].address, insns[i].mnemonic, insns[i].op_str);
+        done = insns[i].address - address + insns[i].size;
+    }
+    if (n)
+        cs_free(insns, n);
+    if (done < len)
+        hex_dump(out, bytes + done, len - done, address + done);
+    cs_close(&handle);
+    return true;
+#else
+    return false;
+#endif
+}
+
+void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc)
+{
+    const Target *target = c->vcpu->target;
+    g_autoptr(GString) out = g_string_new(NULL);
+    if (!target->capstone_mode || !disassemble(out, target->capstone_arch, target->capstone_mode, bytes, unit->bytes, pc))
+        hex_dump(out, bytes, unit->bytes, pc);
+    log_write("IN: %u instructions, mode %x\n%s\n", unit->insns, unit->mode, out->str);
+}
+
+void tcg_log_host(const Unit *unit, const uint8_t *code)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+#ifdef HAVE_CAPSTONE
+    if (!disassemble(out, CS_ARCH_X86, CS_MODE_64, code, unit->code_size, (uintptr_t)unit->code))
+#endif
+        hex_dump(out, code, unit->code_size, (uintptr_t)unit->code);
+    log_write("OUT: %u bytes\n%s\n", unit->code_size, out->str);
+}
+
+void tcg_info_jit(Machine *machine, GString *out)
+{
+    static const char *const texts[] = {
+#define STAT(name, text) text,
+        TCG_STATS(STAT)
+#undef STAT
+    };
+    const TcgState *t = machine->accel_state;
+    uint64_t sums[G_N_ELEMENTS(texts)] = { 0 };
+    for (guint v = 0; v < machine->vcpus->len; v++) {
+        const TcgCpu *c = ((Vcpu *)machine->vcpus->pdata[v])->accel;
+        const uint64_t *one = (const uint64_t *)&c->stats;
+        for (unsigned i = 0; i < G_N_ELEMENTS(sums); i++)
+            sums[i] += one[i];
+    }
+    g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
+    if (t->jit)
+        g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", t->used, t->size);
+    g_string_append_printf(out, "%16u units, %u pages with code\n", t->units->len, g_hash_table_size(t->pages));
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_string_append_printf(out, "%16" PRIu64 " %s\n", sums[i], texts[i]);
+}

@@ -1,0 +1,566 @@
+/*
+ * Units: scanning, translation, look-up, links, invalidation.
+ *
+ * A unit is keyed by where its code is in RAM (ram_addr) and the mode flags, so that address spaces and vCPUs share it. It covers up to 64
+ * instructions of one page in a row, with the branches among them inside; an instruction that straddles two pages is a unit of its own
+ * with the second page in its key, reached through jump caches only, which go when a mapping does.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/tcg/tcg.h"
+#include "util/log.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define MAX_UNIT_INSNS 64
+#define CHUNK_SIZE (1u << 20)
+#define MAX_UNIT_CODE (96u << 10)
+
+/* ---- storage ---- */
+
+static void *arena_alloc(TcgState *t, size_t size)
+{
+    size = (size + 15) & ~15ul;
+    if (!t->chunks->len || t->chunk_used + size > CHUNK_SIZE) {
+        g_ptr_array_add(t->chunks, g_malloc(MAX(size, CHUNK_SIZE)));
+        t->chunk_used = 0;
+    }
+    void *p = (char *)t->chunks->pdata[t->chunks->len - 1] + t->chunk_used;
+    t->chunk_used += size;
+    return p;
+}
+
+static unsigned unit_hash(uint64_t ram_addr, uint32_t mode)
+{
+    return (ram_addr >> 1) * 0x9e3779b97f4a7c15 >> (64 - UNIT_HASH_BITS) ^ mode;
+}
+
+static Unit **bucket(TcgState *t, uint64_t ram_addr, uint32_t mode)
+{
+    return &t->hash[unit_hash(ram_addr, mode) & ((1 << UNIT_HASH_BITS) - 1)];
+}
+
+static Unit *lookup(TcgState *t, uint64_t ram_addr, uint64_t second, uint32_t mode)
+{
+    for (Unit *u = *bucket(t, ram_addr, mode); u; u = u->hash_next) {
+        if (u->ram_addr == ram_addr && u->mode == mode && (u->second == UINT64_MAX || u->second == second))
+            return u;
+    }
+    return NULL;
+}
+
+uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
+{
+    uint64_t h = len;
+    for (unsigned i = 0; i < len; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3;
+    return h ^ h >> 32;
+}
+
+/* ---- scanning ---- */
+
+typedef struct Scan {
+    unsigned count;
+    uint16_t offset[MAX_UNIT_INSNS + 1]; /* of each instruction in the page; one past the last */
+    uint8_t length[MAX_UNIT_INSNS];
+    int16_t label[MAX_UNIT_INSNS];       /* -1, or 0 where an instruction is a branch's target */
+    InsnScan straddle;
+    bool straddles;                      /* the one instruction crosses the page */
+} Scan;
+
+static int scan_index(const Scan *s, int64_t offset)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        if (s->offset[i] == offset)
+            return i;
+    }
+    return -1;
+}
+
+/* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far leads. */
+static void scan_unit(TcgCpu *c, const uint8_t *page, unsigned offset, unsigned limit, Scan *s)
+{
+    const Target *target = c->vcpu->target;
+    int64_t targets[MAX_UNIT_INSNS];
+    unsigned target_count = 0, at = offset;
+    s->count = 0;
+    s->straddles = false;
+    while (s->count < limit && at < GUEST_PAGE_SIZE) {
+        InsnScan i;
+        target->scan(c->cs, page + at, GUEST_PAGE_SIZE - at, &i);
+        if (!i.length) {
+            s->straddles = !s->count;
+            break;
+        }
+        s->offset[s->count] = at;
+        s->length[s->count] = i.length;
+        s->label[s->count++] = -1;
+        if (i.flow == FLOW_BRANCH || i.flow == FLOW_JUMP)
+            targets[target_count++] = at + i.target;
+        at += i.length;
+        if (i.flow == FLOW_NEXT || i.flow == FLOW_BRANCH)
+            continue;
+        bool wanted = false;
+        for (unsigned k = 0; k < target_count; k++)
+            wanted |= targets[k] == at;
+        if (!wanted)
+            break;
+    }
+    s->offset[s->count] = at;
+    for (unsigned k = 0; k < target_count; k++) {
+        int i = scan_index(s, targets[k]);
+        if (i >= 0)
+            s->label[i] = 0;
+    }
+}
+
+/* ---- translation ---- */
+
+typedef struct Labels {
+    const Scan *scan;
+    int base; /* unit's label of instruction i is base + its rank among the labelled */
+    int16_t number[MAX_UNIT_INSNS];
+} Labels;
+
+static int label_at(TranslateInsn *insn, int32_t offset)
+{
+    const Labels *l = insn->opaque;
+    int i = scan_index(l->scan, offset);
+    return i >= 0 && l->scan->label[i] >= 0 ? l->number[i] : -1;
+}
+
+static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
+{
+    const Target *target = c->vcpu->target;
+    IrUnit *ir = c->ir;
+    Labels labels = { .scan = s };
+    TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
+    bool falls = true;
+    ir_begin(ir, target->regs, target->reg_count, target->helpers);
+    for (unsigned i = 0; i < s->count; i++)
+        labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
+    for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
+        if (s->label[i] >= 0)
+            ir_label(ir, labels.number[i]);
+        insn.offset = s->offset[i];
+        insn.length = s->length[i];
+        insn.bytes = page + s->offset[i];
+        ir_insn(ir, insn.offset, insn.length);
+        falls = target->translate(&insn);
+    }
+    if (falls)
+        ir_jump(ir, s->offset[s->count], false);
+}
+
+/* The one instruction that crosses into another page: bytes holds it. */
+static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *bytes, unsigned length)
+{
+    const Target *target = c->vcpu->target;
+    Scan none = { .count = 0 };
+    Labels labels = { .scan = &none };
+    TranslateInsn insn = { .ir = c->ir, .mode = c->cs->mode, .offset = offset, .length = length, .bytes = bytes, .label_at = label_at,
+                           .opaque = &labels, .cs = c->cs };
+    ir_begin(c->ir, target->regs, target->reg_count, target->helpers);
+    ir_insn(c->ir, offset, length);
+    if (target->translate(&insn))
+        ir_jump(c->ir, offset + length, false);
+}
+
+static IrUnit *keep_ir(TcgState *t, const IrUnit *ir)
+{
+    IrUnit *copy = ir_unit_copy(ir);
+    g_ptr_array_add(t->kept, copy);
+    return copy;
+}
+
+/* Machine code, or the kept IR, for a unit that is translated. False: no room in the cache. */
+static bool generate(TcgCpu *c, Unit **unit, EmitResult *result)
+{
+    TcgState *t = c->tcg;
+    uint32_t room = t->size - t->used, id = t->units->len;
+    memset(result, 0, offsetof(EmitResult, exits));
+    if (t->jit) {
+        if (room < MAX_UNIT_CODE)
+            return false;
+        emit_unit(c->ir, id, t->writable + t->used, MIN(room, MAX_UNIT_CODE), t->exec_offset, &t->thunks, result);
+        if (!result->size)
+            return true;
+    }
+    Unit *u = arena_alloc(t, sizeof(Unit) + result->exit_count * sizeof(UnitExit));
+    *u = (Unit){ .id = id, .exit_count = result->exit_count, .code_size = result->size, .valid = true };
+    for (unsigned i = 0; i < result->exit_count; i++)
+        u->exits[i] = (UnitExit){ .emit = result->exits[i], .from = u };
+    if (t->jit) {
+        u->code = t->executable + t->used;
+        t->used += (result->size + 15) & ~15u;
+    } else {
+        u->ir = keep_ir(t, c->ir);
+    }
+    g_ptr_array_add(t->units, u);
+    *unit = u;
+    return true;
+}
+
+static UnitPage *page_record(TcgState *t, uint64_t page, MemRegion *region)
+{
+    UnitPage *p = g_hash_table_lookup(t->pages, &page);
+    if (!p) {
+        p = g_new0(UnitPage, 1);
+        p->page = page;
+        p->region = region;
+        g_hash_table_insert(t->pages, &p->page, p);
+    }
+    return p;
+}
+
+/* From here on stores to the page are noticed. Before its bytes are read. */
+static void protect(TcgCpu *c, const PageRef *ref)
+{
+    TcgState *t = c->tcg;
+    uint64_t in_region = ref->offset & GUEST_PAGE_MASK;
+    uint8_t *flags = &ref->region->page_flags[in_region >> RAM_PAGE_BITS];
+    UnitPage *p = page_record(t, ref->region->ram_addr + in_region, ref->region);
+    uint8_t old = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST);
+    if (old & RAM_CODE)
+        return;
+    if (old & RAM_FAST_WRITES) {
+        __atomic_fetch_and(flags, (uint8_t)~RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
+        tcg_drop_write_entries(t, ref->host - (ref->offset & (GUEST_PAGE_SIZE - 1)));
+        if (!p->young && t->machine->vcpus->len > 1) {
+            p->young = true;
+            g_ptr_array_add(t->young, p);
+        }
+    }
+}
+
+static void add_to_page(TcgState *t, Unit *u, unsigned slot, uint64_t page, unsigned first, unsigned last)
+{
+    UnitPage *p = g_hash_table_lookup(t->pages, &page);
+    u->page_next[slot] = p->units;
+    p->units = u;
+    for (unsigned g = first / 64; g <= last / 64; g++)
+        p->granules |= 1ull << g;
+}
+
+static void log_ir(const Unit *u, const IrUnit *ir, const char *what)
+{
+    g_autofree char *text = ir_dump(ir);
+    log_write("%s of unit at ram %" PRIx64 " mode %x:\n%s\n", what, u->ram_addr, u->mode, text);
+}
+
+/* Translate what cs->pc points at. Lock held. NULL with *full: no room. */
+static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+{
+    TcgState *t = c->tcg;
+    unsigned offset = c->cs->pc & (GUEST_PAGE_SIZE - 1), limit = MAX_UNIT_INSNS;
+    const uint8_t *page = ref->host - offset;
+    Scan scan;
+    Unit *u = NULL;
+    EmitResult result;
+    uint8_t bytes[16];
+    int64_t start = g_get_monotonic_time();
+    protect(c, ref);
+    if (second)
+        protect(c, second);
+    for (; !u; limit /= 2) {
+        g_assert(limit); /* one instruction always fits */
+        if (second) {
+            unsigned here = GUEST_PAGE_SIZE - offset;
+            InsnScan i;
+            memcpy(bytes, ref->host, here);
+            memcpy(bytes + here, second->host, sizeof(bytes) - here);
+            c->vcpu->target->scan(c->cs, bytes, sizeof(bytes), &i);
+            translate_straddling(c, offset, bytes, i.length);
+            scan = (Scan){ .count = 1, .offset = { offset, offset + i.length } };
+        } else {
+            scan_unit(c, page, offset, limit, &scan);
+            translate_insns(c, &scan, page);
+        }
+        if (c->ir->overflow)
+            continue;
+        if (log_on(LOG_OP)) {
+            Unit shown = { .ram_addr = ref->region->ram_addr + ref->offset, .mode = c->cs->mode };
+            log_ir(&shown, c->ir, "IR");
+        }
+        ir_optimise(c->ir);
+        if (!generate(c, &u, &result)) {
+            *full = true;
+            return NULL;
+        }
+    }
+    u->ram_addr = ref->region->ram_addr + ref->offset;
+    u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
+    u->mode = c->cs->mode;
+    u->insns = scan.count;
+    u->bytes = scan.offset[scan.count] - offset;
+    u->checksum = tcg_checksum(second ? bytes : ref->host, u->bytes);
+    add_to_page(t, u, 0, u->ram_addr & GUEST_PAGE_MASK, offset, MIN(offset + u->bytes, GUEST_PAGE_SIZE) - 1);
+    if (second)
+        add_to_page(t, u, 1, u->second & GUEST_PAGE_MASK, 0, offset + u->bytes - GUEST_PAGE_SIZE - 1);
+    Unit **head = bucket(t, u->ram_addr, u->mode);
+    u->hash_next = *head;
+    *head = u;
+    if (log_on(LOG_IN_ASM))
+        tcg_log_guest(c, u, second ? bytes : ref->host, c->cs->pc);
+    if (log_on(LOG_OP_OPT))
+        log_ir(u, c->ir, "optimised IR");
+    if (log_on(LOG_OUT_ASM) && t->jit)
+        tcg_log_host(u, t->writable + (u->code - t->executable));
+    c->stats.translations++;
+    c->stats.guest_insns += u->insns;
+    c->stats.guest_bytes += u->bytes;
+    c->stats.code_bytes += u->code_size;
+    c->stats.translate_ns += (g_get_monotonic_time() - start) * 1000;
+    return u;
+}
+
+Unit *tcg_unit_find(TcgCpu *c, bool *full)
+{
+    TcgState *t = c->tcg;
+    PageRef ref, second, *crossing = NULL;
+    InsnScan scan;
+    *full = false;
+    if (!tcg_fetch_page(c, c->cs->pc, &ref))
+        return NULL;
+    unsigned left = GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1));
+    if (left < 16) {
+        c->vcpu->target->scan(c->cs, ref.host, left, &scan);
+        if (!scan.length) { /* goes on in the next page */
+            uint64_t next = c->cs->pc + left;
+            if (!tcg_fetch_page(c, c->vcpu->target->bits == 32 ? (uint32_t)next : next, &second))
+                return NULL;
+            crossing = &second;
+        }
+    }
+    g_mutex_lock(&t->lock);
+    Unit *u = lookup(t, ref.region->ram_addr + ref.offset, crossing ? second.region->ram_addr + second.offset : UINT64_MAX, c->cs->mode);
+    if (!u)
+        u = translate(c, &ref, crossing, full);
+    if (u && u->code)
+        tcg_note_jump(c, c->cs->pc, u->code);
+    g_mutex_unlock(&t->lock);
+    return u;
+}
+
+void *tcg_find_code(CpuState *cs)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    bool full;
+    c->stats.find_code++;
+    if (log_on(LOG_EXEC | LOG_CPU))
+        return NULL; /* every unit is entered from C */
+    cs->raised = 0;
+    Unit *u = tcg_unit_find(c, &full);
+    return u ? u->code : NULL; /* NULL after an exception: C looks again, at the handler */
+}
+
+/* ---- links ---- */
+
+void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
+{
+    TcgState *t = c->tcg;
+    g_mutex_lock(&t->lock);
+    uint64_t id = number / EMIT_MAX_EXITS;
+    Unit *from = id < t->units->len ? t->units->pdata[id] : NULL;
+    UnitExit *exit = from && number % EMIT_MAX_EXITS < from->exit_count ? &from->exits[number % EMIT_MAX_EXITS] : NULL;
+    bool same_page = exit && ((from->ram_addr ^ to->ram_addr) & GUEST_PAGE_MASK) == 0 && from->mode == to->mode &&
+                     to->second == UINT64_MAX && exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
+    if (exit && from->valid && to->valid && !exit->to && same_page) {
+        exit->to = to;
+        exit->next = to->incoming;
+        to->incoming = exit;
+        emit_link(t->writable + (from->code - t->executable), t->exec_offset, &exit->emit, to->code);
+        c->stats.links++;
+    }
+    g_mutex_unlock(&t->lock);
+}
+
+static void unlink_incoming(TcgState *t, Unit *u)
+{
+    for (UnitExit *exit = u->incoming, *next; exit; exit = next) {
+        next = exit->next;
+        exit->to = NULL;
+        exit->next = NULL;
+        emit_link(t->writable + (exit->from->code - t->executable), t->exec_offset, &exit->emit, exit->from->code + exit->emit.stub);
+    }
+    u->incoming = NULL;
+}
+
+static void unlink_outgoing(Unit *u)
+{
+    for (unsigned i = 0; i < u->exit_count; i++) {
+        UnitExit *exit = &u->exits[i];
+        if (!exit->to)
+            continue;
+        UnitExit **p = &exit->to->incoming;
+        while (*p != exit)
+            p = &(*p)->next;
+        *p = exit->next;
+        exit->to = NULL;
+    }
+}
+
+/* ---- invalidation ---- */
+
+/* A jump-cache entry's index is the pc's place in its page, so there is one entry a set to look at. */
+static void forget_jumps(TcgState *t, const Unit *u)
+{
+    unsigned index = u->ram_addr >> 1 & (JUMP_CACHE_SIZE - 1);
+    for (guint v = 0; v < t->machine->vcpus->len; v++) {
+        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
+        for (unsigned n = 0; c && n < c->set_count; n++) {
+            JumpCacheEntry *entry = &c->sets[n]->jumps[index];
+            if (entry->code == u->code)
+                __atomic_store_n(&entry->pc, JUMP_EMPTY, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+static void remove_from_page(UnitPage *p, Unit *u)
+{
+    for (Unit **at = &p->units; *at;) {
+        unsigned slot = ((*at)->ram_addr & GUEST_PAGE_MASK) != p->page;
+        if (*at == u) {
+            *at = u->page_next[slot];
+            return;
+        }
+        at = &(*at)->page_next[slot];
+    }
+}
+
+static void page_emptied(UnitPage *p)
+{
+    if (p->units)
+        return;
+    p->granules = 0;
+    __atomic_fetch_and(&p->region->page_flags[(p->page - p->region->ram_addr) >> RAM_PAGE_BITS], (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
+}
+
+static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
+{
+    Unit **at = bucket(t, u->ram_addr, u->mode);
+    while (*at != u)
+        at = &(*at)->hash_next;
+    *at = u->hash_next;
+    u->valid = false;
+    if (u->code) {
+        unlink_incoming(t, u);
+        unlink_outgoing(u);
+        forget_jumps(t, u);
+    }
+    uint64_t pages[2] = { u->ram_addr & GUEST_PAGE_MASK, u->second == UINT64_MAX ? UINT64_MAX : u->second & GUEST_PAGE_MASK };
+    for (unsigned i = 0; i < 2; i++) {
+        UnitPage *p = pages[i] == UINT64_MAX ? NULL : g_hash_table_lookup(t->pages, &pages[i]);
+        if (p) {
+            remove_from_page(p, u);
+            page_emptied(p);
+        }
+    }
+    if (stats)
+        stats->invalidated++;
+}
+
+/* Is a byte of the unit in [from, to] (ram addresses in one page)? */
+static bool overlaps(const Unit *u, uint64_t from, uint64_t to)
+{
+    uint64_t first = u->ram_addr, last = u->ram_addr + u->bytes - 1, page_end = first | (GUEST_PAGE_SIZE - 1);
+    if (u->second != UINT64_MAX && (from & GUEST_PAGE_MASK) == (u->second & GUEST_PAGE_MASK) &&
+        from <= u->second + (last - page_end) - 1)
+        return true;
+    return from <= MIN(last, page_end) && to >= first && (from & GUEST_PAGE_MASK) == (first & GUEST_PAGE_MASK);
+}
+
+static void invalidate_in_page(TcgState *t, TcgStats *stats, UnitPage *p, unsigned first, unsigned last)
+{
+    uint64_t touched = 0;
+    for (unsigned g = first / 64; g <= last / 64; g++)
+        touched |= 1ull << g;
+    if (!(p->granules & touched))
+        return;
+    for (Unit *u = p->units, *next; u; u = next) {
+        next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
+        if (overlaps(u, p->page + first, p->page + last))
+            drop_unit(t, stats, u);
+    }
+}
+
+void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64_t len)
+{
+    g_mutex_lock(&t->lock);
+    while (len) {
+        uint64_t page = ram_addr & GUEST_PAGE_MASK, first = ram_addr - page, piece = MIN(len, GUEST_PAGE_SIZE - first);
+        UnitPage *p = g_hash_table_lookup(t->pages, &page);
+        if (p)
+            invalidate_in_page(t, stats, p, first, first + piece - 1);
+        ram_addr += piece;
+        len -= piece;
+    }
+    g_mutex_unlock(&t->lock);
+}
+
+/* Units of a page whose code is not what they were made from. Lock held. */
+static void verify_page(TcgCpu *c, UnitPage *p)
+{
+    TcgState *t = c->tcg;
+    for (Unit *u = p->units, *next; u; u = next) {
+        next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
+        MemRegion *region;
+        const uint8_t *bytes = ram_host(t->machine, u->ram_addr, &region);
+        if (u->second != UINT64_MAX || !bytes || tcg_checksum(bytes, u->bytes) != u->checksum)
+            drop_unit(t, &c->stats, u);
+    }
+    p->young = false;
+}
+
+/* Stores that were under way on other vCPUs while a page became protected may have been missed. They are over once each other vCPU has left
+ * generated code, or has said that it is quiet; then the page's units are compared with memory. */
+void tcg_fetch_barrier(CpuState *cs)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    TcgState *t = c->tcg;
+    if (__atomic_load_n(&t->young->len, __ATOMIC_ACQUIRE) == 0)
+        return;
+    __atomic_store_n(&c->quiet, 1, __ATOMIC_SEQ_CST);
+    for (guint v = 0; v < t->machine->vcpus->len; v++) {
+        TcgCpu *other = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
+        if (!other || other == c)
+            continue;
+        uint64_t passes = __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST) && !__atomic_load_n(&other->quiet, __ATOMIC_SEQ_CST) &&
+               __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST) == passes) {
+            __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
+            g_thread_yield();
+        }
+    }
+    __atomic_store_n(&c->quiet, 0, __ATOMIC_SEQ_CST);
+    g_mutex_lock(&t->lock);
+    for (guint i = 0; i < t->young->len; i++)
+        verify_page(c, t->young->pdata[i]);
+    g_ptr_array_set_size(t->young, 0);
+    g_mutex_unlock(&t->lock);
+}
+
+void tcg_units_clear(TcgState *t)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, t->pages);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        UnitPage *p = value;
+        p->units = NULL;
+        page_emptied(p);
+    }
+    g_ptr_array_set_size(t->young, 0);
+    g_hash_table_remove_all(t->pages);
+    memset(t->hash, 0, sizeof(t->hash));
+    g_ptr_array_set_size(t->units, 0);
+    g_ptr_array_set_size(t->chunks, 0);
+    g_ptr_array_set_size(t->kept, 0);
+    t->used = t->thunks_end;
+    for (guint v = 0; v < t->machine->vcpus->len; v++) {
+        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
+        for (unsigned n = 0; c && n < c->set_count; n++) {
+            for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
+                c->sets[n]->jumps[i].pc = JUMP_EMPTY;
+        }
+    }
+}
