@@ -86,8 +86,10 @@ static Machine *machine_alloc(const MachineType *type, const AccelType *accel, c
     Machine *machine = g_malloc0(type ? type->size : sizeof(Machine));
     machine->type = type;
     machine->accel = accel;
-    if (config)
+    if (config) {
         machine->config = *config;
+        machine->serials = config->serials;
+    }
     g_mutex_init(&machine->lock);
     g_mutex_init(&machine->pending.lock);
     machine->regions = g_hash_table_new(NULL, NULL);

@@ -42,6 +42,7 @@ typedef struct MachineConfig {
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
     enum { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE } on_panic;
+    GSList *serials;             /* Chardev *: -serial in order (data NULL: none); the machine takes the list */
     Opts *machine_opts;          /* keys of -machine that are the machine type's own */
 } MachineConfig;
 

@@ -1,0 +1,244 @@
+/*
+ * 16550A UART (National Semiconductor PC16550D data sheet, section 8). Characters take no time: the transmitter is always empty.
+ * A character that the back end cannot take at once is dropped; flow control is not modelled.
+ * SPDX-License-Identifier: MIT
+ */
+#include "hw/char/serial_16550.h"
+#include <string.h>
+
+enum { RBR_THR_DLL, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
+enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8 };
+enum { IIR_NONE = 1, IIR_MODEM = 0, IIR_TX = 2, IIR_RX = 4, IIR_LINE = 6, IIR_TIMEOUT = 12, IIR_FIFOS = 0xc0 };
+enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2, FCR_CLEAR_TX = 4 };
+enum { LCR_DLAB = 0x80, MCR_OUT2 = 8, MCR_LOOP = 0x10 };
+enum { LSR_READY = 1, LSR_OVERRUN = 2, LSR_BREAK = 0x10, LSR_TX_EMPTY = 0x20, LSR_IDLE = 0x40 };
+enum { MSR_DCTS = 1, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
+
+static unsigned capacity(const Serial16550 *s)
+{
+    return s->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
+}
+
+static unsigned trigger(const Serial16550 *s)
+{
+    static const uint8_t levels[] = { 1, 4, 8, 14 };
+    return s->fcr & FCR_ENABLE ? levels[s->fcr >> 6] : 1;
+}
+
+static unsigned interrupt_id(const Serial16550 *s)
+{
+    if (s->ier & IER_LINE && s->lsr_errors)
+        return IIR_LINE;
+    if (s->ier & IER_RX && s->fifo_count >= trigger(s))
+        return IIR_RX;
+    if (s->ier & IER_RX && s->fifo_count && s->timeout_pending)
+        return IIR_TIMEOUT;
+    if (s->ier & IER_TX && s->tx_empty_pending)
+        return IIR_TX;
+    if (s->ier & IER_MODEM && s->msr & 0x0f)
+        return IIR_MODEM;
+    return IIR_NONE;
+}
+
+static void update(Serial16550 *s)
+{
+    irq_set(&s->irq, interrupt_id(s) != IIR_NONE);
+}
+
+static void receive(Serial16550 *s, uint8_t c)
+{
+    if (s->fifo_count == capacity(s)) {
+        s->lsr_errors |= LSR_OVERRUN;
+    } else {
+        s->fifo[(s->fifo_first + s->fifo_count++) % SERIAL_FIFO] = c;
+        s->timeout_pending = s->fcr & FCR_ENABLE; /* characters take no time, so the line falls silent at once */
+    }
+    update(s);
+}
+
+static uint8_t take(Serial16550 *s)
+{
+    uint8_t c = s->fifo[s->fifo_first];
+    if (!s->fifo_count)
+        return 0;
+    s->fifo_first = (s->fifo_first + 1) % SERIAL_FIFO;
+    if (!--s->fifo_count && s->chardev && s->dev.realized)
+        chardev_accept_input(s->chardev);
+    update(s);
+    return c;
+}
+
+static void transmit(Serial16550 *s, uint8_t c)
+{
+    s->tx_empty_pending = 1;
+    if (s->mcr & MCR_LOOP)
+        receive(s, c);
+    else
+        chardev_write(s->chardev, &c, 1);
+    update(s);
+}
+
+static uint8_t modem_status(const Serial16550 *s)
+{
+    if (s->mcr & MCR_LOOP) /* RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD */
+        return (s->msr & 0x0f) | (s->mcr & 2 ? MSR_CTS : 0) | (s->mcr & 1 ? MSR_DSR : 0) | (s->mcr & 4 ? MSR_RI : 0) | (s->mcr & 8 ? MSR_DCD : 0);
+    return s->msr;
+}
+
+static uint64_t serial_read(void *opaque, uint64_t offset, unsigned size)
+{
+    Serial16550 *s = opaque;
+    uint8_t value;
+    switch (offset >> s->reg_shift) {
+    case RBR_THR_DLL:
+        return s->lcr & LCR_DLAB ? s->divisor & 0xff : take(s);
+    case IER_DLM:
+        return s->lcr & LCR_DLAB ? s->divisor >> 8 : s->ier;
+    case IIR_FCR:
+        value = interrupt_id(s);
+        if (value == IIR_TX) {
+            s->tx_empty_pending = 0;
+            update(s);
+        }
+        return value | (s->fcr & FCR_ENABLE ? IIR_FIFOS : 0);
+    case LCR:
+        return s->lcr;
+    case MCR:
+        return s->mcr;
+    case LSR:
+        value = LSR_TX_EMPTY | LSR_IDLE | s->lsr_errors | (s->fifo_count ? LSR_READY : 0);
+        if (s->lsr_errors) {
+            s->lsr_errors = 0;
+            update(s);
+        }
+        return value;
+    case MSR:
+        value = modem_status(s);
+        s->msr &= 0xf0;
+        update(s);
+        return value;
+    case SCR:
+        return s->scr;
+    default:
+        return 0;
+    }
+}
+
+static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    Serial16550 *s = opaque;
+    switch (offset >> s->reg_shift) {
+    case RBR_THR_DLL:
+        if (s->lcr & LCR_DLAB)
+            s->divisor = (s->divisor & 0xff00) | (value & 0xff);
+        else
+            transmit(s, value);
+        break;
+    case IER_DLM:
+        if (s->lcr & LCR_DLAB) {
+            s->divisor = (s->divisor & 0xff) | (value & 0xff) << 8;
+            break;
+        }
+        if (value & ~s->ier & IER_TX)
+            s->tx_empty_pending = 1; /* enabling the interrupt raises it */
+        s->ier = value & 0x0f;
+        update(s);
+        break;
+    case IIR_FCR:
+        if ((value ^ s->fcr) & FCR_ENABLE || value & FCR_CLEAR_RX) {
+            s->fifo_count = 0;
+            s->timeout_pending = 0;
+        }
+        s->fcr = value & 0xc9;
+        update(s);
+        break;
+    case LCR:
+        s->lcr = value;
+        break;
+    case MCR:
+        s->mcr = value & 0x1f;
+        break;
+    case SCR:
+        s->scr = value;
+        break;
+    }
+}
+
+static const MemOps serial_ops = { .read = serial_read, .write = serial_write, .min_size = 1, .max_size = 8, .impl_min = 1, .impl_max = 1, .unaligned = true };
+
+/* ---- back end ---- */
+
+static size_t serial_can_read(void *opaque)
+{
+    Serial16550 *s = opaque;
+    return s->mcr & MCR_LOOP ? 0 : capacity(s) - s->fifo_count;
+}
+
+static void serial_input(void *opaque, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        receive(opaque, data[i]);
+}
+
+static void serial_event(void *opaque, ChardevEvent event)
+{
+    Serial16550 *s = opaque;
+    if (event != CHARDEV_BREAK)
+        return;
+    s->lsr_errors |= LSR_BREAK;
+    receive(s, 0);
+}
+
+static bool serial_realize(Device *dev, GError **err)
+{
+    static const ChardevClient client = { serial_can_read, serial_input, serial_event, NULL };
+    Serial16550 *s = (Serial16550 *)dev;
+    if (s->chardev && !chardev_attach(s->chardev, dev->machine, &client, s, err))
+        return false;
+    mem_io_init(&s->mmio, dev->machine, "serial", 8u << s->reg_shift, &serial_ops, s);
+    return true;
+}
+
+static void serial_unrealize(Device *dev)
+{
+    Serial16550 *s = (Serial16550 *)dev;
+    if (s->chardev)
+        chardev_attach(s->chardev, NULL, NULL, NULL, NULL);
+    mem_destroy(&s->mmio);
+}
+
+static void serial_reset(Device *dev)
+{
+    Serial16550 *s = (Serial16550 *)dev;
+    s->ier = s->fcr = s->lcr = s->mcr = s->scr = s->lsr_errors = 0;
+    s->tx_empty_pending = s->timeout_pending = s->fifo_count = s->fifo_first = 0;
+    memset(s->fifo, 0, sizeof(s->fifo));
+    s->msr = MSR_CTS | MSR_DSR | MSR_DCD;
+    s->divisor = 12;
+    update(s);
+}
+
+static const Prop props[] = {
+    PROP(Serial16550, CHARDEV, "chardev", chardev, .help = "ID of the character device to use"),
+    PROP(Serial16550, U32, "reg-shift", reg_shift, .max = 3, .help = "registers are 2 to this power bytes apart"),
+    PROP_END,
+};
+static const StateField state[] = {
+    STATE(Serial16550, ier), STATE(Serial16550, fcr), STATE(Serial16550, lcr), STATE(Serial16550, mcr), STATE(Serial16550, msr),
+    STATE(Serial16550, scr), STATE(Serial16550, lsr_errors), STATE(Serial16550, tx_empty_pending), STATE(Serial16550, timeout_pending),
+    STATE(Serial16550, divisor), STATE_ARRAY(Serial16550, fifo), STATE(Serial16550, fifo_count), STATE(Serial16550, fifo_first),
+    STATE_SKIP(Serial16550, mmio, "wiring"), STATE_SKIP(Serial16550, chardev, "property"), STATE_SKIP(Serial16550, reg_shift, "property"),
+    STATE_SKIP(Serial16550, irq, "wiring"), STATE_END
+};
+
+const DeviceType serial_16550_type = {
+    .name = "serial-mm",
+    .desc = "16550A UART",
+    .category = "input",
+    .size = sizeof(Serial16550),
+    .props = props,
+    .state = state,
+    .realize = serial_realize,
+    .unrealize = serial_unrealize,
+    .reset = serial_reset,
+};

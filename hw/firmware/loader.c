@@ -1,0 +1,179 @@
+/*
+ * Loading kernels and firmware: ELF (System V ABI, chapter 4), Linux Image for RISC-V (Documentation/arch/riscv/boot-image-header.rst),
+ * gzip (RFC 1952) around either.
+ * SPDX-License-Identifier: MIT
+ */
+#include "hw/firmware/loader.h"
+#include "util/error.h"
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <zlib.h>
+
+#define MAX_UNPACKED ((uint64_t)1 << 30)
+
+uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    char *data;
+    gsize len;
+    if (!g_file_get_contents(path, &data, &len, &why)) {
+        error_set(err, "%s: cannot read '%s': %s", what, path, g_strerror(why->code == G_FILE_ERROR_NOENT ? ENOENT : why->code == G_FILE_ERROR_ACCES ? EACCES : why->code == G_FILE_ERROR_ISDIR ? EISDIR : EIO));
+        return NULL;
+    }
+    *size = len;
+    return (uint8_t *)data;
+}
+
+/* Unpack gzip in place of *data. */
+static bool unpack(const char *what, const char *path, uint8_t **data, uint64_t *size, GError **err)
+{
+    z_stream z = { .next_in = *data, .avail_in = *size };
+    uint64_t room = MAX((uint64_t)4 << 20, *size * 3), used = 0;
+    uint8_t *out = g_malloc(room);
+    int status = inflateInit2(&z, 16 + MAX_WBITS);
+    while (status == Z_OK) {
+        if (used == room && room < MAX_UNPACKED)
+            out = g_realloc(out, room *= 2);
+        z.next_out = out + used;
+        z.avail_out = room - used;
+        status = inflate(&z, Z_NO_FLUSH);
+        used = z.next_out - out;
+        if (used >= MAX_UNPACKED || (status == Z_OK && !z.avail_in && z.avail_out))
+            break;
+    }
+    inflateEnd(&z);
+    if (status != Z_STREAM_END) {
+        g_free(out);
+        return error_set(err, "%s: '%s' is a truncated or damaged gzip file", what, path);
+    }
+    g_free(*data);
+    *data = out;
+    *size = used;
+    return true;
+}
+
+typedef struct Segment {
+    uint64_t type, offset, file_size, memory_size, address;
+} Segment;
+
+static bool segment_at(const uint8_t *data, uint64_t size, uint64_t at, bool wide, Segment *s)
+{
+    if (wide) {
+        Elf64_Phdr p;
+        if (at > size || size - at < sizeof(p))
+            return false;
+        memcpy(&p, data + at, sizeof(p));
+        *s = (Segment){ p.p_type, p.p_offset, p.p_filesz, p.p_memsz, p.p_paddr };
+    } else {
+        Elf32_Phdr p;
+        if (at > size || size - at < sizeof(p))
+            return false;
+        memcpy(&p, data + at, sizeof(p));
+        *s = (Segment){ p.p_type, p.p_offset, p.p_filesz, p.p_memsz, p.p_paddr };
+    }
+    return true;
+}
+
+static bool load_segment(AddressSpace *as, const uint8_t *data, uint64_t size, const Segment *s, uint64_t limit, LoadedImage *out, GError **err)
+{
+    if (s->offset > size || s->file_size > size - s->offset || s->file_size > s->memory_size)
+        return error_set(err, "truncated: a segment ends behind the end of the file");
+    if (s->address > limit || s->memory_size > limit - s->address)
+        return error_set(err, "does not fit in memory: a segment ends at 0x%" PRIx64 ", memory at 0x%" PRIx64, s->address + s->memory_size, limit);
+    if (!as_load_image(as, s->address, data + s->offset, s->file_size, err))
+        return false;
+    uint64_t clear = s->memory_size - s->file_size, at = s->address + s->file_size;
+    static const uint8_t zeros[4096];
+    while (clear) {
+        uint64_t piece = MIN(clear, sizeof(zeros));
+        if (!as_load_image(as, at, zeros, piece, err))
+            return false;
+        at += piece;
+        clear -= piece;
+    }
+    out->low = MIN(out->low, s->address);
+    out->high = MAX(out->high, s->address + s->memory_size);
+    return true;
+}
+
+static bool load_elf(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t limit, unsigned bits, LoadedImage *out, GError **err)
+{
+    bool wide = size > EI_CLASS && data[EI_CLASS] == ELFCLASS64;
+    Elf64_Ehdr e = { 0 };
+    if (size < (wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
+        return error_set(err, "truncated: shorter than an ELF header");
+    if (wide) {
+        memcpy(&e, data, sizeof(e));
+    } else {
+        Elf32_Ehdr small;
+        memcpy(&small, data, sizeof(small));
+        e.e_machine = small.e_machine;
+        e.e_entry = small.e_entry;
+        e.e_phoff = small.e_phoff;
+        e.e_phnum = small.e_phnum;
+        e.e_phentsize = small.e_phentsize;
+    }
+    if (data[EI_DATA] != ELFDATA2LSB || e.e_machine != EM_RISCV || wide != (bits == 64))
+        return error_set(err, "an ELF file, but not for a little-endian RV%u machine", bits);
+    *out = (LoadedImage){ .entry = e.e_entry, .low = UINT64_MAX };
+    for (unsigned i = 0; i < e.e_phnum; i++) {
+        Segment s;
+        if (!segment_at(data, size, e.e_phoff + (uint64_t)i * e.e_phentsize, wide, &s))
+            return error_set(err, "truncated: the program headers are behind the end of the file");
+        if (s.type == PT_LOAD && s.memory_size && !load_segment(as, data, size, &s, limit, out, err))
+            return false;
+    }
+    return out->low == UINT64_MAX ? error_set(err, "an ELF file with nothing to load") : true;
+}
+
+/* A Linux Image says how much memory it takes; other files take their length. */
+static bool load_image(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t address, uint64_t limit, LoadedImage *out, GError **err)
+{
+    uint64_t takes = size;
+    if (size >= 64 && !memcmp(data + 56, "RSC\5", 4)) {
+        uint64_t text_offset, image_size;
+        memcpy(&text_offset, data + 8, 8);
+        memcpy(&image_size, data + 16, 8);
+        if (image_size && image_size < size)
+            takes = size;
+        else if (image_size)
+            takes = image_size;
+        if (takes > 64 * MAX(size, (uint64_t)1 << 20))
+            return error_set(err, "truncated or damaged: its header says that it takes 0x%" PRIx64 " bytes", image_size);
+    }
+    if (address > limit || takes > limit - address)
+        return error_set(err, "takes %" PRIu64 " bytes, but there is only room for %" PRIu64, takes, limit > address ? limit - address : 0);
+    *out = (LoadedImage){ address, address, address + takes };
+    return as_load_image(as, address, data, size, err);
+}
+
+bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, unsigned bits,
+                     LoadedImage *out, GError **err)
+{
+    uint64_t size;
+    g_autofree uint8_t *data = read_whole_file(what, path, &size, err);
+    if (!data)
+        return false;
+    if (size > 2 && data[0] == 0x1f && data[1] == 0x8b && !unpack(what, path, &data, &size, err))
+        return false;
+    if (size < 4)
+        return error_set(err, "%s: '%s' is too short to be a program", what, path);
+    bool elf = !memcmp(data, ELFMAG, SELFMAG);
+    if (elf ? load_elf(as, data, size, limit, bits, out, err) : load_image(as, data, size, address, limit, out, err))
+        return true;
+    g_prefix_error(err, "%s: '%s': ", what, path);
+    return false;
+}
+
+bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size, GError **err)
+{
+    g_autofree uint8_t *data = read_whole_file(what, path, size, err);
+    if (!data)
+        return false;
+    if (address > limit || *size > limit - address)
+        return error_set(err, "%s: '%s' takes %" PRIu64 " bytes, but there is only room for %" PRIu64 " in RAM; use a greater -m", what, path,
+                         *size, limit > address ? limit - address : 0);
+    return as_load_image(as, address, data, *size, err);
+}

@@ -1,0 +1,24 @@
+/*
+ * Loading files into guest memory. Every size in a file is checked before use.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HW_FIRMWARE_LOADER_H
+#define HW_FIRMWARE_LOADER_H
+
+#include "hw/core/memory.h"
+
+typedef struct LoadedImage {
+    uint64_t entry;     /* where to start it */
+    uint64_t low, high; /* guest-physical range [low, high) that it takes, memory that it clears included */
+} LoadedImage;
+
+/* An ELF executable (32- or 64-bit RISC-V, by class), at its physical addresses; a Linux Image (plain or gzip) or anything else at
+ * address. limit: no byte at or above. what names the option in messages. */
+bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, unsigned bits,
+                     LoadedImage *out, GError **err);
+/* A file as it is, at address; *size is its length. */
+bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size, GError **err);
+/* Read a file into memory. Free with g_free. NULL and *err, which names what and path. */
+uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GError **err);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * PLIC (see sifive_plic.c). Inputs: plic_set(opaque = SifivePlic *, source, level). Outputs: irq[context]; contexts are M and S of each hart in turn.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HW_INTC_SIFIVE_PLIC_H
+#define HW_INTC_SIFIVE_PLIC_H
+
+#include "hw/core/machine.h"
+
+#define PLIC_SOURCES  96
+#define PLIC_CONTEXTS 128
+#define PLIC_SIZE     0x600000
+
+typedef struct SifivePlic {
+    Device dev;
+    MemRegion mmio;
+    uint32_t contexts; /* property */
+    uint32_t priority[PLIC_SOURCES];
+    uint32_t level[PLIC_SOURCES / 32], pending[PLIC_SOURCES / 32], claimed[PLIC_SOURCES / 32];
+    uint32_t enable[PLIC_CONTEXTS][PLIC_SOURCES / 32];
+    uint32_t threshold[PLIC_CONTEXTS];
+    Irq irq[PLIC_CONTEXTS];
+} SifivePlic;
+
+extern const DeviceType sifive_plic_type;
+void sifive_plic_set(void *opaque, int source, bool level);
+
+#endif

@@ -1,0 +1,385 @@
+/*
+ * Machine `virt` for RISC-V: the memory map, interrupt numbers and device tree of the reference's machine of that name, so that firmware and
+ * kernels built for it run.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/vcpu.h"
+#include "hw/char/serial_16550.h"
+#include "hw/core/machine.h"
+#include "hw/firmware/loader.h"
+#include "hw/firmware/sifive_test.h"
+#include "hw/intc/riscv_aclint.h"
+#include "hw/intc/sifive_plic.h"
+#include "target/riscv/cpu.h"
+#include "util/error.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <libfdt.h>
+#include <string.h>
+#include <sys/random.h>
+
+typedef struct RiscvVirt {
+    Machine machine;
+    MemRegion ram, mrom;
+    RiscvAclint *aclint;
+    SifivePlic *plic;
+    uint64_t kernel_entry, fdt_addr;
+    bool dumped;
+} RiscvVirt;
+
+enum { MROM, TEST, RTC, CLINT, PLIC, UART0, VIRTIO, FW_CFG, DRAM };
+static const struct {
+    uint64_t base, size;
+} map[] = {
+    [MROM] = { 0x1000, 0xf000 },          [TEST] = { 0x100000, 0x1000 },      [RTC] = { 0x101000, 0x1000 },
+    [CLINT] = { 0x2000000, 0x10000 },     [PLIC] = { 0xc000000, PLIC_SIZE },  [UART0] = { 0x10000000, 0x100 },
+    [VIRTIO] = { 0x10001000, 0x1000 },    [FW_CFG] = { 0x10100000, 0x18 },    [DRAM] = { 0x80000000, 0 },
+};
+enum { UART0_IRQ = 10 };
+#define FDT_ROOM (2u << 20)
+
+static RiscvVirt *virt(Machine *machine)
+{
+    return (RiscvVirt *)machine;
+}
+
+static CpuState *cpu(Machine *machine, unsigned n)
+{
+    return ((Vcpu *)machine->vcpus->pdata[n])->state;
+}
+
+/* ---- building ---- */
+
+static void *place(Machine *machine, const DeviceType *type, GError **err, const char *name, const char *value)
+{
+    Device *dev = device_new(machine, type);
+    if ((name && !device_set(dev, name, value, err)) || !device_realize(dev, NULL, err)) {
+        device_free(dev);
+        return NULL;
+    }
+    return dev;
+}
+
+static bool add_cpus(RiscvVirt *v, GError **err)
+{
+    Machine *machine = &v->machine;
+    for (unsigned i = 0; i < machine->config.cpus; i++) {
+        Vcpu *vcpu = vcpu_new(machine, machine->config.cpu_model, err);
+        if (!vcpu)
+            return false;
+        v->aclint->msip[i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_SOFT };
+        v->aclint->mtip[i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_TIMER };
+        v->plic->irq[2 * i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_EXT };
+        v->plic->irq[2 * i + 1] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_S_EXT };
+        riscv_cpu_set_time(vcpu->state, riscv_aclint_time, v->aclint);
+        riscv_cpu_set_reset_pc(vcpu->state, map[MROM].base);
+    }
+    return true;
+}
+
+static bool add_uart(RiscvVirt *v, GError **err)
+{
+    Machine *machine = &v->machine;
+    Device *dev = device_new(machine, &serial_16550_type);
+    Serial16550 *uart = (Serial16550 *)dev;
+    uart->chardev = machine->serials ? machine->serials->data : NULL;
+    uart->irq = (Irq){ sifive_plic_set, v->plic, UART0_IRQ };
+    if (!device_realize(dev, NULL, err)) {
+        device_free(dev);
+        return false;
+    }
+    mem_add(&machine->root, map[UART0].base, &uart->mmio, 0);
+    return true;
+}
+
+static bool virt_init(Machine *machine, GError **err)
+{
+    RiscvVirt *v = virt(machine);
+    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus), *contexts = g_strdup_printf("%u", 2 * machine->config.cpus);
+    SifiveTest *test;
+    uint64_t limit = machine->target->bits == 32 ? (uint64_t)1 << 31 : (uint64_t)1 << 40;
+    if (machine->config.ram_size > limit)
+        return error_set(err, "-m: machine 'virt' takes at most %" PRIu64 " MiB", limit >> 20);
+    if (!mem_ram_init(&v->ram, machine, "riscv_virt.ram", machine->config.ram_size, err) ||
+        !mem_rom_init(&v->mrom, machine, "riscv_virt.mrom", map[MROM].size, NULL, NULL, err) ||
+        !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) ||
+        !(v->plic = place(machine, &sifive_plic_type, err, "num-contexts", contexts)) ||
+        !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err))
+        return false;
+    machine->ram = &v->ram;
+    mem_add(&machine->root, map[DRAM].base, &v->ram, 0);
+    mem_add(&machine->root, map[MROM].base, &v->mrom, 0);
+    mem_add(&machine->root, map[CLINT].base, &v->aclint->mmio, 0);
+    mem_add(&machine->root, map[PLIC].base, &v->plic->mmio, 0);
+    mem_add(&machine->root, map[TEST].base, &test->mmio, 0);
+    return true;
+}
+
+/* ---- device tree ---- */
+
+enum { PHANDLE_CPU = 1, PHANDLE_INTC = 1 + RISCV_ACLINT_HARTS, PHANDLE_PLIC = 1 + 2 * RISCV_ACLINT_HARTS, PHANDLE_TEST };
+
+static void put_reg(void *fdt, uint64_t base, uint64_t size)
+{
+    fdt32_t cells[] = { cpu_to_fdt32(base >> 32), cpu_to_fdt32(base), cpu_to_fdt32(size >> 32), cpu_to_fdt32(size) };
+    fdt_property(fdt, "reg", cells, sizeof(cells));
+}
+
+static void begin(void *fdt, const char *name, uint64_t at)
+{
+    g_autofree char *full = g_strdup_printf("%s@%" PRIx64, name, at);
+    fdt_begin_node(fdt, full);
+}
+
+static void put_cpu(void *fdt, Machine *machine, unsigned i)
+{
+    CpuState *cs = cpu(machine, i);
+    g_autofree char *isa = riscv_cpu_isa_string(cs), *list = riscv_cpu_isa_extensions(cs);
+    unsigned length = 0;
+    while (list[length])
+        length += strlen(list + length) + 1;
+    begin(fdt, "cpu", i);
+    fdt_property_u32(fdt, "phandle", PHANDLE_CPU + i);
+    fdt_property_string(fdt, "device_type", "cpu");
+    fdt_property_u32(fdt, "reg", i);
+    fdt_property_string(fdt, "status", "okay");
+    fdt_property_string(fdt, "compatible", "riscv");
+    fdt_property_string(fdt, "riscv,isa", isa);
+    fdt_property_string(fdt, "riscv,isa-base", machine->target->bits == 64 ? "rv64i" : "rv32i");
+    fdt_property(fdt, "riscv,isa-extensions", list, length);
+    fdt_property_string(fdt, "mmu-type", riscv_cpu_mmu_type(cs));
+    fdt_begin_node(fdt, "interrupt-controller");
+    fdt_property_u32(fdt, "#interrupt-cells", 1);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    fdt_property_string(fdt, "compatible", "riscv,cpu-intc");
+    fdt_property_u32(fdt, "phandle", PHANDLE_INTC + i);
+    fdt_end_node(fdt);
+    fdt_end_node(fdt);
+}
+
+static void put_cpus(void *fdt, Machine *machine)
+{
+    fdt_begin_node(fdt, "cpus");
+    fdt_property_u32(fdt, "#address-cells", 1);
+    fdt_property_u32(fdt, "#size-cells", 0);
+    fdt_property_u32(fdt, "timebase-frequency", RISCV_ACLINT_HZ);
+    for (unsigned i = 0; i < machine->vcpus->len; i++)
+        put_cpu(fdt, machine, i);
+    fdt_begin_node(fdt, "cpu-map");
+    fdt_begin_node(fdt, "cluster0");
+    for (unsigned i = 0; i < machine->vcpus->len; i++) {
+        g_autofree char *core = g_strdup_printf("core%u", i);
+        fdt_begin_node(fdt, core);
+        fdt_property_u32(fdt, "cpu", PHANDLE_CPU + i);
+        fdt_end_node(fdt);
+    }
+    fdt_end_node(fdt);
+    fdt_end_node(fdt);
+    fdt_end_node(fdt);
+}
+
+static void put_interrupts_extended(void *fdt, Machine *machine, unsigned first, unsigned second)
+{
+    g_autofree fdt32_t *cells = g_new(fdt32_t, 4 * machine->vcpus->len);
+    for (unsigned i = 0; i < machine->vcpus->len; i++) {
+        cells[4 * i] = cells[4 * i + 2] = cpu_to_fdt32(PHANDLE_INTC + i);
+        cells[4 * i + 1] = cpu_to_fdt32(first);
+        cells[4 * i + 3] = cpu_to_fdt32(second);
+    }
+    fdt_property(fdt, "interrupts-extended", cells, 16 * machine->vcpus->len);
+}
+
+static void put_soc(void *fdt, Machine *machine)
+{
+    static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon", clint_compatible[] = "sifive,clint0\0riscv,clint0",
+                      plic_compatible[] = "sifive,plic-1.0.0\0riscv,plic0";
+    fdt_begin_node(fdt, "soc");
+    fdt_property_u32(fdt, "#address-cells", 2);
+    fdt_property_u32(fdt, "#size-cells", 2);
+    fdt_property_string(fdt, "compatible", "simple-bus");
+    fdt_property(fdt, "ranges", NULL, 0);
+    begin(fdt, "test", map[TEST].base);
+    fdt_property_u32(fdt, "phandle", PHANDLE_TEST);
+    put_reg(fdt, map[TEST].base, map[TEST].size);
+    fdt_property(fdt, "compatible", test_compatible, sizeof(test_compatible));
+    fdt_end_node(fdt);
+    begin(fdt, "serial", map[UART0].base);
+    fdt_property_u32(fdt, "interrupts", UART0_IRQ);
+    fdt_property_u32(fdt, "interrupt-parent", PHANDLE_PLIC);
+    fdt_property_u32(fdt, "clock-frequency", 3686400);
+    put_reg(fdt, map[UART0].base, map[UART0].size);
+    fdt_property_string(fdt, "compatible", "ns16550a");
+    fdt_end_node(fdt);
+    begin(fdt, "plic", map[PLIC].base);
+    fdt_property_u32(fdt, "phandle", PHANDLE_PLIC);
+    fdt_property_u32(fdt, "riscv,ndev", PLIC_SOURCES - 1);
+    put_reg(fdt, map[PLIC].base, map[PLIC].size);
+    put_interrupts_extended(fdt, machine, IRQ_M_EXT, IRQ_S_EXT);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    fdt_property(fdt, "compatible", plic_compatible, sizeof(plic_compatible));
+    fdt_property_u32(fdt, "#address-cells", 0);
+    fdt_property_u32(fdt, "#interrupt-cells", 1);
+    fdt_end_node(fdt);
+    begin(fdt, "clint", map[CLINT].base);
+    put_interrupts_extended(fdt, machine, IRQ_M_SOFT, IRQ_M_TIMER);
+    put_reg(fdt, map[CLINT].base, map[CLINT].size);
+    fdt_property(fdt, "compatible", clint_compatible, sizeof(clint_compatible));
+    fdt_end_node(fdt);
+    fdt_end_node(fdt);
+}
+
+static void put_syscon(void *fdt, const char *name, const char *compatible, uint32_t value)
+{
+    fdt_begin_node(fdt, name);
+    fdt_property_u32(fdt, "value", value);
+    fdt_property_u32(fdt, "offset", 0);
+    fdt_property_u32(fdt, "regmap", PHANDLE_TEST);
+    fdt_property_string(fdt, "compatible", compatible);
+    fdt_end_node(fdt);
+}
+
+static void put_chosen(void *fdt, Machine *machine, uint64_t initrd, uint64_t initrd_size)
+{
+    uint8_t seed[32];
+    g_autofree char *uart = g_strdup_printf("/soc/serial@%" PRIx64, map[UART0].base);
+    fdt_begin_node(fdt, "chosen");
+    if (machine->config.append)
+        fdt_property_string(fdt, "bootargs", machine->config.append);
+    if (initrd_size) {
+        fdt_property_u64(fdt, "linux,initrd-start", initrd);
+        fdt_property_u64(fdt, "linux,initrd-end", initrd + initrd_size);
+    }
+    if (getrandom(seed, sizeof(seed), 0) == sizeof(seed))
+        fdt_property(fdt, "rng-seed", seed, sizeof(seed));
+    fdt_property_string(fdt, "stdout-path", uart);
+    fdt_end_node(fdt);
+}
+
+/* The tree in a new buffer; *size is what it takes. */
+static void *make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64_t *size)
+{
+    Machine *machine = &v->machine;
+    void *fdt = g_malloc0(FDT_ROOM);
+    fdt_create(fdt, FDT_ROOM);
+    fdt_finish_reservemap(fdt);
+    fdt_begin_node(fdt, "");
+    fdt_property_u32(fdt, "#address-cells", 2);
+    fdt_property_u32(fdt, "#size-cells", 2);
+    fdt_property_string(fdt, "compatible", "riscv-virtio");
+    fdt_property_string(fdt, "model", "riscv-virtio,qemu");
+    put_chosen(fdt, machine, initrd, initrd_size);
+    put_syscon(fdt, "poweroff", "syscon-poweroff", 0x5555);
+    put_syscon(fdt, "reboot", "syscon-reboot", 0x7777);
+    begin(fdt, "memory", map[DRAM].base);
+    fdt_property_string(fdt, "device_type", "memory");
+    put_reg(fdt, map[DRAM].base, machine->config.ram_size);
+    fdt_end_node(fdt);
+    put_cpus(fdt, machine);
+    put_soc(fdt, machine);
+    fdt_end_node(fdt);
+    fdt_finish(fdt);
+    *size = fdt_totalsize(fdt);
+    return fdt;
+}
+
+/* ---- loading ---- */
+
+static char *default_firmware(const Machine *machine)
+{
+    static const char *const places[] = { "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin",
+                                          "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin" };
+    for (unsigned i = 0; machine->target->bits == 64 && i < G_N_ELEMENTS(places); i++) {
+        if (g_file_test(places[i], G_FILE_TEST_EXISTS))
+            return g_strdup(places[i]);
+    }
+    return NULL;
+}
+
+/* Reset vector: a0 = hart, a1 = device tree, a2 = what fw_dynamic wants to know; jump to start. */
+static bool put_reset_vector(RiscvVirt *v, uint64_t start, GError **err)
+{
+    bool wide = v->machine.target->bits == 64;
+    uint32_t load_a1 = wide ? 0x0202b583 : 0x0202a583, load_t0 = wide ? 0x0182b283 : 0x0182a283; /* l[dw] a1, 32(t0); l[dw] t0, 24(t0) */
+    uint32_t code[] = { 0x00000297 /* auipc t0, 0 */, 0x02828613 /* addi a2, t0, 40 */, 0xf1402573 /* csrr a0, mhartid */, load_a1, load_t0,
+                        0x00028067 /* jr t0 */, start, start >> 32, v->fdt_addr, v->fdt_addr >> 32 };
+    /* fw_dynamic_info: magic, version, next address, next mode (supervisor), options, boot hart */
+    uint64_t info64[] = { 0x4942534f, 2, v->kernel_entry, 1, 0, 0 };
+    uint32_t info32[] = { 0x4942534f, 2, v->kernel_entry, 1, 0, 0 };
+    return as_load_image(&v->machine.memory, map[MROM].base, code, sizeof(code), err) &&
+           as_load_image(&v->machine.memory, map[MROM].base + sizeof(code), wide ? (void *)info64 : (void *)info32,
+                         wide ? sizeof(info64) : sizeof(info32), err);
+}
+
+static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64_t low, GError **err)
+{
+    Machine *machine = &v->machine;
+    const MachineConfig *config = &machine->config;
+    uint64_t size, end = map[DRAM].base + config->ram_size;
+    g_autofree void *fdt = config->dtb ? read_whole_file("-dtb", config->dtb, &size, err) : make_fdt(v, initrd, initrd_size, &size);
+    if (!fdt)
+        return false;
+    if (config->dtb && (size < sizeof(struct fdt_header) || fdt_check_full(fdt, size)))
+        return error_set(err, "-dtb: '%s' is not a device tree blob", config->dtb);
+    if (config->dumpdtb && !v->dumped) {
+        v->dumped = true;
+        if (!g_file_set_contents(config->dumpdtb, fdt, size, err))
+            return false;
+        machine_request_shutdown(machine, SHUTDOWN_HOST_QUIT, 0);
+    }
+    /* at the end of RAM, below 3 GiB where 32-bit code may look for it */
+    uint64_t top = MIN(end, (uint64_t)3 << 30);
+    v->fdt_addr = (top - size) & ~((uint64_t)FDT_ROOM - 1);
+    if (size > top || v->fdt_addr < low)
+        return error_set(err, "-m: %" PRIu64 " MiB of RAM are too few for kernel, initrd and device tree", config->ram_size >> 20);
+    return as_load_image(&machine->memory, v->fdt_addr, fdt, size, err);
+}
+
+static bool virt_load(Machine *machine, GError **err)
+{
+    RiscvVirt *v = virt(machine);
+    const MachineConfig *config = &machine->config;
+    uint64_t start = map[DRAM].base, end = start + config->ram_size, align = machine->target->bits == 64 ? 2 << 20 : 4 << 20, low = start;
+    g_autofree char *found = config->firmware ? NULL : default_firmware(machine);
+    const char *firmware = config->firmware ? config->firmware : found;
+    uint64_t initrd = 0, initrd_size = 0;
+    LoadedImage image;
+    bool has_firmware = firmware && strcmp(firmware, "none");
+    if (has_firmware) {
+        if (!load_executable(&machine->memory, "-bios", firmware, start, end, machine->target->bits, &image, err))
+            return false;
+        low = image.high;
+        start = image.entry;
+    }
+    v->kernel_entry = 0;
+    if (config->kernel) {
+        uint64_t at = has_firmware ? (low + align - 1) & ~(align - 1) : map[DRAM].base;
+        if (!load_executable(&machine->memory, "-kernel", config->kernel, at, end, machine->target->bits, &image, err))
+            return false;
+        v->kernel_entry = image.entry;
+        if (!has_firmware)
+            start = image.entry;
+        low = MAX(low, image.high);
+    }
+    if (config->initrd) {
+        uint64_t gap = MIN(config->ram_size / 2, (uint64_t)128 << 20);
+        initrd = (MAX(low, map[DRAM].base + gap) + 4095) & ~4095ull;
+        if (initrd >= end)
+            initrd = (low + 4095) & ~4095ull;
+        if (!load_file(&machine->memory, "-initrd", config->initrd, initrd, end, &initrd_size, err))
+            return false;
+        low = initrd + initrd_size;
+    }
+    return load_fdt(v, initrd, initrd_size, low, err) && put_reset_vector(v, start, err);
+}
+
+const MachineType riscv_virt_machine = {
+    .name = "virt",
+    .desc = "RISC-V VirtIO board",
+    .target = "riscv64|riscv32",
+    .default_ram = 128 << 20,
+    .max_cpus = RISCV_ACLINT_HARTS,
+    .default_cpu = "",
+    .size = sizeof(RiscvVirt),
+    .init = virt_init,
+    .load = virt_load,
+};
