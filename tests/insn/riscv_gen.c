@@ -384,7 +384,15 @@ static void gen_one(const Kind *k)
     instances++;
     switch (k->form) {
     case R: put(m | dest_x() << 7 | any_x() << 15 | any_x() << 20); break;
-    case R1: put(m | dest_x() << 7 | any_x() << 15); break;
+    case R1: {
+        int from = any_x();
+        if (m == FUNARY(0x30, 1, 1, 0x1b)) { /* ctzw: qemu-user 7.2 counts on into the upper half where the lower one is zero */
+            from = dest_x() | 16;
+            put(enc_i(0x6013, from, any_x(), 0x400)); /* ori */
+        }
+        put(m | dest_x() << 7 | from << 15);
+        break;
+    }
     case I: put(enc_i(m, dest_x(), any_x(), any_imm12() & 0xfff)); break;
     case SH5: put(m | dest_x() << 7 | any_x() << 15 | below(32) << 20); break;
     case SH6: put(m | dest_x() << 7 | any_x() << 15 | below(64) << 20); break;

@@ -1,0 +1,361 @@
+/*
+ * The command line's options: one table gives parsing and -h. Names and meanings are the reference's (qemu(1)).
+ * SPDX-License-Identifier: MIT
+ */
+#include "ui/cli/options.h"
+#include "target/target.h"
+#include "ui/chardev/chardev.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/trace.h"
+#include <stdio.h>
+#include <string.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+typedef struct Option {
+    const char *names[3];
+    const char *argument; /* NULL: none */
+    const char *help;
+    bool (*set)(CommandLine *c, const char *value, GError **err);
+    size_t text; /* instead of set: offset of a const char * */
+} Option;
+
+static bool is_help(const char *value)
+{
+    return !strcmp(value, "help") || !strcmp(value, "?");
+}
+
+static bool print_text(CommandLine *c, char *text)
+{
+    fputs(text, stdout);
+    g_free(text);
+    c->done = true;
+    return true;
+}
+
+static const Target *target_of(const CommandLine *c)
+{
+    return c->target ? target_find(c->target) : NULL;
+}
+
+/* ---- handlers ---- */
+
+static bool set_target(CommandLine *c, const char *value, GError **err)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const Target *const *t = targets(); *t; t++)
+        g_ptr_array_add(names, (char *)(*t)->name);
+    g_ptr_array_add(names, NULL);
+    if (!target_find(value))
+        return error_unknown_name(err, "-target: guest", value, (const char *const *)names->pdata);
+    c->target = value;
+    return true;
+}
+
+static bool add_accel(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value)) {
+        GString *out = g_string_new("Accelerators supported:\n");
+        for (const AccelType *const *t = accel_types(); *t; t++)
+            g_string_append_printf(out, "%-6s %s\n", (*t)->name, (*t)->desc);
+        return print_text(c, g_string_free(out, FALSE));
+    }
+    Opts *opts = opts_parse("-accel", value, "accel", err);
+    if (!opts)
+        return false;
+    g_ptr_array_add(c->accels, opts);
+    return true;
+}
+
+static char *machine_help(const CommandLine *c)
+{
+    GString *out = g_string_new("Supported machines are:\n");
+    for (const MachineType *const *t = machine_types(); *t; t++) {
+        if (!c->target || machine_type_find((*t)->name, c->target))
+            g_string_append_printf(out, "%-20s %s\n", (*t)->name, (*t)->desc);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static bool take_machine_key(void *opaque, const char *key, const char *value, GError **err)
+{
+    CommandLine *c = opaque;
+    const struct {
+        const char *key;
+        const char **text;
+    } texts[] = { { "type", &c->machine }, { "kernel", &c->config.kernel }, { "initrd", &c->config.initrd }, { "append", &c->config.append },
+                  { "dtb", &c->config.dtb }, { "dumpdtb", &c->config.dumpdtb }, { "firmware", &c->config.firmware } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (!strcmp(key, texts[i].key)) {
+            *texts[i].text = g_intern_string(value);
+            return true;
+        }
+    }
+    if (!strcmp(key, "accel")) {
+        g_auto(GStrv) names = g_strsplit(value, ":", -1);
+        for (char **n = names; *n; n++) {
+            if (!add_accel(c, *n, err))
+                return false;
+        }
+        return true;
+    }
+    if (!c->config.machine_opts)
+        c->config.machine_opts = opts_new("-machine");
+    opts_add(c->config.machine_opts, key, value);
+    return true;
+}
+
+static bool set_machine(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value))
+        return print_text(c, machine_help(c));
+    g_autoptr(Opts) opts = opts_parse("-machine", value, "type", err);
+    return opts && opts_foreach(opts, take_machine_key, c, err);
+}
+
+static bool set_cpu(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value)) {
+        const Target *t = target_of(c);
+        return t ? print_text(c, t->cpu_help()) : error_set(err, "-cpu help: which guest? Give -target before it");
+    }
+    c->config.cpu_model = value;
+    return true;
+}
+
+static bool set_smp(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "cpus", "maxcpus", "sockets", "cores", "threads", NULL };
+    g_autoptr(Opts) opts = opts_parse("-smp", value, "cpus", err);
+    uint64_t cpus = 0, max = 0, sockets = 0, cores = 0, threads = 0;
+    if (!opts || !opts_uint(opts, "cpus", &cpus, 1, 65535, err) || !opts_uint(opts, "maxcpus", &max, 1, 65535, err) ||
+        !opts_uint(opts, "sockets", &sockets, 1, 65535, err) || !opts_uint(opts, "cores", &cores, 1, 65535, err) ||
+        !opts_uint(opts, "threads", &threads, 1, 65535, err) || !opts_finish(opts, known, err))
+        return false;
+    uint64_t product = MAX(sockets, 1) * MAX(cores, 1) * MAX(threads, 1);
+    if (!cpus)
+        cpus = max ? max : product;
+    if (max && max < cpus)
+        return error_set(err, "-smp: maxcpus=%u is less than cpus=%u", (unsigned)max, (unsigned)cpus);
+    c->config.cpus = cpus;
+    c->config.max_cpus = MAX(max, cpus);
+    c->config.sockets = sockets;
+    c->config.cores = cores;
+    c->config.threads = threads;
+    return true;
+}
+
+static bool set_memory(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "size", NULL };
+    g_autoptr(Opts) opts = opts_parse("-m", value, "size", err);
+    if (!opts)
+        return false;
+    const char *size = opts_string(opts, "size", NULL);
+    if (!size || !parse_size(size, MIB, &c->config.ram_size, err)) {
+        g_prefix_error(err, "-m: ");
+        return size ? false : error_set(err, "-m: needs a size, as in -m 512 or -m 2G");
+    }
+    c->config.ram_size = (c->config.ram_size + 4095) & ~4095ull;
+    if (!c->config.ram_size)
+        return error_set(err, "-m: a machine needs some memory, as in -m 512");
+    return opts_finish(opts, known, err);
+}
+
+static bool add_device(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value))
+        return print_text(c, device_help(NULL));
+    g_autofree char *name = g_strndup(value, strcspn(value, ","));
+    if (g_str_has_suffix(value, ",help") || g_str_has_suffix(value, ",?")) {
+        const DeviceType *type = device_type_find(name);
+        return type ? print_text(c, device_help(type)) : error_set(err, "-device: '%s' is not a device; -device help lists them", name);
+    }
+    Opts *opts = opts_parse("-device", value, "driver", err);
+    if (!opts)
+        return false;
+    g_ptr_array_add(c->devices, opts);
+    return true;
+}
+
+static bool add_chardev(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value))
+        return print_text(c, chardev_help());
+    g_autoptr(Opts) opts = opts_parse("-chardev", value, "backend", err);
+    return opts && chardev_add(opts, err);
+}
+
+static bool add_serial(CommandLine *c, const char *value, GError **err)
+{
+    g_ptr_array_add(c->serials, (char *)value);
+    return true;
+}
+
+static bool set_nographic(CommandLine *c, const char *value, GError **err)
+{
+    c->nographic = true;
+    return true;
+}
+static bool set_display(CommandLine *c, const char *value, GError **err)
+{
+    if (strcmp(value, "none"))
+        return error_set(err, "-display: '%s' is not there; only 'none' is", value);
+    c->display_none = true;
+    return true;
+}
+static bool set_no_reboot(CommandLine *c, const char *value, GError **err)
+{
+    c->config.no_reboot = true;
+    return true;
+}
+static bool set_no_shutdown(CommandLine *c, const char *value, GError **err)
+{
+    c->config.no_shutdown = true;
+    return true;
+}
+static bool set_nodefaults(CommandLine *c, const char *value, GError **err)
+{
+    c->nodefaults = true;
+    return true;
+}
+static bool set_action(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const reboot[] = { "reset", "shutdown", NULL }, *const shutdown[] = { "poweroff", "pause", NULL },
+                      *const panic[] = { "shutdown", "pause", "exit-failure", "none", NULL }, *const known[] = { "reboot", "shutdown", "panic", NULL };
+    g_autoptr(Opts) opts = opts_parse("-action", value, NULL, err);
+    unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic;
+    if (!opts || !opts_enum(opts, "reboot", reboot, &r, err) || !opts_enum(opts, "shutdown", shutdown, &s, err) ||
+        !opts_enum(opts, "panic", panic, &p, err) || !opts_finish(opts, known, err))
+        return false;
+    c->config.on_reboot = r;
+    c->config.on_shutdown = s;
+    c->config.on_panic = p;
+    return true;
+}
+static bool set_paused(CommandLine *c, const char *value, GError **err)
+{
+    c->config.start_paused = true;
+    return true;
+}
+static bool set_log(CommandLine *c, const char *value, GError **err)
+{
+    return is_help(value) ? print_text(c, log_help()) : log_set(value, err);
+}
+static bool set_log_file(CommandLine *c, const char *value, GError **err)
+{
+    return log_set_file(value, err);
+}
+static bool set_trace(CommandLine *c, const char *value, GError **err)
+{
+    return is_help(value) ? print_text(c, trace_help()) : trace_set(value, true, err);
+}
+static bool print_version(CommandLine *c, const char *value, GError **err)
+{
+    return print_text(c, g_strdup("Rhea " RHEA_VERSION "\n"));
+}
+static bool print_help(CommandLine *c, const char *value, GError **err);
+
+#define TEXT(field) .text = offsetof(CommandLine, field)
+static const Option options[] = {
+    { { "h", "help" }, NULL, "this help", print_help },
+    { { "version" }, NULL, "version", print_version },
+    { { "target" }, "NAME", "guest: riscv64, riscv32 (else by the program's name)", set_target },
+    { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
+    { { "accel" }, "[accel=]NAME[,KEY=VALUE...]", "accelerator; help lists them; repeated: the first that works", add_accel },
+    { { "cpu" }, "MODEL[,+FEATURE,-FEATURE]", "CPU model; help lists them", set_cpu },
+    { { "smp" }, "[cpus=]N[,maxcpus=,sockets=,cores=,threads=]", "number of CPUs", set_smp },
+    { { "m" }, "[size=]SIZE", "RAM, in MiB if no suffix is given", set_memory },
+    { { "kernel" }, "FILE", "kernel to start", .text = offsetof(CommandLine, config.kernel) },
+    { { "initrd" }, "FILE", "initial RAM disk for it", .text = offsetof(CommandLine, config.initrd) },
+    { { "append" }, "TEXT", "its command line", .text = offsetof(CommandLine, config.append) },
+    { { "dtb" }, "FILE", "device tree instead of the machine's own", .text = offsetof(CommandLine, config.dtb) },
+    { { "bios" }, "FILE", "firmware; none: start the kernel directly", .text = offsetof(CommandLine, config.firmware) },
+    { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },
+    { { "chardev" }, "BACKEND,id=ID[,KEY=VALUE...]", "add a character device; help lists the back ends", add_chardev },
+    { { "serial" }, "DEV", "serial port: stdio, mon:stdio, file:NAME, null, none, chardev:ID", add_serial },
+    { { "monitor" }, "DEV", "where the monitor goes: none", TEXT(monitor) },
+    { { "nographic" }, NULL, "no window; serial port on the terminal", set_nographic },
+    { { "display" }, "none", "no window", set_display },
+    { { "nodefaults" }, NULL, "no default devices", set_nodefaults },
+    { { "no-reboot" }, NULL, "leave instead of resetting", set_no_reboot },
+    { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },
+    { { "action" }, "EVENT=ACTION", "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none", set_action },
+    { { "S" }, NULL, "do not start until told to", set_paused },
+    { { "name" }, "TEXT", "name of the machine", .text = offsetof(CommandLine, config.name) },
+    { { "uuid" }, "UUID", "UUID of the machine", .text = offsetof(CommandLine, config.uuid) },
+    { { "d" }, "ITEM,...", "log; help lists the items", set_log },
+    { { "D" }, "FILE", "log to a file", set_log_file },
+    { { "trace" }, "PATTERN", "turn on trace points; help lists them", set_trace },
+    { { "pidfile" }, "FILE", "write the process ID there", TEXT(pidfile) },
+};
+
+static bool print_help(CommandLine *c, const char *value, GError **err)
+{
+    printf("Rhea " RHEA_VERSION ": system emulator\nusage: rhea -target GUEST [OPTIONS]   or   rhea-system-GUEST [OPTIONS]\n\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        const Option *o = &options[i];
+        g_autofree char *head = g_strdup_printf("-%s%s%s %s", o->names[0], o->names[1] ? ", -" : "", o->names[1] ? o->names[1] : "", o->argument ? o->argument : "");
+        printf("%-46s %s\n", head, o->help);
+    }
+    c->done = true;
+    return true;
+}
+
+static const Option *find_option(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        for (unsigned n = 0; n < 3 && options[i].names[n]; n++) {
+            if (!strcmp(options[i].names[n], name))
+                return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static bool unknown_option(const char *word, GError **err)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        for (unsigned n = 0; n < 3 && options[i].names[n]; n++)
+            g_ptr_array_add(names, (char *)options[i].names[n]);
+    }
+    g_ptr_array_add(names, NULL);
+    const char *near = nearest_name(word + strspn(word, "-"), (const char *const *)names->pdata);
+    return error_set(err, "%s: no such option%s%s%s", word, near ? "; did you mean '-" : "; -h lists them", near ? near : "", near ? "'?" : "");
+}
+
+bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
+{
+    const char *system = strstr(argv[0], "-system-");
+    *c = (CommandLine){ .accels = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
+                        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free), .serials = g_ptr_array_new() };
+    c->config.cpus = c->config.max_cpus = 1;
+    if (system && target_find(system + strlen("-system-")))
+        c->target = system + strlen("-system-");
+    for (int i = 1; i < argc && !c->done; i++) {
+        const char *word = argv[i];
+        if (*word != '-')
+            return error_set(err, "'%s' is not an option, and disk images are given by -drive", word);
+        const Option *o = find_option(word + 1 + (word[1] == '-'));
+        if (!o)
+            return unknown_option(word, err);
+        if (o->argument && i + 1 == argc)
+            return error_set(err, "-%s: needs an argument: %s", o->names[0], o->argument);
+        const char *value = o->argument ? argv[++i] : NULL;
+        if (o->set && !o->set(c, value, err))
+            return false;
+        if (!o->set)
+            *(const char **)((char *)c + o->text) = value;
+    }
+    return true;
+}
+
+void command_line_free(CommandLine *c)
+{
+    g_ptr_array_free(c->accels, TRUE);
+    g_ptr_array_free(c->devices, TRUE);
+    g_ptr_array_free(c->serials, TRUE);
+    opts_free(c->config.machine_opts);
+}
