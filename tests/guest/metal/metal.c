@@ -119,7 +119,7 @@ void trap(Trap *t)
         t->pc = return_to ? return_to : t->x[0];
         return;
     }
-    t->pc += (*(uint16_t *)t->pc & 3) == 3 ? 4 : 2;
+    t->pc += t->pc >> 28 == 4 || (*(uint16_t *)t->pc & 3) == 3 ? 4 : 2; /* code at 0x4... is test_paging's */
 }
 
 /* ---- precise faults ---- */
