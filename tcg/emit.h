@@ -18,6 +18,7 @@ typedef struct EmitRuntime {
     uint64_t (*slow_cas)(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop);
     /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to C. */
     void *(*find_code)(CpuState *cs);
+    bool parallel;         /* more than one vCPU: atomics need the host's lock prefix */
 } EmitRuntime;
 
 /* A direct in-page jump (jump, brjump) that may be linked to another unit. */

@@ -140,7 +140,7 @@ static bool load_image(AddressSpace *as, const uint8_t *data, uint64_t size, uin
             takes = size;
         else if (image_size)
             takes = image_size;
-        if (takes > 64 * MAX(size, (uint64_t)1 << 20))
+        if (takes / 4 > size)
             return error_set(err, "truncated or damaged: its header says that it takes 0x%" PRIx64 " bytes", image_size);
     }
     if (address > limit || takes > limit - address)

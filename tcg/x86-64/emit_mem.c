@@ -184,6 +184,13 @@ static void extend_old(Emit *e, int dst, unsigned memop, bool wide)
     }
 }
 
+/* Other threads than the one vCPU never change what guests use atomics on. */
+static void lock_prefix(Emit *e)
+{
+    if (thunk_table.parallel)
+        put_byte(&e->a, 0xf0);
+}
+
 /* Words and double words; the rest, and what has no host instruction, always takes the stub. */
 static void emit_amo(Emit *e, const IrInsn *insn)
 {
@@ -200,14 +207,19 @@ static void emit_amo(Emit *e, const IrInsn *insn)
         Mem m = mem_index(at.base, addend, at.disp);
         int dst = NO_REG;
         if (silent) {
-            put_byte(&e->a, 0xf0);
+            lock_prefix(e);
             alu_store(&e->a, lock_op[kind], m, value, is64);
         } else {
             dst = scratch_int(e);
-            mov_rr(&e->a, dst, value, is64);
-            if (kind == AMO_ADD)
-                put_byte(&e->a, 0xf0);
-            op_rm(&e->a, kind == AMO_ADD ? P_0F | 0xc1 : 0x87, dst, m, is64); /* lock xadd, xchg */
+            if (kind == AMO_SWAP && !thunk_table.parallel) { /* xchg always locks */
+                mov_load(&e->a, dst, m, is64);
+                mov_store(&e->a, m, value, is64);
+            } else {
+                mov_rr(&e->a, dst, value, is64);
+                if (kind == AMO_ADD)
+                    lock_prefix(e);
+                op_rm(&e->a, kind == AMO_ADD ? P_0F | 0xc1 : 0x87, dst, m, is64); /* lock xadd, xchg */
+            }
             extend_old(e, dst, insn->aux, insn->type == IR_I64);
         }
         s->dst = dst;
@@ -249,7 +261,7 @@ static void emit_cas(Emit *e, const IrInsn *insn)
     s->dst = RAX;
     if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN)) {
         int addend = probe(e, at, size, WRITE_TABLE, true, s);
-        put_byte(&e->a, 0xf0);
+        lock_prefix(e);
         op_rm(&e->a, P_0F | 0xb1, value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
         extend_old(e, RAX, insn->aux, insn->type == IR_I64);
     } else {

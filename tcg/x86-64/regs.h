@@ -145,6 +145,7 @@ typedef struct ThunkTable {
     uint8_t *base;                  /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
     uint32_t constants;             /* CONST_COUNT of 16 bytes */
+    bool parallel;                  /* EmitRuntime.parallel */
 } ThunkTable;
 extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)

@@ -290,7 +290,7 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     if (room < 8192)
         return false;
     Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false }, .regs = regs, .reg_count = reg_count, .data = (ThunkData *)buf };
-    thunk_table = (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants) };
+    thunk_table = (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants), .parallel = runtime->parallel };
     fill_data(t.data, runtime);
     const uint8_t *enter = t.a.p;
     emit_enter(&t);

@@ -337,7 +337,7 @@ bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
     for (int i = 1; i < argc && !c->done; i++) {
         const char *word = argv[i];
         if (*word != '-')
-            return error_set(err, "'%s' is not an option, and disk images are given by -drive", word);
+            return error_set(err, "'%s' is not an option; -h lists them", word);
         const Option *o = find_option(word + 1 + (word[1] == '-'));
         if (!o)
             return unknown_option(word, err);
