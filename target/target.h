@@ -1,5 +1,6 @@
 /*
- * Target: a guest instruction set as the rest of Rhea sees it. One const Target each; nothing else is compiled per target.
+ * Target: a guest instruction set as the rest of Rhea sees it. One const Target each; nothing else is compiled per
+ * target.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TARGET_TARGET_H
@@ -19,77 +20,85 @@ typedef struct AddressSpace AddressSpace;
 /* A register that IR names: getreg/setreg number = place in the target's table. */
 typedef struct GuestReg {
     const char *name;
-    uint32_t offset;          /* in the target's state struct; bytes */
-    uint8_t type;             /* IrType: IR_I32, IR_I64, IR_F64 */
-    uint8_t pin;              /* 1 = pinned first ... ; 0 = lives in the state. Integers and floats count apart */
+    uint32_t offset; /* in the target's state struct; bytes */
+    uint8_t type;    /* IrType: IR_I32, IR_I64, IR_F64 */
+    uint8_t pin;     /* 1 = pinned first ... ; 0 = lives in the state. Integers and floats count apart */
 } GuestReg;
 
 typedef enum { ACCESS_LOAD, ACCESS_STORE, ACCESS_FETCH } Access;
 
 /* What one page walk found. */
 typedef struct Walk {
-    uint64_t phys;            /* guest-physical address of the byte asked for */
-    uint8_t page_bits;        /* size of the mapping found (12, 21, 30 ...): the protection below holds for all of it */
-    bool read, write, execute;/* what this address space and mode may do there without another walk (write: only if dirty is set) */
-    bool global;              /* in every address space */
+    uint64_t phys;     /* guest-physical address of the byte asked for */
+    uint8_t page_bits; /* size of the mapping found (12, 21, 30 ...): the protection below holds for all of it */
+    bool read, write,
+        execute; /* what this address space and mode may do there without another walk (write: only if dirty is set) */
+    bool global; /* in every address space */
 } Walk;
 
 /* What the scan before translation says of one instruction. */
-typedef enum { FLOW_NEXT, FLOW_BRANCH /* conditional, target known */, FLOW_JUMP /* target known, no fall-through */,
-               FLOW_CALL /* jump that links; target known */, FLOW_END /* anything else that ends a unit */ } Flow;
+typedef enum {
+    FLOW_NEXT,
+    FLOW_BRANCH /* conditional, target known */,
+    FLOW_JUMP /* target known, no fall-through */,
+    FLOW_CALL /* jump that links; target known */,
+    FLOW_END /* anything else that ends a unit */
+} Flow;
 typedef struct InsnScan {
-    uint8_t length;           /* bytes; 0: the bytes given are not enough (the instruction crosses the page) */
+    uint8_t length; /* bytes; 0: the bytes given are not enough (the instruction crosses the page) */
     Flow flow;
-    int64_t target;           /* FLOW_BRANCH, FLOW_JUMP, FLOW_CALL: displacement from the instruction's address */
+    int64_t target; /* FLOW_BRANCH, FLOW_JUMP, FLOW_CALL: displacement from the instruction's address */
 } InsnScan;
 
 /* One instruction to translate. */
 typedef struct TranslateInsn {
     IrUnit *ir;
-    uint32_t mode;            /* static mode flags of the unit (CpuState.mode) */
-    int32_t offset;           /* of the instruction from the start of the unit's page (0..4095) */
+    uint32_t mode;  /* static mode flags of the unit (CpuState.mode) */
+    int32_t offset; /* of the instruction from the start of the unit's page (0..4095) */
     uint8_t length;
-    const uint8_t *bytes;     /* length bytes */
+    const uint8_t *bytes; /* length bytes */
     /* Label of the instruction at this offset if the unit has one there and it starts a segment; -1 otherwise */
     int (*label_at)(struct TranslateInsn *insn, int32_t offset);
-    void *opaque;             /* the translator's */
-    const CpuState *cs;       /* constant features only (XLEN, extensions): never registers */
+    void *opaque;       /* the translator's */
+    const CpuState *cs; /* constant features only (XLEN, extensions): never registers */
 } TranslateInsn;
 
 struct Target {
-    const char *name;         /* "riscv64" */
-    unsigned bits;            /* of an address: 32 or 64 */
+    const char *name; /* "riscv64" */
+    unsigned bits;    /* of an address: 32 or 64 */
     bool big_endian;
     const char *default_machine, *default_cpu;
-    unsigned page_bits, insn_align;  /* smallest page; instruction alignment in bytes (2 for RVC) */
+    unsigned page_bits, insn_align; /* smallest page; instruction alignment in bytes (2 for RVC) */
     const GuestReg *regs;
     unsigned reg_count;
     const HelperDesc *helpers;
     unsigned helper_count;
-    size_t state_size;        /* CpuState comes first in it */
+    size_t state_size; /* CpuState comes first in it */
 
     /* Registers: create (zeroed memory given; model as in -cpu), reset, print, free. */
     bool (*cpu_init)(Vcpu *vcpu, CpuState *cs, const char *model, GError **err);
     void (*cpu_free)(CpuState *cs);
     void (*cpu_reset)(CpuState *cs);
-    void (*cpu_dump)(CpuState *cs, GString *out);          /* info registers, -d cpu */
-    void (*info_mem)(CpuState *cs, GString *out);          /* info mem; NULL: nothing to show */
-    char *(*cpu_help)(void);                               /* -cpu help; free with g_free */
+    void (*cpu_dump)(CpuState *cs, GString *out); /* info registers, -d cpu */
+    void (*info_mem)(CpuState *cs, GString *out); /* info mem; NULL: nothing to show */
+    char *(*cpu_help)(void);                      /* -cpu help; free with g_free */
 
-    /* Interrupts, on the vCPU's thread. has_work: would a halted CPU wake. deliver: take the most urgent one that is enabled now
-     * (changes pc and mode, returns true), or return false. */
+    /* Interrupts, on the vCPU's thread. has_work: would a halted CPU wake. deliver: take the most urgent one that is
+     * enabled now (changes pc and mode, returns true), or return false. */
     bool (*has_work)(CpuState *cs);
     bool (*deliver_interrupt)(CpuState *cs);
 
-    /* Memory management. walk: true and *w, or false having raised the exception into cs (if raise; cs->pc is exact; pc then points
-     * to the handler and cs->raised is 1). mmu_index: cs->mmu_index or another that the target uses for odd accesses. */
+    /* Memory management. walk: true and *w, or false having raised the exception into cs (if raise; cs->pc is exact; pc
+     * then points to the handler and cs->raised is 1). mmu_index: cs->mmu_index or another that the target uses for odd
+     * accesses. */
     bool (*walk)(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
     /* Raise what an access to nothing (bus error) or a misaligned one raises. cs->pc is exact. */
     void (*raise_bus_error)(CpuState *cs, uint64_t va, Access access);
     void (*raise_misaligned)(CpuState *cs, uint64_t va, Access access);
 
-    /* Translation. scan: flow of the instruction at bytes (available: bytes up to the page end). translate: emit IR for one
-     * instruction; returns false if nothing may follow it in straight line (it ended the segment itself with an exit op). */
+    /* Translation. scan: flow of the instruction at bytes (available: bytes up to the page end). translate: emit IR for
+     * one instruction; returns false if nothing may follow it in straight line (it ended the segment itself with an
+     * exit op). */
     void (*scan)(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
     bool (*translate)(TranslateInsn *insn);
     /* Disassembly for -d in_asm: capstone's arch and mode. */

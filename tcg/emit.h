@@ -1,7 +1,7 @@
 /*
  * Back end interface: host code of one unit, and the shared thunks it relies on. See tcg/runtime.h for register use.
- * Code is written at buf (writable mapping) and runs at buf + exec_offset; generated code refers to itself PC-relatively only, so that
- * it could be moved with its cache.
+ * Code is written at buf (writable mapping) and runs at buf + exec_offset; generated code refers to itself
+ * PC-relatively only, so that it could be moved with its cache.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_EMIT_H
@@ -16,40 +16,45 @@ typedef struct EmitRuntime {
     void (*slow_store)(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop);
     uint64_t (*slow_amo)(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind);
     uint64_t (*slow_cas)(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop);
-    /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to C. */
+    /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to
+     * C. */
     void *(*find_code)(CpuState *cs);
-    bool parallel;         /* more than one vCPU: atomics need the host's lock prefix */
+    bool parallel; /* more than one vCPU: atomics need the host's lock prefix */
 } EmitRuntime;
 
 /* A direct in-page jump (jump, brjump) that may be linked to another unit. */
 typedef struct EmitExit {
-    uint32_t jump;         /* offset in the unit's code of the 4-byte aligned rel32 field of a jmp or jcc */
-    uint32_t stub;         /* offset of the cold stub that the jump leads to while unlinked */
-    int32_t target;        /* offset of the target from the page start (0..4095) */
+    uint32_t jump;  /* offset in the unit's code of the 4-byte aligned rel32 field of a jmp or jcc */
+    uint32_t stub;  /* offset of the cold stub that the jump leads to while unlinked */
+    int32_t target; /* offset of the target from the page start (0..4095) */
 } EmitExit;
 
 #define EMIT_MAX_EXITS 130
 
 typedef struct EmitResult {
-    uint32_t size;         /* bytes of code; 0: did not fit in the room given, or the unit is too large */
+    uint32_t size; /* bytes of code; 0: did not fit in the room given, or the unit is too large */
     unsigned exit_count;
     EmitExit exits[EMIT_MAX_EXITS];
     unsigned loads, stores; /* statistics */
 } EmitResult;
 
 typedef struct EmitThunks {
-    /* Enter generated code at code; returns IrExit | (exit number << 8). For EXIT_CHAIN the number is unit_id * EMIT_MAX_EXITS + exit. */
+    /* Enter generated code at code; returns IrExit | (exit number << 8). For EXIT_CHAIN the number is unit_id *
+     * EMIT_MAX_EXITS + exit. */
     uint64_t (*enter)(CpuState *cs, void *code);
-    uint32_t size;         /* bytes used at the start of the cache */
+    uint32_t size; /* bytes used at the start of the cache */
 } EmitThunks;
 
-/* Emit the shared thunks at buf (start of the code cache). pinned registers come from the target's register table. False: no room. */
+/* Emit the shared thunks at buf (start of the code cache). pinned registers come from the target's register table.
+ * False: no room. */
 bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_count, uint8_t *buf, uint32_t room,
                  ptrdiff_t exec_offset, EmitThunks *out);
-/* Emit a unit (after ir_optimise). unit_id: for EXIT_CHAIN. thunks must have been emitted at thunks_buf (writable address of the cache's start). */
+/* Emit a unit (after ir_optimise). unit_id: for EXIT_CHAIN. thunks must have been emitted at thunks_buf (writable
+ * address of the cache's start). */
 void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, ptrdiff_t exec_offset,
                const EmitThunks *thunks, EmitResult *out);
-/* Point an exit's jump at destination (executable address), atomically with respect to running code. buf: writable address of the unit's code. */
+/* Point an exit's jump at destination (executable address), atomically with respect to running code. buf: writable
+ * address of the unit's code. */
 void emit_link(uint8_t *buf, ptrdiff_t exec_offset, const EmitExit *exit, const void *destination);
 /* Does this host have the back end and all it needs? Otherwise the interpreter runs. */
 bool emit_available(void);

@@ -1,6 +1,6 @@
 /*
- * The interpreter: runs a unit's IR on the state (see ir.h, ops.def). It is the oracle for the back ends and runs on any host; floating
- * point is soft-float only.
+ * The interpreter: runs a unit's IR on the state (see ir.h, ops.def). It is the oracle for the back ends and runs on
+ * any host; floating point is soft-float only.
  * SPDX-License-Identifier: MIT
  */
 #include "target/target.h"
@@ -316,7 +316,8 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = normal(i->type, floating(r, i, a, b, 0));
             break;
         default:
-            r->t[i->dst] = i->op >= OP_fadd ? normal(i->type, floating(r, i, a, b, r->t[i->arg[2]])) : normal(i->type, integer(i, a, b));
+            r->t[i->dst] = i->op >= OP_fadd ? normal(i->type, floating(r, i, a, b, r->t[i->arg[2]]))
+                                            : normal(i->type, integer(i, a, b));
         }
     }
     cs->pc = cs->pc_base + r->offset;

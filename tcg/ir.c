@@ -168,10 +168,10 @@ static uint64_t low(IrType type, int64_t value)
 static int64_t fold_multiply_high(IrOp op, IrType type, int64_t a, int64_t b)
 {
     if (type == IR_I32)
-        return op == OP_mulhs ? (a * b) >> 32
+        return op == OP_mulhs   ? (a * b) >> 32
                : op == OP_mulhu ? (int64_t)((uint64_t)(uint32_t)a * (uint32_t)b >> 32)
                                 : (a * (int64_t)(uint32_t)b) >> 32;
-    return op == OP_mulhs ? (int64_t)(((__int128)a * b) >> 64)
+    return op == OP_mulhs   ? (int64_t)(((__int128)a * b) >> 64)
            : op == OP_mulhu ? (int64_t)((unsigned __int128)(uint64_t)a * (uint64_t)b >> 64)
                             : (int64_t)(((__int128)a * (__int128)(uint64_t)b) >> 64);
 }
@@ -231,7 +231,8 @@ static int64_t fold_binary(IrOp op, IrType type, int64_t a, int64_t b)
 
 static bool commutes(IrOp op)
 {
-    return op == OP_add || op == OP_mul || op == OP_and || op == OP_or || op == OP_xor || op == OP_mulhs || op == OP_mulhu;
+    return op == OP_add || op == OP_mul || op == OP_and || op == OP_or || op == OP_xor || op == OP_mulhs ||
+           op == OP_mulhu;
 }
 
 /* The value of a op b where b is a constant that makes it trivial; 0: nothing trivial. */

@@ -3,8 +3,8 @@
  * x86-64 back end) runs. tcg/ops.def lists the operations.
  *
  * A unit is a linear array of instructions. Temporaries are assigned once and live inside one segment (between labels);
- * guest registers (getreg/setreg) carry values between segments. State is committed in program order: when instruction N
- * faults, every setreg and store before it has happened and none after.
+ * guest registers (getreg/setreg) carry values between segments. State is committed in program order: when instruction
+ * N faults, every setreg and store before it has happened and none after.
  *
  * Builders fold constants and identities as they go, so targets emit without looking. Temporary 0 is "none".
  * SPDX-License-Identifier: MIT
@@ -28,16 +28,27 @@ typedef enum {
 } IrOp;
 
 typedef enum {
-    COND_EQ, COND_NE, COND_LT, COND_GE, COND_LTU, COND_GEU, COND_LE, COND_GT, COND_LEU, COND_GTU,
+    COND_EQ,
+    COND_NE,
+    COND_LT,
+    COND_GE,
+    COND_LTU,
+    COND_GEU,
+    COND_LE,
+    COND_GT,
+    COND_LEU,
+    COND_GTU,
 } IrCond;
 static inline IrCond cond_negate(IrCond c)
 {
-    static const uint8_t negated[] = { COND_NE, COND_EQ, COND_GE, COND_LT, COND_GEU, COND_LTU, COND_GT, COND_LE, COND_GTU, COND_LEU };
+    static const uint8_t negated[] = { COND_NE,  COND_EQ, COND_GE, COND_LT,  COND_GEU,
+                                       COND_LTU, COND_GT, COND_LE, COND_GTU, COND_LEU };
     return negated[c];
 }
 static inline IrCond cond_swap(IrCond c)
 {
-    static const uint8_t swapped[] = { COND_EQ, COND_NE, COND_GT, COND_LE, COND_GTU, COND_LEU, COND_GE, COND_LT, COND_GEU, COND_LTU };
+    static const uint8_t swapped[] = { COND_EQ,  COND_NE, COND_GT, COND_LE,  COND_GTU,
+                                       COND_LEU, COND_GE, COND_LT, COND_GEU, COND_LTU };
     return swapped[c];
 }
 
@@ -47,30 +58,38 @@ typedef enum { FROUND_RNE, FROUND_RTZ, FROUND_RDN, FROUND_RUP, FROUND_RMM, FROUN
 /* Accrued exceptions in cs->fp_flags (RISC-V's fflags order). */
 enum { IR_FP_NX = 1, IR_FP_UF = 2, IR_FP_OF = 4, IR_FP_DZ = 8, IR_FP_NV = 16 };
 /* insn.flags: what a NaN result is. */
-enum { IR_NAN_CANONICAL = 1 /* positive quiet, no payload: RISC-V */, IR_NAN_HOST = 2 /* as the x86 instruction gives */ };
+enum {
+    IR_NAN_CANONICAL = 1 /* positive quiet, no payload: RISC-V */,
+    IR_NAN_HOST = 2 /* as the x86 instruction gives */
+};
 enum { IR_FMA_NEG_PRODUCT = 1, IR_FMA_NEG_ADDEND = 2 };
 typedef enum { AMO_SWAP, AMO_ADD, AMO_AND, AMO_OR, AMO_XOR, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU } IrAmo;
 enum { FENCE_LOAD_LOAD = 1, FENCE_LOAD_STORE = 2, FENCE_STORE_LOAD = 4, FENCE_STORE_STORE = 8, FENCE_ALL = 15 };
 /* Why generated code returns to C. */
 typedef enum {
-    EXIT_POLL,     /* cs->poll was set */
-    EXIT_LOOKUP,   /* no translation at cs->pc in the jump cache */
-    EXIT_CHAIN,    /* a direct in-page jump that is not linked yet: see cs->pc and the exit's number */
-    EXIT_HALT,     /* wait for interrupt */
-    EXIT_YIELD,    /* a guest spin hint, or something else to look at in C */
+    EXIT_POLL,   /* cs->poll was set */
+    EXIT_LOOKUP, /* no translation at cs->pc in the jump cache */
+    EXIT_CHAIN,  /* a direct in-page jump that is not linked yet: see cs->pc and the exit's number */
+    EXIT_HALT,   /* wait for interrupt */
+    EXIT_YIELD,  /* a guest spin hint, or something else to look at in C */
     EXIT_DEBUG,
 } IrExit;
 
 /* Memory operation: log2 of size, sign, byte order, ordering, access-regime override. Fits 16 bits. */
 enum {
-    MO_8 = 0, MO_16 = 1, MO_32 = 2, MO_64 = 3, MO_SIZE = 3,
+    MO_8 = 0,
+    MO_16 = 1,
+    MO_32 = 2,
+    MO_64 = 3,
+    MO_SIZE = 3,
     MO_SIGNED = 4,
     MO_BIG_ENDIAN = 8,
-    MO_ALIGN = 16,      /* misaligned raises */
-    MO_ACQUIRE = 32, MO_RELEASE = 64,
+    MO_ALIGN = 16, /* misaligned raises */
+    MO_ACQUIRE = 32,
+    MO_RELEASE = 64,
     MO_EXEC_REGIME = 128, /* reserved for loads with fetch permission */
 };
-#define MO_BYTES(m) (1u << ((m) & MO_SIZE))
+#define MO_BYTES(m) (1u << ((m)&MO_SIZE))
 
 typedef uint16_t IrTmp; /* index into IrUnit.tmps; 0: none */
 
@@ -82,26 +101,27 @@ typedef struct IrInsn {
 } IrInsn;
 
 typedef struct IrTmpInfo {
-    uint8_t type;        /* IrType */
+    uint8_t type; /* IrType */
     bool constant;
-    uint16_t def;        /* index of the defining instruction */
-    uint16_t uses;       /* after ir_optimise */
-    uint16_t last_use;   /* index of the last instruction that uses it, after ir_optimise */
-    int64_t value;       /* if constant: I32 values are sign-extended */
+    uint16_t def;      /* index of the defining instruction */
+    uint16_t uses;     /* after ir_optimise */
+    uint16_t last_use; /* index of the last instruction that uses it, after ir_optimise */
+    int64_t value;     /* if constant: I32 values are sign-extended */
 } IrTmpInfo;
 
 /* Helper flags. */
 enum {
-    HELPER_READS = 1,    /* reads guest registers: they are stored to the state first */
-    HELPER_WRITES = 2,   /* writes guest registers: reloaded after */
-    HELPER_RAISES = 4,   /* may raise: pc is exact; if cs->raised, control goes to the look-up after it */
-    HELPER_CONTEXT = 8,  /* may change cs->set */
-    HELPER_FP = 16,      /* computes in host floating point or reads and writes floating-point state: runs with MXCSR as it is */
+    HELPER_READS = 1,   /* reads guest registers: they are stored to the state first */
+    HELPER_WRITES = 2,  /* writes guest registers: reloaded after */
+    HELPER_RAISES = 4,  /* may raise: pc is exact; if cs->raised, control goes to the look-up after it */
+    HELPER_CONTEXT = 8, /* may change cs->set */
+    HELPER_FP =
+        16, /* computes in host floating point or reads and writes floating-point state: runs with MXCSR as it is */
 };
 typedef uint64_t HelperFn(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 typedef struct HelperDesc {
     const char *name;
-    HelperFn *fn;        /* all helpers have this prototype, so that no cast is needed; unused arguments are 0 or undefined */
+    HelperFn *fn; /* all helpers have this prototype, so that no cast is needed; unused arguments are 0 or undefined */
     uint8_t args;
     bool returns;
     uint8_t flags;
@@ -109,8 +129,8 @@ typedef struct HelperDesc {
 
 typedef struct GuestReg GuestReg;
 
-#define IR_MAX_INSNS 4000
-#define IR_MAX_TMPS 4000
+#define IR_MAX_INSNS  4000
+#define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 
 typedef struct IrUnit {
@@ -118,16 +138,17 @@ typedef struct IrUnit {
     unsigned reg_count;
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
-    bool overflow;        /* a builder ran out of room: the translator retries with fewer guest instructions */
-    int32_t insn_offset;  /* of the guest instruction being translated */
+    bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
+    int32_t insn_offset; /* of the guest instruction being translated */
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
-    IrTmp reg_value[96];  /* last getreg/setreg of each register in this segment, 0: unknown */
+    IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
-    IrInsn *insns;        /* room for IR_MAX_INSNS */
-    IrTmpInfo *tmps;      /* room for IR_MAX_TMPS */
+    IrInsn *insns;            /* room for IR_MAX_INSNS */
+    IrTmpInfo *tmps;          /* room for IR_MAX_TMPS */
 } IrUnit;
 
-/* An empty unit with room; a copy with no more room than it needs (what the interpreter keeps). Free with ir_unit_free. */
+/* An empty unit with room; a copy with no more room than it needs (what the interpreter keeps). Free with ir_unit_free.
+ */
 IrUnit *ir_unit_new(void);
 IrUnit *ir_unit_copy(const IrUnit *u);
 void ir_unit_free(IrUnit *u);
@@ -143,8 +164,8 @@ void ir_setreg(IrUnit *u, unsigned reg, IrTmp value);
 IrTmp ir_ldstate(IrUnit *u, IrType type, uint32_t offset, unsigned memop);
 void ir_ststate(IrUnit *u, uint32_t offset, unsigned memop, IrTmp value);
 IrTmp ir_getpc(IrUnit *u, int64_t offset);
-IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a);              /* clz ctz popcnt bswap trunc */
-IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b);    /* add .. rotr */
+IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a);           /* clz ctz popcnt bswap trunc */
+IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b); /* add .. rotr */
 IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b);
 IrTmp ir_ext(IrUnit *u, IrType type, unsigned memop, IrTmp a);
 IrTmp ir_setcond(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b);
@@ -164,13 +185,15 @@ void ir_jump(IrUnit *u, int64_t offset, bool poll);
 void ir_jump_ind(IrUnit *u, IrTmp address);
 void ir_lookup(IrUnit *u);
 void ir_exit(IrUnit *u, int64_t offset, IrExit why);
-IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c, IrTmp d); /* 0 if it returns nothing */
-IrTmp ir_fp(IrUnit *u, IrOp op, IrType type, IrRound round, IrTmp a, IrTmp b); /* fadd .. fdiv, fsqrt (b 0), fmin, fmax, fcvt */
+IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c,
+              IrTmp d); /* 0 if it returns nothing */
+IrTmp ir_fp(IrUnit *u, IrOp op, IrType type, IrRound round, IrTmp a,
+            IrTmp b); /* fadd .. fdiv, fsqrt (b 0), fmin, fmax, fcvt */
 IrTmp ir_fma(IrUnit *u, IrType type, IrRound round, unsigned negate, IrTmp a, IrTmp b, IrTmp c);
 IrTmp ir_fcmp(IrUnit *u, IrType type, IrFcmp cond, IrTmp a, IrTmp b);
 IrTmp ir_fftoi(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a);
 IrTmp ir_fitof(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a);
-IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a);              /* fbits fofbits fbox funbox */
+IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a); /* fbits fofbits fbox funbox */
 IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b);
 
 /* Once a segment: call the raising helper with argument if the state byte at offset is not zero. */
@@ -186,7 +209,8 @@ char *ir_verify(const IrUnit *u);
 /* Text of the whole unit, for -d op. Free with g_free. */
 char *ir_dump(const IrUnit *u);
 
-/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. *chain_exit: which jump op. ---- */
+/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. *chain_exit:
+ * which jump op. ---- */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs);
 
 #endif

@@ -10,10 +10,10 @@
 enum { PURE, SIDE, MEM, END };
 static const uint8_t effects[OP_COUNT] = {
 #define OP(name, out, in, types, effect, help) [OP_##name] = EFFECT_##effect,
-#define EFFECT_0    PURE
-#define EFFECT_SIDE SIDE
-#define EFFECT_MEM  MEM
-#define EFFECT_END  END
+#define EFFECT_0                               PURE
+#define EFFECT_SIDE                            SIDE
+#define EFFECT_MEM                             MEM
+#define EFFECT_END                             END
 #include "tcg/ops.def"
 #undef OP
 };

@@ -5,9 +5,10 @@
  * ContextSet); rax rcx rdx rsi rdi temporaries; rbx r8-r14 pinned guest integer registers; xmm0-7 temporaries; xmm8-15
  * pinned guest floating-point registers. Pinned registers are in the same place at every unit boundary.
  *
- * State protocol. Inside a unit cs->pc is stale; cs->pc_base is the virtual address of the page that holds the unit's first
- * byte; the instruction's offset is known statically. cs->pc is made exact before a helper that may raise, in slow paths, and at
- * exits to C. Whoever changes cs->pc outside a unit (helpers, C) leaves pc_base alone: the look-up sets it on entry.
+ * State protocol. Inside a unit cs->pc is stale; cs->pc_base is the virtual address of the page that holds the unit's
+ * first byte; the instruction's offset is known statically. cs->pc is made exact before a helper that may raise, in
+ * slow paths, and at exits to C. Whoever changes cs->pc outside a unit (helpers, C) leaves pc_base alone: the look-up
+ * sets it on entry.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_RUNTIME_H
@@ -19,8 +20,8 @@
 
 #define CPU_BIAS 128 /* rbp points this far into the state, so that 256 bytes are in reach of an 8-bit displacement */
 
-#define TLB_BITS 12
-#define TLB_SIZE (1u << TLB_BITS)
+#define TLB_BITS        12
+#define TLB_SIZE        (1u << TLB_BITS)
 #define JUMP_CACHE_BITS 11
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define GUEST_PAGE_BITS 12
@@ -35,62 +36,67 @@ typedef struct TlbEntry {
 #define TLB_EMPTY UINT64_MAX
 
 typedef struct JumpCacheEntry {
-    uint64_t pc;    /* JUMP_EMPTY matches nothing: odd, no instruction is there */
+    uint64_t pc; /* JUMP_EMPTY matches nothing: odd, no instruction is there */
     void *code;
 } JumpCacheEntry;
 #define JUMP_EMPTY UINT64_MAX
 
-/* Translations of one (address space, MMU mode), and its jump cache. entry index: (va >> 12) % TLB_SIZE; jump cache index:
- * (pc >> 1) % JUMP_CACHE_SIZE. The layout up to the log is known to generated code. */
+/* Translations of one (address space, MMU mode), and its jump cache. entry index: (va >> 12) % TLB_SIZE; jump cache
+ * index: (pc >> 1) % JUMP_CACHE_SIZE. The layout up to the log is known to generated code. */
 typedef struct ContextSet {
     TlbEntry read[TLB_SIZE];
     TlbEntry write[TLB_SIZE];
     JumpCacheEntry jumps[JUMP_CACHE_SIZE];
     /* for C only */
-    uint64_t space;        /* what the target calls this address space (root and ASID), */
-    uint32_t mmu_index;    /* and mode */
+    uint64_t space;     /* what the target calls this address space (root and ASID), */
+    uint32_t mmu_index; /* and mode */
     bool used;
     uint64_t last_use;
     uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
-    unsigned fills;        /* entries in log; more than fit: wipe the tables */
-    uint16_t log[1024];    /* indices filled since the last flush, read and write alike */
+    unsigned fills;          /* entries in log; more than fit: wipe the tables */
+    uint16_t log[1024];      /* indices filled since the last flush, read and write alike */
 } ContextSet;
 
 typedef struct Vcpu Vcpu;
 
 /* First member of every target's state. */
 typedef struct CpuState {
-    uint32_t poll;         /* non-zero: leave generated code at the next poll. Atomic. */
-    uint8_t raised;        /* a helper or slow path raised an exception: pc, mode and set are the handler's */
-    uint8_t fp_live;       /* generated code runs: the guest's rounding mode and flags are in the host's MXCSR */
-    uint8_t fp_round;      /* IrRound that dynamic rounding means now (RNE..RMM) */
-    uint8_t fp_flags;      /* accrued IR_FP_* flags that are not in MXCSR */
+    uint32_t poll;    /* non-zero: leave generated code at the next poll. Atomic. */
+    uint8_t raised;   /* a helper or slow path raised an exception: pc, mode and set are the handler's */
+    uint8_t fp_live;  /* generated code runs: the guest's rounding mode and flags are in the host's MXCSR */
+    uint8_t fp_round; /* IrRound that dynamic rounding means now (RNE..RMM) */
+    uint8_t fp_flags; /* accrued IR_FP_* flags that are not in MXCSR */
     uint64_t pc;
     uint64_t pc_base;
     ContextSet *set;
-    /* the target's hot registers follow here (within 256 bytes of the start) through the derived struct; what is cold: */
+    /* the target's hot registers follow here (within 256 bytes of the start) through the derived struct; what is cold:
+     */
     Vcpu *vcpu;
-    uint32_t mode;         /* static mode flags: part of a unit's key, changed only by the target, see context_changed */
-    uint32_t mmu_index;    /* which translation regime loads and stores use now: the target's own numbering */
+    uint32_t mode;      /* static mode flags: part of a unit's key, changed only by the target, see context_changed */
+    uint32_t mmu_index; /* which translation regime loads and stores use now: the target's own numbering */
     uint64_t reserve_addr, reserve_value; /* load-reserved: address (UINT64_MAX: none) and the value seen */
 } CpuState;
 
 /* ---- accel/tcg provides these to targets and generated code ---- */
 
-/* mode, mmu_index, or the address space (space: an opaque number, e.g. satp) changed: choose cs->set. Cheap if all are as before. */
+/* mode, mmu_index, or the address space (space: an opaque number, e.g. satp) changed: choose cs->set. Cheap if all are
+ * as before. */
 void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index);
-/* Flush translations of this vCPU: everything; or one address space (match: (set->space & mask) == value); or one page of those. */
+/* Flush translations of this vCPU: everything; or one address space (match: (set->space & mask) == value); or one page
+ * of those. */
 void tcg_flush_all(CpuState *cs);
 void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value);
 void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value);
-/* Instruction-fetch barrier (fence.i): stores by this vCPU and those it has synchronised with are seen by later fetches. */
+/* Instruction-fetch barrier (fence.i): stores by this vCPU and those it has synchronised with are seen by later
+ * fetches. */
 void tcg_fetch_barrier(CpuState *cs);
 
-/* Memory accesses from helpers and the interpreter, through the soft TLB. memop: MemOp bits. On a fault they raise (cs->raised
- * becomes 1) and return 0; cs->pc must be exact before. */
+/* Memory accesses from helpers and the interpreter, through the soft TLB. memop: MemOp bits. On a fault they raise
+ * (cs->raised becomes 1) and return 0; cs->pc must be exact before. */
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
-/* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says). kind: IrAmo. */
+/* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says).
+ * kind: IrAmo. */
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);
 /* Compare and swap; returns the old value. */
 uint64_t tcg_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint32_t memop);
@@ -98,7 +104,8 @@ uint64_t tcg_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, u
 bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value);
 bool tcg_phys_cas(CpuState *cs, uint64_t phys, unsigned size, uint64_t expected, uint64_t value, bool *swapped);
 
-/* Floating-point state. Move flags from MXCSR into cs->fp_flags if they live there; write rounding and clear MXCSR's flags. */
+/* Floating-point state. Move flags from MXCSR into cs->fp_flags if they live there; write rounding and clear MXCSR's
+ * flags. */
 uint8_t tcg_fp_flags(CpuState *cs);
 void tcg_fp_set(CpuState *cs, uint8_t flags, uint8_t round);
 

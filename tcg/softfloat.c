@@ -1,8 +1,8 @@
 /*
  * IEEE 754 arithmetic in integers (see softfloat.h; IEEE 754-2019, RISC-V's choices where it leaves some).
  *
- * Numbers are unpacked into sign, exponent and a significand whose leading bit is bit 62 (bit 63 is for carries); what is lost below is kept as a
- * sticky lowest bit. One function rounds and packs.
+ * Numbers are unpacked into sign, exponent and a significand whose leading bit is bit 62 (bit 63 is for carries); what
+ * is lost below is kept as a sticky lowest bit. One function rounds and packs.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
@@ -88,7 +88,8 @@ static bool rounds_up(IrRound round, bool negative, bool odd, uint64_t below, ui
 
 static uint64_t overflowed(const Format *f, Context *c, bool negative)
 {
-    bool infinite = c->round == FROUND_RNE || c->round == FROUND_RMM || c->round == (negative ? FROUND_RDN : FROUND_RUP);
+    bool infinite =
+        c->round == FROUND_RNE || c->round == FROUND_RMM || c->round == (negative ? FROUND_RDN : FROUND_RUP);
     uint64_t max = ((uint64_t)f->exponent_max << f->fraction_bits) - !infinite;
     c->flags |= IR_FP_OF | IR_FP_NX;
     return max | (uint64_t)negative << sign_shift(f);
@@ -124,7 +125,8 @@ static uint64_t pack(const Format *f, Context *c, bool negative, int exponent, u
         c->flags |= IR_FP_NX | (tiny ? IR_FP_UF : 0);
     if (biased == 0) /* the leading bit, if rounding made one, is the exponent 1 */
         return sign | result;
-    result += (uint64_t)(biased - 1) << f->fraction_bits; /* the leading bit adds one to the exponent; so does a carry */
+    result +=
+        (uint64_t)(biased - 1) << f->fraction_bits; /* the leading bit adds one to the exponent; so does a carry */
     if (result >> f->fraction_bits >= (uint64_t)f->exponent_max)
         return overflowed(f, c, negative);
     return sign | result;
@@ -174,7 +176,8 @@ static U128 wide_shift_sticky(U128 v, int n)
 
 static uint64_t pack_wide(const Format *f, Context *c, Wide w)
 {
-    int lead = (uint64_t)(w.significand >> 64) ? __builtin_clzll(w.significand >> 64) : 64 + __builtin_clzll((uint64_t)w.significand);
+    int lead = (uint64_t)(w.significand >> 64) ? __builtin_clzll(w.significand >> 64)
+                                               : 64 + __builtin_clzll((uint64_t)w.significand);
     if (lead == 0) {
         w.significand = wide_shift_sticky(w.significand, 1);
         w.exponent++;
@@ -321,7 +324,8 @@ static int compare(Number a, Number b)
     if (a.kind == ZERO && b.kind == ZERO)
         return 0;
     if (a.negative != b.negative || a.kind == ZERO || b.kind == ZERO)
-        return a.kind != ZERO && (b.kind == ZERO || a.negative != b.negative) ? (a.negative ? -1 : 1) : (b.negative ? 1 : -1);
+        return a.kind != ZERO && (b.kind == ZERO || a.negative != b.negative) ? (a.negative ? -1 : 1)
+                                                                              : (b.negative ? 1 : -1);
     int order = a.kind != b.kind           ? (a.kind > b.kind ? 1 : -1)
                 : a.kind == INFINITE       ? 0
                 : a.exponent != b.exponent ? (a.exponent > b.exponent ? 1 : -1)
@@ -377,7 +381,8 @@ static uint64_t to_integer(Context *c, Number a, bool wide, bool is_unsigned)
     if (a.kind == ZERO)
         return 0;
     /* magnitude in 64.64 bits */
-    U128 v = a.exponent >= -1 ? (U128)a.significand << (a.exponent + 2) : wide_shift_sticky((U128)a.significand, -(a.exponent + 2));
+    U128 v = a.exponent >= -1 ? (U128)a.significand << (a.exponent + 2)
+                              : wide_shift_sticky((U128)a.significand, -(a.exponent + 2));
     uint64_t magnitude = v >> 64, below = v;
     bool up = rounds_up(c->round, a.negative, magnitude & 1, below, 1ull << 63);
     if ((up && magnitude == UINT64_MAX) || (magnitude + up > (a.negative ? least : max))) {
@@ -401,7 +406,8 @@ static uint64_t from_integer(const Format *f, Context *c, uint64_t v, bool wide,
 
 uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what)
 {
-    unsigned op = what & 0xff, type = what >> 8 & 15, round = what >> 12 & 15, imm = what >> 16 & 15, source = what >> 20 & 15;
+    unsigned op = what & 0xff, type = what >> 8 & 15, round = what >> 12 & 15, imm = what >> 16 & 15,
+             source = what >> 20 & 15;
     const Format *f = format_of(type);
     Context context = { round == FROUND_DYN ? cs->fp_round : round, 0 };
     uint64_t result;
@@ -439,7 +445,8 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
             result = fused(f, &context, x, y, z);
             break;
         default:
-            result = minmax(f, &context, x, y, type == IR_F32 ? (uint32_t)a : a, type == IR_F32 ? (uint32_t)b : b, op == OP_fmax);
+            result = minmax(f, &context, x, y, type == IR_F32 ? (uint32_t)a : a, type == IR_F32 ? (uint32_t)b : b,
+                            op == OP_fmax);
         }
     }
     cs->fp_flags |= context.flags;

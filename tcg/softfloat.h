@@ -1,7 +1,7 @@
 /*
- * IEEE 754 arithmetic in integers, for binary32 and binary64: the interpreter's arithmetic, and what the back end falls back to
- * (round to nearest with ties away, static rounding modes, hosts without fused multiply-add).
- * NaN results are the canonical one; tininess is detected after rounding.
+ * IEEE 754 arithmetic in integers, for binary32 and binary64: the interpreter's arithmetic, and what the back end falls
+ * back to (round to nearest with ties away, static rounding modes, hosts without fused multiply-add). NaN results are
+ * the canonical one; tininess is detected after rounding.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_SOFTFLOAT_H
@@ -9,10 +9,13 @@
 
 #include "tcg/ir.h"
 
-/* One operation as a number: op | type << 8 | round << 12 | imm << 16 | source type << 20 (conversions, comparisons). */
-#define SOFT_WHAT(op, type, round, imm, source) ((uint32_t)((op) | (type) << 8 | (round) << 12 | (imm) << 16 | (source) << 20))
+/* One operation as a number: op | type << 8 | round << 12 | imm << 16 | source type << 20 (conversions, comparisons).
+ */
+#define SOFT_WHAT(op, type, round, imm, source) \
+    ((uint32_t)((op) | (type) << 8 | (round) << 12 | (imm) << 16 | (source) << 20))
 
-/* Do it: a, b, c are bit patterns (or an integer); the result likewise. Accrues into cs->fp_flags; FROUND_DYN is cs->fp_round. */
+/* Do it: a, b, c are bit patterns (or an integer); the result likewise. Accrues into cs->fp_flags; FROUND_DYN is
+ * cs->fp_round. */
 uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what);
 
 #endif

@@ -10,8 +10,8 @@
 
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
 {
-    const EmitRuntime runtime = { tcg_slow_load, tcg_slow_store, tcg_slow_amo, tcg_slow_cas, tcg_find_code,
-                                  t->machine->config.max_cpus > 1 };
+    const EmitRuntime runtime = { tcg_slow_load, tcg_slow_store, tcg_slow_amo,
+                                  tcg_slow_cas,  tcg_find_code,  t->machine->config.max_cpus > 1 };
     t->fd = memfd_create("rhea-code", MFD_CLOEXEC);
     if (t->fd < 0 || ftruncate(t->fd, size))
         return error_set_errno(err, errno, "-accel tcg: cannot make a code cache of %" G_GUINT64_FORMAT " bytes", size);
@@ -21,8 +21,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
         return error_set_errno(err, errno, "-accel tcg: cannot map the code cache");
     t->size = size;
     t->exec_offset = t->executable - t->writable;
-    if (!emit_thunks(&runtime, t->machine->target->regs, t->machine->target->reg_count, t->writable, size, t->exec_offset,
-                     &t->thunks))
+    if (!emit_thunks(&runtime, t->machine->target->regs, t->machine->target->reg_count, t->writable, size,
+                     t->exec_offset, &t->thunks))
         return error_set(err, "-accel tcg: tb-size is too small");
     t->used = t->thunks_end = t->thunks.size;
     return true;

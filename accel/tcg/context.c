@@ -1,6 +1,6 @@
 /*
- * Context sets: translations of one (address space, MMU mode) each. Switching between known ones is a search of a dozen entries
- * and a store; flushing walks a log of what was filled.
+ * Context sets: translations of one (address space, MMU mode) each. Switching between known ones is a search of a dozen
+ * entries and a store; flushing walks a log of what was filled.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
@@ -74,7 +74,8 @@ static unsigned new_set(TcgCpu *c)
         memset(set, 0xff, offsetof(ContextSet, space));
         memset((char *)set + offsetof(ContextSet, space), 0, sizeof(*set) - offsetof(ContextSet, space));
         c->sets[c->set_count] = set;
-        c->info[c->set_count] = (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
+        c->info[c->set_count] =
+            (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
         g_mutex_lock(&c->tcg->lock); /* others look through our sets */
         c->set_count++;
         g_mutex_unlock(&c->tcg->lock);

@@ -14,7 +14,8 @@
 static unsigned host_flags(void)
 {
     unsigned m = __builtin_ia32_stmxcsr();
-    return (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) | (m & 32 ? IR_FP_NX : 0);
+    return (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) |
+           (m & 32 ? IR_FP_NX : 0);
 }
 
 uint8_t tcg_fp_flags(CpuState *cs)

@@ -2,8 +2,8 @@
  * What people see of the JIT: -d in_asm and out_asm (through capstone where it is there), info jit.
  * SPDX-License-Identifier: MIT
  */
-#include "accel/tcg/tcg.h"
 #include "util/log.h"
+#include "accel/tcg/tcg.h"
 #include <inttypes.h>
 #ifdef HAVE_CAPSTONE
 #include <capstone/capstone.h>
@@ -47,7 +47,8 @@ void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t p
 {
     const Target *target = c->vcpu->target;
     g_autoptr(GString) out = g_string_new(NULL);
-    if (!target->capstone_mode || !disassemble(out, target->capstone_arch, target->capstone_mode, bytes, unit->bytes, pc))
+    if (!target->capstone_mode ||
+        !disassemble(out, target->capstone_arch, target->capstone_mode, bytes, unit->bytes, pc))
         hex_dump(out, bytes, unit->bytes, pc);
     log_write("IN: %u instructions, mode %x\n%s\n", unit->insns, unit->mode, out->str);
 }

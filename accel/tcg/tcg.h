@@ -1,9 +1,9 @@
 /*
  * accel/tcg, internal: units of translated code, the code cache, soft TLBs, and what each vCPU has of them.
  *
- * Locks. TcgState.lock (a leaf) guards units, hash chains, page records, links, and all writes to jump caches. Generated code reads jump
- * caches and TLBs of its own vCPU without it. Units and their code are freed only by a flush of the whole cache, which
- * waits until no vCPU is in generated code (TcgCpu.in_code).
+ * Locks. TcgState.lock (a leaf) guards units, hash chains, page records, links, and all writes to jump caches.
+ * Generated code reads jump caches and TLBs of its own vCPU without it. Units and their code are freed only by a flush
+ * of the whole cache, which waits until no vCPU is in generated code (TcgCpu.in_code).
  * SPDX-License-Identifier: MIT
  */
 #ifndef ACCEL_TCG_TCG_H
@@ -15,30 +15,30 @@
 #include "tcg/runtime.h"
 
 /* Counters, per vCPU, summed by info jit: STAT(name, text) */
-#define TCG_STATS(STAT)                                                                                                \
-    STAT(translations, "units translated")                                                                             \
-    STAT(guest_insns, "guest instructions translated")                                                                 \
-    STAT(guest_bytes, "guest bytes translated")                                                                        \
-    STAT(code_bytes, "host bytes of code")                                                                             \
-    STAT(translate_ns, "nanoseconds in translation")                                                                   \
-    STAT(invalidated, "units invalidated")                                                                             \
-    STAT(links, "jumps linked")                                                                                        \
-    STAT(cache_flushes, "flushes of the whole cache")                                                                  \
-    STAT(find_code, "look-ups that missed the jump cache")                                                             \
-    STAT(exits, "exits to C")                                                                                          \
-    STAT(polls, "exits by poll")                                                                                       \
-    STAT(halts, "waits for an interrupt")                                                                              \
-    STAT(slow_loads, "loads on the slow path")                                                                         \
-    STAT(slow_stores, "stores on the slow path")                                                                       \
-    STAT(slow_atomics, "atomics on the slow path")                                                                     \
-    STAT(mmio, "accesses to devices")                                                                                  \
-    STAT(fills_second, "TLB refills from the second level")                                                            \
-    STAT(fills_large, "TLB refills from large pages")                                                                  \
-    STAT(fills_walk, "TLB refills by page walk")                                                                       \
-    STAT(flush_all, "flushes of all translations")                                                                     \
-    STAT(flush_space, "flushes of an address space")                                                                   \
-    STAT(flush_page, "flushes of a page")                                                                              \
-    STAT(context_switches, "context changes")                                                                          \
+#define TCG_STATS(STAT)                                     \
+    STAT(translations, "units translated")                  \
+    STAT(guest_insns, "guest instructions translated")      \
+    STAT(guest_bytes, "guest bytes translated")             \
+    STAT(code_bytes, "host bytes of code")                  \
+    STAT(translate_ns, "nanoseconds in translation")        \
+    STAT(invalidated, "units invalidated")                  \
+    STAT(links, "jumps linked")                             \
+    STAT(cache_flushes, "flushes of the whole cache")       \
+    STAT(find_code, "look-ups that missed the jump cache")  \
+    STAT(exits, "exits to C")                               \
+    STAT(polls, "exits by poll")                            \
+    STAT(halts, "waits for an interrupt")                   \
+    STAT(slow_loads, "loads on the slow path")              \
+    STAT(slow_stores, "stores on the slow path")            \
+    STAT(slow_atomics, "atomics on the slow path")          \
+    STAT(mmio, "accesses to devices")                       \
+    STAT(fills_second, "TLB refills from the second level") \
+    STAT(fills_large, "TLB refills from large pages")       \
+    STAT(fills_walk, "TLB refills by page walk")            \
+    STAT(flush_all, "flushes of all translations")          \
+    STAT(flush_space, "flushes of an address space")        \
+    STAT(flush_page, "flushes of a page")                   \
+    STAT(context_switches, "context changes")               \
     STAT(context_new, "context changes to a new set")
 typedef struct TcgStats {
 #define STAT(name, text) uint64_t name;
@@ -52,58 +52,58 @@ typedef struct UnitPage UnitPage;
 /* A direct jump from one unit to another. */
 typedef struct UnitExit {
     EmitExit emit;
-    Unit *to;               /* linked to; NULL: not */
+    Unit *to; /* linked to; NULL: not */
     Unit *from;
-    struct UnitExit *next;  /* in to->incoming */
+    struct UnitExit *next; /* in to->incoming */
 } UnitExit;
 
 struct Unit {
-    uint64_t ram_addr;      /* key: where its first byte is, */
-    uint64_t second;        /* and the second page's first byte, for an instruction that straddles pages; UINT64_MAX: none */
-    uint32_t mode;          /* and the mode flags */
+    uint64_t ram_addr; /* key: where its first byte is, */
+    uint64_t second;   /* and the second page's first byte, for an instruction that straddles pages; UINT64_MAX: none */
+    uint32_t mode;     /* and the mode flags */
     uint32_t id;
     bool valid;
-    uint16_t bytes;         /* of guest code */
+    uint16_t bytes; /* of guest code */
     uint16_t insns;
     uint16_t exit_count;
     uint32_t code_size;
-    uint32_t checksum;      /* of the guest code */
-    uint8_t *code;          /* executable address; NULL under the interpreter */
-    IrUnit *ir;             /* interpreter: what to run */
+    uint32_t checksum; /* of the guest code */
+    uint8_t *code;     /* executable address; NULL under the interpreter */
+    IrUnit *ir;        /* interpreter: what to run */
     Unit *hash_next;
-    Unit *page_next[2];     /* in the lists of its pages */
+    Unit *page_next[2]; /* in the lists of its pages */
     UnitExit *incoming;
     UnitExit exits[];
 };
 
 /* A page that has units. */
 struct UnitPage {
-    uint64_t page;          /* ram_addr of it */
+    uint64_t page; /* ram_addr of it */
     MemRegion *region;
     Unit *units;
-    uint64_t granules;      /* 64-byte pieces that units were made of (may be stale ones, too) */
-    bool young;             /* protected, but stores under way then may have been missed: see tcg_fetch_barrier */
+    uint64_t granules; /* 64-byte pieces that units were made of (may be stale ones, too) */
+    bool young;        /* protected, but stores under way then may have been missed: see tcg_fetch_barrier */
 };
 
 #define UNIT_HASH_BITS 16
-#define L2_BITS 14
-#define LARGE_BITS 9
-#define FETCH_BITS 8
-#define CONTEXT_SETS 12
-#define FETCH_MMU 0x80000000u
+#define L2_BITS        14
+#define LARGE_BITS     9
+#define FETCH_BITS     8
+#define CONTEXT_SETS   12
+#define FETCH_MMU      0x80000000u
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
 /* Second-level TLB entry: one page (or 2 MiB, in the table of large ones) in one context set's generation. */
 typedef struct L2Entry {
-    uint64_t tag;           /* virtual address of the page */
+    uint64_t tag; /* virtual address of the page */
     uint32_t generation;
-    uint8_t kind;           /* PageKind */
+    uint8_t kind; /* PageKind */
     bool read, write;
-    uint64_t phys;          /* guest-physical address of the page */
-    uint8_t *host;          /* PAGE_RAM: its memory, */
-    MemRegion *region;      /* and region, */
-    uint64_t offset;        /* and offset there */
+    uint64_t phys;     /* guest-physical address of the page */
+    uint8_t *host;     /* PAGE_RAM: its memory, */
+    MemRegion *region; /* and region, */
+    uint64_t offset;   /* and offset there */
 } L2Entry;
 
 typedef struct FetchEntry {
@@ -115,7 +115,7 @@ typedef struct FetchEntry {
 } FetchEntry;
 
 typedef struct SetInfo {
-    uint32_t generation;    /* changes with each flush: stale second-level entries do not match */
+    uint32_t generation;                  /* changes with each flush: stale second-level entries do not match */
     uint64_t large_low[2], large_high[2]; /* virtual range of large pages used, lower and upper half */
 } SetInfo;
 
@@ -128,15 +128,15 @@ typedef struct TcgCpu {
     unsigned set_count, current;
     uint64_t clock;
     uint32_t next_generation;
-    FlatView *view;         /* this vCPU's own reference */
-    bool view_stale;        /* atomic: take the new one before running on */
-    uint32_t in_code;       /* atomic: runs generated code or the interpreter */
-    uint32_t quiet;         /* atomic: no guest store is under way although in_code */
-    uint64_t passes;        /* atomic: how often it has left generated code */
+    FlatView *view;   /* this vCPU's own reference */
+    bool view_stale;  /* atomic: take the new one before running on */
+    uint32_t in_code; /* atomic: runs generated code or the interpreter */
+    uint32_t quiet;   /* atomic: no guest store is under way although in_code */
+    uint64_t passes;  /* atomic: how often it has left generated code */
     L2Entry l2[1 << L2_BITS];
     L2Entry large[1 << LARGE_BITS];
     FetchEntry fetch[1 << FETCH_BITS];
-    IrUnit *ir;             /* scratch of the translator */
+    IrUnit *ir; /* scratch of the translator */
     TcgStats stats;
 } TcgCpu;
 
@@ -145,7 +145,7 @@ typedef struct TcgState {
     bool jit;
     GMutex lock;
     GCond idle;
-    uint32_t exclusive;     /* atomic: a flush of the whole cache is due: stay out of generated code */
+    uint32_t exclusive; /* atomic: a flush of the whole cache is due: stay out of generated code */
     /* code cache */
     int fd;
     uint8_t *writable, *executable;
@@ -154,12 +154,12 @@ typedef struct TcgState {
     EmitThunks thunks;
     /* units */
     Unit *hash[1 << UNIT_HASH_BITS];
-    GPtrArray *units;       /* by id */
-    GPtrArray *chunks;      /* arena */
-    GPtrArray *kept;        /* interpreter: IrUnit * */
+    GPtrArray *units;  /* by id */
+    GPtrArray *chunks; /* arena */
+    GPtrArray *kept;   /* interpreter: IrUnit * */
     size_t chunk_used;
-    GHashTable *pages;      /* ram_addr of the page -> UnitPage */
-    GPtrArray *young;       /* UnitPage * that are young */
+    GHashTable *pages; /* ram_addr of the page -> UnitPage */
+    GPtrArray *young;  /* UnitPage * that are young */
     MemListener listener;
 } TcgState;
 
@@ -170,7 +170,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
 void tcg_cache_free(TcgState *t);
 
 /* ---- unit.c ---- */
-/* The unit at cs->pc, translated if need be; NULL: an exception was raised instead, or (with *full set) the cache is full. */
+/* The unit at cs->pc, translated if need be; NULL: an exception was raised instead, or (with *full set) the cache is
+ * full. */
 Unit *tcg_unit_find(TcgCpu *c, bool *full);
 /* EXIT_CHAIN: link exit `number` to the unit at cs->pc, if that is still right. */
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);
@@ -186,8 +187,8 @@ void *tcg_find_code(CpuState *cs);
 /* ---- tlb.c ---- */
 typedef struct PageRef {
     PageKind kind;
-    uint64_t phys;          /* of the byte */
-    uint8_t *host;          /* PAGE_RAM: of the byte */
+    uint64_t phys; /* of the byte */
+    uint8_t *host; /* PAGE_RAM: of the byte */
     MemRegion *region;
     uint64_t offset;
 } PageRef;
@@ -215,6 +216,23 @@ static inline uint32_t tcg_generation(const TcgCpu *c)
 void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc);
 void tcg_log_host(const Unit *unit, const uint8_t *code);
 void tcg_info_jit(Machine *machine, GString *out);
+
+/* C code that may compute in floating point (devices, GLib's tables when they grow) runs with the host's environment:
+ * around it. */
+static inline unsigned tcg_leave_guest_fp(const CpuState *cs)
+{
+    unsigned saved = 0;
+    if (cs->fp_live) {
+        saved = __builtin_ia32_stmxcsr();
+        __builtin_ia32_ldmxcsr(0x1f80);
+    }
+    return saved;
+}
+static inline void tcg_enter_guest_fp(const CpuState *cs, unsigned saved)
+{
+    if (cs->fp_live)
+        __builtin_ia32_ldmxcsr(saved);
+}
 
 static inline TcgCpu *tcg_cpu(CpuState *cs)
 {

@@ -1,8 +1,8 @@
 /*
  * Soft TLB, the slow side: refills, accesses that cross pages, devices, atomics, physical accesses of page walkers.
  *
- * Write entries exist only for pages without translated code. A filler first publishes its entry and then looks at the page's flags
- * again; a translator first sets RAM_CODE and then removes entries: whichever comes second sees the other.
+ * Write entries exist only for pages without translated code. A filler first publishes its entry and then looks at the
+ * page's flags again; a translator first sets RAM_CODE and then removes entries: whichever comes second sees the other.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
@@ -79,7 +79,8 @@ static L2Entry *find_page(TcgCpu *c, uint64_t va, Access access)
 
 static bool page_has_code(const L2Entry *e)
 {
-    return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST) & (RAM_CODE | RAM_DIRTY_TRACKED);
+    return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST) &
+           (RAM_CODE | RAM_DIRTY_TRACKED);
 }
 
 /* Put a RAM page into the first level. */
@@ -127,7 +128,10 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
         *f = (FetchEntry){ page, tcg_generation(c), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
-    *ref = (PageRef){ .kind = PAGE_RAM, .host = (uint8_t *)f->host + in_page, .region = f->region, .offset = f->ram_addr - f->region->ram_addr + in_page };
+    *ref = (PageRef){ .kind = PAGE_RAM,
+                      .host = (uint8_t *)f->host + in_page,
+                      .region = f->region,
+                      .offset = f->ram_addr - f->region->ram_addr + in_page };
     return true;
 }
 
@@ -144,22 +148,6 @@ static uint64_t extend(uint64_t v, unsigned memop)
     return memop & MO_SIGNED ? (uint64_t)((int64_t)(v << shift) >> shift) : v << shift >> shift;
 }
 
-/* Devices run with the host's floating-point environment. */
-static unsigned leave_guest_fp(const CpuState *cs)
-{
-    unsigned saved = 0;
-    if (cs->fp_live) {
-        saved = __builtin_ia32_stmxcsr();
-        __builtin_ia32_ldmxcsr(0x1f80);
-    }
-    return saved;
-}
-static void enter_guest_fp(const CpuState *cs, unsigned saved)
-{
-    if (cs->fp_live)
-        __builtin_ia32_ldmxcsr(saved);
-}
-
 static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, bool store, uint64_t *value)
 {
     uint64_t phys = e->phys | (va & (GUEST_PAGE_SIZE - 1));
@@ -167,9 +155,9 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
     MemResult result = MEM_UNMAPPED;
     c->stats.mmio++;
     if (range) {
-        unsigned saved = leave_guest_fp(c->cs);
+        unsigned saved = tcg_leave_guest_fp(c->cs);
         result = store ? range_store(range, phys, size, *value) : range_load(range, phys, size, value);
-        enter_guest_fp(c->cs, saved);
+        tcg_enter_guest_fp(c->cs, saved);
     }
     if (result == MEM_OK)
         return true;
@@ -457,7 +445,8 @@ bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value)
     if (!region)
         return false;
     const void *p = region->host + offset;
-    *value = size == 8 ? __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE) : __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
+    *value = size == 8 ? __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE)
+                       : __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
     return true;
 }
 

@@ -1,9 +1,10 @@
 /*
  * Units: scanning, translation, look-up, links, invalidation.
  *
- * A unit is keyed by where its code is in RAM (ram_addr) and the mode flags, so that address spaces and vCPUs share it. It covers up to 64
- * instructions of one page in a row, with the branches among them inside; an instruction that straddles two pages is a unit of its own
- * with the second page in its key, reached through jump caches only, which go when a mapping does.
+ * A unit is keyed by where its code is in RAM (ram_addr) and the mode flags, so that address spaces and vCPUs share it.
+ * It covers up to 64 instructions of one page in a row, with the branches among them inside; an instruction that
+ * straddles two pages is a unit of its own with the second page in its key, reached through jump caches only, which go
+ * when a mapping does.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
@@ -12,8 +13,8 @@
 #include <string.h>
 
 #define MAX_UNIT_INSNS 64
-#define CHUNK_SIZE (1u << 20)
-#define MAX_UNIT_CODE (96u << 10)
+#define CHUNK_SIZE     (1u << 20)
+#define MAX_UNIT_CODE  (96u << 10)
 
 /* ---- storage ---- */
 
@@ -62,9 +63,9 @@ typedef struct Scan {
     unsigned count;
     uint16_t offset[MAX_UNIT_INSNS + 1]; /* of each instruction in the page; one past the last */
     uint8_t length[MAX_UNIT_INSNS];
-    int16_t label[MAX_UNIT_INSNS];       /* -1, or 0 where an instruction is a branch's target */
+    int16_t label[MAX_UNIT_INSNS]; /* -1, or 0 where an instruction is a branch's target */
     InsnScan straddle;
-    bool straddles;                      /* the one instruction crosses the page */
+    bool straddles; /* the one instruction crosses the page */
 } Scan;
 
 static int scan_index(const Scan *s, int64_t offset)
@@ -76,7 +77,8 @@ static int scan_index(const Scan *s, int64_t offset)
     return -1;
 }
 
-/* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far leads. */
+/* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far
+ * leads. */
 static void scan_unit(TcgCpu *c, const uint8_t *page, unsigned offset, unsigned limit, Scan *s)
 {
     const Target *target = c->vcpu->target;
@@ -157,8 +159,14 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
     const Target *target = c->vcpu->target;
     Scan none = { .count = 0 };
     Labels labels = { .scan = &none };
-    TranslateInsn insn = { .ir = c->ir, .mode = c->cs->mode, .offset = offset, .length = length, .bytes = bytes, .label_at = label_at,
-                           .opaque = &labels, .cs = c->cs };
+    TranslateInsn insn = { .ir = c->ir,
+                           .mode = c->cs->mode,
+                           .offset = offset,
+                           .length = length,
+                           .bytes = bytes,
+                           .label_at = label_at,
+                           .opaque = &labels,
+                           .cs = c->cs };
     ir_begin(c->ir, target->regs, target->reg_count, target->helpers);
     ir_insn(c->ir, offset, length);
     if (target->translate(&insn))
@@ -332,7 +340,8 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
         }
     }
     g_mutex_lock(&t->lock);
-    Unit *u = lookup(t, ref.region->ram_addr + ref.offset, crossing ? second.region->ram_addr + second.offset : UINT64_MAX, c->cs->mode);
+    Unit *u = lookup(t, ref.region->ram_addr + ref.offset,
+                     crossing ? second.region->ram_addr + second.offset : UINT64_MAX, c->cs->mode);
     if (!u)
         u = translate(c, &ref, crossing, full);
     if (u && u->code)
@@ -349,7 +358,9 @@ void *tcg_find_code(CpuState *cs)
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
     cs->raised = 0;
+    unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
+    tcg_enter_guest_fp(cs, saved);
     return u ? u->code : NULL; /* NULL after an exception: C looks again, at the handler */
 }
 
@@ -380,7 +391,8 @@ static void unlink_incoming(TcgState *t, Unit *u)
         next = exit->next;
         exit->to = NULL;
         exit->next = NULL;
-        emit_link(t->writable + (exit->from->code - t->executable), t->exec_offset, &exit->emit, exit->from->code + exit->emit.stub);
+        emit_link(t->writable + (exit->from->code - t->executable), t->exec_offset, &exit->emit,
+                  exit->from->code + exit->emit.stub);
     }
     u->incoming = NULL;
 }
@@ -432,7 +444,8 @@ static void page_emptied(UnitPage *p)
     if (p->units)
         return;
     p->granules = 0;
-    __atomic_fetch_and(&p->region->page_flags[(p->page - p->region->ram_addr) >> RAM_PAGE_BITS], (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&p->region->page_flags[(p->page - p->region->ram_addr) >> RAM_PAGE_BITS], (uint8_t)~RAM_CODE,
+                       __ATOMIC_SEQ_CST);
 }
 
 static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
@@ -447,7 +460,8 @@ static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
         unlink_outgoing(u);
         forget_jumps(t, u);
     }
-    uint64_t pages[2] = { u->ram_addr & GUEST_PAGE_MASK, u->second == UINT64_MAX ? UINT64_MAX : u->second & GUEST_PAGE_MASK };
+    uint64_t pages[2] = { u->ram_addr & GUEST_PAGE_MASK,
+                          u->second == UINT64_MAX ? UINT64_MAX : u->second & GUEST_PAGE_MASK };
     for (unsigned i = 0; i < 2; i++) {
         UnitPage *p = pages[i] == UINT64_MAX ? NULL : g_hash_table_lookup(t->pages, &pages[i]);
         if (p) {
@@ -511,8 +525,8 @@ static void verify_page(TcgCpu *c, UnitPage *p)
     p->young = false;
 }
 
-/* Stores that were under way on other vCPUs while a page became protected may have been missed. They are over once each other vCPU has left
- * generated code, or has said that it is quiet; then the page's units are compared with memory. */
+/* Stores that were under way on other vCPUs while a page became protected may have been missed. They are over once each
+ * other vCPU has left generated code, or has said that it is quiet; then the page's units are compared with memory. */
 void tcg_fetch_barrier(CpuState *cs)
 {
     TcgCpu *c = tcg_cpu(cs);
@@ -525,7 +539,8 @@ void tcg_fetch_barrier(CpuState *cs)
         if (!other || other == c)
             continue;
         uint64_t passes = __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST);
-        while (__atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST) && !__atomic_load_n(&other->quiet, __ATOMIC_SEQ_CST) &&
+        while (__atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST) &&
+               !__atomic_load_n(&other->quiet, __ATOMIC_SEQ_CST) &&
                __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST) == passes) {
             __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
             g_thread_yield();

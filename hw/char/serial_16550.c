@@ -1,6 +1,6 @@
 /*
- * 16550A UART (National Semiconductor PC16550D data sheet, section 8). Characters take no time: the transmitter is always empty.
- * A character that the back end cannot take at once is dropped; flow control is not modelled.
+ * 16550A UART (National Semiconductor PC16550D data sheet, section 8). Characters take no time: the transmitter is
+ * always empty. A character that the back end cannot take at once is dropped; flow control is not modelled.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/char/serial_16550.h"
@@ -81,7 +81,8 @@ static void transmit(Serial16550 *s, uint8_t c)
 static uint8_t modem_status(const Serial16550 *s)
 {
     if (s->mcr & MCR_LOOP) /* RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD */
-        return (s->msr & 0x0f) | (s->mcr & 2 ? MSR_CTS : 0) | (s->mcr & 1 ? MSR_DSR : 0) | (s->mcr & 4 ? MSR_RI : 0) | (s->mcr & 8 ? MSR_DCD : 0);
+        return (s->msr & 0x0f) | (s->mcr & 2 ? MSR_CTS : 0) | (s->mcr & 1 ? MSR_DSR : 0) | (s->mcr & 4 ? MSR_RI : 0) |
+               (s->mcr & 8 ? MSR_DCD : 0);
     return s->msr;
 }
 
@@ -164,7 +165,13 @@ static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     }
 }
 
-static const MemOps serial_ops = { .read = serial_read, .write = serial_write, .min_size = 1, .max_size = 8, .impl_min = 1, .impl_max = 1, .unaligned = true };
+static const MemOps serial_ops = { .read = serial_read,
+                                   .write = serial_write,
+                                   .min_size = 1,
+                                   .max_size = 8,
+                                   .impl_min = 1,
+                                   .impl_max = 1,
+                                   .unaligned = true };
 
 /* ---- back end ---- */
 
@@ -223,13 +230,24 @@ static const Prop props[] = {
     PROP(Serial16550, U32, "reg-shift", reg_shift, .max = 3, .help = "registers are 2 to this power bytes apart"),
     PROP_END,
 };
-static const StateField state[] = {
-    STATE(Serial16550, ier), STATE(Serial16550, fcr), STATE(Serial16550, lcr), STATE(Serial16550, mcr), STATE(Serial16550, msr),
-    STATE(Serial16550, scr), STATE(Serial16550, lsr_errors), STATE(Serial16550, tx_empty_pending), STATE(Serial16550, timeout_pending),
-    STATE(Serial16550, divisor), STATE_ARRAY(Serial16550, fifo), STATE(Serial16550, fifo_count), STATE(Serial16550, fifo_first),
-    STATE_SKIP(Serial16550, mmio, "wiring"), STATE_SKIP(Serial16550, chardev, "property"), STATE_SKIP(Serial16550, reg_shift, "property"),
-    STATE_SKIP(Serial16550, irq, "wiring"), STATE_END
-};
+static const StateField state[] = { STATE(Serial16550, ier),
+                                    STATE(Serial16550, fcr),
+                                    STATE(Serial16550, lcr),
+                                    STATE(Serial16550, mcr),
+                                    STATE(Serial16550, msr),
+                                    STATE(Serial16550, scr),
+                                    STATE(Serial16550, lsr_errors),
+                                    STATE(Serial16550, tx_empty_pending),
+                                    STATE(Serial16550, timeout_pending),
+                                    STATE(Serial16550, divisor),
+                                    STATE_ARRAY(Serial16550, fifo),
+                                    STATE(Serial16550, fifo_count),
+                                    STATE(Serial16550, fifo_first),
+                                    STATE_SKIP(Serial16550, mmio, "wiring"),
+                                    STATE_SKIP(Serial16550, chardev, "property"),
+                                    STATE_SKIP(Serial16550, reg_shift, "property"),
+                                    STATE_SKIP(Serial16550, irq, "wiring"),
+                                    STATE_END };
 
 const DeviceType serial_16550_type = {
     .name = "serial-mm",

@@ -13,7 +13,7 @@
 typedef struct Serial16550 {
     Device dev;
     MemRegion mmio;
-    Chardev *chardev;  /* property */
+    Chardev *chardev;   /* property */
     uint32_t reg_shift; /* property: registers are 1 << reg_shift bytes apart */
     uint8_t ier, fcr, lcr, mcr, msr, scr, lsr_errors;
     uint8_t tx_empty_pending, timeout_pending;

@@ -1,6 +1,6 @@
 /*
- * Loading kernels and firmware: ELF (System V ABI, chapter 4), Linux Image for RISC-V (Documentation/arch/riscv/boot-image-header.rst),
- * gzip (RFC 1952) around either.
+ * Loading kernels and firmware: ELF (System V ABI, chapter 4), Linux Image for RISC-V
+ * (Documentation/arch/riscv/boot-image-header.rst), gzip (RFC 1952) around either.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/loader.h"
@@ -19,7 +19,11 @@ uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GEr
     char *data;
     gsize len;
     if (!g_file_get_contents(path, &data, &len, &why)) {
-        error_set(err, "%s: cannot read '%s': %s", what, path, g_strerror(why->code == G_FILE_ERROR_NOENT ? ENOENT : why->code == G_FILE_ERROR_ACCES ? EACCES : why->code == G_FILE_ERROR_ISDIR ? EISDIR : EIO));
+        error_set(err, "%s: cannot read '%s': %s", what, path,
+                  g_strerror(why->code == G_FILE_ERROR_NOENT   ? ENOENT
+                             : why->code == G_FILE_ERROR_ACCES ? EACCES
+                             : why->code == G_FILE_ERROR_ISDIR ? EISDIR
+                                                               : EIO));
         return NULL;
     }
     *size = len;
@@ -76,12 +80,14 @@ static bool segment_at(const uint8_t *data, uint64_t size, uint64_t at, bool wid
     return true;
 }
 
-static bool load_segment(AddressSpace *as, const uint8_t *data, uint64_t size, const Segment *s, uint64_t limit, LoadedImage *out, GError **err)
+static bool load_segment(AddressSpace *as, const uint8_t *data, uint64_t size, const Segment *s, uint64_t limit,
+                         LoadedImage *out, GError **err)
 {
     if (s->offset > size || s->file_size > size - s->offset || s->file_size > s->memory_size)
         return error_set(err, "truncated: a segment ends behind the end of the file");
     if (s->address > limit || s->memory_size > limit - s->address)
-        return error_set(err, "does not fit in memory: a segment ends at 0x%" PRIx64 ", memory at 0x%" PRIx64, s->address + s->memory_size, limit);
+        return error_set(err, "does not fit in memory: a segment ends at 0x%" PRIx64 ", memory at 0x%" PRIx64,
+                         s->address + s->memory_size, limit);
     if (!as_load_image(as, s->address, data + s->offset, s->file_size, err))
         return false;
     uint64_t clear = s->memory_size - s->file_size, at = s->address + s->file_size;
@@ -98,7 +104,8 @@ static bool load_segment(AddressSpace *as, const uint8_t *data, uint64_t size, c
     return true;
 }
 
-static bool load_elf(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t limit, unsigned bits, LoadedImage *out, GError **err)
+static bool load_elf(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t limit, unsigned bits,
+                     LoadedImage *out, GError **err)
 {
     bool wide = size > EI_CLASS && data[EI_CLASS] == ELFCLASS64;
     Elf64_Ehdr e = { 0 };
@@ -129,7 +136,8 @@ static bool load_elf(AddressSpace *as, const uint8_t *data, uint64_t size, uint6
 }
 
 /* A Linux Image says how much memory it takes; other files take their length. */
-static bool load_image(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t address, uint64_t limit, LoadedImage *out, GError **err)
+static bool load_image(AddressSpace *as, const uint8_t *data, uint64_t size, uint64_t address, uint64_t limit,
+                       LoadedImage *out, GError **err)
 {
     uint64_t takes = size;
     if (size >= 64 && !memcmp(data + 56, "RSC\5", 4)) {
@@ -141,16 +149,18 @@ static bool load_image(AddressSpace *as, const uint8_t *data, uint64_t size, uin
         else if (image_size)
             takes = image_size;
         if (takes / 4 > size)
-            return error_set(err, "truncated or damaged: its header says that it takes 0x%" PRIx64 " bytes", image_size);
+            return error_set(err, "truncated or damaged: its header says that it takes 0x%" PRIx64 " bytes",
+                             image_size);
     }
     if (address > limit || takes > limit - address)
-        return error_set(err, "takes %" PRIu64 " bytes, but there is only room for %" PRIu64, takes, limit > address ? limit - address : 0);
+        return error_set(err, "takes %" PRIu64 " bytes, but there is only room for %" PRIu64, takes,
+                         limit > address ? limit - address : 0);
     *out = (LoadedImage){ address, address, address + takes };
     return as_load_image(as, address, data, size, err);
 }
 
-bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, unsigned bits,
-                     LoadedImage *out, GError **err)
+bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit,
+                     unsigned bits, LoadedImage *out, GError **err)
 {
     uint64_t size;
     g_autofree uint8_t *data = read_whole_file(what, path, &size, err);
@@ -167,13 +177,15 @@ bool load_executable(AddressSpace *as, const char *what, const char *path, uint6
     return false;
 }
 
-bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size, GError **err)
+bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size,
+               GError **err)
 {
     g_autofree uint8_t *data = read_whole_file(what, path, size, err);
     if (!data)
         return false;
     if (address > limit || *size > limit - address)
-        return error_set(err, "%s: '%s' takes %" PRIu64 " bytes, but there is only room for %" PRIu64 " in RAM; use a greater -m", what, path,
-                         *size, limit > address ? limit - address : 0);
+        return error_set(
+            err, "%s: '%s' takes %" PRIu64 " bytes, but there is only room for %" PRIu64 " in RAM; use a greater -m",
+            what, path, *size, limit > address ? limit - address : 0);
     return as_load_image(as, address, data, *size, err);
 }

@@ -12,12 +12,13 @@ typedef struct LoadedImage {
     uint64_t low, high; /* guest-physical range [low, high) that it takes, memory that it clears included */
 } LoadedImage;
 
-/* An ELF executable (32- or 64-bit RISC-V, by class), at its physical addresses; a Linux Image (plain or gzip) or anything else at
- * address. limit: no byte at or above. what names the option in messages. */
-bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, unsigned bits,
-                     LoadedImage *out, GError **err);
+/* An ELF executable (32- or 64-bit RISC-V, by class), at its physical addresses; a Linux Image (plain or gzip) or
+ * anything else at address. limit: no byte at or above. what names the option in messages. */
+bool load_executable(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit,
+                     unsigned bits, LoadedImage *out, GError **err);
 /* A file as it is, at address; *size is its length. */
-bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size, GError **err);
+bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t address, uint64_t limit, uint64_t *size,
+               GError **err);
 /* Read a file into memory. Free with g_free. NULL and *err, which names what and path. */
 uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GError **err);
 

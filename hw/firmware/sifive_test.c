@@ -1,6 +1,6 @@
 /*
- * Test finisher "sifive,test1": one register whose write powers off, fails with a code, or resets (SiFive test device, as used by Linux'
- * syscon-poweroff and syscon-reboot nodes).
+ * Test finisher "sifive,test1": one register whose write powers off, fails with a code, or resets (SiFive test device,
+ * as used by Linux' syscon-poweroff and syscon-reboot nodes).
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/sifive_test.h"

@@ -1,6 +1,6 @@
 /*
- * ACLINT: MSWI and MTIMER (RISC-V Advanced Core Local Interruptor Specification 1.0-rc4, chapters 2 and 3), at the offsets of the SiFive
- * CLINT: msip at 0, mtimecmp at 0x4000, mtime at 0xbff8. mtime counts virtual time at 10 MHz.
+ * ACLINT: MSWI and MTIMER (RISC-V Advanced Core Local Interruptor Specification 1.0-rc4, chapters 2 and 3), at the
+ * offsets of the SiFive CLINT: msip at 0, mtimecmp at 0x4000, mtime at 0xbff8. mtime counts virtual time at 10 MHz.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/riscv_aclint.h"
@@ -10,7 +10,8 @@ enum { MSIP = 0, MTIMECMP = 0x4000, MTIME = 0xbff8, NS_PER_TICK = 1000000000 / R
 uint64_t riscv_aclint_time(void *opaque)
 {
     RiscvAclint *s = opaque;
-    return clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS) / NS_PER_TICK + __atomic_load_n(&s->offset, __ATOMIC_RELAXED);
+    return clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS) / NS_PER_TICK +
+           __atomic_load_n(&s->offset, __ATOMIC_RELAXED);
 }
 
 /* Set the interrupt line, or arm the timer for when it is to rise. */
@@ -107,13 +108,18 @@ static void aclint_reset(Device *dev)
     }
 }
 
-static const Prop props[] = { PROP(RiscvAclint, U32, "num-harts", harts, .fallback = "1", .max = RISCV_ACLINT_HARTS, .help = "harts served"),
+static const Prop props[] = { PROP(RiscvAclint, U32, "num-harts", harts, .fallback = "1", .max = RISCV_ACLINT_HARTS,
+                                   .help = "harts served"),
                               PROP_END };
-static const StateField state[] = {
-    STATE_ARRAY(RiscvAclint, softint), STATE_ARRAY(RiscvAclint, compare), STATE(RiscvAclint, offset),
-    STATE_SKIP(RiscvAclint, mmio, "wiring"), STATE_SKIP(RiscvAclint, harts, "property"), STATE_SKIP(RiscvAclint, timer, "follows from compare"),
-    STATE_SKIP(RiscvAclint, msip, "wiring"), STATE_SKIP(RiscvAclint, mtip, "wiring"), STATE_END
-};
+static const StateField state[] = { STATE_ARRAY(RiscvAclint, softint),
+                                    STATE_ARRAY(RiscvAclint, compare),
+                                    STATE(RiscvAclint, offset),
+                                    STATE_SKIP(RiscvAclint, mmio, "wiring"),
+                                    STATE_SKIP(RiscvAclint, harts, "property"),
+                                    STATE_SKIP(RiscvAclint, timer, "follows from compare"),
+                                    STATE_SKIP(RiscvAclint, msip, "wiring"),
+                                    STATE_SKIP(RiscvAclint, mtip, "wiring"),
+                                    STATE_END };
 
 const DeviceType riscv_aclint_type = {
     .name = "riscv.aclint",

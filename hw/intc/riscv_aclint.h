@@ -1,6 +1,6 @@
 /*
- * ACLINT: machine software interrupts and machine timers of up to RISCV_ACLINT_HARTS harts, in the layout of the SiFive CLINT.
- * Connect msip[] and mtip[] to the harts; riscv_aclint_time is their `time`.
+ * ACLINT: machine software interrupts and machine timers of up to RISCV_ACLINT_HARTS harts, in the layout of the SiFive
+ * CLINT. Connect msip[] and mtip[] to the harts; riscv_aclint_time is their `time`.
  * SPDX-License-Identifier: MIT
  */
 #ifndef HW_INTC_RISCV_ACLINT_H

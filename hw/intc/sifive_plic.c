@@ -1,12 +1,20 @@
 /*
- * PLIC (RISC-V Platform-Level Interrupt Controller Specification 1.0.0). Sources are level-triggered through gateways: pending is set
- * while the level is high and no claim is out.
+ * PLIC (RISC-V Platform-Level Interrupt Controller Specification 1.0.0). Sources are level-triggered through gateways:
+ * pending is set while the level is high and no claim is out.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/sifive_plic.h"
 #include <string.h>
 
-enum { PRIORITY = 0, PENDING = 0x1000, ENABLE = 0x2000, ENABLE_STRIDE = 0x80, CONTEXT = 0x200000, CONTEXT_STRIDE = 0x1000, MAX_PRIORITY = 7 };
+enum {
+    PRIORITY = 0,
+    PENDING = 0x1000,
+    ENABLE = 0x2000,
+    ENABLE_STRIDE = 0x80,
+    CONTEXT = 0x200000,
+    CONTEXT_STRIDE = 0x1000,
+    MAX_PRIORITY = 7
+};
 
 static bool bit(const uint32_t *words, unsigned n)
 {
@@ -155,14 +163,20 @@ static void plic_reset(Device *dev)
     update(s);
 }
 
-static const Prop props[] = { PROP(SifivePlic, U32, "num-contexts", contexts, .fallback = "2", .max = PLIC_CONTEXTS, .help = "interrupt outputs"),
+static const Prop props[] = { PROP(SifivePlic, U32, "num-contexts", contexts, .fallback = "2", .max = PLIC_CONTEXTS,
+                                   .help = "interrupt outputs"),
                               PROP_END };
-static const StateField state[] = {
-    STATE_ARRAY(SifivePlic, priority), STATE_ARRAY(SifivePlic, level), STATE_ARRAY(SifivePlic, pending), STATE_ARRAY(SifivePlic, claimed),
-    { "enable", STATE_KIND_BYTES, offsetof(SifivePlic, enable), sizeof(((SifivePlic *)0)->enable), 4, NULL },
-    STATE_ARRAY(SifivePlic, threshold), STATE_SKIP(SifivePlic, mmio, "wiring"), STATE_SKIP(SifivePlic, contexts, "property"),
-    STATE_SKIP(SifivePlic, irq, "wiring"), STATE_END
-};
+static const StateField state[] = { STATE_ARRAY(SifivePlic, priority),
+                                    STATE_ARRAY(SifivePlic, level),
+                                    STATE_ARRAY(SifivePlic, pending),
+                                    STATE_ARRAY(SifivePlic, claimed),
+                                    { "enable", STATE_KIND_BYTES, offsetof(SifivePlic, enable),
+                                      sizeof(((SifivePlic *)0)->enable), 4, NULL },
+                                    STATE_ARRAY(SifivePlic, threshold),
+                                    STATE_SKIP(SifivePlic, mmio, "wiring"),
+                                    STATE_SKIP(SifivePlic, contexts, "property"),
+                                    STATE_SKIP(SifivePlic, irq, "wiring"),
+                                    STATE_END };
 
 const DeviceType sifive_plic_type = {
     .name = "riscv.sifive.plic",

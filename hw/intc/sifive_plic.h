@@ -1,5 +1,6 @@
 /*
- * PLIC (see sifive_plic.c). Inputs: plic_set(opaque = SifivePlic *, source, level). Outputs: irq[context]; contexts are M and S of each hart in turn.
+ * PLIC (see sifive_plic.c). Inputs: plic_set(opaque = SifivePlic *, source, level). Outputs: irq[context]; contexts are
+ * M and S of each hart in turn.
  * SPDX-License-Identifier: MIT
  */
 #ifndef HW_INTC_SIFIVE_PLIC_H

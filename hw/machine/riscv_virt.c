@@ -1,6 +1,6 @@
 /*
- * Machine `virt` for RISC-V: the memory map, interrupt numbers and device tree of the reference's machine of that name, so that firmware and
- * kernels built for it run.
+ * Machine `virt` for RISC-V: the memory map, interrupt numbers and device tree of the reference's machine of that name,
+ * so that firmware and kernels built for it run.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/vcpu.h"
@@ -31,9 +31,9 @@ enum { MROM, TEST, RTC, CLINT, PLIC, UART0, VIRTIO, FW_CFG, DRAM };
 static const struct {
     uint64_t base, size;
 } map[] = {
-    [MROM] = { 0x1000, 0xf000 },          [TEST] = { 0x100000, 0x1000 },      [RTC] = { 0x101000, 0x1000 },
-    [CLINT] = { 0x2000000, 0x10000 },     [PLIC] = { 0xc000000, PLIC_SIZE },  [UART0] = { 0x10000000, 0x100 },
-    [VIRTIO] = { 0x10001000, 0x1000 },    [FW_CFG] = { 0x10100000, 0x18 },    [DRAM] = { 0x80000000, 0 },
+    [MROM] = { 0x1000, 0xf000 },       [TEST] = { 0x100000, 0x1000 },     [RTC] = { 0x101000, 0x1000 },
+    [CLINT] = { 0x2000000, 0x10000 },  [PLIC] = { 0xc000000, PLIC_SIZE }, [UART0] = { 0x10000000, 0x100 },
+    [VIRTIO] = { 0x10001000, 0x1000 }, [FW_CFG] = { 0x10100000, 0x18 },   [DRAM] = { 0x80000000, 0 },
 };
 enum { UART0_IRQ = 10 };
 #define FDT_ROOM (2u << 20)
@@ -95,7 +95,8 @@ static bool add_uart(RiscvVirt *v, GError **err)
 static bool virt_init(Machine *machine, GError **err)
 {
     RiscvVirt *v = virt(machine);
-    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus), *contexts = g_strdup_printf("%u", 2 * machine->config.cpus);
+    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus),
+                    *contexts = g_strdup_printf("%u", 2 * machine->config.cpus);
     SifiveTest *test;
     uint64_t limit = machine->target->bits == 32 ? (uint64_t)1 << 31 : (uint64_t)1 << 40;
     if (machine->config.ram_size > limit)
@@ -117,7 +118,12 @@ static bool virt_init(Machine *machine, GError **err)
 
 /* ---- device tree ---- */
 
-enum { PHANDLE_CPU = 1, PHANDLE_INTC = 1 + RISCV_ACLINT_HARTS, PHANDLE_PLIC = 1 + 2 * RISCV_ACLINT_HARTS, PHANDLE_TEST };
+enum {
+    PHANDLE_CPU = 1,
+    PHANDLE_INTC = 1 + RISCV_ACLINT_HARTS,
+    PHANDLE_PLIC = 1 + 2 * RISCV_ACLINT_HARTS,
+    PHANDLE_TEST
+};
 
 static void put_reg(void *fdt, uint64_t base, uint64_t size)
 {
@@ -191,7 +197,8 @@ static void put_interrupts_extended(void *fdt, Machine *machine, unsigned first,
 
 static void put_soc(void *fdt, Machine *machine)
 {
-    static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon", clint_compatible[] = "sifive,clint0\0riscv,clint0",
+    static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon",
+                      clint_compatible[] = "sifive,clint0\0riscv,clint0",
                       plic_compatible[] = "sifive,plic-1.0.0\0riscv,plic0";
     fdt_begin_node(fdt, "soc");
     fdt_property_u32(fdt, "#address-cells", 2);
@@ -299,9 +306,18 @@ static char *default_firmware(const Machine *machine)
 static bool put_reset_vector(RiscvVirt *v, uint64_t start, GError **err)
 {
     bool wide = v->machine.target->bits == 64;
-    uint32_t load_a1 = wide ? 0x0202b583 : 0x0202a583, load_t0 = wide ? 0x0182b283 : 0x0182a283; /* l[dw] a1, 32(t0); l[dw] t0, 24(t0) */
-    uint32_t code[] = { 0x00000297 /* auipc t0, 0 */, 0x02828613 /* addi a2, t0, 40 */, 0xf1402573 /* csrr a0, mhartid */, load_a1, load_t0,
-                        0x00028067 /* jr t0 */, start, start >> 32, v->fdt_addr, v->fdt_addr >> 32 };
+    uint32_t load_a1 = wide ? 0x0202b583 : 0x0202a583,
+             load_t0 = wide ? 0x0182b283 : 0x0182a283; /* l[dw] a1, 32(t0); l[dw] t0, 24(t0) */
+    uint32_t code[] = { 0x00000297 /* auipc t0, 0 */,
+                        0x02828613 /* addi a2, t0, 40 */,
+                        0xf1402573 /* csrr a0, mhartid */,
+                        load_a1,
+                        load_t0,
+                        0x00028067 /* jr t0 */,
+                        start,
+                        start >> 32,
+                        v->fdt_addr,
+                        v->fdt_addr >> 32 };
     /* fw_dynamic_info: magic, version, next address, next mode (supervisor), options, boot hart */
     uint64_t info64[] = { 0x4942534f, 2, v->kernel_entry, 1, 0, 0 };
     uint32_t info32[] = { 0x4942534f, 2, v->kernel_entry, 1, 0, 0 };
@@ -315,7 +331,8 @@ static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64
     Machine *machine = &v->machine;
     const MachineConfig *config = &machine->config;
     uint64_t size, end = map[DRAM].base + config->ram_size;
-    g_autofree void *fdt = config->dtb ? read_whole_file("-dtb", config->dtb, &size, err) : make_fdt(v, initrd, initrd_size, &size);
+    g_autofree void *fdt =
+        config->dtb ? read_whole_file("-dtb", config->dtb, &size, err) : make_fdt(v, initrd, initrd_size, &size);
     if (!fdt)
         return false;
     if (config->dtb && (size < sizeof(struct fdt_header) || fdt_check_full(fdt, size)))
@@ -330,7 +347,8 @@ static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64
     uint64_t top = MIN(end, (uint64_t)3 << 30);
     v->fdt_addr = (top - size) & ~((uint64_t)FDT_ROOM - 1);
     if (size > top || v->fdt_addr < low)
-        return error_set(err, "-m: %" PRIu64 " MiB of RAM are too few for kernel, initrd and device tree", config->ram_size >> 20);
+        return error_set(err, "-m: %" PRIu64 " MiB of RAM are too few for kernel, initrd and device tree",
+                         config->ram_size >> 20);
     return as_load_image(&machine->memory, v->fdt_addr, fdt, size, err);
 }
 
@@ -338,7 +356,8 @@ static bool virt_load(Machine *machine, GError **err)
 {
     RiscvVirt *v = virt(machine);
     const MachineConfig *config = &machine->config;
-    uint64_t start = map[DRAM].base, end = start + config->ram_size, align = machine->target->bits == 64 ? 2 << 20 : 4 << 20, low = start;
+    uint64_t start = map[DRAM].base, end = start + config->ram_size,
+             align = machine->target->bits == 64 ? 2 << 20 : 4 << 20, low = start;
     g_autofree char *found = config->firmware ? NULL : default_firmware(machine);
     const char *firmware = config->firmware ? config->firmware : found;
     uint64_t initrd = 0, initrd_size = 0;

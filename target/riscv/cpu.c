@@ -2,9 +2,9 @@
  * RISC-V CPUs: models, register tables, creation, reset, printing, and what machines and the device tree ask for.
  * SPDX-License-Identifier: MIT
  */
-#include "target/riscv/translate.h"
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
+#include "target/riscv/translate.h"
 #include "util/error.h"
 #include "util/options.h"
 #include <inttypes.h>
@@ -17,19 +17,26 @@
 /* ---- registers ---- */
 
 /* Pinned: what compiled code uses most (counted in the benchmarks' and the kernel's code). */
-#define X(n, name, pin) { name, offsetof(RiscvState, x) + 8 * (n), XT, pin }
-#define F(n, name, pin) { name, offsetof(RiscvState, f) + 8 * (n), IR_F64, pin }
-#define REGISTERS                                                                                                      \
-    X(1, "ra", 0), X(2, "sp", 7), X(3, "gp", 0), X(4, "tp", 0), X(5, "t0", 0), X(6, "t1", 0), X(7, "t2", 0), X(8, "s0", 8),  \
-        X(9, "s1", 0), X(10, "a0", 1), X(11, "a1", 2), X(12, "a2", 3), X(13, "a3", 4), X(14, "a4", 5), X(15, "a5", 6),       \
-        X(16, "a6", 0), X(17, "a7", 0), X(18, "s2", 0), X(19, "s3", 0), X(20, "s4", 0), X(21, "s5", 0), X(22, "s6", 0),      \
-        X(23, "s7", 0), X(24, "s8", 0), X(25, "s9", 0), X(26, "s10", 0), X(27, "s11", 0), X(28, "t3", 0), X(29, "t4", 0),    \
-        X(30, "t5", 0), X(31, "t6", 0), F(0, "ft0", 7), F(1, "ft1", 8), F(2, "ft2", 0), F(3, "ft3", 0), F(4, "ft4", 0),      \
-        F(5, "ft5", 0), F(6, "ft6", 0), F(7, "ft7", 0), F(8, "fs0", 0), F(9, "fs1", 0), F(10, "fa0", 1), F(11, "fa1", 2),    \
-        F(12, "fa2", 3), F(13, "fa3", 4), F(14, "fa4", 5), F(15, "fa5", 6), F(16, "fa6", 0), F(17, "fa7", 0),                \
-        F(18, "fs2", 0), F(19, "fs3", 0), F(20, "fs4", 0), F(21, "fs5", 0), F(22, "fs6", 0), F(23, "fs7", 0),                \
-        F(24, "fs8", 0), F(25, "fs9", 0), F(26, "fs10", 0), F(27, "fs11", 0), F(28, "ft8", 0), F(29, "ft9", 0),              \
-        F(30, "ft10", 0), F(31, "ft11", 0)
+#define X(n, name, pin)                                  \
+    {                                                    \
+        name, offsetof(RiscvState, x) + 8 * (n), XT, pin \
+    }
+#define F(n, name, pin)                                      \
+    {                                                        \
+        name, offsetof(RiscvState, f) + 8 * (n), IR_F64, pin \
+    }
+#define REGISTERS                                                                                                     \
+    X(1, "ra", 0), X(2, "sp", 7), X(3, "gp", 0), X(4, "tp", 0), X(5, "t0", 0), X(6, "t1", 0), X(7, "t2", 0),          \
+        X(8, "s0", 8), X(9, "s1", 0), X(10, "a0", 1), X(11, "a1", 2), X(12, "a2", 3), X(13, "a3", 4), X(14, "a4", 5), \
+        X(15, "a5", 6), X(16, "a6", 0), X(17, "a7", 0), X(18, "s2", 0), X(19, "s3", 0), X(20, "s4", 0),               \
+        X(21, "s5", 0), X(22, "s6", 0), X(23, "s7", 0), X(24, "s8", 0), X(25, "s9", 0), X(26, "s10", 0),              \
+        X(27, "s11", 0), X(28, "t3", 0), X(29, "t4", 0), X(30, "t5", 0), X(31, "t6", 0), F(0, "ft0", 7),              \
+        F(1, "ft1", 8), F(2, "ft2", 0), F(3, "ft3", 0), F(4, "ft4", 0), F(5, "ft5", 0), F(6, "ft6", 0),               \
+        F(7, "ft7", 0), F(8, "fs0", 0), F(9, "fs1", 0), F(10, "fa0", 1), F(11, "fa1", 2), F(12, "fa2", 3),            \
+        F(13, "fa3", 4), F(14, "fa4", 5), F(15, "fa5", 6), F(16, "fa6", 0), F(17, "fa7", 0), F(18, "fs2", 0),         \
+        F(19, "fs3", 0), F(20, "fs4", 0), F(21, "fs5", 0), F(22, "fs6", 0), F(23, "fs7", 0), F(24, "fs8", 0),         \
+        F(25, "fs9", 0), F(26, "fs10", 0), F(27, "fs11", 0), F(28, "ft8", 0), F(29, "ft9", 0), F(30, "ft10", 0),      \
+        F(31, "ft11", 0)
 #define XT IR_I64
 static const GuestReg regs64[RISCV_REG_COUNT] = { REGISTERS };
 #undef XT
@@ -181,19 +188,22 @@ static void cpu_dump(CpuState *cs, GString *out)
         const char *name;
         uint64_t value;
     } system[] = {
-        { "pc", cs->pc },           { "mhartid", s->hart },     { "mstatus", riscv_mstatus(s) }, { "mip", s->mip },
-        { "mie", s->mie },          { "mideleg", s->mideleg },  { "medeleg", s->medeleg },       { "mtvec", s->mtvec },
-        { "mepc", s->mepc },        { "mcause", s->mcause },    { "mtval", s->mtval },           { "mscratch", s->mscratch },
-        { "stvec", s->stvec },      { "sepc", s->sepc },        { "scause", s->scause },         { "stval", s->stval },
-        { "sscratch", s->sscratch }, { "satp", s->satp },
+        { "pc", cs->pc },          { "mhartid", s->hart },      { "mstatus", riscv_mstatus(s) },
+        { "mip", s->mip },         { "mie", s->mie },           { "mideleg", s->mideleg },
+        { "medeleg", s->medeleg }, { "mtvec", s->mtvec },       { "mepc", s->mepc },
+        { "mcause", s->mcause },   { "mtval", s->mtval },       { "mscratch", s->mscratch },
+        { "stvec", s->stvec },     { "sepc", s->sepc },         { "scause", s->scause },
+        { "stval", s->stval },     { "sscratch", s->sscratch }, { "satp", s->satp },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(system); i++)
         g_string_append_printf(out, " %-8s %0*" PRIx64 "\n", system[i].name, digits, system[i].value & mask);
     g_string_append_printf(out, " %-8s %c\n", "priv", "US?M"[s->priv]);
     for (unsigned r = 0; r < 32; r++)
-        g_string_append_printf(out, " x%-2u/%-4s %0*" PRIx64 "%s", r, r ? regs64[r - 1].name : "zero", digits, s->x[r] & mask, r % 4 == 3 ? "\n" : "");
+        g_string_append_printf(out, " x%-2u/%-4s %0*" PRIx64 "%s", r, r ? regs64[r - 1].name : "zero", digits,
+                               s->x[r] & mask, r % 4 == 3 ? "\n" : "");
     for (unsigned r = 0; r < 32; r++)
-        g_string_append_printf(out, " f%-2u/%-4s %016" PRIx64 "%s", r, regs64[RISCV_REG_F0 + r].name, s->f[r], r % 4 == 3 ? "\n" : "");
+        g_string_append_printf(out, " f%-2u/%-4s %016" PRIx64 "%s", r, regs64[RISCV_REG_F0 + r].name, s->f[r],
+                               r % 4 == 3 ? "\n" : "");
 }
 
 static char *cpu_help(void)
@@ -277,12 +287,17 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
 #else
 #define CAPSTONE(mode)
 #endif
-#define TARGET_COMMON                                                                                                  \
-    .default_machine = "virt", .page_bits = 12, .insn_align = 2, .reg_count = RISCV_REG_COUNT, .helpers = riscv_helpers,    \
-    .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, .cpu_free = cpu_free,         \
-    .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help, .has_work = riscv_has_work,                          \
-    .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk, .raise_bus_error = raise_bus_error,                   \
-    .raise_misaligned = raise_misaligned, .scan = riscv_scan, .translate = riscv_translate, .info_mem = riscv_info_mem
+#define TARGET_COMMON                                                                                               \
+    .default_machine = "virt", .page_bits = 12, .insn_align = 2, .reg_count = RISCV_REG_COUNT,                      \
+    .helpers = riscv_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, \
+    .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
+    .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
+    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .scan = riscv_scan,                   \
+    .translate = riscv_translate, .info_mem = riscv_info_mem
 
-const Target target_riscv64 = { .name = "riscv64", .bits = 64, .default_cpu = "rv64", .regs = regs64, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV64) };
-const Target target_riscv32 = { .name = "riscv32", .bits = 32, .default_cpu = "rv32", .regs = regs32, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV32) };
+const Target target_riscv64 = {
+    .name = "riscv64", .bits = 64, .default_cpu = "rv64", .regs = regs64, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV64)
+};
+const Target target_riscv32 = {
+    .name = "riscv32", .bits = 32, .default_cpu = "rv32", .regs = regs32, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV32)
+};

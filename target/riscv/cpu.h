@@ -1,8 +1,8 @@
 /*
  * RISC-V hart state, RV32 and RV64 (The RISC-V Instruction Set Manual, volume I 20240411, volume II 20240411).
  *
- * Registers are 64 bits wide in the state; RV32 uses the low half of x registers. CSRs that guests change often are plain members, read
- * and written inline; mip is atomic, since interrupt inputs change it from other threads.
+ * Registers are 64 bits wide in the state; RV32 uses the low half of x registers. CSRs that guests change often are
+ * plain members, read and written inline; mip is atomic, since interrupt inputs change it from other threads.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TARGET_RISCV_CPU_H
@@ -14,32 +14,32 @@
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 
 /* Extensions, as bits of RiscvState.ext: RISCV_EXT(NAME, isa string name, help) */
-#define RISCV_EXTENSIONS(E)                                                                                            \
-    E(I, i, "base integer instructions")                                                                               \
-    E(M, m, "multiplication and division")                                                                             \
-    E(A, a, "atomic instructions")                                                                                     \
-    E(F, f, "single-precision floating point")                                                                         \
-    E(D, d, "double-precision floating point")                                                                         \
-    E(C, c, "compressed instructions")                                                                                 \
-    E(S, s, "supervisor mode")                                                                                         \
-    E(U, u, "user mode")                                                                                               \
-    E(ZICSR, zicsr, "control and status registers")                                                                    \
-    E(ZIFENCEI, zifencei, "instruction-fetch fence")                                                                   \
-    E(ZICNTR, zicntr, "cycle, time and instret")                                                                       \
-    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")                                                    \
-    E(ZIHINTPAUSE, zihintpause, "pause hint")                                                                          \
-    E(ZBA, zba, "address generation")                                                                                  \
-    E(ZBB, zbb, "basic bit manipulation")                                                                              \
-    E(ZBS, zbs, "single-bit instructions")                                                                             \
-    E(SSTC, sstc, "supervisor timer compare")                                                                          \
-    E(SVADU, svadu, "hardware updates of accessed and dirty bits")                                                     \
-    E(SVINVAL, svinval, "fine-grained address translation invalidation")                                               \
+#define RISCV_EXTENSIONS(E)                                              \
+    E(I, i, "base integer instructions")                                 \
+    E(M, m, "multiplication and division")                               \
+    E(A, a, "atomic instructions")                                       \
+    E(F, f, "single-precision floating point")                           \
+    E(D, d, "double-precision floating point")                           \
+    E(C, c, "compressed instructions")                                   \
+    E(S, s, "supervisor mode")                                           \
+    E(U, u, "user mode")                                                 \
+    E(ZICSR, zicsr, "control and status registers")                      \
+    E(ZIFENCEI, zifencei, "instruction-fetch fence")                     \
+    E(ZICNTR, zicntr, "cycle, time and instret")                         \
+    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")      \
+    E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
+    E(ZBA, zba, "address generation")                                    \
+    E(ZBB, zbb, "basic bit manipulation")                                \
+    E(ZBS, zbs, "single-bit instructions")                               \
+    E(SSTC, sstc, "supervisor timer compare")                            \
+    E(SVADU, svadu, "hardware updates of accessed and dirty bits")       \
+    E(SVINVAL, svinval, "fine-grained address translation invalidation") \
     E(SVVPTC, svvptc, "new valid page table entries need no fence")
 enum {
 #define E(upper, name, help) EXT_BIT_##upper,
     RISCV_EXTENSIONS(E)
 #undef E
-    EXT_COUNT
+        EXT_COUNT
 };
 enum {
 #define E(upper, name, help) EXT_##upper = 1u << EXT_BIT_##upper,
@@ -68,9 +68,18 @@ enum {
 enum { IRQ_S_SOFT = 1, IRQ_M_SOFT = 3, IRQ_S_TIMER = 5, IRQ_M_TIMER = 7, IRQ_S_EXT = 9, IRQ_M_EXT = 11 };
 
 enum {
-    CAUSE_FETCH_MISALIGNED = 0, CAUSE_FETCH_ACCESS = 1, CAUSE_ILLEGAL = 2, CAUSE_BREAKPOINT = 3, CAUSE_LOAD_MISALIGNED = 4,
-    CAUSE_LOAD_ACCESS = 5, CAUSE_STORE_MISALIGNED = 6, CAUSE_STORE_ACCESS = 7, CAUSE_ECALL_U = 8, CAUSE_FETCH_PAGE = 12,
-    CAUSE_LOAD_PAGE = 13, CAUSE_STORE_PAGE = 15,
+    CAUSE_FETCH_MISALIGNED = 0,
+    CAUSE_FETCH_ACCESS = 1,
+    CAUSE_ILLEGAL = 2,
+    CAUSE_BREAKPOINT = 3,
+    CAUSE_LOAD_MISALIGNED = 4,
+    CAUSE_LOAD_ACCESS = 5,
+    CAUSE_STORE_MISALIGNED = 6,
+    CAUSE_STORE_ACCESS = 7,
+    CAUSE_ECALL_U = 8,
+    CAUSE_FETCH_PAGE = 12,
+    CAUSE_LOAD_PAGE = 13,
+    CAUSE_STORE_PAGE = 15,
 };
 
 #define MENVCFG_STCE (1ull << 63)
@@ -92,8 +101,8 @@ typedef struct RiscvState {
     CpuState cs;
     uint64_t x[32];
     uint64_t f[32];
-    uint8_t fp_off;      /* mstatus.FS is Off: floating-point instructions are illegal */
-    uint8_t fp_dirty;    /* FS has become Dirty since mstatus was last looked at */
+    uint8_t fp_off;   /* mstatus.FS is Off: floating-point instructions are illegal */
+    uint8_t fp_dirty; /* FS has become Dirty since mstatus was last looked at */
     uint8_t priv, frm;
     uint32_t ext;
     unsigned xlen;
@@ -109,7 +118,7 @@ typedef struct RiscvState {
     uint64_t pmpaddr[PMP_ENTRIES];
     unsigned pmp_active; /* entries up to the last that is not off */
     /* not the guest's: fixed by the model and the machine */
-    unsigned max_satp;   /* highest satp mode offered */
+    unsigned max_satp; /* highest satp mode offered */
     uint64_t reset_pc;
     uint64_t hart;
     uint64_t (*time)(void *opaque);
@@ -148,15 +157,16 @@ void riscv_mode_changed(RiscvState *s);
 void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval);
 bool riscv_deliver_interrupt(CpuState *cs);
 bool riscv_has_work(CpuState *cs);
-void riscv_return(RiscvState *s, unsigned from);       /* mret, sret: already checked */
+void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked */
 void riscv_update_stimer(RiscvState *s);
-void riscv_wake(RiscvState *s);                        /* inputs changed */
-void riscv_check_interrupts(RiscvState *s);             /* enables changed: is there one to take now? */
+void riscv_wake(RiscvState *s);             /* inputs changed */
+void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
 bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
 void riscv_pmp_changed(RiscvState *s);
 bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv);
 void riscv_info_mem(CpuState *cs, GString *out);
-/* CSR access as an instruction makes it; false: illegal. write: *value is written, after the old one is returned in *old. */
+/* CSR access as an instruction makes it; false: illegal. write: *value is written, after the old one is returned in
+ * *old. */
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old);
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);

@@ -6,13 +6,14 @@
 #include "target/riscv/csr.h"
 #include "hw/core/machine.h"
 
-#define S_INTERRUPTS 0x222ull
+#define S_INTERRUPTS   0x222ull
 #define ALL_INTERRUPTS 0xaaaull
 #define MSTATUS_WRITABLE                                                                                               \
-    (MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM |         \
+    (MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | \
      MSTATUS_MXR | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
-#define SSTATUS_VISIBLE (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL | MSTATUS_SD)
-#define MEDELEG_WRITABLE 0xb3ffull /* all but environment calls from M */
+#define SSTATUS_VISIBLE \
+    (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL | MSTATUS_SD)
+#define MEDELEG_WRITABLE  0xb3ffull /* all but environment calls from M */
 #define COUNTERS_WRITABLE 7ull
 
 /* ---- status ---- */
@@ -63,15 +64,14 @@ static uint64_t read_misa(RiscvState *s)
     static const struct {
         uint32_t ext;
         char letter;
-    } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' }, { EXT_D, 'd' }, { EXT_C, 'c' }, { EXT_S, 's' }, { EXT_U, 'u' } };
+    } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' },
+                    { EXT_D, 'd' }, { EXT_C, 'c' }, { EXT_S, 's' }, { EXT_U, 'u' } };
     for (unsigned i = 0; i < G_N_ELEMENTS(letters); i++)
         v |= riscv_has(s, letters[i].ext) ? 1ull << (letters[i].letter - 'a') : 0;
     return v;
 }
 
-static void write_nothing(RiscvState *s, uint64_t v)
-{
-}
+static void write_nothing(RiscvState *s, uint64_t v) {}
 static uint64_t read_zero(RiscvState *s)
 {
     return 0;
@@ -540,7 +540,8 @@ CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv)
 {
     const Csr *c = csr_find(csr);
     CsrShape shape = { .ends_unit = !c || c->ends };
-    if (c && c->member && priv >= (csr >> 8 & 3) && (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S))) && csr != 0x180) {
+    if (c && c->member && priv >= (csr >> 8 & 3) &&
+        (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S))) && csr != 0x180) {
         shape.read_member = c->member;
         shape.write_member = c->plain_write ? c->member : 0;
     }

@@ -1,8 +1,8 @@
 /*
  * RISC-V F and D as IR (unprivileged ISA 20240411, chapters 20 and 21). f registers are 64 bits; singles are NaN-boxed.
  *
- * Whether FS is Off is looked at once a segment by a byte compare (fp_off), and FS is made Dirty by a byte store, so that neither is part of
- * a unit's key. A reserved or ties-away dynamic rounding mode is part of it (MODE_FRM).
+ * Whether FS is Off is looked at once a segment by a byte compare (fp_off), and FS is made Dirty by a byte store, so
+ * that neither is part of a unit's key. A reserved or ties-away dynamic rounding mode is part of it (MODE_FRM).
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/translate.h"
@@ -122,14 +122,14 @@ static bool convert(Ctx *c, const Arg *a, IrType to)
 }
 
 /* Both formats of an instruction. */
-#define BOTH(name, call_s, call_d)                                                                                     \
-    bool rv_##name##_s(Ctx *c, const Arg *a)                                                                           \
-    {                                                                                                                  \
-        return call_s;                                                                                                 \
-    }                                                                                                                  \
-    bool rv_##name##_d(Ctx *c, const Arg *a)                                                                           \
-    {                                                                                                                  \
-        return call_d;                                                                                                 \
+#define BOTH(name, call_s, call_d)           \
+    bool rv_##name##_s(Ctx *c, const Arg *a) \
+    {                                        \
+        return call_s;                       \
+    }                                        \
+    bool rv_##name##_d(Ctx *c, const Arg *a) \
+    {                                        \
+        return call_d;                       \
     }
 #define FORMATS(name, fn, what) BOTH(name, fn(c, a, what, IR_F32), fn(c, a, what, IR_F64))
 FORMATS(fadd, arith, OP_fadd)
@@ -155,14 +155,14 @@ BOTH(fcvt_wu, to_integer(c, a, false, true, IR_F32), to_integer(c, a, false, tru
 BOTH(fcvt_l, to_integer(c, a, true, false, IR_F32), to_integer(c, a, true, false, IR_F64))
 BOTH(fcvt_lu, to_integer(c, a, true, true, IR_F32), to_integer(c, a, true, true, IR_F64))
 
-#define FROM_INTEGER(suffix, wide, is_unsigned)                                                                        \
-    bool rv_fcvt_s_##suffix(Ctx *c, const Arg *a)                                                                      \
-    {                                                                                                                  \
-        return from_integer(c, a, wide, is_unsigned, IR_F32);                                                          \
-    }                                                                                                                  \
-    bool rv_fcvt_d_##suffix(Ctx *c, const Arg *a)                                                                      \
-    {                                                                                                                  \
-        return from_integer(c, a, wide, is_unsigned, IR_F64);                                                          \
+#define FROM_INTEGER(suffix, wide, is_unsigned)               \
+    bool rv_fcvt_s_##suffix(Ctx *c, const Arg *a)             \
+    {                                                         \
+        return from_integer(c, a, wide, is_unsigned, IR_F32); \
+    }                                                         \
+    bool rv_fcvt_d_##suffix(Ctx *c, const Arg *a)             \
+    {                                                         \
+        return from_integer(c, a, wide, is_unsigned, IR_F64); \
     }
 FROM_INTEGER(w, false, false)
 FROM_INTEGER(wu, false, true)

@@ -1,5 +1,6 @@
 /*
- * RISC-V integer, atomic, bit-manipulation and privileged instructions as IR (unprivileged ISA 20240411, chapters 2-14, 28; privileged 3.3, 12.2).
+ * RISC-V integer, atomic, bit-manipulation and privileged instructions as IR (unprivileged ISA 20240411, chapters 2-14,
+ * 28; privileged 3.3, 12.2).
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/csr.h"
@@ -26,10 +27,26 @@ static bool binary_imm_w(Ctx *c, const Arg *a, IrOp op)
     set_w(c, a->rd, ir_binary_imm(c->ir, op, IR_I32, get_w(c, a->rs1), a->imm));
     return true;
 }
-#define BINARY(name, op)       bool rv_##name(Ctx *c, const Arg *a) { return binary(c, a, OP_##op); }
-#define BINARY_IMM(name, op)   bool rv_##name(Ctx *c, const Arg *a) { return binary_imm(c, a, OP_##op); }
-#define BINARY_W(name, op)     bool rv_##name(Ctx *c, const Arg *a) { return binary_w(c, a, OP_##op); }
-#define BINARY_IMM_W(name, op) bool rv_##name(Ctx *c, const Arg *a) { return binary_imm_w(c, a, OP_##op); }
+#define BINARY(name, op)                 \
+    bool rv_##name(Ctx *c, const Arg *a) \
+    {                                    \
+        return binary(c, a, OP_##op);    \
+    }
+#define BINARY_IMM(name, op)              \
+    bool rv_##name(Ctx *c, const Arg *a)  \
+    {                                     \
+        return binary_imm(c, a, OP_##op); \
+    }
+#define BINARY_W(name, op)               \
+    bool rv_##name(Ctx *c, const Arg *a) \
+    {                                    \
+        return binary_w(c, a, OP_##op);  \
+    }
+#define BINARY_IMM_W(name, op)              \
+    bool rv_##name(Ctx *c, const Arg *a)    \
+    {                                       \
+        return binary_imm_w(c, a, OP_##op); \
+    }
 /* clang-format off */
 BINARY(add, add) BINARY(sub, sub) BINARY(and, and) BINARY(or, or) BINARY(xor, xor)
 BINARY(sll, shl) BINARY(srl, shr) BINARY(sra, sar) BINARY(andn, andc) BINARY(rol, rotl) BINARY(ror, rotr)
@@ -79,10 +96,10 @@ static bool shift_add(Ctx *c, const Arg *a, unsigned n, bool word)
     set_x(c, a->rd, ir_binary(c->ir, OP_add, c->xt, ir_binary_imm(c->ir, OP_shl, c->xt, x, n), get_x(c, a->rs2)));
     return true;
 }
-#define SHIFT_ADD(name, n, word)                                                                                       \
-    bool rv_##name(Ctx *c, const Arg *a)                                                                               \
-    {                                                                                                                  \
-        return shift_add(c, a, n, word);                                                                               \
+#define SHIFT_ADD(name, n, word)         \
+    bool rv_##name(Ctx *c, const Arg *a) \
+    {                                    \
+        return shift_add(c, a, n, word); \
     }
 SHIFT_ADD(sh1add, 1, false)
 SHIFT_ADD(sh2add, 2, false)
@@ -147,7 +164,8 @@ bool rv_xnor(Ctx *c, const Arg *a)
     set_x(c, a->rd, ir_binary_imm(c->ir, OP_xor, c->xt, v, -1));
     return true;
 }
-/* Each byte all ones if any of its bits is set: bit 7 says so after adding 0x7f to the low seven; then bit 7 spreads. */
+/* Each byte all ones if any of its bits is set: bit 7 says so after adding 0x7f to the low seven; then bit 7 spreads.
+ */
 bool rv_orc_b(Ctx *c, const Arg *a)
 {
     IrUnit *u = c->ir;
@@ -192,7 +210,8 @@ bool rv_jal(Ctx *c, const Arg *a)
 /* clang-format on */
 bool rv_jalr(Ctx *c, const Arg *a)
 {
-    IrTmp target = ir_binary_imm(c->ir, OP_and, c->xt, ir_binary_imm(c->ir, OP_add, c->xt, get_x(c, a->rs1), a->imm), -2);
+    IrTmp target =
+        ir_binary_imm(c->ir, OP_and, c->xt, ir_binary_imm(c->ir, OP_add, c->xt, get_x(c, a->rs1), a->imm), -2);
     if (!riscv_has(c->s, EXT_C)) {
         int aligned = ir_new_label(c->ir);
         /* the target is computed again behind the label: temporaries end there */
@@ -218,7 +237,8 @@ static bool branch(Ctx *c, const Arg *a, IrCond cond)
         int skip = ir_new_label(c->ir);
         ir_brcond(c->ir, cond_negate(cond), get_x(c, a->rs1), get_x(c, a->rs2), skip);
         IrTmp tval = pc_plus(c, a->imm);
-        ir_call(c->ir, IR_I64, HELPER_RAISE, ir_const(c->ir, IR_I64, CAUSE_FETCH_MISALIGNED), c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, tval) : tval, 0, 0);
+        ir_call(c->ir, IR_I64, HELPER_RAISE, ir_const(c->ir, IR_I64, CAUSE_FETCH_MISALIGNED),
+                c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, tval) : tval, 0, 0);
         ir_lookup(c->ir);
         ir_label(c->ir, skip);
         return true;
@@ -297,14 +317,16 @@ bool rv_fence_i(Ctx *c, const Arg *a)
 /* ---- A ---- */
 static unsigned atomic_memop(const Arg *a)
 {
-    return (a->imm == 3 ? MO_64 : MO_32 | MO_SIGNED) | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) | (a->release ? MO_RELEASE : 0);
+    return (a->imm == 3 ? MO_64 : MO_32 | MO_SIGNED) | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) |
+           (a->release ? MO_RELEASE : 0);
 }
 bool rv_lr(Ctx *c, const Arg *a)
 {
     IrTmp addr = get_x(c, a->rs1), wide = c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, addr) : addr;
     IrTmp v = ir_ld(c->ir, c->xt, atomic_memop(a), addr, 0);
     ir_ststate(c->ir, offsetof(CpuState, reserve_addr), MO_64, wide);
-    ir_ststate(c->ir, offsetof(CpuState, reserve_value), MO_64, c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32 | MO_SIGNED, v) : v);
+    ir_ststate(c->ir, offsetof(CpuState, reserve_value), MO_64,
+               c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32 | MO_SIGNED, v) : v);
     set_x(c, a->rd, v);
     return true;
 }
@@ -434,7 +456,8 @@ bool rv_sfence_vma(Ctx *c, const Arg *a)
         va = ir_ext(c->ir, IR_I64, MO_32, va);
         asid = ir_ext(c->ir, IR_I64, MO_32, asid);
     }
-    ir_call(c->ir, IR_I64, HELPER_SFENCE, va, asid, ir_const(c->ir, IR_I64, (a->rs1 ? 1 : 0) | (a->rs2 ? 2 : 0)), ir_const(c->ir, IR_I64, a->bits));
+    ir_call(c->ir, IR_I64, HELPER_SFENCE, va, asid, ir_const(c->ir, IR_I64, (a->rs1 ? 1 : 0) | (a->rs2 ? 2 : 0)),
+            ir_const(c->ir, IR_I64, a->bits));
     return end_at_next(c);
 }
 bool rv_sinval_vma(Ctx *c, const Arg *a)

@@ -1,6 +1,7 @@
 /*
- * RISC-V address translation and protection: Sv32, Sv39, Sv48, Sv57 with hardware updates of A and D (Svadu), PMP (privileged ISA 20240411,
- * sections 3.7 and 12.3-12.6). PMP regions have a grain of 4 KiB, so that a page is always wholly inside or outside.
+ * RISC-V address translation and protection: Sv32, Sv39, Sv48, Sv57 with hardware updates of A and D (Svadu), PMP
+ * (privileged ISA 20240411, sections 3.7 and 12.3-12.6). PMP regions have a grain of 4 KiB, so that a page is always
+ * wholly inside or outside.
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/cpu.h"
@@ -119,7 +120,8 @@ static bool leaf_allows(uint64_t pte, Access access, unsigned priv, unsigned mmu
     }
 }
 
-/* Set A (and D) as the access needs. 1: done or not needed, 0: fault, -1: the entry changed meanwhile, -2: no memory there. */
+/* Set A (and D) as the access needs. 1: done or not needed, 0: fault, -1: the entry changed meanwhile, -2: no memory
+ * there. */
 static int update_leaf(RiscvState *s, uint64_t *pte, uint64_t at, unsigned size, Access access)
 {
     uint64_t want = *pte | PTE_A | (access == ACCESS_STORE ? PTE_D : 0);
@@ -134,8 +136,8 @@ static int update_leaf(RiscvState *s, uint64_t *pte, uint64_t at, unsigned size,
     return swapped ? 1 : -1;
 }
 
-static bool finish_walk(RiscvState *s, uint64_t va, uint64_t phys, uint64_t pte, unsigned page_bits, Access access, unsigned priv,
-                        unsigned mmu_index, bool raise, Walk *w)
+static bool finish_walk(RiscvState *s, uint64_t va, uint64_t phys, uint64_t pte, unsigned page_bits, Access access,
+                        unsigned priv, unsigned mmu_index, bool raise, Walk *w)
 {
     if (!riscv_pmp_allows(s, phys, access, priv))
         return walk_fault(s, va, access, false, raise);
@@ -144,7 +146,8 @@ static bool finish_walk(RiscvState *s, uint64_t va, uint64_t phys, uint64_t pte,
         .phys = phys,
         .page_bits = pmp_page_bits(s, phys, page_bits),
         .global = pte & PTE_G,
-        .read = !fetch && leaf_allows(pte, ACCESS_LOAD, priv, mmu_index) && riscv_pmp_allows(s, phys, ACCESS_LOAD, priv),
+        .read =
+            !fetch && leaf_allows(pte, ACCESS_LOAD, priv, mmu_index) && riscv_pmp_allows(s, phys, ACCESS_LOAD, priv),
         .write = !fetch && pte & PTE_D && leaf_allows(pte, ACCESS_STORE, priv, mmu_index) &&
                  riscv_pmp_allows(s, phys, ACCESS_STORE, priv),
         .execute = fetch,
@@ -161,8 +164,8 @@ bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bo
     if (s->xlen == 32)
         va = (uint32_t)va;
     if (priv == PRIV_M || !scheme_of(s, &scheme))
-        return finish_walk(s, va, va, PTE_R | PTE_W | PTE_X | PTE_D | (priv == PRIV_U ? PTE_U : 0), 30, access, priv, MMU_SUM,
-                           raise, w);
+        return finish_walk(s, va, va, PTE_R | PTE_W | PTE_X | PTE_D | (priv == PRIV_U ? PTE_U : 0), 30, access, priv,
+                           MMU_SUM, raise, w);
     if (s->xlen == 64 && (uint64_t)((int64_t)(va << (64 - scheme.va_bits)) >> (64 - scheme.va_bits)) != va)
         return walk_fault(s, va, access, true, raise);
 again:;
@@ -207,10 +210,10 @@ typedef struct Listing {
 static void listing_flush(Listing *l)
 {
     if (l->size && l->lines++ < 1000)
-        g_string_append_printf(l->out, "%016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %c%c%c%c%c%c%c\n", l->va, l->phys, l->size,
-                               l->flags & PTE_R ? 'r' : '-', l->flags & PTE_W ? 'w' : '-', l->flags & PTE_X ? 'x' : '-',
-                               l->flags & PTE_U ? 'u' : '-', l->flags & PTE_G ? 'g' : '-', l->flags & PTE_A ? 'a' : '-',
-                               l->flags & PTE_D ? 'd' : '-');
+        g_string_append_printf(l->out, "%016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %c%c%c%c%c%c%c\n", l->va, l->phys,
+                               l->size, l->flags & PTE_R ? 'r' : '-', l->flags & PTE_W ? 'w' : '-',
+                               l->flags & PTE_X ? 'x' : '-', l->flags & PTE_U ? 'u' : '-', l->flags & PTE_G ? 'g' : '-',
+                               l->flags & PTE_A ? 'a' : '-', l->flags & PTE_D ? 'd' : '-');
     l->size = 0;
 }
 

@@ -1,5 +1,6 @@
 /*
- * RISC-V: decoding, and the frame around each instruction (see translate.h; unprivileged ISA 20240411, chapters 2, 26, 35).
+ * RISC-V: decoding, and the frame around each instruction (see translate.h; unprivileged ISA 20240411, chapters 2, 26,
+ * 35).
  * SPDX-License-Identifier: MIT
  */
 #define DECODE_TABLES
@@ -22,17 +23,19 @@ static int32_t immediate_b(uint32_t i)
 }
 static int32_t immediate_j(uint32_t i)
 {
-    return sign_extend(bits(i, 31, 31) << 20 | bits(i, 19, 12) << 12 | bits(i, 20, 20) << 11 | bits(i, 30, 21) << 1, 21);
+    return sign_extend(bits(i, 31, 31) << 20 | bits(i, 19, 12) << 12 | bits(i, 20, 20) << 11 | bits(i, 30, 21) << 1,
+                       21);
 }
 static int32_t immediate_cj(uint32_t i)
 {
-    return sign_extend(bits(i, 12, 12) << 11 | bits(i, 8, 8) << 10 | bits(i, 10, 9) << 8 | bits(i, 6, 6) << 7 | bits(i, 7, 7) << 6 |
-                           bits(i, 2, 2) << 5 | bits(i, 11, 11) << 4 | bits(i, 5, 3) << 1,
+    return sign_extend(bits(i, 12, 12) << 11 | bits(i, 8, 8) << 10 | bits(i, 10, 9) << 8 | bits(i, 6, 6) << 7 |
+                           bits(i, 7, 7) << 6 | bits(i, 2, 2) << 5 | bits(i, 11, 11) << 4 | bits(i, 5, 3) << 1,
                        12);
 }
 static int32_t immediate_cb(uint32_t i)
 {
-    return sign_extend(bits(i, 12, 12) << 8 | bits(i, 6, 5) << 6 | bits(i, 2, 2) << 5 | bits(i, 11, 10) << 3 | bits(i, 4, 3) << 1, 9);
+    return sign_extend(
+        bits(i, 12, 12) << 8 | bits(i, 6, 5) << 6 | bits(i, 2, 2) << 5 | bits(i, 11, 10) << 3 | bits(i, 4, 3) << 1, 9);
 }
 
 static void operands32(const DecodeRow *row, uint32_t i, Arg *a)
@@ -79,7 +82,9 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
     *a = (Arg){ .bits = i };
     switch (row->format) {
     case FORMAT_CIW:
-        *a = (Arg){ .bits = i, .rd = low, .rs1 = 2,
+        *a = (Arg){ .bits = i,
+                    .rd = low,
+                    .rs1 = 2,
                     .imm = bits(i, 10, 7) << 6 | bits(i, 12, 11) << 4 | bits(i, 5, 5) << 3 | bits(i, 6, 6) << 2 };
         return a->imm;
     case FORMAT_CLW:
@@ -104,7 +109,9 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
         break;
     case FORMAT_C16SP:
         a->rd = a->rs1 = 2;
-        a->imm = sign_extend(bits(i, 12, 12) << 9 | bits(i, 4, 3) << 7 | bits(i, 5, 5) << 6 | bits(i, 2, 2) << 5 | bits(i, 6, 6) << 4, 10);
+        a->imm = sign_extend(bits(i, 12, 12) << 9 | bits(i, 4, 3) << 7 | bits(i, 5, 5) << 6 | bits(i, 2, 2) << 5 |
+                                 bits(i, 6, 6) << 4,
+                             10);
         return a->imm;
     case FORMAT_CLUI:
         a->rd = rd;
@@ -136,10 +143,14 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
         a->imm = imm6 & 63;
         break;
     case FORMAT_CLWSP:
-        *a = (Arg){ .bits = i, .rd = rd, .rs1 = 2, .imm = bits(i, 3, 2) << 6 | bits(i, 12, 12) << 5 | bits(i, 6, 4) << 2 };
+        *a = (Arg){
+            .bits = i, .rd = rd, .rs1 = 2, .imm = bits(i, 3, 2) << 6 | bits(i, 12, 12) << 5 | bits(i, 6, 4) << 2
+        };
         break;
     case FORMAT_CLDSP:
-        *a = (Arg){ .bits = i, .rd = rd, .rs1 = 2, .imm = bits(i, 4, 2) << 6 | bits(i, 12, 12) << 5 | bits(i, 6, 5) << 3 };
+        *a = (Arg){
+            .bits = i, .rd = rd, .rs1 = 2, .imm = bits(i, 4, 2) << 6 | bits(i, 12, 12) << 5 | bits(i, 6, 5) << 3
+        };
         break;
     case FORMAT_CSWSP:
         *a = (Arg){ .bits = i, .rs1 = 2, .rs2 = rs2, .imm = bits(i, 8, 7) << 6 | bits(i, 12, 9) << 2 };
@@ -166,7 +177,8 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
     return true;
 }
 
-static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, const uint16_t *list, unsigned count, uint32_t i)
+static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, const uint16_t *list, unsigned count,
+                                 uint32_t i)
 {
     for (unsigned n = 0; n < count; n++) {
         const DecodeRow *row = &rows[list[n]];
@@ -258,7 +270,8 @@ void jump_to(Ctx *c, int64_t displacement)
     int64_t target = c->insn->offset + displacement;
     if ((target & 3) && !riscv_has(c->s, EXT_C)) {
         IrTmp tval = pc_plus(c, displacement);
-        ir_call(c->ir, IR_I64, HELPER_RAISE, ir_const(c->ir, IR_I64, CAUSE_FETCH_MISALIGNED), c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, tval) : tval, 0, 0);
+        ir_call(c->ir, IR_I64, HELPER_RAISE, ir_const(c->ir, IR_I64, CAUSE_FETCH_MISALIGNED),
+                c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, tval) : tval, 0, 0);
         ir_lookup(c->ir);
     } else if (c->insn->label_at(c->insn, target) >= 0) {
         if (displacement <= 0)
@@ -273,7 +286,12 @@ void jump_to(Ctx *c, int64_t displacement)
 bool riscv_translate(TranslateInsn *insn)
 {
     const RiscvState *s = (const RiscvState *)insn->cs;
-    Ctx c = { .insn = insn, .ir = insn->ir, .s = s, .xlen = s->xlen, .xt = s->xlen == 32 ? IR_I32 : IR_I64, .priv = insn->mode & MODE_PRIV,
+    Ctx c = { .insn = insn,
+              .ir = insn->ir,
+              .s = s,
+              .xlen = s->xlen,
+              .xt = s->xlen == 32 ? IR_I32 : IR_I64,
+              .priv = insn->mode & MODE_PRIV,
               .length = insn->length };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;

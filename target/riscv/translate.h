@@ -12,18 +12,18 @@ typedef struct Arg {
     uint8_t rd, rs1, rs2, rs3, rm;
     bool acquire, release;
     int32_t imm;
-    uint32_t bits;   /* the instruction as fetched: 16 or 32 bits */
+    uint32_t bits; /* the instruction as fetched: 16 or 32 bits */
 } Arg;
 
 typedef struct Ctx {
     TranslateInsn *insn;
     IrUnit *ir;
     const RiscvState *s;
-    IrType xt;       /* of x registers: IR_I64 or IR_I32 */
+    IrType xt; /* of x registers: IR_I64 or IR_I32 */
     unsigned xlen;
     unsigned priv;
     unsigned length;
-    bool stop;       /* nothing follows in straight line */
+    bool stop; /* nothing follows in straight line */
 } Ctx;
 
 typedef struct DecodeRow {
@@ -67,7 +67,19 @@ static inline IrTmp pc_plus(Ctx *c, int64_t offset)
 }
 
 /* Helpers, in the order of riscv_helpers[]. */
-enum { HELPER_RAISE, HELPER_CSR, HELPER_SRET, HELPER_MRET, HELPER_WFI, HELPER_SFENCE, HELPER_FENCE_I, HELPER_ECALL, HELPER_FCLASS, HELPER_FP_OFF, HELPER_COUNT };
+enum {
+    HELPER_RAISE,
+    HELPER_CSR,
+    HELPER_SRET,
+    HELPER_MRET,
+    HELPER_WFI,
+    HELPER_SFENCE,
+    HELPER_FENCE_I,
+    HELPER_ECALL,
+    HELPER_FCLASS,
+    HELPER_FP_OFF,
+    HELPER_COUNT
+};
 
 /* Raise cause at this instruction; ends the unit. */
 void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
@@ -75,13 +87,44 @@ void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
 void jump_to(Ctx *c, int64_t displacement);
 
 enum {
-    FORMAT_R, FORMAT_I, FORMAT_S, FORMAT_B, FORMAT_U, FORMAT_J, FORMAT_H, FORMAT_A, FORMAT_F, FORMAT_N,
-    FORMAT_NONE, FORMAT_CIW, FORMAT_CLW, FORMAT_CLD, FORMAT_CSW, FORMAT_CSD, FORMAT_CI, FORMAT_CLI, FORMAT_C16SP, FORMAT_CLUI, FORMAT_CSH,
-    FORMAT_CAND, FORMAT_CA, FORMAT_CJ, FORMAT_CJAL, FORMAT_CB, FORMAT_CSLLI, FORMAT_CLWSP, FORMAT_CLDSP, FORMAT_CSWSP, FORMAT_CSDSP, FORMAT_CJR,
-    FORMAT_CJALR, FORMAT_CMV, FORMAT_CADD,
+    FORMAT_R,
+    FORMAT_I,
+    FORMAT_S,
+    FORMAT_B,
+    FORMAT_U,
+    FORMAT_J,
+    FORMAT_H,
+    FORMAT_A,
+    FORMAT_F,
+    FORMAT_N,
+    FORMAT_NONE,
+    FORMAT_CIW,
+    FORMAT_CLW,
+    FORMAT_CLD,
+    FORMAT_CSW,
+    FORMAT_CSD,
+    FORMAT_CI,
+    FORMAT_CLI,
+    FORMAT_C16SP,
+    FORMAT_CLUI,
+    FORMAT_CSH,
+    FORMAT_CAND,
+    FORMAT_CA,
+    FORMAT_CJ,
+    FORMAT_CJAL,
+    FORMAT_CB,
+    FORMAT_CSLLI,
+    FORMAT_CLWSP,
+    FORMAT_CLDSP,
+    FORMAT_CSWSP,
+    FORMAT_CSDSP,
+    FORMAT_CJR,
+    FORMAT_CJALR,
+    FORMAT_CMV,
+    FORMAT_CADD,
 };
 
-#include "riscv-decode32.h"
 #include "riscv-decode16.h"
+#include "riscv-decode32.h"
 
 #endif

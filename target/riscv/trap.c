@@ -1,5 +1,6 @@
 /*
- * RISC-V traps: exceptions, interrupts, delegation, returns (privileged ISA 20240411, sections 3.1.6-3.1.9, 3.1.15, 12.1).
+ * RISC-V traps: exceptions, interrupts, delegation, returns (privileged ISA 20240411,
+ * sections 3.1.6-3.1.9, 3.1.15, 12.1).
  * SPDX-License-Identifier: MIT
  */
 #include "accel/vcpu.h"

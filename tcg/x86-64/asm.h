@@ -100,7 +100,8 @@ static inline void put_mem(Asm *a, int reg, Mem m)
 /* op reg, [mem] */
 static inline void op_rm(Asm *a, uint32_t op, int reg, Mem m, bool wide)
 {
-    unsigned rex = wide << 3 | (reg >> 3 & 1) << 2 | (m.index == NO_INDEX ? 0 : (m.index >> 3 & 1) << 1) | (m.base >> 3 & 1);
+    unsigned rex =
+        wide << 3 | (reg >> 3 & 1) << 2 | (m.index == NO_INDEX ? 0 : (m.index >> 3 & 1) << 1) | (m.base >> 3 & 1);
     if ((op & BYTE_REG) && reg >= RSP)
         rex |= 0x40;
     put_opcode(a, op, rex);

@@ -1,6 +1,6 @@
 /*
- * x86-64 back end: scalar floating point on SSE and FMA. The guest's rounding mode is in MXCSR and flags accrue there; what the host
- * does otherwise (NaN results, static rounding, saturation) goes to cold stubs.
+ * x86-64 back end: scalar floating point on SSE and FMA. The guest's rounding mode is in MXCSR and flags accrue there;
+ * what the host does otherwise (NaN results, static rounding, saturation) goes to cold stubs.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
@@ -222,7 +222,8 @@ static void emit_fsgn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     bool is64 = insn->type == IR_F64;
-    const uint8_t *sign = constant(is64 ? CONST_SIGN64 : CONST_SIGN32), *magnitude = constant(is64 ? CONST_ABS64 : CONST_ABS32);
+    const uint8_t *sign = constant(is64 ? CONST_SIGN64 : CONST_SIGN32),
+                  *magnitude = constant(is64 ? CONST_ABS64 : CONST_ABS32);
     int x = use_reg(e, insn->arg[0]);
     if (insn->arg[0] == insn->arg[1]) { /* negate; absolute value */
         int dst = def_reg(e, insn->dst, 0);

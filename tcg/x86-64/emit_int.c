@@ -276,7 +276,8 @@ static void emit_count(Emit *e, const IrInsn *insn, bool wide)
 {
     int x = use_reg(e, insn->arg[0]), width = wide ? 64 : 32;
     Asm *a = &e->a;
-    if (insn->op == OP_popcnt || (insn->op == OP_clz && host_features.lzcnt) || (insn->op == OP_ctz && host_features.bmi1)) {
+    if (insn->op == OP_popcnt || (insn->op == OP_clz && host_features.lzcnt) ||
+        (insn->op == OP_ctz && host_features.bmi1)) {
         int dst = def_reg(e, insn->dst, 0);
         op_rr(a, P_F3 | P_0F | (insn->op == OP_popcnt ? 0xb8 : insn->op == OP_clz ? 0xbd : 0xbc), dst, x, wide);
         def_done(e, insn->dst, dst);
@@ -334,7 +335,8 @@ static void emit_select(Emit *e, const IrInsn *insn)
     bool wide = insn->type == IR_I64;
     int yes = use_reg(e, insn->arg[2]), no = use_reg(e, insn->arg[3]);
     uint32_t compared = place_mask(e, insn->arg[0]) | place_mask(e, insn->arg[1]);
-    int dst = def_reg(e, insn->dst, compared | 1u << yes); /* a pin is written before the comparison only if nothing needs it */
+    int dst = def_reg(e, insn->dst,
+                      compared | 1u << yes); /* a pin is written before the comparison only if nothing needs it */
     e->busy |= 1u << dst;
     int cc = emit_compare(e, insn);
     if (dst != no)

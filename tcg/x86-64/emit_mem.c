@@ -1,6 +1,6 @@
 /*
- * x86-64 back end: guest memory. The fast path probes the soft TLB inline (tcg/runtime.h); everything else goes through a cold
- * stub that passes the address in the frame and calls a shared thunk, which keeps all registers but the result.
+ * x86-64 back end: guest memory. The fast path probes the soft TLB inline (tcg/runtime.h); everything else goes through
+ * a cold stub that passes the address in the frame and calls a shared thunk, which keeps all registers but the result.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/x86-64/regs.h"
@@ -14,9 +14,9 @@ static uint32_t stub_info(const Emit *e, const IrInsn *insn)
 }
 
 typedef struct Address {
-    int base;        /* host register of the address temporary */
+    int base; /* host register of the address temporary */
     int32_t disp;
-    bool narrow;     /* 32-bit address: base is already the whole address, zero-extended */
+    bool narrow; /* 32-bit address: base is already the whole address, zero-extended */
 } Address;
 
 /* The address in a register, with a displacement that fits. */
@@ -171,7 +171,8 @@ static void emit_store(Emit *e, const IrInsn *insn)
 /* lock op [m], value: where nobody wants the old value */
 static bool amo_without_result(const Emit *e, const IrInsn *insn)
 {
-    return !e->u->tmps[insn->dst].uses && (insn->imm == AMO_ADD || insn->imm == AMO_AND || insn->imm == AMO_OR || insn->imm == AMO_XOR);
+    return !e->u->tmps[insn->dst].uses &&
+           (insn->imm == AMO_ADD || insn->imm == AMO_AND || insn->imm == AMO_OR || insn->imm == AMO_XOR);
 }
 
 static void extend_old(Emit *e, int dst, unsigned memop, bool wide)
@@ -194,7 +195,9 @@ static void lock_prefix(Emit *e)
 /* Words and double words; the rest, and what has no host instruction, always takes the stub. */
 static void emit_amo(Emit *e, const IrInsn *insn)
 {
-    static const uint8_t lock_op[] = { [AMO_ADD] = ALU_ADD, [AMO_AND] = ALU_AND, [AMO_OR] = ALU_OR, [AMO_XOR] = ALU_XOR };
+    static const uint8_t lock_op[] = {
+        [AMO_ADD] = ALU_ADD, [AMO_AND] = ALU_AND, [AMO_OR] = ALU_OR, [AMO_XOR] = ALU_XOR
+    };
     unsigned size = MO_BYTES(insn->aux);
     bool silent = amo_without_result(e, insn), is64 = size == 8;
     int value = use_reg(e, insn->arg[1]);
@@ -284,7 +287,9 @@ static void frame_store(Emit *e, int32_t slot, int reg)
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
 {
-    static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_LOAD, [STUB_STORE] = THUNK_STORE, [STUB_AMO] = THUNK_AMO, [STUB_CAS] = THUNK_CAS };
+    static const uint8_t thunks[] = {
+        [STUB_LOAD] = THUNK_LOAD, [STUB_STORE] = THUNK_STORE, [STUB_AMO] = THUNK_AMO, [STUB_CAS] = THUNK_CAS
+    };
     Asm *a = &e->a;
     const uint8_t *here = a->p;
     patch_to(s->from, here);

@@ -122,7 +122,8 @@ static int take_register(Emit *e, bool xmm)
         if (e->busy >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
-        unsigned score = !h->tmp ? (h->guest < 0 ? 20000 : 10000) : 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
+        unsigned score = !h->tmp ? (h->guest < 0 ? 20000 : 10000)
+                                 : 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
             best_score = score;
             best = reg;
@@ -408,7 +409,8 @@ void emit_setreg(Emit *e, const IrInsn *insn)
     int32_t imm;
     bool is_imm = is_imm32(e, t, &imm);
     int reg = is_imm ? NO_REG : use_reg(e, t);
-    /* From here on an eviction must not rely on the state's old value: forget it before others are loaded, and after. */
+    /* From here on an eviction must not rely on the state's old value: forget it before others are loaded, and after.
+     */
     forget_cached(e, guest);
     save_state_aliases(e, guest);
     forget_cached(e, guest);

@@ -1,9 +1,9 @@
 /*
  * x86-64 back end, internal: register roles, the stack frame of generated code, the one-pass register allocator.
  *
- * A temporary is in one place: a host register, a pinned register (its guest register has that very value), the state slot of an
- * unpinned guest register (not loaded yet, or evicted), or a spill slot. Host registers besides remember which unpinned guest
- * register they equal, so that it need not be loaded again in the same segment.
+ * A temporary is in one place: a host register, a pinned register (its guest register has that very value), the state
+ * slot of an unpinned guest register (not loaded yet, or evicted), or a spill slot. Host registers besides remember
+ * which unpinned guest register they equal, so that it need not be loaded again in the same segment.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_X86_64_REGS_H
@@ -20,19 +20,28 @@ enum { XMM0 = 16, HOST_REGS = 32, NO_REG = -1 };
 extern const uint8_t pinned_int[PINNED_INT]; /* rbx r8-r14 by pin - 1 */
 
 /* The frame of generated code, from rsp. Slow-path thunks read and write the first five. */
-enum { FRAME_VA = 0, FRAME_VALUE = 8, FRAME_VALUE2 = 16, FRAME_INFO = 24, FRAME_RESULT = 32, FRAME_EXTRA = 40, FRAME_SPILL = 48,
-       SPILL_SLOTS = 120, FRAME_SIZE = FRAME_SPILL + SPILL_SLOTS * 8 };
+enum {
+    FRAME_VA = 0,
+    FRAME_VALUE = 8,
+    FRAME_VALUE2 = 16,
+    FRAME_INFO = 24,
+    FRAME_RESULT = 32,
+    FRAME_EXTRA = 40,
+    FRAME_SPILL = 48,
+    SPILL_SLOTS = 120,
+    FRAME_SIZE = FRAME_SPILL + SPILL_SLOTS * 8
+};
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
 typedef struct Place {
     uint8_t where;
-    int8_t reg;     /* AT_REG, AT_PIN: host register */
-    uint16_t slot;  /* AT_STATE: guest register; AT_SPILL: slot */
+    int8_t reg;    /* AT_REG, AT_PIN: host register */
+    uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot */
 } Place;
 
 typedef struct HostReg {
-    IrTmp tmp;      /* lives here; 0: none */
-    int16_t guest;  /* unpinned guest register whose value this is; -1: none */
+    IrTmp tmp;     /* lives here; 0: none */
+    int16_t guest; /* unpinned guest register whose value this is; -1: none */
 } HostReg;
 
 typedef struct ColdStub {
@@ -41,11 +50,11 @@ typedef struct ColdStub {
     uint16_t insn;
     int64_t disp;
     uint8_t *from, *from_misaligned; /* rel32 fields of jumps here */
-    uint8_t *back;                 /* where to go back to */
+    uint8_t *back;                   /* where to go back to */
     uint32_t info;
 } ColdStub;
 
-#define MAX_STUBS 600
+#define MAX_STUBS  600
 #define MAX_FIXUPS 400
 
 typedef struct Emit {
@@ -55,17 +64,20 @@ typedef struct Emit {
     EmitResult *out;
     uint8_t *start;
     uint32_t unit_id;
-    unsigned index;                /* of the IR instruction being emitted */
-    int32_t insn_offset;           /* of the guest instruction */
+    unsigned index;      /* of the IR instruction being emitted */
+    int32_t insn_offset; /* of the guest instruction */
     HostReg host[HOST_REGS];
-    IrTmp pin_tmp[HOST_REGS];      /* the temporary whose place is that pinned register */
-    uint32_t busy;                 /* host registers that the current instruction must not lose */
-    unsigned clock;                /* round-robin start of the search for a register */
+    IrTmp pin_tmp[HOST_REGS]; /* the temporary whose place is that pinned register */
+    uint32_t busy;            /* host registers that the current instruction must not lose */
+    unsigned clock;           /* round-robin start of the search for a register */
     uint64_t spill_used[2];
-    int8_t guest_host[96];         /* unpinned guest register: host register that equals it, or NO_REG */
+    int8_t guest_host[96]; /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
     uint8_t *labels[IR_MAX_LABELS];
-    struct { uint8_t *field; uint16_t label; } fixups[MAX_FIXUPS];
+    struct {
+        uint8_t *field;
+        uint16_t label;
+    } fixups[MAX_FIXUPS];
     unsigned fixup_count, stub_count;
     ColdStub stubs[MAX_STUBS];
     bool failed;
@@ -109,8 +121,8 @@ bool is_imm32(const Emit *e, IrTmp t, int32_t *v);
 /* A free register of the class for the length of this instruction. */
 int scratch_int(Emit *e);
 int scratch_xmm(Emit *e);
-/* The register where dst is to be computed: a pinned one if the instruction is followed by setreg and nothing between could see it; and not
- * one that must_not names (bit mask) unless it may be overwritten by then. */
+/* The register where dst is to be computed: a pinned one if the instruction is followed by setreg and nothing between
+ * could see it; and not one that must_not names (bit mask) unless it may be overwritten by then. */
 int def_reg(Emit *e, IrTmp dst, uint32_t must_not);
 /* Tell the allocator that dst is in reg now. */
 void def_done(Emit *e, IrTmp dst, int reg);
@@ -127,7 +139,19 @@ void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
 
 ColdStub *new_stub(Emit *e, int kind);
-enum { STUB_LOAD, STUB_STORE, STUB_AMO, STUB_CAS, STUB_POLL, STUB_CHAIN, STUB_MISS, STUB_POLL_IND, STUB_NAN, STUB_SOFT, STUB_GUARD };
+enum {
+    STUB_LOAD,
+    STUB_STORE,
+    STUB_AMO,
+    STUB_CAS,
+    STUB_POLL,
+    STUB_CHAIN,
+    STUB_MISS,
+    STUB_POLL_IND,
+    STUB_NAN,
+    STUB_SOFT,
+    STUB_GUARD
+};
 
 /* Emitters by area; each returns false if the op is not of its area. */
 bool emit_integer(Emit *e, const IrInsn *insn);
@@ -139,13 +163,24 @@ void emit_memory_stub(Emit *e, const ColdStub *s);
 int emit_compare(Emit *e, const IrInsn *insn);
 
 /* Thunks' places, relative to the cache's start (host address in EmitThunks.base). */
-enum { THUNK_EXIT, THUNK_LOOKUP, THUNK_JUMP, THUNK_LOAD, THUNK_STORE, THUNK_AMO, THUNK_CAS, THUNK_SOFT, THUNK_CALL, THUNK_COUNT };
+enum {
+    THUNK_EXIT,
+    THUNK_LOOKUP,
+    THUNK_JUMP,
+    THUNK_LOAD,
+    THUNK_STORE,
+    THUNK_AMO,
+    THUNK_CAS,
+    THUNK_SOFT,
+    THUNK_CALL,
+    THUNK_COUNT
+};
 enum { CONST_BOX32, CONST_SIGN32, CONST_SIGN64, CONST_ABS32, CONST_ABS64, CONST_NAN32, CONST_NAN64, CONST_COUNT };
 typedef struct ThunkTable {
-    uint8_t *base;                  /* writable address of the cache's start */
+    uint8_t *base; /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
-    uint32_t constants;             /* CONST_COUNT of 16 bytes */
-    bool parallel;                  /* EmitRuntime.parallel */
+    uint32_t constants; /* CONST_COUNT of 16 bytes */
+    bool parallel;      /* EmitRuntime.parallel */
 } ThunkTable;
 extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)

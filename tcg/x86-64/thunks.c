@@ -1,8 +1,8 @@
 /*
  * x86-64 back end: the shared code at the start of the cache: entry, exit, look-up, slow paths, helper calls.
  *
- * In a unit rsp is 16-byte aligned. Slow-path thunks keep every register; the result is in the frame. All thunks that call C first store
- * the pinned registers to the state, so that C sees exact registers and exceptions are precise.
+ * In a unit rsp is 16-byte aligned. Slow-path thunks keep every register; the result is in the frame. All thunks that
+ * call C first store the pinned registers to the state, so that C sees exact registers and exceptions are precise.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/softfloat.h"
@@ -14,8 +14,8 @@ ThunkTable thunk_table;
 typedef struct ThunkData {
     uint64_t constants[CONST_COUNT][2];
     void *slow_load, *slow_store, *slow_amo, *slow_cas, *find_code, *soft_fp, *text;
-    uint8_t host_flags[64];  /* MXCSR's exception bits as IR_FP_* */
-    uint32_t mxcsr[8];       /* control word by IrRound */
+    uint8_t host_flags[64]; /* MXCSR's exception bits as IR_FP_* */
+    uint32_t mxcsr[8];      /* control word by IrRound */
     uint32_t default_mxcsr;
 } ThunkData;
 
@@ -31,9 +31,9 @@ typedef struct Thunks {
 static void fill_data(ThunkData *d, const EmitRuntime *runtime)
 {
     static const uint64_t constants[CONST_COUNT][2] = {
-        [CONST_BOX32] = { 0xffffffff00000000 },   [CONST_SIGN32] = { 0x80000000 },
-        [CONST_SIGN64] = { 0x8000000000000000 },  [CONST_ABS32] = { 0x7fffffff },
-        [CONST_ABS64] = { 0x7fffffffffffffff },   [CONST_NAN32] = { 0x7fc00000 },
+        [CONST_BOX32] = { 0xffffffff00000000 },  [CONST_SIGN32] = { 0x80000000 },
+        [CONST_SIGN64] = { 0x8000000000000000 }, [CONST_ABS32] = { 0x7fffffff },
+        [CONST_ABS64] = { 0x7fffffffffffffff },  [CONST_NAN32] = { 0x7fc00000 },
         [CONST_NAN64] = { 0x7ff8000000000000 },
     };
     static const uint8_t rounding[] = { 0, 3, 1, 2, 0, 0, 0, 0 };
@@ -46,8 +46,8 @@ static void fill_data(ThunkData *d, const EmitRuntime *runtime)
     d->soft_fp = (void *)soft_fp;
     d->text = (void *)emit_unit;
     for (unsigned m = 0; m < 64; m++)
-        d->host_flags[m] = (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) |
-                           (m & 32 ? IR_FP_NX : 0);
+        d->host_flags[m] = (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) |
+                           (m & 16 ? IR_FP_UF : 0) | (m & 32 ? IR_FP_NX : 0);
     d->default_mxcsr = 0x1f80;
     for (unsigned r = 0; r < 8; r++)
         d->mxcsr[r] = 0x1f80 | rounding[r] << 13;
@@ -289,8 +289,12 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
 {
     if (room < 8192)
         return false;
-    Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false }, .regs = regs, .reg_count = reg_count, .data = (ThunkData *)buf };
-    thunk_table = (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants), .parallel = runtime->parallel };
+    Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false },
+                 .regs = regs,
+                 .reg_count = reg_count,
+                 .data = (ThunkData *)buf };
+    thunk_table =
+        (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants), .parallel = runtime->parallel };
     fill_data(t.data, runtime);
     const uint8_t *enter = t.a.p;
     emit_enter(&t);

@@ -6,9 +6,10 @@
  *   riscv-gen --count ...   prints how many random instructions run, and how many kinds there are
  *
  * The program is a row of blocks. A block is some random instructions; then a shared routine folds all registers
- * and fcsr into a hash, appends it to the results, loads other random register values, and goes on with the next block. The whole
- * row runs --passes times with different inputs. At the end the results and the scratch memory go to standard output or
- * the UART. The encodings here are written from the ISA manual (20240411), not taken from the decoder that they test.
+ * and fcsr into a hash, appends it to the results, loads other random register values, and goes on with the next block.
+ * The whole row runs --passes times with different inputs. At the end the results and the scratch memory go to standard
+ * output or the UART. The encodings here are written from the ISA manual (20240411), not taken from the decoder that
+ * they test.
  * SPDX-License-Identifier: MIT
  */
 #include <elf.h>
@@ -22,25 +23,64 @@ enum { X0, RA, SP, GP, TP, T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, A6, A7 };
 
 /* Operand patterns. */
 typedef enum {
-    R,      /* rd, rs1, rs2 */
-    R1,     /* rd, rs1 (rs2 is part of match) */
-    I,      /* rd, rs1, imm12 */
-    SH5, SH6, SHX, /* rd, rs1, shift amount of 5, 6, log2(XLEN) bits */
-    LOAD, STORE, FLOAD, FSTORE,
-    AMO, LRSC,
-    B, U, JAL, JALR,
-    FR,     /* f rd, f rs1, f rs2, rm */
-    FRN,    /* f rd, f rs1, f rs2, no rm */
-    FR1,    /* f rd, f rs1, rm */
-    FR4,    /* f rd, f rs1, f rs2, f rs3, rm */
-    FCMP,   /* x rd, f rs1, f rs2 */
-    FTOI,   /* x rd, f rs1, rm */
-    FTOIN,  /* x rd, f rs1 */
-    ITOF,   /* f rd, x rs1, rm */
-    ITOFN,  /* f rd, x rs1 */
-    FCSR, FCSRI, FENCE,
-    CADDI, CLI, CLUI, CADDI4SPN, CADDI16SP, CSLLI, CSRLI, CANDI, CALU, CMV, CADDIW,
-    CLW, CLD, CSW, CSD, CLWSP, CLDSP, CSWSP, CSDSP, CFLD, CFSD, CFLDSP, CFSDSP, CFLW, CFSW, CFLWSP, CFSWSP, CBZ, CJ, CNOP,
+    R,  /* rd, rs1, rs2 */
+    R1, /* rd, rs1 (rs2 is part of match) */
+    I,  /* rd, rs1, imm12 */
+    SH5,
+    SH6,
+    SHX, /* rd, rs1, shift amount of 5, 6, log2(XLEN) bits */
+    LOAD,
+    STORE,
+    FLOAD,
+    FSTORE,
+    AMO,
+    LRSC,
+    B,
+    U,
+    JAL,
+    JALR,
+    FR,    /* f rd, f rs1, f rs2, rm */
+    FRN,   /* f rd, f rs1, f rs2, no rm */
+    FR1,   /* f rd, f rs1, rm */
+    FR4,   /* f rd, f rs1, f rs2, f rs3, rm */
+    FCMP,  /* x rd, f rs1, f rs2 */
+    FTOI,  /* x rd, f rs1, rm */
+    FTOIN, /* x rd, f rs1 */
+    ITOF,  /* f rd, x rs1, rm */
+    ITOFN, /* f rd, x rs1 */
+    FCSR,
+    FCSRI,
+    FENCE,
+    CADDI,
+    CLI,
+    CLUI,
+    CADDI4SPN,
+    CADDI16SP,
+    CSLLI,
+    CSRLI,
+    CANDI,
+    CALU,
+    CMV,
+    CADDIW,
+    CLW,
+    CLD,
+    CSW,
+    CSD,
+    CLWSP,
+    CLDSP,
+    CSWSP,
+    CSDSP,
+    CFLD,
+    CFSD,
+    CFLDSP,
+    CFSDSP,
+    CFLW,
+    CFSW,
+    CFLWSP,
+    CFSWSP,
+    CBZ,
+    CJ,
+    CNOP,
 } Form;
 
 enum { BOTH = 0, ONLY64 = 64, ONLY32 = 32 };
@@ -51,109 +91,213 @@ typedef struct Kind {
     uint8_t form, xlen;
 } Kind;
 
-#define OPREG(f7, f3, op) ((uint32_t)(f7) << 25 | (f3) << 12 | (op))
+#define OPREG(f7, f3, op)       ((uint32_t)(f7) << 25 | (f3) << 12 | (op))
 #define FUNARY(f7, rs2, f3, op) (OPREG(f7, f3, op) | (uint32_t)(rs2) << 20)
 static const Kind kinds[] = {
     /* RV32I, RV64I */
-    { "addi", OPREG(0, 0, 0x13), I, BOTH }, { "slti", OPREG(0, 2, 0x13), I, BOTH }, { "sltiu", OPREG(0, 3, 0x13), I, BOTH },
-    { "xori", OPREG(0, 4, 0x13), I, BOTH }, { "ori", OPREG(0, 6, 0x13), I, BOTH }, { "andi", OPREG(0, 7, 0x13), I, BOTH },
-    { "slli", OPREG(0, 1, 0x13), SHX, BOTH }, { "srli", OPREG(0, 5, 0x13), SHX, BOTH },
+    { "addi", OPREG(0, 0, 0x13), I, BOTH },
+    { "slti", OPREG(0, 2, 0x13), I, BOTH },
+    { "sltiu", OPREG(0, 3, 0x13), I, BOTH },
+    { "xori", OPREG(0, 4, 0x13), I, BOTH },
+    { "ori", OPREG(0, 6, 0x13), I, BOTH },
+    { "andi", OPREG(0, 7, 0x13), I, BOTH },
+    { "slli", OPREG(0, 1, 0x13), SHX, BOTH },
+    { "srli", OPREG(0, 5, 0x13), SHX, BOTH },
     { "srai", OPREG(0x20, 5, 0x13), SHX, BOTH },
-    { "add", OPREG(0, 0, 0x33), R, BOTH }, { "sub", OPREG(0x20, 0, 0x33), R, BOTH }, { "sll", OPREG(0, 1, 0x33), R, BOTH },
-    { "slt", OPREG(0, 2, 0x33), R, BOTH }, { "sltu", OPREG(0, 3, 0x33), R, BOTH }, { "xor", OPREG(0, 4, 0x33), R, BOTH },
-    { "srl", OPREG(0, 5, 0x33), R, BOTH }, { "sra", OPREG(0x20, 5, 0x33), R, BOTH }, { "or", OPREG(0, 6, 0x33), R, BOTH },
+    { "add", OPREG(0, 0, 0x33), R, BOTH },
+    { "sub", OPREG(0x20, 0, 0x33), R, BOTH },
+    { "sll", OPREG(0, 1, 0x33), R, BOTH },
+    { "slt", OPREG(0, 2, 0x33), R, BOTH },
+    { "sltu", OPREG(0, 3, 0x33), R, BOTH },
+    { "xor", OPREG(0, 4, 0x33), R, BOTH },
+    { "srl", OPREG(0, 5, 0x33), R, BOTH },
+    { "sra", OPREG(0x20, 5, 0x33), R, BOTH },
+    { "or", OPREG(0, 6, 0x33), R, BOTH },
     { "and", OPREG(0, 7, 0x33), R, BOTH },
-    { "addiw", OPREG(0, 0, 0x1b), I, ONLY64 }, { "slliw", OPREG(0, 1, 0x1b), SH5, ONLY64 },
-    { "srliw", OPREG(0, 5, 0x1b), SH5, ONLY64 }, { "sraiw", OPREG(0x20, 5, 0x1b), SH5, ONLY64 },
-    { "addw", OPREG(0, 0, 0x3b), R, ONLY64 }, { "subw", OPREG(0x20, 0, 0x3b), R, ONLY64 },
-    { "sllw", OPREG(0, 1, 0x3b), R, ONLY64 }, { "srlw", OPREG(0, 5, 0x3b), R, ONLY64 },
+    { "addiw", OPREG(0, 0, 0x1b), I, ONLY64 },
+    { "slliw", OPREG(0, 1, 0x1b), SH5, ONLY64 },
+    { "srliw", OPREG(0, 5, 0x1b), SH5, ONLY64 },
+    { "sraiw", OPREG(0x20, 5, 0x1b), SH5, ONLY64 },
+    { "addw", OPREG(0, 0, 0x3b), R, ONLY64 },
+    { "subw", OPREG(0x20, 0, 0x3b), R, ONLY64 },
+    { "sllw", OPREG(0, 1, 0x3b), R, ONLY64 },
+    { "srlw", OPREG(0, 5, 0x3b), R, ONLY64 },
     { "sraw", OPREG(0x20, 5, 0x3b), R, ONLY64 },
-    { "lui", 0x37, U, BOTH }, { "auipc", 0x17, U, BOTH }, { "jal", 0x6f, JAL, BOTH }, { "jalr", 0x67, JALR, BOTH },
-    { "beq", OPREG(0, 0, 0x63), B, BOTH }, { "bne", OPREG(0, 1, 0x63), B, BOTH }, { "blt", OPREG(0, 4, 0x63), B, BOTH },
-    { "bge", OPREG(0, 5, 0x63), B, BOTH }, { "bltu", OPREG(0, 6, 0x63), B, BOTH }, { "bgeu", OPREG(0, 7, 0x63), B, BOTH },
-    { "lb", OPREG(0, 0, 0x03), LOAD, BOTH }, { "lh", OPREG(0, 1, 0x03), LOAD, BOTH }, { "lw", OPREG(0, 2, 0x03), LOAD, BOTH },
-    { "ld", OPREG(0, 3, 0x03), LOAD, ONLY64 }, { "lbu", OPREG(0, 4, 0x03), LOAD, BOTH },
-    { "lhu", OPREG(0, 5, 0x03), LOAD, BOTH }, { "lwu", OPREG(0, 6, 0x03), LOAD, ONLY64 },
-    { "sb", OPREG(0, 0, 0x23), STORE, BOTH }, { "sh", OPREG(0, 1, 0x23), STORE, BOTH },
-    { "sw", OPREG(0, 2, 0x23), STORE, BOTH }, { "sd", OPREG(0, 3, 0x23), STORE, ONLY64 },
-    { "fence", 0x0ff0000f, FENCE, BOTH }, { "fence.i", 0x0000100f, FENCE, BOTH },
+    { "lui", 0x37, U, BOTH },
+    { "auipc", 0x17, U, BOTH },
+    { "jal", 0x6f, JAL, BOTH },
+    { "jalr", 0x67, JALR, BOTH },
+    { "beq", OPREG(0, 0, 0x63), B, BOTH },
+    { "bne", OPREG(0, 1, 0x63), B, BOTH },
+    { "blt", OPREG(0, 4, 0x63), B, BOTH },
+    { "bge", OPREG(0, 5, 0x63), B, BOTH },
+    { "bltu", OPREG(0, 6, 0x63), B, BOTH },
+    { "bgeu", OPREG(0, 7, 0x63), B, BOTH },
+    { "lb", OPREG(0, 0, 0x03), LOAD, BOTH },
+    { "lh", OPREG(0, 1, 0x03), LOAD, BOTH },
+    { "lw", OPREG(0, 2, 0x03), LOAD, BOTH },
+    { "ld", OPREG(0, 3, 0x03), LOAD, ONLY64 },
+    { "lbu", OPREG(0, 4, 0x03), LOAD, BOTH },
+    { "lhu", OPREG(0, 5, 0x03), LOAD, BOTH },
+    { "lwu", OPREG(0, 6, 0x03), LOAD, ONLY64 },
+    { "sb", OPREG(0, 0, 0x23), STORE, BOTH },
+    { "sh", OPREG(0, 1, 0x23), STORE, BOTH },
+    { "sw", OPREG(0, 2, 0x23), STORE, BOTH },
+    { "sd", OPREG(0, 3, 0x23), STORE, ONLY64 },
+    { "fence", 0x0ff0000f, FENCE, BOTH },
+    { "fence.i", 0x0000100f, FENCE, BOTH },
     /* M */
-    { "mul", OPREG(1, 0, 0x33), R, BOTH }, { "mulh", OPREG(1, 1, 0x33), R, BOTH }, { "mulhsu", OPREG(1, 2, 0x33), R, BOTH },
-    { "mulhu", OPREG(1, 3, 0x33), R, BOTH }, { "div", OPREG(1, 4, 0x33), R, BOTH }, { "divu", OPREG(1, 5, 0x33), R, BOTH },
-    { "rem", OPREG(1, 6, 0x33), R, BOTH }, { "remu", OPREG(1, 7, 0x33), R, BOTH },
-    { "mulw", OPREG(1, 0, 0x3b), R, ONLY64 }, { "divw", OPREG(1, 4, 0x3b), R, ONLY64 },
-    { "divuw", OPREG(1, 5, 0x3b), R, ONLY64 }, { "remw", OPREG(1, 6, 0x3b), R, ONLY64 },
+    { "mul", OPREG(1, 0, 0x33), R, BOTH },
+    { "mulh", OPREG(1, 1, 0x33), R, BOTH },
+    { "mulhsu", OPREG(1, 2, 0x33), R, BOTH },
+    { "mulhu", OPREG(1, 3, 0x33), R, BOTH },
+    { "div", OPREG(1, 4, 0x33), R, BOTH },
+    { "divu", OPREG(1, 5, 0x33), R, BOTH },
+    { "rem", OPREG(1, 6, 0x33), R, BOTH },
+    { "remu", OPREG(1, 7, 0x33), R, BOTH },
+    { "mulw", OPREG(1, 0, 0x3b), R, ONLY64 },
+    { "divw", OPREG(1, 4, 0x3b), R, ONLY64 },
+    { "divuw", OPREG(1, 5, 0x3b), R, ONLY64 },
+    { "remw", OPREG(1, 6, 0x3b), R, ONLY64 },
     { "remuw", OPREG(1, 7, 0x3b), R, ONLY64 },
     /* A: aq and rl are random */
-    { "lr.w/sc.w", OPREG(0x08, 2, 0x2f), LRSC, BOTH }, { "lr.d/sc.d", OPREG(0x08, 3, 0x2f), LRSC, ONLY64 },
-#define AMOS(name, f5)                                                                                                 \
-    { "amo" name ".w", OPREG((f5) << 2, 2, 0x2f), AMO, BOTH }, { "amo" name ".d", OPREG((f5) << 2, 3, 0x2f), AMO, ONLY64 }
-    AMOS("swap", 1), AMOS("add", 0), AMOS("xor", 4), AMOS("and", 12), AMOS("or", 8), AMOS("min", 16), AMOS("max", 20),
-    AMOS("minu", 24), AMOS("maxu", 28),
+    { "lr.w/sc.w", OPREG(0x08, 2, 0x2f), LRSC, BOTH },
+    { "lr.d/sc.d", OPREG(0x08, 3, 0x2f), LRSC, ONLY64 },
+#define AMOS(name, f5)                                          \
+    { "amo" name ".w", OPREG((f5) << 2, 2, 0x2f), AMO, BOTH },  \
+    {                                                           \
+        "amo" name ".d", OPREG((f5) << 2, 3, 0x2f), AMO, ONLY64 \
+    }
+    AMOS("swap", 1),
+    AMOS("add", 0),
+    AMOS("xor", 4),
+    AMOS("and", 12),
+    AMOS("or", 8),
+    AMOS("min", 16),
+    AMOS("max", 20),
+    AMOS("minu", 24),
+    AMOS("maxu", 28),
     /* Zba, Zbb, Zbs */
-    { "sh1add", OPREG(0x10, 2, 0x33), R, BOTH }, { "sh2add", OPREG(0x10, 4, 0x33), R, BOTH },
-    { "sh3add", OPREG(0x10, 6, 0x33), R, BOTH }, { "add.uw", OPREG(4, 0, 0x3b), R, ONLY64 },
-    { "sh1add.uw", OPREG(0x10, 2, 0x3b), R, ONLY64 }, { "sh2add.uw", OPREG(0x10, 4, 0x3b), R, ONLY64 },
-    { "sh3add.uw", OPREG(0x10, 6, 0x3b), R, ONLY64 }, { "slli.uw", OPREG(4, 1, 0x1b), SH6, ONLY64 },
-    { "andn", OPREG(0x20, 7, 0x33), R, BOTH }, { "orn", OPREG(0x20, 6, 0x33), R, BOTH },
-    { "xnor", OPREG(0x20, 4, 0x33), R, BOTH }, { "max", OPREG(5, 6, 0x33), R, BOTH }, { "maxu", OPREG(5, 7, 0x33), R, BOTH },
-    { "min", OPREG(5, 4, 0x33), R, BOTH }, { "minu", OPREG(5, 5, 0x33), R, BOTH },
-    { "rol", OPREG(0x30, 1, 0x33), R, BOTH }, { "ror", OPREG(0x30, 5, 0x33), R, BOTH },
-    { "rori", OPREG(0x30, 5, 0x13), SHX, BOTH }, { "rolw", OPREG(0x30, 1, 0x3b), R, ONLY64 },
-    { "rorw", OPREG(0x30, 5, 0x3b), R, ONLY64 }, { "roriw", OPREG(0x30, 5, 0x1b), SH5, ONLY64 },
-    { "clz", FUNARY(0x30, 0, 1, 0x13), R1, BOTH }, { "ctz", FUNARY(0x30, 1, 1, 0x13), R1, BOTH },
-    { "cpop", FUNARY(0x30, 2, 1, 0x13), R1, BOTH }, { "sext.b", FUNARY(0x30, 4, 1, 0x13), R1, BOTH },
-    { "sext.h", FUNARY(0x30, 5, 1, 0x13), R1, BOTH }, { "clzw", FUNARY(0x30, 0, 1, 0x1b), R1, ONLY64 },
-    { "ctzw", FUNARY(0x30, 1, 1, 0x1b), R1, ONLY64 }, { "cpopw", FUNARY(0x30, 2, 1, 0x1b), R1, ONLY64 },
-    { "zext.h", FUNARY(4, 0, 4, 0x3b), R1, ONLY64 }, { "zext.h", FUNARY(4, 0, 4, 0x33), R1, ONLY32 },
-    { "orc.b", FUNARY(0x14, 7, 5, 0x13), R1, BOTH }, { "rev8", FUNARY(0x35, 0x18, 5, 0x13), R1, ONLY64 },
+    { "sh1add", OPREG(0x10, 2, 0x33), R, BOTH },
+    { "sh2add", OPREG(0x10, 4, 0x33), R, BOTH },
+    { "sh3add", OPREG(0x10, 6, 0x33), R, BOTH },
+    { "add.uw", OPREG(4, 0, 0x3b), R, ONLY64 },
+    { "sh1add.uw", OPREG(0x10, 2, 0x3b), R, ONLY64 },
+    { "sh2add.uw", OPREG(0x10, 4, 0x3b), R, ONLY64 },
+    { "sh3add.uw", OPREG(0x10, 6, 0x3b), R, ONLY64 },
+    { "slli.uw", OPREG(4, 1, 0x1b), SH6, ONLY64 },
+    { "andn", OPREG(0x20, 7, 0x33), R, BOTH },
+    { "orn", OPREG(0x20, 6, 0x33), R, BOTH },
+    { "xnor", OPREG(0x20, 4, 0x33), R, BOTH },
+    { "max", OPREG(5, 6, 0x33), R, BOTH },
+    { "maxu", OPREG(5, 7, 0x33), R, BOTH },
+    { "min", OPREG(5, 4, 0x33), R, BOTH },
+    { "minu", OPREG(5, 5, 0x33), R, BOTH },
+    { "rol", OPREG(0x30, 1, 0x33), R, BOTH },
+    { "ror", OPREG(0x30, 5, 0x33), R, BOTH },
+    { "rori", OPREG(0x30, 5, 0x13), SHX, BOTH },
+    { "rolw", OPREG(0x30, 1, 0x3b), R, ONLY64 },
+    { "rorw", OPREG(0x30, 5, 0x3b), R, ONLY64 },
+    { "roriw", OPREG(0x30, 5, 0x1b), SH5, ONLY64 },
+    { "clz", FUNARY(0x30, 0, 1, 0x13), R1, BOTH },
+    { "ctz", FUNARY(0x30, 1, 1, 0x13), R1, BOTH },
+    { "cpop", FUNARY(0x30, 2, 1, 0x13), R1, BOTH },
+    { "sext.b", FUNARY(0x30, 4, 1, 0x13), R1, BOTH },
+    { "sext.h", FUNARY(0x30, 5, 1, 0x13), R1, BOTH },
+    { "clzw", FUNARY(0x30, 0, 1, 0x1b), R1, ONLY64 },
+    { "ctzw", FUNARY(0x30, 1, 1, 0x1b), R1, ONLY64 },
+    { "cpopw", FUNARY(0x30, 2, 1, 0x1b), R1, ONLY64 },
+    { "zext.h", FUNARY(4, 0, 4, 0x3b), R1, ONLY64 },
+    { "zext.h", FUNARY(4, 0, 4, 0x33), R1, ONLY32 },
+    { "orc.b", FUNARY(0x14, 7, 5, 0x13), R1, BOTH },
+    { "rev8", FUNARY(0x35, 0x18, 5, 0x13), R1, ONLY64 },
     { "rev8", FUNARY(0x34, 0x18, 5, 0x13), R1, ONLY32 },
-    { "bclr", OPREG(0x24, 1, 0x33), R, BOTH }, { "bext", OPREG(0x24, 5, 0x33), R, BOTH },
-    { "binv", OPREG(0x34, 1, 0x33), R, BOTH }, { "bset", OPREG(0x14, 1, 0x33), R, BOTH },
-    { "bclri", OPREG(0x24, 1, 0x13), SHX, BOTH }, { "bexti", OPREG(0x24, 5, 0x13), SHX, BOTH },
-    { "binvi", OPREG(0x34, 1, 0x13), SHX, BOTH }, { "bseti", OPREG(0x14, 1, 0x13), SHX, BOTH },
+    { "bclr", OPREG(0x24, 1, 0x33), R, BOTH },
+    { "bext", OPREG(0x24, 5, 0x33), R, BOTH },
+    { "binv", OPREG(0x34, 1, 0x33), R, BOTH },
+    { "bset", OPREG(0x14, 1, 0x33), R, BOTH },
+    { "bclri", OPREG(0x24, 1, 0x13), SHX, BOTH },
+    { "bexti", OPREG(0x24, 5, 0x13), SHX, BOTH },
+    { "binvi", OPREG(0x34, 1, 0x13), SHX, BOTH },
+    { "bseti", OPREG(0x14, 1, 0x13), SHX, BOTH },
 /* F and D: fmt 0 is single, 1 is double */
-#define FLOATS(s, fmt)                                                                                                 \
-    { "fadd" s, OPREG(0x00 | fmt, 0, 0x53), FR, BOTH }, { "fsub" s, OPREG(0x04 | fmt, 0, 0x53), FR, BOTH },            \
-        { "fmul" s, OPREG(0x08 | fmt, 0, 0x53), FR, BOTH }, { "fdiv" s, OPREG(0x0c | fmt, 0, 0x53), FR, BOTH },        \
-        { "fsqrt" s, OPREG(0x2c | fmt, 0, 0x53), FR1, BOTH }, { "fsgnj" s, OPREG(0x10 | fmt, 0, 0x53), FRN, BOTH },    \
-        { "fsgnjn" s, OPREG(0x10 | fmt, 1, 0x53), FRN, BOTH }, { "fsgnjx" s, OPREG(0x10 | fmt, 2, 0x53), FRN, BOTH },  \
-        { "fmin" s, OPREG(0x14 | fmt, 0, 0x53), FRN, BOTH }, { "fmax" s, OPREG(0x14 | fmt, 1, 0x53), FRN, BOTH },      \
-        { "fle" s, OPREG(0x50 | fmt, 0, 0x53), FCMP, BOTH }, { "flt" s, OPREG(0x50 | fmt, 1, 0x53), FCMP, BOTH },      \
-        { "feq" s, OPREG(0x50 | fmt, 2, 0x53), FCMP, BOTH }, { "fclass" s, OPREG(0x70 | fmt, 1, 0x53), FTOIN, BOTH },  \
-        { "fcvt.w" s, FUNARY(0x60 | fmt, 0, 0, 0x53), FTOI, BOTH },                                                    \
-        { "fcvt.wu" s, FUNARY(0x60 | fmt, 1, 0, 0x53), FTOI, BOTH },                                                   \
-        { "fcvt.l" s, FUNARY(0x60 | fmt, 2, 0, 0x53), FTOI, ONLY64 },                                                  \
-        { "fcvt.lu" s, FUNARY(0x60 | fmt, 3, 0, 0x53), FTOI, ONLY64 },                                                 \
-        { "fcvt" s ".w", FUNARY(0x68 | fmt, 0, 0, 0x53), ITOF, BOTH },                                                 \
-        { "fcvt" s ".wu", FUNARY(0x68 | fmt, 1, 0, 0x53), ITOF, BOTH },                                                \
-        { "fcvt" s ".l", FUNARY(0x68 | fmt, 2, 0, 0x53), ITOF, ONLY64 },                                               \
-        { "fcvt" s ".lu", FUNARY(0x68 | fmt, 3, 0, 0x53), ITOF, ONLY64 },                                              \
-        { "fmadd" s, OPREG(fmt, 0, 0x43), FR4, BOTH }, { "fmsub" s, OPREG(fmt, 0, 0x47), FR4, BOTH },                  \
-        { "fnmsub" s, OPREG(fmt, 0, 0x4b), FR4, BOTH }, { "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH }
-    FLOATS(".s", 0), FLOATS(".d", 1),
-    { "fcvt.s.d", FUNARY(0x20, 1, 0, 0x53), FR1, BOTH }, { "fcvt.d.s", FUNARY(0x21, 0, 0, 0x53), FR1, BOTH },
-    { "fmv.x.w", FUNARY(0x70, 0, 0, 0x53), FTOIN, BOTH }, { "fmv.w.x", FUNARY(0x78, 0, 0, 0x53), ITOFN, BOTH },
-    { "fmv.x.d", FUNARY(0x71, 0, 0, 0x53), FTOIN, ONLY64 }, { "fmv.d.x", FUNARY(0x79, 0, 0, 0x53), ITOFN, ONLY64 },
-    { "flw", OPREG(0, 2, 0x07), FLOAD, BOTH }, { "fld", OPREG(0, 3, 0x07), FLOAD, BOTH },
-    { "fsw", OPREG(0, 2, 0x27), FSTORE, BOTH }, { "fsd", OPREG(0, 3, 0x27), FSTORE, BOTH },
+#define FLOATS(s, fmt)                                                                                                \
+    { "fadd" s, OPREG(0x00 | fmt, 0, 0x53), FR, BOTH }, { "fsub" s, OPREG(0x04 | fmt, 0, 0x53), FR, BOTH },           \
+        { "fmul" s, OPREG(0x08 | fmt, 0, 0x53), FR, BOTH }, { "fdiv" s, OPREG(0x0c | fmt, 0, 0x53), FR, BOTH },       \
+        { "fsqrt" s, OPREG(0x2c | fmt, 0, 0x53), FR1, BOTH }, { "fsgnj" s, OPREG(0x10 | fmt, 0, 0x53), FRN, BOTH },   \
+        { "fsgnjn" s, OPREG(0x10 | fmt, 1, 0x53), FRN, BOTH }, { "fsgnjx" s, OPREG(0x10 | fmt, 2, 0x53), FRN, BOTH }, \
+        { "fmin" s, OPREG(0x14 | fmt, 0, 0x53), FRN, BOTH }, { "fmax" s, OPREG(0x14 | fmt, 1, 0x53), FRN, BOTH },     \
+        { "fle" s, OPREG(0x50 | fmt, 0, 0x53), FCMP, BOTH }, { "flt" s, OPREG(0x50 | fmt, 1, 0x53), FCMP, BOTH },     \
+        { "feq" s, OPREG(0x50 | fmt, 2, 0x53), FCMP, BOTH }, { "fclass" s, OPREG(0x70 | fmt, 1, 0x53), FTOIN, BOTH }, \
+        { "fcvt.w" s, FUNARY(0x60 | fmt, 0, 0, 0x53), FTOI, BOTH },                                                   \
+        { "fcvt.wu" s, FUNARY(0x60 | fmt, 1, 0, 0x53), FTOI, BOTH },                                                  \
+        { "fcvt.l" s, FUNARY(0x60 | fmt, 2, 0, 0x53), FTOI, ONLY64 },                                                 \
+        { "fcvt.lu" s, FUNARY(0x60 | fmt, 3, 0, 0x53), FTOI, ONLY64 },                                                \
+        { "fcvt" s ".w", FUNARY(0x68 | fmt, 0, 0, 0x53), ITOF, BOTH },                                                \
+        { "fcvt" s ".wu", FUNARY(0x68 | fmt, 1, 0, 0x53), ITOF, BOTH },                                               \
+        { "fcvt" s ".l", FUNARY(0x68 | fmt, 2, 0, 0x53), ITOF, ONLY64 },                                              \
+        { "fcvt" s ".lu", FUNARY(0x68 | fmt, 3, 0, 0x53), ITOF, ONLY64 },                                             \
+        { "fmadd" s, OPREG(fmt, 0, 0x43), FR4, BOTH }, { "fmsub" s, OPREG(fmt, 0, 0x47), FR4, BOTH },                 \
+        { "fnmsub" s, OPREG(fmt, 0, 0x4b), FR4, BOTH },                                                               \
+    {                                                                                                                 \
+        "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
+    }
+    FLOATS(".s", 0),
+    FLOATS(".d", 1),
+    { "fcvt.s.d", FUNARY(0x20, 1, 0, 0x53), FR1, BOTH },
+    { "fcvt.d.s", FUNARY(0x21, 0, 0, 0x53), FR1, BOTH },
+    { "fmv.x.w", FUNARY(0x70, 0, 0, 0x53), FTOIN, BOTH },
+    { "fmv.w.x", FUNARY(0x78, 0, 0, 0x53), ITOFN, BOTH },
+    { "fmv.x.d", FUNARY(0x71, 0, 0, 0x53), FTOIN, ONLY64 },
+    { "fmv.d.x", FUNARY(0x79, 0, 0, 0x53), ITOFN, ONLY64 },
+    { "flw", OPREG(0, 2, 0x07), FLOAD, BOTH },
+    { "fld", OPREG(0, 3, 0x07), FLOAD, BOTH },
+    { "fsw", OPREG(0, 2, 0x27), FSTORE, BOTH },
+    { "fsd", OPREG(0, 3, 0x27), FSTORE, BOTH },
     /* Zicsr on fflags, frm, fcsr */
-    { "csrrw", OPREG(0, 1, 0x73), FCSR, BOTH }, { "csrrs", OPREG(0, 2, 0x73), FCSR, BOTH },
-    { "csrrc", OPREG(0, 3, 0x73), FCSR, BOTH }, { "csrrwi", OPREG(0, 5, 0x73), FCSRI, BOTH },
-    { "csrrsi", OPREG(0, 6, 0x73), FCSRI, BOTH }, { "csrrci", OPREG(0, 7, 0x73), FCSRI, BOTH },
+    { "csrrw", OPREG(0, 1, 0x73), FCSR, BOTH },
+    { "csrrs", OPREG(0, 2, 0x73), FCSR, BOTH },
+    { "csrrc", OPREG(0, 3, 0x73), FCSR, BOTH },
+    { "csrrwi", OPREG(0, 5, 0x73), FCSRI, BOTH },
+    { "csrrsi", OPREG(0, 6, 0x73), FCSRI, BOTH },
+    { "csrrci", OPREG(0, 7, 0x73), FCSRI, BOTH },
     /* C */
-    { "c.nop", 0x0001, CNOP, BOTH }, { "c.addi", 0x0001, CADDI, BOTH }, { "c.li", 0x4001, CLI, BOTH },
-    { "c.lui", 0x6001, CLUI, BOTH }, { "c.addi4spn", 0x0000, CADDI4SPN, BOTH }, { "c.slli", 0x0002, CSLLI, BOTH },
-    { "c.srli", 0x8001, CSRLI, BOTH }, { "c.srai", 0x8401, CSRLI, BOTH }, { "c.andi", 0x8801, CANDI, BOTH },
-    { "c.sub", 0x8c01, CALU, BOTH }, { "c.xor", 0x8c21, CALU, BOTH }, { "c.or", 0x8c41, CALU, BOTH },
-    { "c.and", 0x8c61, CALU, BOTH }, { "c.subw", 0x9c01, CALU, ONLY64 }, { "c.addw", 0x9c21, CALU, ONLY64 },
-    { "c.mv", 0x8002, CMV, BOTH }, { "c.add", 0x9002, CMV, BOTH }, { "c.addiw", 0x2001, CADDIW, ONLY64 },
-    { "c.lw", 0x4000, CLW, BOTH }, { "c.ld", 0x6000, CLD, ONLY64 }, { "c.sw", 0xc000, CSW, BOTH },
-    { "c.sd", 0xe000, CSD, ONLY64 }, { "c.lwsp", 0x4002, CLWSP, BOTH }, { "c.ldsp", 0x6002, CLDSP, ONLY64 },
-    { "c.swsp", 0xc002, CSWSP, BOTH }, { "c.sdsp", 0xe002, CSDSP, ONLY64 }, { "c.fld", 0x2000, CFLD, BOTH },
-    { "c.fsd", 0xa000, CFSD, BOTH }, { "c.fldsp", 0x2002, CFLDSP, BOTH }, { "c.fsdsp", 0xa002, CFSDSP, BOTH },
-    { "c.flw", 0x6000, CFLW, ONLY32 }, { "c.fsw", 0xe000, CFSW, ONLY32 }, { "c.flwsp", 0x6002, CFLWSP, ONLY32 },
-    { "c.fswsp", 0xe002, CFSWSP, ONLY32 }, { "c.beqz", 0xc001, CBZ, BOTH }, { "c.bnez", 0xe001, CBZ, BOTH },
+    { "c.nop", 0x0001, CNOP, BOTH },
+    { "c.addi", 0x0001, CADDI, BOTH },
+    { "c.li", 0x4001, CLI, BOTH },
+    { "c.lui", 0x6001, CLUI, BOTH },
+    { "c.addi4spn", 0x0000, CADDI4SPN, BOTH },
+    { "c.slli", 0x0002, CSLLI, BOTH },
+    { "c.srli", 0x8001, CSRLI, BOTH },
+    { "c.srai", 0x8401, CSRLI, BOTH },
+    { "c.andi", 0x8801, CANDI, BOTH },
+    { "c.sub", 0x8c01, CALU, BOTH },
+    { "c.xor", 0x8c21, CALU, BOTH },
+    { "c.or", 0x8c41, CALU, BOTH },
+    { "c.and", 0x8c61, CALU, BOTH },
+    { "c.subw", 0x9c01, CALU, ONLY64 },
+    { "c.addw", 0x9c21, CALU, ONLY64 },
+    { "c.mv", 0x8002, CMV, BOTH },
+    { "c.add", 0x9002, CMV, BOTH },
+    { "c.addiw", 0x2001, CADDIW, ONLY64 },
+    { "c.lw", 0x4000, CLW, BOTH },
+    { "c.ld", 0x6000, CLD, ONLY64 },
+    { "c.sw", 0xc000, CSW, BOTH },
+    { "c.sd", 0xe000, CSD, ONLY64 },
+    { "c.lwsp", 0x4002, CLWSP, BOTH },
+    { "c.ldsp", 0x6002, CLDSP, ONLY64 },
+    { "c.swsp", 0xc002, CSWSP, BOTH },
+    { "c.sdsp", 0xe002, CSDSP, ONLY64 },
+    { "c.fld", 0x2000, CFLD, BOTH },
+    { "c.fsd", 0xa000, CFSD, BOTH },
+    { "c.fldsp", 0x2002, CFLDSP, BOTH },
+    { "c.fsdsp", 0xa002, CFSDSP, BOTH },
+    { "c.flw", 0x6000, CFLW, ONLY32 },
+    { "c.fsw", 0xe000, CFSW, ONLY32 },
+    { "c.flwsp", 0x6002, CFLWSP, ONLY32 },
+    { "c.fswsp", 0xe002, CFSWSP, ONLY32 },
+    { "c.beqz", 0xc001, CBZ, BOTH },
+    { "c.bnez", 0xe001, CBZ, BOTH },
     { "c.j", 0xa001, CJ, BOTH },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -199,7 +343,10 @@ static void put(uint32_t v)
 }
 
 /* ---- plain encoders ---- */
-static uint32_t enc_i(uint32_t op, int rd, int rs1, int imm) { return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20; }
+static uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
+{
+    return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20;
+}
 static uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
 {
     return op | (imm & 31) << 7 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 127) << 25;
@@ -214,8 +361,14 @@ static uint32_t enc_j(int rd, int imm)
     return 0x6f | rd << 7 | (imm & 0xff000) | (imm >> 11 & 1) << 20 | (uint32_t)(imm >> 1 & 0x3ff) << 21 |
            (uint32_t)(imm >> 20 & 1) << 31;
 }
-static uint32_t enc_load(int rd, int rs1, int imm) { return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm); }
-static uint32_t enc_store(int rs2, int rs1, int imm) { return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm); }
+static uint32_t enc_load(int rd, int rs1, int imm)
+{
+    return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm);
+}
+static uint32_t enc_store(int rs2, int rs1, int imm)
+{
+    return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm);
+}
 static void li32(int rd, uint32_t v)
 {
     put(0x37 | rd << 7 | ((v + 0x800) & 0xfffff000));
@@ -229,7 +382,10 @@ static void li32(int rd, uint32_t v)
 }
 
 /* ---- random operands. gp, sp, s0, s1 keep their values: state area and scratch addresses. ---- */
-static int any_x(void) { return below(32); }
+static int any_x(void)
+{
+    return below(32);
+}
 static int dest_x(void)
 {
     for (;;) {
@@ -238,9 +394,18 @@ static int dest_x(void)
             return r;
     }
 }
-static int dest_c(void) { return 10 + below(6); } /* a0..a5: x8 and x9 are bases */
-static int any_f(void) { return below(4) ? below(8) + 10 : below(32); }
-static int base_x(void) { return below(2) ? SP : S0; }
+static int dest_c(void)
+{
+    return 10 + below(6);
+} /* a0..a5: x8 and x9 are bases */
+static int any_f(void)
+{
+    return below(4) ? below(8) + 10 : below(32);
+}
+static int base_x(void)
+{
+    return below(2) ? SP : S0;
+}
 static unsigned any_rm(void)
 {
     unsigned r = below(10);
@@ -280,8 +445,8 @@ static void gen_forward(const Kind *k)
     else if (k->form == JAL)
         put(enc_j(dest_x(), d));
     else if (k->form == CBZ)
-        put16(k->match | (below(8)) << 7 | (d >> 8 & 1) << 12 | (d >> 3 & 3) << 10 | (d >> 6 & 3) << 5 | (d >> 1 & 3) << 3 |
-              (d >> 5 & 1) << 2);
+        put16(k->match | (below(8)) << 7 | (d >> 8 & 1) << 12 | (d >> 3 & 3) << 10 | (d >> 6 & 3) << 5 |
+              (d >> 1 & 3) << 3 | (d >> 5 & 1) << 2);
     else /* c.j */
         put16(k->match | (d >> 11 & 1) << 12 | (d >> 4 & 1) << 11 | (d >> 8 & 3) << 9 | (d >> 10 & 1) << 8 |
               (d >> 6 & 1) << 7 | (d >> 7 & 1) << 6 | (d >> 1 & 7) << 3 | (d >> 5 & 1) << 2);
@@ -292,18 +457,41 @@ static void gen_float(const Kind *k)
 {
     uint32_t m = k->match, rm = any_rm() << 12;
     switch (k->form) {
-    case FR: put(m | rm | any_f() << 7 | any_f() << 15 | any_f() << 20); break;
-    case FRN: put(m | any_f() << 7 | any_f() << 15 | any_f() << 20); break;
-    case FR1: put(m | rm | any_f() << 7 | any_f() << 15); break;
-    case FR4: put(m | rm | any_f() << 7 | any_f() << 15 | any_f() << 20 | (uint32_t)any_f() << 27); break;
-    case FCMP: put(m | dest_x() << 7 | any_f() << 15 | any_f() << 20); break;
-    case FTOI: put(m | rm | dest_x() << 7 | any_f() << 15); break;
-    case FTOIN: put(m | dest_x() << 7 | any_f() << 15); break;
-    case ITOF: put(m | rm | any_f() << 7 | any_x() << 15); break;
-    case ITOFN: put(m | any_f() << 7 | any_x() << 15); break;
-    case FLOAD: put(enc_i(m, any_f(), base_x(), any_imm12() & 0xfff)); break;
-    case FSTORE: put(enc_s(m, base_x(), any_f(), any_imm12())); break;
-    default: abort();
+    case FR:
+        put(m | rm | any_f() << 7 | any_f() << 15 | any_f() << 20);
+        break;
+    case FRN:
+        put(m | any_f() << 7 | any_f() << 15 | any_f() << 20);
+        break;
+    case FR1:
+        put(m | rm | any_f() << 7 | any_f() << 15);
+        break;
+    case FR4:
+        put(m | rm | any_f() << 7 | any_f() << 15 | any_f() << 20 | (uint32_t)any_f() << 27);
+        break;
+    case FCMP:
+        put(m | dest_x() << 7 | any_f() << 15 | any_f() << 20);
+        break;
+    case FTOI:
+        put(m | rm | dest_x() << 7 | any_f() << 15);
+        break;
+    case FTOIN:
+        put(m | dest_x() << 7 | any_f() << 15);
+        break;
+    case ITOF:
+        put(m | rm | any_f() << 7 | any_x() << 15);
+        break;
+    case ITOFN:
+        put(m | any_f() << 7 | any_x() << 15);
+        break;
+    case FLOAD:
+        put(enc_i(m, any_f(), base_x(), any_imm12() & 0xfff));
+        break;
+    case FSTORE:
+        put(enc_s(m, base_x(), any_f(), any_imm12()));
+        break;
+    default:
+        abort();
     }
 }
 
@@ -332,9 +520,15 @@ static void gen_memory(const Kind *k)
 {
     unsigned size = k->match >> 12 & 3, order = below(4) << 25;
     switch (k->form) {
-    case LOAD: put(enc_i(k->match, dest_x(), base_x(), any_imm12() & 0xfff)); break;
-    case STORE: put(enc_s(k->match, base_x(), any_x(), any_imm12())); break;
-    case AMO: put(k->match | order | dest_x() << 7 | S1 << 15 | any_x() << 20); break;
+    case LOAD:
+        put(enc_i(k->match, dest_x(), base_x(), any_imm12() & 0xfff));
+        break;
+    case STORE:
+        put(enc_s(k->match, base_x(), any_x(), any_imm12()));
+        break;
+    case AMO:
+        put(k->match | order | dest_x() << 7 | S1 << 15 | any_x() << 20);
+        break;
     case LRSC: {
         put(k->match | order | dest_x() << 7 | S1 << 15);
         if (below(2))
@@ -343,7 +537,8 @@ static void gen_memory(const Kind *k)
             put(OPREG(0x0c, size, 0x2f) | order | dest_x() << 7 | S1 << 15 | any_x() << 20);
         break;
     }
-    default: abort();
+    default:
+        abort();
     }
 }
 
@@ -356,25 +551,67 @@ static void gen_compressed(const Kind *k)
     int imm6 = (imm & 31) << 2 | (imm >> 5 & 1) << 12;
     int shift = xlen == 64 ? imm6 : imm6 & ~0x1000;
     switch (k->form) {
-    case CNOP: put16(m); break;
-    case CADDI: case CLI: case CADDIW: put16(m | rd << 7 | (imm6 ? imm6 : 4)); break;
-    case CLUI: put16(m | (rd == SP ? A0 : rd) << 7 | (imm6 ? imm6 : 4)); break;
-    case CADDI4SPN: put16(m | rc << 2 | ((imm & 0xff) | 1) << 5); break;
-    case CSLLI: put16(m | rd << 7 | shift); break;
-    case CSRLI: put16(m | rc << 7 | shift); break;
-    case CANDI: put16(m | rc << 7 | imm6); break;
-    case CALU: put16(m | rc << 7 | below(8) << 2); break;
-    case CMV: put16(m | rd << 7 | (below(31) + 1) << 2); break;
-    case CLW: put16(m | rc << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5); break;
-    case CLD: put16(m | rc << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5); break;
-    case CSW: case CSD: put16(m | below(8) << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5); break;
-    case CFLD: case CFLW: case CFSD: case CFSW:
+    case CNOP:
+        put16(m);
+        break;
+    case CADDI:
+    case CLI:
+    case CADDIW:
+        put16(m | rd << 7 | (imm6 ? imm6 : 4));
+        break;
+    case CLUI:
+        put16(m | (rd == SP ? A0 : rd) << 7 | (imm6 ? imm6 : 4));
+        break;
+    case CADDI4SPN:
+        put16(m | rc << 2 | ((imm & 0xff) | 1) << 5);
+        break;
+    case CSLLI:
+        put16(m | rd << 7 | shift);
+        break;
+    case CSRLI:
+        put16(m | rc << 7 | shift);
+        break;
+    case CANDI:
+        put16(m | rc << 7 | imm6);
+        break;
+    case CALU:
+        put16(m | rc << 7 | below(8) << 2);
+        break;
+    case CMV:
+        put16(m | rd << 7 | (below(31) + 1) << 2);
+        break;
+    case CLW:
+        put16(m | rc << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5);
+        break;
+    case CLD:
+        put16(m | rc << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5);
+        break;
+    case CSW:
+    case CSD:
+        put16(m | below(8) << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5);
+        break;
+    case CFLD:
+    case CFLW:
+    case CFSD:
+    case CFSW:
         put16(m | fc << 2 | base << 7 | (imm & 7) << 10 | (imm >> 3 & 3) << 5);
         break;
-    case CLWSP: case CLDSP: put16(m | rd << 7 | imm6); break;
-    case CFLDSP: case CFLWSP: put16(m | below(32) << 7 | imm6); break;
-    case CSWSP: case CSDSP: case CFSDSP: case CFSWSP: put16(m | below(32) << 2 | (imm & 63) << 7); break;
-    default: abort();
+    case CLWSP:
+    case CLDSP:
+        put16(m | rd << 7 | imm6);
+        break;
+    case CFLDSP:
+    case CFLWSP:
+        put16(m | below(32) << 7 | imm6);
+        break;
+    case CSWSP:
+    case CSDSP:
+    case CFSDSP:
+    case CFSWSP:
+        put16(m | below(32) << 2 | (imm & 63) << 7);
+        break;
+    default:
+        abort();
     }
 }
 
@@ -383,23 +620,46 @@ static void gen_one(const Kind *k)
     uint32_t m = k->match;
     instances++;
     switch (k->form) {
-    case R: put(m | dest_x() << 7 | any_x() << 15 | any_x() << 20); break;
+    case R:
+        put(m | dest_x() << 7 | any_x() << 15 | any_x() << 20);
+        break;
     case R1: {
         int from = any_x();
-        if (m == FUNARY(0x30, 1, 1, 0x1b)) { /* ctzw: qemu-user 7.2 counts on into the upper half where the lower one is zero */
+        if (m == FUNARY(0x30, 1, 1,
+                        0x1b)) { /* ctzw: qemu-user 7.2 counts on into the upper half where the lower one is zero */
             from = dest_x() | 16;
             put(enc_i(0x6013, from, any_x(), 0x400)); /* ori */
         }
         put(m | dest_x() << 7 | from << 15);
         break;
     }
-    case I: put(enc_i(m, dest_x(), any_x(), any_imm12() & 0xfff)); break;
-    case SH5: put(m | dest_x() << 7 | any_x() << 15 | below(32) << 20); break;
-    case SH6: put(m | dest_x() << 7 | any_x() << 15 | below(64) << 20); break;
-    case SHX: put(m | dest_x() << 7 | any_x() << 15 | below(xlen) << 20); break;
-    case U: put(m | dest_x() << 7 | (uint32_t)rnd() << 12); break;
-    case LOAD: case STORE: case AMO: case LRSC: gen_memory(k); break;
-    case B: case JAL: case CBZ: case CJ: gen_forward(k); break;
+    case I:
+        put(enc_i(m, dest_x(), any_x(), any_imm12() & 0xfff));
+        break;
+    case SH5:
+        put(m | dest_x() << 7 | any_x() << 15 | below(32) << 20);
+        break;
+    case SH6:
+        put(m | dest_x() << 7 | any_x() << 15 | below(64) << 20);
+        break;
+    case SHX:
+        put(m | dest_x() << 7 | any_x() << 15 | below(xlen) << 20);
+        break;
+    case U:
+        put(m | dest_x() << 7 | (uint32_t)rnd() << 12);
+        break;
+    case LOAD:
+    case STORE:
+    case AMO:
+    case LRSC:
+        gen_memory(k);
+        break;
+    case B:
+    case JAL:
+    case CBZ:
+    case CJ:
+        gen_forward(k);
+        break;
     case JALR: { /* to the instruction after it, from an address in a register */
         int r = dest_x();
         if (!r)
@@ -408,8 +668,13 @@ static void gen_one(const Kind *k)
         put(enc_i(m, dest_x(), r, 8));
         break;
     }
-    case FCSR: case FCSRI: gen_fcsr(k); break;
-    case FENCE: put(m); break;
+    case FCSR:
+    case FCSRI:
+        gen_fcsr(k);
+        break;
+    case FENCE:
+        put(m);
+        break;
     default:
         if (k->form >= CADDI)
             gen_compressed(k);
@@ -476,9 +741,9 @@ static void put_epilogue(void)
         put(enc_i(0x13, A2, GP, SAVE + SET_BYTES));
         uint32_t loop = at;
         put(enc_load(T2, A1, 0));
-        put(OPREG(0, 4, 0x33) | T0 << 7 | T0 << 15 | T2 << 20);  /* xor t0, t0, t2 */
-        put(OPREG(1, 0, 0x33) | T0 << 7 | T0 << 15 | T1 << 20);  /* mul t0, t0, t1 */
-        put(enc_i(0x5013, T2, T0, xlen / 2 - 3));                /* srli t2, t0 */
+        put(OPREG(0, 4, 0x33) | T0 << 7 | T0 << 15 | T2 << 20); /* xor t0, t0, t2 */
+        put(OPREG(1, 0, 0x33) | T0 << 7 | T0 << 15 | T1 << 20); /* mul t0, t0, t1 */
+        put(enc_i(0x5013, T2, T0, xlen / 2 - 3));               /* srli t2, t0 */
         put(OPREG(0, 4, 0x33) | T0 << 7 | T0 << 15 | T2 << 20);
         put(enc_i(0x13, A1, A1, xlen / 8));
         put(enc_b(OPREG(0, 1, 0x63), A1, A2, loop - at));
@@ -494,7 +759,8 @@ static void put_finish(void)
 {
     li32(A1, result_start);
     put(enc_load(A2, GP, RESULT));
-    put(OPREG(0x20, 0, 0x33) | A2 << 7 | A2 << 15 | A1 << 20); /* length of the results; the scratch pages come before them */
+    put(OPREG(0x20, 0, 0x33) | A2 << 7 | A2 << 15 |
+        A1 << 20); /* length of the results; the scratch pages come before them */
     put(enc_load(T0, GP, MACHINE));
     uint32_t branch = at;
     at += 4;
@@ -548,28 +814,55 @@ static uint32_t put_trap(void)
 
 static uint64_t random_value(bool is_float)
 {
-    static const uint64_t edge[] = { 0, 1, ~0ull, 1ull << 63, 1ull << 31, 0x7fffffff, 0x7fffffffffffffff, 0xffffffff,
-                                     0xffffffff80000000, 2, 0x80, 0xff };
-    static const uint64_t f64[] = { 0, 1ull << 63, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-                                    0x7ff8000000000000, 0x7ff0000000000001, 0xfff8dead00000000, 1, 0x800fffffffffffff,
-                                    0x0010000000000000, 0x7fefffffffffffff, 0x41dfffffffc00000, 0xc1e0000000000000,
-                                    0x43e0000000000000, 0x41efffffffe00000, 0x3fe0000000000000, 0x3ff8000000000000,
-                                    0x36a0000000000000, 0x47efffffe0000000, 0x3cb0000000000000 };
-    static const uint32_t f32[] = { 0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
-                                    0xffc01234, 1, 0x807fffff, 0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x5f000000,
-                                    0x4f7fffff, 0x3f000000, 0x3fc00000, 0x34000000 };
+    static const uint64_t edge[] = {
+        0, 1,    ~0ull, 1ull << 63, 1ull << 31, 0x7fffffff, 0x7fffffffffffffff, 0xffffffff, 0xffffffff80000000,
+        2, 0x80, 0xff
+    };
+    static const uint64_t f64[] = { 0,
+                                    1ull << 63,
+                                    0x3ff0000000000000,
+                                    0xbff0000000000000,
+                                    0x7ff0000000000000,
+                                    0xfff0000000000000,
+                                    0x7ff8000000000000,
+                                    0x7ff0000000000001,
+                                    0xfff8dead00000000,
+                                    1,
+                                    0x800fffffffffffff,
+                                    0x0010000000000000,
+                                    0x7fefffffffffffff,
+                                    0x41dfffffffc00000,
+                                    0xc1e0000000000000,
+                                    0x43e0000000000000,
+                                    0x41efffffffe00000,
+                                    0x3fe0000000000000,
+                                    0x3ff8000000000000,
+                                    0x36a0000000000000,
+                                    0x47efffffe0000000,
+                                    0x3cb0000000000000 };
+    static const uint32_t f32[] = { 0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                    0x7f800001, 0xffc01234, 1,          0x807fffff, 0x00800000, 0x7f7fffff, 0x4f000000,
+                                    0xcf000000, 0x5f000000, 0x4f7fffff, 0x3f000000, 0x3fc00000, 0x34000000 };
     uint64_t r = rnd();
     if (!is_float)
         return below(3) ? (below(2) ? r : (uint64_t)((int64_t)r >> below(63))) : edge[below(12)];
     switch (below(8)) {
-    case 0: return r;
-    case 1: return f64[below(22)];
-    case 2: return 0xffffffff00000000 | f32[below(20)];
-    case 3: return 0xffffffff00000000 | (uint32_t)r;
-    case 4: return 0xffffffff00000000 | (r & 0x807fffff) | (uint32_t)(120 + below(16)) << 23;
-    case 5: return 0xffffffff00000000 | (r & 0x80780000) | (uint32_t)(120 + below(16)) << 23;
-    case 6: return (r & 0x800ffff000000000) | (uint64_t)(1015 + below(20)) << 52;
-    default: return (r & 0x800fffffffffffff) | (uint64_t)(1015 + below(20)) << 52;
+    case 0:
+        return r;
+    case 1:
+        return f64[below(22)];
+    case 2:
+        return 0xffffffff00000000 | f32[below(20)];
+    case 3:
+        return 0xffffffff00000000 | (uint32_t)r;
+    case 4:
+        return 0xffffffff00000000 | (r & 0x807fffff) | (uint32_t)(120 + below(16)) << 23;
+    case 5:
+        return 0xffffffff00000000 | (r & 0x80780000) | (uint32_t)(120 + below(16)) << 23;
+    case 6:
+        return (r & 0x800ffff000000000) | (uint64_t)(1015 + below(20)) << 52;
+    default:
+        return (r & 0x800fffffffffffff) | (uint64_t)(1015 + below(20)) << 52;
     }
 }
 
@@ -655,15 +948,45 @@ static uint32_t put_program(uint32_t code_room)
 static void write_elf(FILE *f, uint32_t entry, uint32_t file_size, uint32_t memory_size)
 {
     if (xlen == 64) {
-        struct { Elf64_Ehdr e; Elf64_Phdr p; } h = { 0 };
-        h.e = (Elf64_Ehdr){ { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, ET_EXEC, EM_RISCV, EV_CURRENT,
-                            BASE + entry, sizeof(Elf64_Ehdr), 0, 5, sizeof(Elf64_Ehdr), sizeof(Elf64_Phdr), 1, 0, 0, 0 };
+        struct {
+            Elf64_Ehdr e;
+            Elf64_Phdr p;
+        } h = { 0 };
+        h.e = (Elf64_Ehdr){ { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+                            ET_EXEC,
+                            EM_RISCV,
+                            EV_CURRENT,
+                            BASE + entry,
+                            sizeof(Elf64_Ehdr),
+                            0,
+                            5,
+                            sizeof(Elf64_Ehdr),
+                            sizeof(Elf64_Phdr),
+                            1,
+                            0,
+                            0,
+                            0 };
         h.p = (Elf64_Phdr){ PT_LOAD, PF_R | PF_W | PF_X, 0x1000, BASE, BASE, file_size, memory_size, 0x1000 };
         fwrite(&h, sizeof h, 1, f);
     } else {
-        struct { Elf32_Ehdr e; Elf32_Phdr p; } h = { 0 };
-        h.e = (Elf32_Ehdr){ { 0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT }, ET_EXEC, EM_RISCV, EV_CURRENT,
-                            BASE + entry, sizeof(Elf32_Ehdr), 0, 5, sizeof(Elf32_Ehdr), sizeof(Elf32_Phdr), 1, 0, 0, 0 };
+        struct {
+            Elf32_Ehdr e;
+            Elf32_Phdr p;
+        } h = { 0 };
+        h.e = (Elf32_Ehdr){ { 0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
+                            ET_EXEC,
+                            EM_RISCV,
+                            EV_CURRENT,
+                            BASE + entry,
+                            sizeof(Elf32_Ehdr),
+                            0,
+                            5,
+                            sizeof(Elf32_Ehdr),
+                            sizeof(Elf32_Phdr),
+                            1,
+                            0,
+                            0,
+                            0 };
         h.p = (Elf32_Phdr){ PT_LOAD, 0x1000, BASE, BASE, file_size, memory_size, PF_R | PF_W | PF_X, 0x1000 };
         fwrite(&h, sizeof h, 1, f);
     }
@@ -697,6 +1020,13 @@ int main(int argc, char **argv)
             only = v, i++;
         else
             path = a;
+    }
+    bool any = false;
+    for (unsigned i = 0; i < KINDS; i++)
+        any |= (!kinds[i].xlen || kinds[i].xlen == xlen) && (!only || !strcmp(only, kinds[i].name));
+    if (!any) {
+        fprintf(stderr, "riscv-gen: RV%u has no '%s'\n", xlen, only);
+        return 1;
     }
     uint32_t code_room = (0x2000 + blocks * (length * 24 + 16) + 0xfff) & ~0xfff;
     uint32_t file_size = code_room + INPUTS + INPUT_BYTES;

@@ -28,7 +28,7 @@ struct Chardev {
     Machine *machine;
     const ChardevClient *client;
     void *opaque;
-    bool escape;       /* stdio: Ctrl-A was typed */
+    bool escape; /* stdio: Ctrl-A was typed */
 };
 
 extern const ChardevType chardev_null, chardev_stdio, chardev_file;

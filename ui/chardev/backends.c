@@ -1,8 +1,8 @@
 /*
  * Back ends: null, stdio, file.
  *
- * stdio puts a terminal into raw mode and restores it on every way out (chardev_restore_terminal, also from fatal signals). Ctrl-A is the escape
- * key: x ends, h helps, Ctrl-A sends itself.
+ * stdio puts a terminal into raw mode and restores it on every way out (chardev_restore_terminal, also from fatal
+ * signals). Ctrl-A is the escape key: x ends, h helps, Ctrl-A sends itself.
  * SPDX-License-Identifier: MIT
  */
 #include "ui/chardev/backend.h"
@@ -20,7 +20,10 @@ static bool null_open(Chardev *c, Opts *opts, GError **err)
 {
     return true;
 }
-const ChardevType chardev_null = { .name = "null", .desc = "takes all, gives nothing", .keys = (const char *const[]){ "backend", "id", NULL }, .open = null_open };
+const ChardevType chardev_null = { .name = "null",
+                                   .desc = "takes all, gives nothing",
+                                   .keys = (const char *const[]){ "backend", "id", NULL },
+                                   .open = null_open };
 
 /* ---- file ---- */
 

@@ -2,9 +2,9 @@
  * Character devices: the registry, -chardev, the short forms, and the bytes on their way (see chardev.h).
  * SPDX-License-Identifier: MIT
  */
-#include "ui/chardev/backend.h"
 #include "hw/core/device.h"
 #include "hw/core/machine.h"
+#include "ui/chardev/backend.h"
 #include "util/error.h"
 #include <errno.h>
 #include <glib-unix.h>

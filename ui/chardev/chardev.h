@@ -3,8 +3,8 @@
  * pipe, pty, socket (tcp, unix, server, telnet), ringbuf, mux. One front end each (mux: several).
  *
  * Locking: back ends run on the main loop's thread; front-end callbacks are called there with the machine lock held.
- * chardev_write may be called from any thread; it never blocks on a slow peer: what cannot be written at once is queued up to a
- * limit, then chardev_write takes less than len (the front end retries when writable is called).
+ * chardev_write may be called from any thread; it never blocks on a slow peer: what cannot be written at once is queued
+ * up to a limit, then chardev_write takes less than len (the front end retries when writable is called).
  * SPDX-License-Identifier: MIT
  */
 #ifndef UI_CHARDEV_H
@@ -20,25 +20,26 @@ typedef struct Machine Machine;
 typedef enum { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_BREAK, CHARDEV_MUX_IN, CHARDEV_MUX_OUT } ChardevEvent;
 
 typedef struct ChardevClient {
-    size_t (*can_read)(void *opaque);                               /* bytes it takes now */
-    void (*read)(void *opaque, const uint8_t *data, size_t len);    /* at most can_read bytes */
-    void (*event)(void *opaque, ChardevEvent event);                /* may be NULL */
-    void (*writable)(void *opaque);                                 /* after a short write; may be NULL */
+    size_t (*can_read)(void *opaque);                            /* bytes it takes now */
+    void (*read)(void *opaque, const uint8_t *data, size_t len); /* at most can_read bytes */
+    void (*event)(void *opaque, ChardevEvent event);             /* may be NULL */
+    void (*writable)(void *opaque);                              /* after a short write; may be NULL */
 } ChardevClient;
 
 /* -chardev backend,id=ID,...: creates and registers under its id. NULL and *err on failure. */
 Chardev *chardev_add(Opts *opts, GError **err);
-/* The short forms of -serial and -monitor ("stdio", "mon:stdio", "file:x", "tcp:...", "chardev:ID", "none", "null" ...). label
- * becomes its id. *out is NULL for "none". */
+/* The short forms of -serial and -monitor ("stdio", "mon:stdio", "file:x", "tcp:...", "chardev:ID", "none", "null"
+ * ...). label becomes its id. *out is NULL for "none". */
 bool chardev_from_short(const char *label, const char *text, Chardev **out, GError **err);
 Chardev *chardev_find(const char *id);
 void chardev_remove_all(void); /* flushes, closes, restores the terminal */
 char *chardev_help(void);
 
-/* Connect the front end (NULL client disconnects). machine (may be NULL) is whose lock callbacks take. False if taken. */
+/* Connect the front end (NULL client disconnects). machine (may be NULL) is whose lock callbacks take. False if taken.
+ */
 bool chardev_attach(Chardev *chardev, Machine *machine, const ChardevClient *client, void *opaque, GError **err);
 size_t chardev_write(Chardev *chardev, const void *data, size_t len); /* any thread; NULL chardev swallows all */
-void chardev_accept_input(Chardev *chardev); /* can_read has grown */
+void chardev_accept_input(Chardev *chardev);                          /* can_read has grown */
 const char *chardev_id(const Chardev *chardev);
 /* Put the terminal back as it was; safe in a signal handler and at exit, any number of times. */
 void chardev_restore_terminal(void);

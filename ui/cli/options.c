@@ -84,8 +84,13 @@ static bool take_machine_key(void *opaque, const char *key, const char *value, G
     const struct {
         const char *key;
         const char **text;
-    } texts[] = { { "type", &c->machine }, { "kernel", &c->config.kernel }, { "initrd", &c->config.initrd }, { "append", &c->config.append },
-                  { "dtb", &c->config.dtb }, { "dumpdtb", &c->config.dumpdtb }, { "firmware", &c->config.firmware } };
+    } texts[] = { { "type", &c->machine },
+                  { "kernel", &c->config.kernel },
+                  { "initrd", &c->config.initrd },
+                  { "append", &c->config.append },
+                  { "dtb", &c->config.dtb },
+                  { "dumpdtb", &c->config.dumpdtb },
+                  { "firmware", &c->config.firmware } };
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         if (!strcmp(key, texts[i].key)) {
             *texts[i].text = g_intern_string(value);
@@ -170,7 +175,8 @@ static bool add_device(CommandLine *c, const char *value, GError **err)
     g_autofree char *name = g_strndup(value, strcspn(value, ","));
     if (g_str_has_suffix(value, ",help") || g_str_has_suffix(value, ",?")) {
         const DeviceType *type = device_type_find(name);
-        return type ? print_text(c, device_help(type)) : error_set(err, "-device: '%s' is not a device; -device help lists them", name);
+        return type ? print_text(c, device_help(type))
+                    : error_set(err, "-device: '%s' is not a device; -device help lists them", name);
     }
     Opts *opts = opts_parse("-device", value, "driver", err);
     if (!opts)
@@ -222,8 +228,10 @@ static bool set_nodefaults(CommandLine *c, const char *value, GError **err)
 }
 static bool set_action(CommandLine *c, const char *value, GError **err)
 {
-    static const char *const reboot[] = { "reset", "shutdown", NULL }, *const shutdown[] = { "poweroff", "pause", NULL },
-                      *const panic[] = { "shutdown", "pause", "exit-failure", "none", NULL }, *const known[] = { "reboot", "shutdown", "panic", NULL };
+    static const char *const reboot[] = { "reset", "shutdown", NULL },
+                             *const shutdown[] = { "poweroff", "pause", NULL },
+                             *const panic[] = { "shutdown", "pause", "exit-failure", "none", NULL },
+                             *const known[] = { "reboot", "shutdown", "panic", NULL };
     g_autoptr(Opts) opts = opts_parse("-action", value, NULL, err);
     unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic;
     if (!opts || !opts_enum(opts, "reboot", reboot, &r, err) || !opts_enum(opts, "shutdown", shutdown, &s, err) ||
@@ -263,7 +271,10 @@ static const Option options[] = {
     { { "version" }, NULL, "version", print_version },
     { { "target" }, "NAME", "guest: riscv64, riscv32 (else by the program's name)", set_target },
     { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
-    { { "accel" }, "[accel=]NAME[,KEY=VALUE...]", "accelerator; help lists them; repeated: the first that works", add_accel },
+    { { "accel" },
+      "[accel=]NAME[,KEY=VALUE...]",
+      "accelerator; help lists them; repeated: the first that works",
+      add_accel },
     { { "cpu" }, "MODEL[,+FEATURE,-FEATURE]", "CPU model; help lists them", set_cpu },
     { { "smp" }, "[cpus=]N[,maxcpus=,sockets=,cores=,threads=]", "number of CPUs", set_smp },
     { { "m" }, "[size=]SIZE", "RAM, in MiB if no suffix is given", set_memory },
@@ -281,7 +292,10 @@ static const Option options[] = {
     { { "nodefaults" }, NULL, "no default devices", set_nodefaults },
     { { "no-reboot" }, NULL, "leave instead of resetting", set_no_reboot },
     { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },
-    { { "action" }, "EVENT=ACTION", "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none", set_action },
+    { { "action" },
+      "EVENT=ACTION",
+      "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none",
+      set_action },
     { { "S" }, NULL, "do not start until told to", set_paused },
     { { "name" }, "TEXT", "name of the machine", .text = offsetof(CommandLine, config.name) },
     { { "uuid" }, "UUID", "UUID of the machine", .text = offsetof(CommandLine, config.uuid) },
@@ -293,10 +307,12 @@ static const Option options[] = {
 
 static bool print_help(CommandLine *c, const char *value, GError **err)
 {
-    printf("Rhea " RHEA_VERSION ": system emulator\nusage: rhea -target GUEST [OPTIONS]   or   rhea-system-GUEST [OPTIONS]\n\n");
+    printf("Rhea " RHEA_VERSION
+           ": system emulator\nusage: rhea -target GUEST [OPTIONS]   or   rhea-system-GUEST [OPTIONS]\n\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
         const Option *o = &options[i];
-        g_autofree char *head = g_strdup_printf("-%s%s%s %s", o->names[0], o->names[1] ? ", -" : "", o->names[1] ? o->names[1] : "", o->argument ? o->argument : "");
+        g_autofree char *head = g_strdup_printf("-%s%s%s %s", o->names[0], o->names[1] ? ", -" : "",
+                                                o->names[1] ? o->names[1] : "", o->argument ? o->argument : "");
         printf("%-46s %s\n", head, o->help);
     }
     c->done = true;
@@ -323,14 +339,16 @@ static bool unknown_option(const char *word, GError **err)
     }
     g_ptr_array_add(names, NULL);
     const char *near = nearest_name(word + strspn(word, "-"), (const char *const *)names->pdata);
-    return error_set(err, "%s: no such option%s%s%s", word, near ? "; did you mean '-" : "; -h lists them", near ? near : "", near ? "'?" : "");
+    return error_set(err, "%s: no such option%s%s%s", word, near ? "; did you mean '-" : "; -h lists them",
+                     near ? near : "", near ? "'?" : "");
 }
 
 bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
 {
     const char *system = strstr(argv[0], "-system-");
     *c = (CommandLine){ .accels = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
-                        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free), .serials = g_ptr_array_new() };
+                        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
+                        .serials = g_ptr_array_new() };
     c->config.cpus = c->config.max_cpus = 1;
     if (system && target_find(system + strlen("-system-")))
         c->target = system + strlen("-system-");

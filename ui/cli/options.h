@@ -9,11 +9,11 @@
 #include "hw/core/machine.h"
 
 typedef struct CommandLine {
-    const char *target;          /* from the program's name or -target */
+    const char *target; /* from the program's name or -target */
     const char *machine;
-    GPtrArray *accels;           /* Opts *: -accel in order */
-    GPtrArray *devices;          /* Opts * */
-    GPtrArray *serials;          /* const char * */
+    GPtrArray *accels;  /* Opts *: -accel in order */
+    GPtrArray *devices; /* Opts * */
+    GPtrArray *serials; /* const char * */
     const char *monitor;
     const char *pidfile;
     bool nographic, display_none, nodefaults, done; /* done: help or version was printed */
