@@ -95,8 +95,10 @@ static Machine *build_machine(CommandLine *c, GError **err)
         error_unknown_name(err, "-machine: machine", name, (const char *const *)names->pdata);
         return NULL;
     }
-    if (!choose_accel(c, &accel, &accel_opts, err) || !open_serials(c, &serials, err))
+    if (!choose_accel(c, &accel, &accel_opts, err) || !open_serials(c, &serials, err)) {
+        g_slist_free(serials);
         return NULL;
+    }
     c->config.serials = serials;
     return machine_new(type, accel, accel_opts, &c->config, err);
 }
