@@ -14,7 +14,6 @@ typedef struct Run {
     CpuState *cs;
     int32_t offset;          /* of the guest instruction */
     uint64_t t[IR_MAX_TMPS]; /* I32 values are kept sign-extended */
-    uint16_t labels[IR_MAX_LABELS];
 } Run;
 
 static uint64_t normal(unsigned type, uint64_t v)
@@ -220,10 +219,6 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
     r->cs = cs;
     r->t[0] = 0;
     for (unsigned n = 0; n < u->count; n++) {
-        if (u->insns[n].op == OP_label)
-            r->labels[u->insns[n].imm] = n;
-    }
-    for (unsigned n = 0; n < u->count; n++) {
         const IrInsn *i = &u->insns[n];
         uint64_t a = r->t[i->arg[0]], b = r->t[i->arg[1]];
         switch (i->op) {
@@ -258,11 +253,11 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]];
             break;
         case OP_br:
-            n = r->labels[i->imm];
+            n = u->label_insn[i->imm];
             break;
         case OP_brcond:
             if (holds(i->aux, i->type, a, b))
-                n = r->labels[i->imm];
+                n = u->label_insn[i->imm];
             break;
         case OP_brjump:
             if (!holds(i->aux, i->type, a, b))

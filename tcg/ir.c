@@ -1,16 +1,32 @@
 /*
- * IR builders: they append instructions and fold constants and identities on the way (see tcg/ir.h).
+ * Builders of the intermediate representation. See tcg/ir.h.
+ *
+ * They fold constants and identities while emitting, looking at most one definition back. Nothing fails: out of room,
+ * or after the end of a segment where nothing can be reached before the next label, instructions go to the spare last
+ * slot of the array and are forgotten.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/ir.h"
 #include "target/target.h"
+#include "tcg/eval.h"
 
-/* ---- plumbing ---- */
+#define SPARE_INSN (IR_MAX_INSNS - 1)
+#define SPARE_TMP  (IR_MAX_TMPS - 1)
+
+/* ---- units and raw emission ---- */
+
+/* Nothing is known about registers, and earlier temporaries are out of reach. */
+static void forget(IrUnit *u)
+{
+    memset(u->reg_value, 0, sizeof(u->reg_value));
+    memset(u->recent_const, 0, sizeof(u->recent_const));
+    u->guarded = u->marked = 0;
+}
 
 IrUnit *ir_unit_new(void)
 {
     IrUnit *u = g_new0(IrUnit, 1);
-    u->insns = g_new(IrInsn, IR_MAX_INSNS);
+    u->insns = g_new0(IrInsn, IR_MAX_INSNS);
     u->tmps = g_new0(IrTmpInfo, IR_MAX_TMPS);
     return u;
 }
@@ -34,17 +50,18 @@ void ir_unit_free(IrUnit *u)
 
 void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers)
 {
+    g_assert(reg_count <= G_N_ELEMENTS(u->reg_value));
     u->regs = regs;
     u->reg_count = reg_count;
     u->helpers = helpers;
     u->count = 0;
-    u->tmp_count = 1; /* temporary 0 is "none" */
+    u->tmp_count = 1;
     u->label_count = 0;
     u->overflow = false;
+    u->unreachable = false;
     u->insn_offset = 0;
-    u->guarded = u->marked = 0;
-    for (unsigned i = 0; i < reg_count; i++)
-        u->reg_value[i] = 0;
+    u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
+    forget(u);
 }
 
 int ir_new_label(IrUnit *u)
@@ -53,83 +70,110 @@ int ir_new_label(IrUnit *u)
         u->overflow = true;
         return 0;
     }
-    return u->label_count++;
+    u->label_insn[u->label_count] = 0;
+    return (int)u->label_count++;
 }
 
-/* Full units keep taking instructions, over the last one: the translator looks at u->overflow afterwards. */
-static IrInsn *ir_append(IrUnit *u, IrOp op, IrType type)
+static IrInsn *emit(IrUnit *u, IrOp op, IrType type, unsigned aux)
 {
-    if (u->count == IR_MAX_INSNS) {
-        u->overflow = true;
-        u->count--;
+    unsigned index = u->count;
+    if (G_UNLIKELY(u->unreachable || index == SPARE_INSN)) {
+        u->overflow |= index == SPARE_INSN;
+        index = SPARE_INSN;
+    } else {
+        u->count++;
     }
-    IrInsn *insn = &u->insns[u->count++];
-    *insn = (IrInsn){ .op = op, .type = type };
+    IrInsn *insn = &u->insns[index];
+    *insn = (IrInsn){ .op = (uint8_t)op, .type = (uint8_t)type, .aux = (uint8_t)aux };
     return insn;
 }
 
-static IrTmp ir_new_tmp(IrUnit *u, IrType type)
+/* Give insn, just emitted, a result of its type. */
+static IrTmp result(IrUnit *u, IrInsn *insn)
 {
-    if (u->tmp_count == IR_MAX_TMPS) {
+    unsigned index = u->tmp_count;
+    if (G_UNLIKELY(index == SPARE_TMP))
         u->overflow = true;
-        u->tmp_count--;
-    }
-    u->tmps[u->tmp_count] = (IrTmpInfo){ .type = type, .def = u->count - 1 };
-    return u->tmp_count++;
+    else
+        u->tmp_count++;
+    u->tmps[index] = (IrTmpInfo){ .type = insn->type, .def = (uint16_t)(insn - u->insns) };
+    insn->dst = (IrTmp)index;
+    return insn->dst;
 }
 
-static IrTmp ir_result(IrUnit *u, IrInsn *insn)
+static IrTmp emit1(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a)
 {
-    return insn->dst = ir_new_tmp(u, insn->type);
+    IrInsn *insn = emit(u, op, type, aux);
+    insn->arg[0] = a;
+    return result(u, insn);
 }
 
-static void ir_forget_registers(IrUnit *u)
+static IrTmp emit2(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b)
 {
-    for (unsigned i = 0; i < u->reg_count; i++)
-        u->reg_value[i] = 0;
-    u->guarded = u->marked = 0;
+    IrInsn *insn = emit(u, op, type, aux);
+    insn->arg[0] = a;
+    insn->arg[1] = b;
+    return result(u, insn);
+}
+
+/* The segment ends with the instruction just emitted. */
+static void end_segment(IrUnit *u)
+{
+    u->unreachable = true;
+}
+
+/* The instruction that defines t; one of no known operation if that was dropped. */
+static const IrInsn *definition(const IrUnit *u, IrTmp t)
+{
+    static const IrInsn dropped = { .op = OP_COUNT };
+    unsigned def = u->tmps[t].def;
+    return def == SPARE_INSN ? &dropped : &u->insns[def];
 }
 
 static bool is_const(const IrUnit *u, IrTmp t)
 {
     return u->tmps[t].constant;
 }
-static bool is_value(const IrUnit *u, IrTmp t, int64_t value)
+
+static bool is_const_value(const IrUnit *u, IrTmp t, int64_t value)
 {
     return u->tmps[t].constant && u->tmps[t].value == value;
 }
 
-static int64_t normal(IrType type, int64_t value)
-{
-    return type == IR_I32 ? (int32_t)value : value;
-}
+/* ---- values and registers ---- */
 
 IrTmp ir_const(IrUnit *u, IrType type, int64_t value)
 {
-    IrInsn *insn = ir_append(u, OP_const, type);
-    insn->imm = normal(type, value);
-    IrTmp t = ir_result(u, insn);
+    value = ir_canonical(type, (uint64_t)value);
+    IrTmp *recent = &u->recent_const[((uint64_t)value ^ (uint64_t)value >> 4) % G_N_ELEMENTS(u->recent_const)];
+    if (*recent && u->tmps[*recent].value == value && u->tmps[*recent].type == type)
+        return *recent;
+    IrInsn *insn = emit(u, OP_const, type, 0);
+    insn->imm = value;
+    IrTmp t = result(u, insn);
     u->tmps[t].constant = true;
-    u->tmps[t].value = insn->imm;
+    u->tmps[t].value = value;
+    if (t != SPARE_TMP)
+        *recent = t;
     return t;
 }
 
-/* ---- registers and state ---- */
-
 IrTmp ir_getreg(IrUnit *u, unsigned reg)
 {
+    g_assert(reg < u->reg_count);
     if (u->reg_value[reg])
         return u->reg_value[reg];
-    IrInsn *insn = ir_append(u, OP_getreg, u->regs[reg].type);
+    IrInsn *insn = emit(u, OP_getreg, u->regs[reg].type, 0);
     insn->imm = reg;
-    return u->reg_value[reg] = ir_result(u, insn);
+    return u->reg_value[reg] = result(u, insn);
 }
 
 void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
 {
+    g_assert(reg < u->reg_count);
     if (u->reg_value[reg] == value)
         return;
-    IrInsn *insn = ir_append(u, OP_setreg, u->regs[reg].type);
+    IrInsn *insn = emit(u, OP_setreg, u->regs[reg].type, 0);
     insn->imm = reg;
     insn->arg[0] = value;
     u->reg_value[reg] = value;
@@ -137,316 +181,266 @@ void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
 
 IrTmp ir_ldstate(IrUnit *u, IrType type, uint32_t offset, unsigned memop)
 {
-    IrInsn *insn = ir_append(u, OP_ldstate, type);
+    IrInsn *insn = emit(u, OP_ldstate, type, memop);
     insn->imm = offset;
-    insn->aux = memop;
-    return ir_result(u, insn);
+    return result(u, insn);
 }
 
 void ir_ststate(IrUnit *u, uint32_t offset, unsigned memop, IrTmp value)
 {
-    IrInsn *insn = ir_append(u, OP_ststate, u->tmps[value].type);
+    IrInsn *insn = emit(u, OP_ststate, u->tmps[value].type, memop);
     insn->imm = offset;
-    insn->aux = memop;
     insn->arg[0] = value;
 }
 
 IrTmp ir_getpc(IrUnit *u, int64_t offset)
 {
-    IrInsn *insn = ir_append(u, OP_getpc, IR_I64);
+    IrInsn *insn = emit(u, OP_getpc, IR_I64, 0);
     insn->imm = offset;
-    return ir_result(u, insn);
+    return result(u, insn);
 }
 
 /* ---- integers ---- */
 
-static uint64_t low(IrType type, int64_t value)
+/* a plus a constant, if a is an address near the unit: the sum is one too. 0 if not. */
+static IrTmp fold_getpc(IrUnit *u, IrOp op, IrTmp a, int64_t b)
 {
-    return type == IR_I32 ? (uint32_t)value : (uint64_t)value;
-}
-
-static int64_t fold_multiply_high(IrOp op, IrType type, int64_t a, int64_t b)
-{
-    if (type == IR_I32)
-        return op == OP_mulhs   ? (a * b) >> 32
-               : op == OP_mulhu ? (int64_t)((uint64_t)(uint32_t)a * (uint32_t)b >> 32)
-                                : (a * (int64_t)(uint32_t)b) >> 32;
-    return op == OP_mulhs   ? (int64_t)(((__int128)a * b) >> 64)
-           : op == OP_mulhu ? (int64_t)((unsigned __int128)(uint64_t)a * (uint64_t)b >> 64)
-                            : (int64_t)(((__int128)a * (__int128)(uint64_t)b) >> 64);
-}
-
-static int64_t fold_divide(IrOp op, IrType type, int64_t a, int64_t b)
-{
-    uint64_t x = low(type, a), y = low(type, b);
-    switch (op) {
-    case OP_divs:
-        return b == 0 ? -1 : b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
-    case OP_rems:
-        return b == 0 ? a : b == -1 ? 0 : a % b;
-    case OP_divu:
-        return y ? (int64_t)(x / y) : -1;
-    default:
-        return y ? (int64_t)(x % y) : a;
+    const IrInsn *insn = definition(u, a);
+    if (insn->op != OP_getpc)
+        return 0;
+    if (op == OP_add) {
+        int64_t sum = (int64_t)((uint64_t)insn->imm + (uint64_t)b);
+        return sum == (int32_t)sum ? ir_getpc(u, sum) : 0;
     }
+    /* The base is page-aligned, so masks of the low bits act on the offset alone. */
+    if (op == OP_and && b < 0 && b >= -4096 && (b & -b) == -b)
+        return ir_getpc(u, insn->imm & b);
+    return 0;
 }
 
-static int64_t fold_binary(IrOp op, IrType type, int64_t a, int64_t b)
+static bool is_power_of_two(uint64_t value)
 {
-    unsigned width = type == IR_I32 ? 32 : 64, n = b & (width - 1);
-    uint64_t x = low(type, a);
+    return value && !(value & (value - 1));
+}
+
+/* a op b = some value already there, or simpler to compute, when b is a constant. 0 if not. */
+static IrTmp fold_right(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
+{
+    uint64_t ub = type == IR_I32 ? (uint32_t)b : (uint64_t)b;
     switch (op) {
     case OP_add:
-        return (uint64_t)a + (uint64_t)b;
-    case OP_sub:
-        return (uint64_t)a - (uint64_t)b;
-    case OP_mul:
-        return (uint64_t)a * (uint64_t)b;
+        return b == 0 ? a : fold_getpc(u, op, a, b);
+    case OP_or:
+    case OP_xor:
+        return b == 0 ? a : op == OP_or && b == -1 ? ir_const(u, type, -1) : 0;
     case OP_and:
-        return a & b;
-    case OP_or:
-        return a | b;
-    case OP_xor:
-        return a ^ b;
-    case OP_andc:
-        return a & ~b;
-    case OP_shl:
-        return x << n;
-    case OP_shr:
-        return x >> n;
-    case OP_sar:
-        return a >> n;
-    case OP_rotl:
-        return n ? x << n | x >> (width - n) : x;
-    case OP_rotr:
-        return n ? x >> n | x << (width - n) : x;
-    case OP_mulhs:
-    case OP_mulhu:
-    case OP_mulhsu:
-        return fold_multiply_high(op, type, a, b);
-    default:
-        return fold_divide(op, type, a, b);
-    }
-}
-
-static bool commutes(IrOp op)
-{
-    return op == OP_add || op == OP_mul || op == OP_and || op == OP_or || op == OP_xor || op == OP_mulhs ||
-           op == OP_mulhu;
-}
-
-/* The value of a op b where b is a constant that makes it trivial; 0: nothing trivial. */
-static IrTmp fold_identity(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
-{
-    switch (op) {
-    case OP_add:
-    case OP_sub:
-    case OP_or:
-    case OP_xor:
+        return b == 0 ? ir_const(u, type, 0) : b == -1 ? a : fold_getpc(u, op, a, b);
     case OP_shl:
     case OP_shr:
     case OP_sar:
     case OP_rotl:
     case OP_rotr:
-    case OP_andc:
+        return (b & (type == IR_I32 ? 31 : 63)) == 0 ? a : 0;
+    case OP_mul:
         if (b == 0)
-            return a;
-        return op == OP_or && b == -1 ? ir_const(u, type, -1) : 0;
-    case OP_and:
-        return b == -1 ? a : b == 0 ? ir_const(u, type, 0) : 0;
-    case OP_mul:
-        return b == 1 ? a : b == 0 ? ir_const(u, type, 0) : 0;
+            return ir_const(u, type, 0);
+        return is_power_of_two(ub) ? ir_binary_imm(u, OP_shl, type, a, __builtin_ctzll(ub)) : 0;
+    case OP_divu:
+        return is_power_of_two(ub) ? ir_binary_imm(u, OP_shr, type, a, __builtin_ctzll(ub)) : 0;
+    case OP_remu:
+        return is_power_of_two(ub) ? ir_binary_imm(u, OP_and, type, a, (int64_t)(ub - 1)) : 0;
+    case OP_mulhu:
+        return b == 0 || b == 1 ? ir_const(u, type, 0) : 0;
+    case OP_mulhs:
+    case OP_mulhsu:
+        return b == 0 ? ir_const(u, type, 0) : 0;
+    case OP_divs:
+        return b == 1 ? a : 0;
     default:
         return 0;
     }
 }
 
-IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+/* a op a, where that is known. 0 if not. */
+static IrTmp fold_same(IrUnit *u, IrOp op, IrType type, IrTmp a)
 {
-    if (is_const(u, a) && is_const(u, b))
-        return ir_const(u, type, fold_binary(op, type, u->tmps[a].value, u->tmps[b].value));
-    if (is_const(u, a) && commutes(op)) {
-        IrTmp t = a;
-        a = b;
-        b = t;
-    }
-    if (is_const(u, b)) {
-        IrTmp t = fold_identity(u, op, type, a, u->tmps[b].value);
-        if (t)
-            return t;
-        if (op == OP_sub) { /* the back end knows add with a constant best */
-            op = OP_add;
-            b = ir_const(u, type, -(uint64_t)u->tmps[b].value);
-        }
-    }
-    if (a == b && (op == OP_xor || op == OP_sub || op == OP_andc))
-        return ir_const(u, type, 0);
-    if (a == b && (op == OP_and || op == OP_or))
+    switch (op) {
+    case OP_and:
+    case OP_or:
         return a;
-    IrInsn *insn = ir_append(u, op, type);
-    insn->arg[0] = a;
-    insn->arg[1] = b;
-    return ir_result(u, insn);
+    case OP_sub:
+    case OP_xor:
+    case OP_andc:
+        return ir_const(u, type, 0);
+    default:
+        return 0;
+    }
+}
+
+static bool is_commutative(IrOp op)
+{
+    return op == OP_add || op == OP_mul || op == OP_and || op == OP_or || op == OP_xor || op == OP_mulhs ||
+           op == OP_mulhu;
 }
 
 IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
 {
-    b = normal(type, b);
+    b = ir_canonical(type, (uint64_t)b);
     if (is_const(u, a))
-        return ir_const(u, type, fold_binary(op, type, u->tmps[a].value, b));
-    IrTmp t = fold_identity(u, op, type, a, b);
-    return t ? t : ir_binary(u, op, type, a, ir_const(u, type, b));
+        return ir_const(u, type, ir_eval_binary(op, type, u->tmps[a].value, b));
+    if (op == OP_sub) {
+        op = OP_add;
+        b = ir_canonical(type, -(uint64_t)b);
+    } else if (op == OP_andc) {
+        op = OP_and;
+        b = ~b;
+    }
+    IrTmp folded = fold_right(u, op, type, a, b);
+    return folded ? folded : emit2(u, op, type, 0, a, ir_const(u, type, b));
 }
 
-static int64_t fold_unary(IrOp op, IrType type, int64_t a)
+IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 {
-    uint64_t x = low(type, a);
-    int width = type == IR_I32 ? 32 : 64;
-    switch (op) {
-    case OP_clz:
-        return x ? __builtin_clzll(x) - (64 - width) : width;
-    case OP_ctz:
-        return x ? __builtin_ctzll(x) : width;
-    case OP_popcnt:
-        return __builtin_popcountll(x);
-    case OP_bswap:
-        return width == 32 ? (int64_t)__builtin_bswap32(x) : (int64_t)__builtin_bswap64(x);
-    default: /* trunc */
-        return a;
+    if (is_const(u, b))
+        return ir_binary_imm(u, op, type, a, u->tmps[b].value);
+    if (is_const(u, a)) {
+        if (is_commutative(op))
+            return ir_binary_imm(u, op, type, b, u->tmps[a].value);
+        bool zero_stays =
+            op == OP_shl || op == OP_shr || op == OP_sar || op == OP_rotl || op == OP_rotr || op == OP_andc;
+        if (zero_stays && u->tmps[a].value == 0)
+            return a;
     }
+    if (a == b) {
+        IrTmp folded = fold_same(u, op, type, a);
+        if (folded)
+            return folded;
+    }
+    return emit2(u, op, type, 0, a, b);
 }
 
 IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a)
 {
+    if (op == OP_trunc)
+        return ir_ext(u, IR_I32, MO_32, a);
     if (is_const(u, a))
-        return ir_const(u, type, fold_unary(op, type, u->tmps[a].value));
-    IrInsn *insn = ir_append(u, op, type);
-    insn->arg[0] = a;
-    return ir_result(u, insn);
+        return ir_const(u, type, ir_eval_unary(op, type, u->tmps[a].value));
+    return emit1(u, op, type, 0, a);
 }
 
-static int64_t fold_ext(unsigned memop, int64_t a)
+/* a's definition already leaves it extended as inner says (an ext, or a load): is a, of the same type as the result,
+ * its own extension by outer? */
+static bool already_extended(unsigned inner, unsigned outer)
 {
-    switch (memop & (MO_SIZE | MO_SIGNED)) {
-    case MO_8:
-        return (uint8_t)a;
-    case MO_16:
-        return (uint16_t)a;
-    case MO_32:
-        return (uint32_t)a;
-    case MO_8 | MO_SIGNED:
-        return (int8_t)a;
-    case MO_16 | MO_SIGNED:
-        return (int16_t)a;
-    case MO_32 | MO_SIGNED:
-        return (int32_t)a;
-    default:
-        return a;
-    }
+    unsigned in = inner & MO_SIZE, out = outer & MO_SIZE;
+    return in == out ? (inner & MO_SIGNED) == (outer & MO_SIGNED)
+                     : in < out && (!(inner & MO_SIGNED) || (outer & MO_SIGNED));
 }
 
 IrTmp ir_ext(IrUnit *u, IrType type, unsigned memop, IrTmp a)
 {
+    unsigned size = memop & MO_SIZE, full = type == IR_I32 ? MO_32 : MO_64;
+    IrType from = u->tmps[a].type;
     if (is_const(u, a))
-        return ir_const(u, type, fold_ext(memop, u->tmps[a].value));
-    const IrInsn *def = &u->insns[u->tmps[a].def];
-    /* what a load of that size, or a like extension, has extended already */
-    if (u->tmps[a].type == type && (def->op == OP_ext || def->op == OP_ld || def->op == OP_ldstate) &&
-        (def->aux & (MO_SIZE | MO_SIGNED)) == memop)
+        return ir_const(u, type, ir_extend(memop, (uint64_t)u->tmps[a].value));
+    if (size >= full && from == type)
         return a;
-    IrInsn *insn = ir_append(u, OP_ext, type);
-    insn->aux = memop;
-    insn->arg[0] = a;
-    return ir_result(u, insn);
-}
-
-static bool fold_cond(IrCond cond, IrType type, int64_t a, int64_t b)
-{
-    uint64_t x = low(type, a), y = low(type, b);
-    switch (cond) {
-    case COND_EQ:
-        return a == b;
-    case COND_NE:
-        return a != b;
-    case COND_LT:
-        return a < b;
-    case COND_GE:
-        return a >= b;
-    case COND_LE:
-        return a <= b;
-    case COND_GT:
-        return a > b;
-    case COND_LTU:
-        return x < y;
-    case COND_GEU:
-        return x >= y;
-    case COND_LEU:
-        return x <= y;
-    default:
-        return x > y;
+    memop &= MO_SIZE | MO_SIGNED;
+    const IrInsn *insn = definition(u, a);
+    if (insn->op == OP_trunc) /* the ext takes the low part itself */
+        return ir_ext(u, type, memop, insn->arg[0]);
+    bool extends = insn->op == OP_ext || (insn->op == OP_ld && (from == IR_I32 || from == IR_I64));
+    if (extends && from == type && already_extended(insn->aux, memop))
+        return a;
+    if (insn->op == OP_ext) {
+        unsigned inner = insn->aux & MO_SIZE;
+        if (size <= inner)
+            return ir_ext(u, type, memop, insn->arg[0]);
+        if (already_extended(insn->aux, memop))
+            return ir_ext(u, type, insn->aux, insn->arg[0]);
     }
+    if (type == IR_I32 && size >= MO_32)
+        return emit1(u, OP_trunc, IR_I32, 0, a);
+    return emit1(u, OP_ext, type, memop, a);
 }
 
-/* 1 or 0 if the condition is known, else -1. Constants go to the right. */
-static int known_cond(IrUnit *u, IrCond *cond, IrTmp *a, IrTmp *b)
+/* ---- conditions ---- */
+
+/* Bring a condition into its usual form: a constant on the right, tests against 0 where possible.
+ * 1 or 0 if it is known already, else -1. */
+static int simplify_condition(IrUnit *u, IrCond *cond, IrTmp *a, IrTmp *b)
 {
-    IrType type = u->tmps[*a].type;
-    if (is_const(u, *a) && is_const(u, *b))
-        return fold_cond(*cond, type, u->tmps[*a].value, u->tmps[*b].value);
-    if (*a == *b)
-        return fold_cond(*cond, type, 0, 0);
     if (is_const(u, *a)) {
+        if (is_const(u, *b))
+            return ir_compare(*cond, u->tmps[*a].value, u->tmps[*b].value);
         IrTmp t = *a;
         *a = *b;
         *b = t;
         *cond = cond_swap(*cond);
     }
-    if (is_value(u, *b, 0) && (*cond == COND_LTU || *cond == COND_GEU))
-        return *cond == COND_GEU;
+    if (*a == *b)
+        return ir_compare(*cond, 0, 0);
+    if (is_const_value(u, *b, 0)) {
+        if (*cond == COND_LTU)
+            return 0;
+        if (*cond == COND_GEU)
+            return 1;
+        if (*cond == COND_LEU)
+            *cond = COND_EQ;
+        else if (*cond == COND_GTU)
+            *cond = COND_NE;
+    } else if (is_const_value(u, *b, 1) && (*cond == COND_LTU || *cond == COND_GEU)) {
+        *cond = *cond == COND_LTU ? COND_EQ : COND_NE;
+        *b = ir_const(u, u->tmps[*a].type, 0);
+    }
     return -1;
 }
 
 IrTmp ir_setcond(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b)
 {
-    int known = known_cond(u, &cond, &a, &b);
+    int known = simplify_condition(u, &cond, &a, &b);
     if (known >= 0)
         return ir_const(u, type, known);
-    IrInsn *insn = ir_append(u, OP_setcond, type);
-    insn->aux = cond;
-    insn->arg[0] = a;
-    insn->arg[1] = b;
-    return ir_result(u, insn);
+    if (is_const_value(u, b, 0) && (cond == COND_EQ || cond == COND_NE)) {
+        const IrInsn *insn = definition(u, a);
+        if (insn->op == OP_setcond) { /* a truth value again, or its opposite */
+            if (cond == COND_NE && insn->type == type)
+                return a;
+            IrCond inner = cond == COND_NE ? (IrCond)insn->aux : cond_negate((IrCond)insn->aux);
+            return emit2(u, OP_setcond, type, inner, insn->arg[0], insn->arg[1]);
+        }
+    }
+    return emit2(u, OP_setcond, type, cond, a, b);
 }
 
 IrTmp ir_select(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b, IrTmp c, IrTmp d)
 {
-    int known = known_cond(u, &cond, &a, &b);
-    if (known >= 0 || c == d)
+    if (c == d)
+        return c;
+    int known = simplify_condition(u, &cond, &a, &b);
+    if (known >= 0)
         return known ? c : d;
-    IrInsn *insn = ir_append(u, OP_select, type);
-    insn->aux = cond;
+    IrInsn *insn = emit(u, OP_select, type, cond);
     insn->arg[0] = a;
     insn->arg[1] = b;
     insn->arg[2] = c;
     insn->arg[3] = d;
-    return ir_result(u, insn);
+    return result(u, insn);
 }
 
-/* ---- memory ---- */
+/* ---- guest memory ---- */
 
 IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 {
-    IrInsn *insn = ir_append(u, OP_ld, type);
-    insn->aux = memop;
+    IrInsn *insn = emit(u, OP_ld, type, memop);
     insn->arg[0] = addr;
     insn->imm = offset;
-    return ir_result(u, insn);
+    return result(u, insn);
 }
 
 void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
-    IrInsn *insn = ir_append(u, OP_st, u->tmps[value].type);
-    insn->aux = memop;
+    IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
     insn->imm = offset;
@@ -454,133 +448,133 @@ void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 
 IrTmp ir_amo(IrUnit *u, IrType type, unsigned memop, IrAmo kind, IrTmp addr, IrTmp value)
 {
-    IrInsn *insn = ir_append(u, OP_amo, type);
-    insn->aux = memop;
-    insn->imm = kind;
+    IrInsn *insn = emit(u, OP_amo, type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
-    return ir_result(u, insn);
+    insn->imm = kind;
+    return result(u, insn);
 }
 
 IrTmp ir_cas(IrUnit *u, IrType type, unsigned memop, IrTmp addr, IrTmp expected, IrTmp value)
 {
-    IrInsn *insn = ir_append(u, OP_cas, type);
-    insn->aux = memop;
+    IrInsn *insn = emit(u, OP_cas, type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = expected;
     insn->arg[2] = value;
-    return ir_result(u, insn);
+    return result(u, insn);
 }
 
 void ir_fence(IrUnit *u, unsigned kinds)
 {
-    ir_append(u, OP_fence, IR_NONE)->imm = kinds;
+    if (kinds)
+        emit(u, OP_fence, IR_NONE, 0)->imm = kinds;
 }
 
 /* ---- control ---- */
 
 void ir_insn(IrUnit *u, int32_t offset, unsigned length)
 {
-    IrInsn *insn = ir_append(u, OP_insn, IR_NONE);
-    insn->imm = offset;
-    insn->aux = length;
     u->insn_offset = offset;
+    emit(u, OP_insn, IR_NONE, length)->imm = offset;
 }
 
 void ir_label(IrUnit *u, int label)
 {
-    ir_append(u, OP_label, IR_NONE)->imm = label;
-    ir_forget_registers(u);
+    u->unreachable = false;
+    u->label_insn[label] = (uint16_t)u->count;
+    emit(u, OP_label, IR_NONE, 0)->imm = label;
+    forget(u);
 }
 
 void ir_br(IrUnit *u, int label)
 {
-    ir_append(u, OP_br, IR_NONE)->imm = label;
-    ir_forget_registers(u);
+    emit(u, OP_br, IR_NONE, 0)->imm = label;
+    end_segment(u);
 }
 
-static void ir_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64_t imm)
+static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64_t target)
 {
-    IrInsn *insn = ir_append(u, op, u->tmps[a].type);
-    insn->aux = cond;
+    IrInsn *insn = emit(u, op, u->tmps[a].type, cond);
     insn->arg[0] = a;
     insn->arg[1] = b;
-    insn->imm = imm;
+    insn->imm = target;
 }
 
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
-    int known = known_cond(u, &cond, &a, &b);
+    int known = simplify_condition(u, &cond, &a, &b);
     if (known < 0)
-        ir_branch(u, OP_brcond, cond, a, b, label);
-    else if (known) /* what follows is dead, but may still be translated: keep its temporaries legal */
-        ir_append(u, OP_br, IR_NONE)->imm = label;
+        emit_branch(u, OP_brcond, cond, a, b, label);
+    else if (known)
+        ir_br(u, label);
 }
 
 void ir_brjump(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int64_t offset)
 {
-    int known = known_cond(u, &cond, &a, &b);
+    int known = simplify_condition(u, &cond, &a, &b);
     if (known < 0)
-        ir_branch(u, OP_brjump, cond, a, b, offset);
+        emit_branch(u, OP_brjump, cond, a, b, offset);
     else if (known)
-        ir_append(u, OP_jump, IR_NONE)->imm = offset;
+        ir_jump(u, offset, false);
 }
 
 void ir_poll(IrUnit *u, int32_t offset)
 {
-    ir_append(u, OP_poll, IR_NONE)->imm = offset;
+    emit(u, OP_poll, IR_NONE, 0)->imm = offset;
 }
 
 void ir_jump(IrUnit *u, int64_t offset, bool poll)
 {
-    IrInsn *insn = ir_append(u, OP_jump, IR_NONE);
-    insn->imm = offset;
-    insn->aux = poll;
-    ir_forget_registers(u);
+    emit(u, OP_jump, IR_NONE, poll)->imm = offset;
+    end_segment(u);
 }
 
 void ir_jump_ind(IrUnit *u, IrTmp address)
 {
-    ir_append(u, OP_jump_ind, u->tmps[address].type)->arg[0] = address;
-    ir_forget_registers(u);
+    const IrInsn *insn = definition(u, address);
+    if (insn->op == OP_getpc) { /* a known distance after all */
+        ir_jump(u, insn->imm, true);
+        return;
+    }
+    emit(u, OP_jump_ind, u->tmps[address].type, 0)->arg[0] = address;
+    end_segment(u);
 }
 
 void ir_lookup(IrUnit *u)
 {
-    ir_append(u, OP_lookup, IR_NONE);
-    ir_forget_registers(u);
+    emit(u, OP_lookup, IR_NONE, 0);
+    end_segment(u);
 }
 
 void ir_exit(IrUnit *u, int64_t offset, IrExit why)
 {
-    IrInsn *insn = ir_append(u, OP_exit, IR_NONE);
-    insn->imm = offset;
-    insn->aux = why;
-    ir_forget_registers(u);
+    emit(u, OP_exit, IR_NONE, why)->imm = offset;
+    end_segment(u);
 }
+
+/* ---- helpers ---- */
 
 IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c, IrTmp d)
 {
-    const HelperDesc *h = &u->helpers[helper];
-    IrInsn *insn = ir_append(u, OP_call, type);
+    const HelperDesc *desc = &u->helpers[helper];
+    IrInsn *insn = emit(u, OP_call, type, 0);
     insn->imm = helper;
     insn->arg[0] = a;
     insn->arg[1] = b;
     insn->arg[2] = c;
     insn->arg[3] = d;
     u->guarded = u->marked = 0;
-    if (h->flags & HELPER_WRITES)
-        ir_forget_registers(u);
-    return h->returns ? ir_result(u, insn) : 0;
+    if (desc->flags & HELPER_WRITES)
+        memset(u->reg_value, 0, sizeof(u->reg_value));
+    return desc->returns ? result(u, insn) : 0;
 }
 
 void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument)
 {
     if (u->guarded == offset)
         return;
-    IrInsn *insn = ir_append(u, OP_guard, IR_NONE);
-    insn->imm = offset | (uint64_t)argument << 32;
-    insn->aux = helper;
+    IrInsn *insn = emit(u, OP_guard, IR_NONE, helper);
+    insn->imm = (int64_t)(offset | (uint64_t)argument << 32);
     u->guarded = offset;
 }
 
@@ -594,75 +588,69 @@ void ir_mark(IrUnit *u, uint32_t offset)
 
 /* ---- floating point ---- */
 
+/* RISC-V is the only policy so far: builders get another argument with the second. */
+static IrTmp canonical_nan(IrUnit *u, IrInsn *insn)
+{
+    insn->flags = IR_NAN_CANONICAL;
+    return result(u, insn);
+}
+
 IrTmp ir_fp(IrUnit *u, IrOp op, IrType type, IrRound round, IrTmp a, IrTmp b)
 {
-    IrInsn *insn = ir_append(u, op, type);
-    insn->aux = round;
-    insn->flags = IR_NAN_CANONICAL;
+    IrInsn *insn = emit(u, op, type, round);
     insn->arg[0] = a;
     insn->arg[1] = b;
-    return ir_result(u, insn);
+    return canonical_nan(u, insn);
 }
 
 IrTmp ir_fma(IrUnit *u, IrType type, IrRound round, unsigned negate, IrTmp a, IrTmp b, IrTmp c)
 {
-    IrInsn *insn = ir_append(u, OP_fma, type);
-    insn->aux = round;
-    insn->flags = IR_NAN_CANONICAL;
-    insn->imm = negate;
+    IrInsn *insn = emit(u, OP_fma, type, round);
     insn->arg[0] = a;
     insn->arg[1] = b;
     insn->arg[2] = c;
-    return ir_result(u, insn);
+    insn->imm = negate;
+    return canonical_nan(u, insn);
 }
 
 IrTmp ir_fcmp(IrUnit *u, IrType type, IrFcmp cond, IrTmp a, IrTmp b)
 {
-    IrInsn *insn = ir_append(u, OP_fcmp, type);
-    insn->aux = cond;
-    insn->arg[0] = a;
-    insn->arg[1] = b;
-    return ir_result(u, insn);
+    return emit2(u, OP_fcmp, type, cond, a, b);
 }
 
-static IrTmp ir_convert(IrUnit *u, IrOp op, IrType type, bool is_unsigned, IrRound round, IrTmp a)
+static IrTmp convert(IrUnit *u, IrOp op, IrType type, bool is_unsigned, IrRound round, IrTmp a)
 {
-    IrInsn *insn = ir_append(u, op, type);
-    insn->aux = round;
-    insn->flags = IR_NAN_CANONICAL;
-    insn->imm = is_unsigned;
+    IrInsn *insn = emit(u, op, type, round);
     insn->arg[0] = a;
-    return ir_result(u, insn);
+    insn->imm = is_unsigned;
+    return result(u, insn);
 }
 
 IrTmp ir_fftoi(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a)
 {
-    return ir_convert(u, OP_fftoi, type, is_unsigned, round, a);
+    return convert(u, OP_fftoi, type, is_unsigned, round, a);
 }
 
 IrTmp ir_fitof(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a)
 {
-    return ir_convert(u, OP_fitof, type, is_unsigned, round, a);
+    return convert(u, OP_fitof, type, is_unsigned, round, a);
 }
 
 IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a)
 {
-    const IrInsn *def = &u->insns[u->tmps[a].def];
-    if ((op == OP_funbox && def->op == OP_fbox) || (op == OP_fbits && def->op == OP_fofbits) ||
-        (op == OP_fofbits && def->op == OP_fbits))
-        return def->arg[0]; /* boxed, or moved, a moment ago */
-    IrInsn *insn = ir_append(u, op, type);
-    insn->arg[0] = a;
-    return ir_result(u, insn);
+    const IrInsn *insn = definition(u, a);
+    bool undoes = (op == OP_fbits && insn->op == OP_fofbits) || (op == OP_fofbits && insn->op == OP_fbits) ||
+                  (op == OP_funbox && insn->op == OP_fbox);
+    return undoes ? insn->arg[0] : emit1(u, op, type, 0, a);
 }
 
 IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b)
 {
-    if (a == b && kind == 0)
+    if (kind == 0 && a == b)
         return a;
-    IrInsn *insn = ir_append(u, OP_fsgn, type);
-    insn->imm = kind;
+    IrInsn *insn = emit(u, OP_fsgn, type, 0);
     insn->arg[0] = a;
     insn->arg[1] = b;
-    return ir_result(u, insn);
+    insn->imm = kind;
+    return result(u, insn);
 }

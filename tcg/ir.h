@@ -27,6 +27,16 @@ typedef enum {
     OP_COUNT
 } IrOp;
 
+/* What tcg/ops.def says of each op. */
+enum { IR_PURE, IR_SIDE, IR_MEM, IR_END };
+typedef struct IrOpInfo {
+    const char *name;
+    uint8_t outputs, inputs;
+    uint8_t types;   /* bit set of 1 << IrType */
+    uint8_t effects; /* IR_PURE .. IR_END */
+} IrOpInfo;
+extern const IrOpInfo ir_op_info[OP_COUNT];
+
 typedef enum {
     COND_EQ,
     COND_NE,
@@ -139,16 +149,19 @@ typedef struct IrUnit {
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
+    bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
     int32_t insn_offset; /* of the guest instruction being translated */
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
+    IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
-    IrInsn *insns;            /* room for IR_MAX_INSNS */
-    IrTmpInfo *tmps;          /* room for IR_MAX_TMPS */
+    uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
+    IrInsn *insns;                      /* room for IR_MAX_INSNS */
+    IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
 } IrUnit;
 
-/* An empty unit with room; a copy with no more room than it needs (what the interpreter keeps). Free with ir_unit_free.
- */
+/* A unit with room, to be started by ir_begin; a copy that can be run and dumped but not built upon. Free with
+ * ir_unit_free (NULL: nothing). */
 IrUnit *ir_unit_new(void);
 IrUnit *ir_unit_copy(const IrUnit *u);
 void ir_unit_free(IrUnit *u);
@@ -202,15 +215,15 @@ void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument);
 void ir_mark(IrUnit *u, uint32_t offset);
 
 /* ---- passes ---- */
-/* Backward: dead temporaries and dead register writes go; uses and last_use are filled in. */
+/* Backward: dead temporaries and dead register writes become nop, truth values fuse into the branches and selects that
+ * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
 char *ir_verify(const IrUnit *u);
 /* Text of the whole unit, for -d op. Free with g_free. */
 char *ir_dump(const IrUnit *u);
 
-/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. *chain_exit:
- * which jump op. ---- */
+/* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. ---- */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs);
 
 #endif

@@ -1,72 +1,145 @@
 /*
- * The backward pass: dead temporaries and dead register writes go, uses and last_use are counted.
+ * The pass over a unit between building and executing: one walk backward, which finds results that nothing uses,
+ * register writes that nothing can see, and truth values that only a branch or select tests; then dead instructions are
+ * squeezed out.
  *
- * A register write is dead if the register is written again before anything that could see it: a read of it, a
- * guest memory access (it may fault), a helper call, a poll, a branch, a label or an exit.
+ * A register write is dead if on every way on from it another write comes before anything that can see it: a read, a
+ * helper that reads registers, or whatever may leave the unit (a fault, an exception, a poll, an exit), since the state
+ * is exact there. Ways through backward branches count as seeing everything.
  * SPDX-License-Identifier: MIT
  */
 #include "tcg/ir.h"
 
-enum { PURE, SIDE, MEM, END };
-static const uint8_t effects[OP_COUNT] = {
-#define OP(name, out, in, types, effect, help) [OP_##name] = EFFECT_##effect,
-#define EFFECT_0                               PURE
-#define EFFECT_SIDE                            SIDE
-#define EFFECT_MEM                             MEM
-#define EFFECT_END                             END
-#include "tcg/ops.def"
-#undef OP
-};
+/* A set of guest registers: those that are written before they can be seen. */
+typedef struct RegSet {
+    uint64_t bits[2];
+} RegSet;
 
-/* Side-effect ops that may still go when nobody wants the result. */
-static bool removable(const IrInsn *insn)
+static bool has(const RegSet *set, int64_t reg)
 {
-    return insn->op == OP_getreg || insn->op == OP_ldstate || insn->op == OP_getpc;
+    return set->bits[reg >> 6] >> (reg & 63) & 1;
 }
 
-/* Does control or anything outside this segment see guest registers at this instruction? */
-static bool observes_registers(const IrUnit *u, const IrInsn *insn)
+typedef struct Pass {
+    IrUnit *u;
+    RegSet written;
+    RegSet at_label[IR_MAX_LABELS]; /* written, as of the labels passed */
+} Pass;
+
+static void everything_seen(Pass *p)
 {
+    p->written = (RegSet){ { 0, 0 } };
+}
+
+/* What holds at a branch's target. */
+static RegSet at_target(const Pass *p, const IrInsn *insn, unsigned index)
+{
+    return p->u->label_insn[insn->imm] > index ? p->at_label[insn->imm] : (RegSet){ { 0, 0 } };
+}
+
+/* Note what an instruction does to the set. True: it is a register write that nothing sees. */
+static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
+{
+    RegSet target;
     switch (insn->op) {
+    case OP_getreg:
+        p->written.bits[insn->imm >> 6] &= ~((uint64_t)1 << (insn->imm & 63));
+        break;
+    case OP_setreg:
+        if (has(&p->written, insn->imm))
+            return true;
+        p->written.bits[insn->imm >> 6] |= (uint64_t)1 << (insn->imm & 63);
+        break;
     case OP_call:
-        return u->helpers[insn->imm].flags & (HELPER_READS | HELPER_RAISES | HELPER_WRITES);
+        if (p->u->helpers[insn->imm].flags & (HELPER_READS | HELPER_RAISES))
+            everything_seen(p);
+        break;
+    case OP_label:
+        p->at_label[insn->imm] = p->written;
+        break;
+    case OP_br:
+        p->written = at_target(p, insn, index);
+        break;
     case OP_brcond:
-    case OP_brjump:
+        target = at_target(p, insn, index);
+        p->written.bits[0] &= target.bits[0];
+        p->written.bits[1] &= target.bits[1];
+        break;
+    case OP_ld:
+    case OP_st:
+    case OP_amo:
+    case OP_cas:
+    case OP_guard:
     case OP_poll:
-        return true;
+    case OP_brjump:
+    case OP_jump:
+    case OP_jump_ind:
+    case OP_lookup:
+    case OP_exit:
+        everything_seen(p);
+        break;
     default:
-        return effects[insn->op] >= MEM;
+        break;
     }
+    return false;
+}
+
+/* May an instruction go if nothing uses its result? */
+static bool only_result_counts(const IrInsn *insn)
+{
+    return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
+           insn->op == OP_getpc;
+}
+
+static void count_use(IrUnit *u, IrTmp t, unsigned index)
+{
+    IrTmpInfo *info = &u->tmps[t];
+    if (!info->uses++ || info->last_use < index)
+        info->last_use = (uint16_t)index;
+}
+
+/* The setcond is used once, by an instruction that tests it against 0: that one compares the operands instead. */
+static bool fuse_setcond(IrUnit *u, const IrInsn *setcond)
+{
+    const IrTmpInfo *info = &u->tmps[setcond->dst];
+    IrInsn *user = &u->insns[info->last_use];
+    bool tests = user->op == OP_brcond || user->op == OP_brjump || user->op == OP_select;
+    if (info->uses != 1 || !tests || user->arg[0] != setcond->dst || (user->aux != COND_EQ && user->aux != COND_NE))
+        return false;
+    IrTmpInfo *other = &u->tmps[user->arg[1]];
+    if (!other->constant || other->value != 0)
+        return false;
+    other->uses--;
+    user->aux = user->aux == COND_NE ? setcond->aux : (uint8_t)cond_negate((IrCond)setcond->aux);
+    user->arg[0] = setcond->arg[0];
+    user->arg[1] = setcond->arg[1];
+    if (user->op != OP_select)
+        user->type = u->tmps[user->arg[0]].type;
+    count_use(u, user->arg[0], info->last_use);
+    count_use(u, user->arg[1], info->last_use);
+    return true;
 }
 
 void ir_optimise(IrUnit *u)
 {
-    uint64_t dead[2] = { 0, 0 }; /* registers that are written again before they are seen */
-
-    for (unsigned t = 0; t < u->tmp_count; t++)
+    Pass p; /* at_label is filled in as labels are passed */
+    p.u = u;
+    everything_seen(&p);
+    for (unsigned t = 1; t < u->tmp_count; t++)
         u->tmps[t].uses = u->tmps[t].last_use = 0;
-    for (unsigned i = u->count; i--;) {
+
+    for (unsigned i = u->count; i-- > 0;) {
         IrInsn *insn = &u->insns[i];
-        if (observes_registers(u, insn))
-            dead[0] = dead[1] = 0;
-        if (insn->dst && !u->tmps[insn->dst].uses && (effects[insn->op] == PURE || removable(insn))) {
-            insn->op = OP_nop;
+        bool dead = insn->dst && !u->tmps[insn->dst].uses && only_result_counts(insn);
+        if (!dead && insn->op == OP_setcond)
+            dead = fuse_setcond(u, insn);
+        if (!dead)
+            dead = visit_registers(&p, insn, i);
+        if (dead) {
+            *insn = (IrInsn){ .op = OP_nop };
             continue;
         }
-        if (insn->op == OP_setreg) {
-            uint64_t bit = 1ull << (insn->imm & 63);
-            if (dead[insn->imm >> 6] & bit) {
-                insn->op = OP_nop;
-                continue;
-            }
-            dead[insn->imm >> 6] |= bit;
-        } else if (insn->op == OP_getreg) {
-            dead[insn->imm >> 6] &= ~(1ull << (insn->imm & 63));
-        }
-        for (unsigned k = 0; k < 4; k++) {
-            IrTmpInfo *t = &u->tmps[insn->arg[k]];
-            if (!t->uses++)
-                t->last_use = i;
-        }
+        for (unsigned a = 0; a < 4 && insn->arg[a]; a++)
+            count_use(u, insn->arg[a], i);
     }
 }

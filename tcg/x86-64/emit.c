@@ -172,6 +172,7 @@ static void emit_stub(Emit *e, const ColdStub *s)
         call_to(a, thunk(THUNK_CALL)); /* does not return */
         break;
     case STUB_NAN:
+    case STUB_FMA:
     case STUB_SOFT:
         emit_float_stub(e, s);
         break;
@@ -219,7 +220,7 @@ static void emit_call(Emit *e, const IrInsn *insn)
     static const uint8_t where[] = { RSI, RDX, RCX };
     Asm *a = &e->a;
     const HelperDesc *h = &e->u->helpers[insn->imm];
-    spill_all(e);
+    spill_all(e, h->flags & HELPER_WRITES);
     if (insn->arg[3]) {
         move_place(e, RAX, insn->arg[3]);
         mov_store(a, mem(RSP, FRAME_VALUE), RAX, true);

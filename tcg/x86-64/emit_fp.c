@@ -103,7 +103,16 @@ static void emit_fma(Emit *e, const IrInsn *insn)
     }
     move_xmm(e, dst, z);
     vex_rr(&e->a, 2, 1, insn->type == IR_F64, forms231[insn->imm & 3], dst - XMM0, x - XMM0, y - XMM0);
-    check_nan(e, insn, dst);
+    /* A NaN goes to software: infinity * 0 + quiet NaN is invalid, which the host does not say. The product's operands
+     * are intact, and a third that was overwritten makes no difference any more. */
+    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, dst - XMM0, dst - XMM0, false); /* ucomis */
+    ColdStub *s = new_stub(e, STUB_FMA);
+    s->from = jcc_forward(&e->a, CC_P);
+    s->back = e->a.p;
+    s->va = x;
+    s->value = y;
+    s->dst = dst;
+    s->info = what_of(e, insn);
     def_done(e, insn->dst, dst);
 }
 
@@ -256,9 +265,16 @@ void emit_float_stub(Emit *e, const ColdStub *s)
         op_rip(a, P_0F | 0x28, s->dst - XMM0, constant(s->info == IR_F64 ? CONST_NAN64 : CONST_NAN32), false);
     } else {
         op_rm(a, P_F2 | P_0F | 0x11, s->va - XMM0, mem(RSP, FRAME_VA), false);
+        if (s->kind == STUB_FMA) {
+            op_rm(a, P_F2 | P_0F | 0x11, s->value - XMM0, mem(RSP, FRAME_VALUE), false);
+            op_rm(a, P_F2 | P_0F | 0x11, s->dst - XMM0, mem(RSP, FRAME_VALUE2), false);
+        }
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
         call_to(a, thunk(THUNK_SOFT));
-        mov_load(a, s->dst, mem(RSP, FRAME_RESULT), true);
+        if (is_xmm(s->dst))
+            op_rm(a, P_F2 | P_0F | 0x10, s->dst - XMM0, mem(RSP, FRAME_RESULT), false);
+        else
+            mov_load(a, s->dst, mem(RSP, FRAME_RESULT), true);
     }
     jmp_to(a, s->back);
 }

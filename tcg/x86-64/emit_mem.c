@@ -40,7 +40,10 @@ static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
     return (Address){ base, disp, false };
 }
 
-/* Probe the TLB: returns the register with the addend; the stub is jumped to on a miss. */
+/*
+ * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
+ * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
+ */
 static int probe(Emit *e, Address at, unsigned size, size_t table, bool aligned, ColdStub *stub)
 {
     Asm *a = &e->a;
@@ -109,13 +112,34 @@ static void load_plain(Emit *e, int dst, Mem m, unsigned memop, bool wide)
         op_rm(&e->a, zero[size], dst, m, size == MO_64);
 }
 
+/* The access always takes the stub. */
+static void emit_by_stub(Emit *e, Address at, ColdStub *s)
+{
+    s->va = at.base;
+    s->disp = at.disp;
+    s->from = jmp_forward(&e->a);
+}
+
+/* Floating-point registers have no swapping loads and stores. */
+static bool swaps_float(const IrInsn *insn)
+{
+    return fp_type(insn->type) && insn->aux & MO_BIG_ENDIAN;
+}
+
 static void emit_load(Emit *e, const IrInsn *insn)
 {
     unsigned size = MO_BYTES(insn->aux);
     Address at = use_address(e, insn, insn->imm);
     ColdStub *s = memory_stub(e, insn, STUB_LOAD);
-    int addend = probe(e, at, size, READ_TABLE, insn->aux & MO_ALIGN, s);
+    if (swaps_float(insn)) {
+        s->dst = def_reg(e, insn->dst, 0);
+        emit_by_stub(e, at, s);
+        s->back = e->a.p;
+        def_done(e, insn->dst, s->dst);
+        return;
+    }
     int dst = def_reg(e, insn->dst, 0);
+    int addend = probe(e, at, size, READ_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type))
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
@@ -151,12 +175,17 @@ static void emit_store(Emit *e, const IrInsn *insn)
     Address at = use_address(e, insn, insn->imm);
     ColdStub *s = memory_stub(e, insn, STUB_STORE);
     s->value = value;
+    if (swaps_float(insn)) {
+        emit_by_stub(e, at, s);
+        s->back = e->a.p;
+        return;
+    }
+    int t = swap ? scratch_int(e) : NO_REG;
     int addend = probe(e, at, size, WRITE_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type)) {
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
     } else if (swap) {
-        int t = scratch_int(e);
         mov_rr(&e->a, t, value, true);
         put_opcode(&e->a, P_0F | 0xc8 | (t & 7), 8 | t >> 3);
         if (size < 8)
@@ -206,14 +235,12 @@ static void emit_amo(Emit *e, const IrInsn *insn)
     s->value = value;
     uint8_t kind = insn->imm;
     if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
-        int addend = probe(e, at, size, WRITE_TABLE, true, s);
+        int dst = silent ? NO_REG : scratch_int(e), addend = probe(e, at, size, WRITE_TABLE, true, s);
         Mem m = mem_index(at.base, addend, at.disp);
-        int dst = NO_REG;
         if (silent) {
             lock_prefix(e);
             alu_store(&e->a, lock_op[kind], m, value, is64);
         } else {
-            dst = scratch_int(e);
             if (kind == AMO_SWAP && !thunk_table.parallel) { /* xchg always locks */
                 mov_load(&e->a, dst, m, is64);
                 mov_store(&e->a, m, value, is64);
@@ -232,10 +259,8 @@ static void emit_amo(Emit *e, const IrInsn *insn)
         else
             e->place[insn->dst].where = AT_NOWHERE;
     } else {
-        s->va = at.base;
-        s->disp = at.disp;
-        s->from = jmp_forward(&e->a);
         s->dst = def_reg(e, insn->dst, 0);
+        emit_by_stub(e, at, s);
         s->back = e->a.p;
         def_done(e, insn->dst, s->dst);
     }
@@ -246,18 +271,11 @@ static void emit_cas(Emit *e, const IrInsn *insn)
 {
     unsigned size = MO_BYTES(insn->aux);
     bool is64 = size == 8;
+    evict(e, RAX); /* what cmpxchg compares with and leaves the old value in; all five temporaries are needed */
+    e->busy |= 1u << RAX;
     int value = use_reg(e, insn->arg[2]);
     Address at = use_address(e, insn, 0);
-    e->busy |= 1u << RAX;
-    if (value == RAX || at.base == RAX) {
-        int other = scratch_int(e);
-        mov_rr(&e->a, other, RAX, true);
-        value = value == RAX ? other : value;
-        at.base = at.base == RAX ? other : at.base;
-    }
-    e->busy &= ~(1u << RAX);
-    load_into(e, insn->arg[1], RAX);
-    e->busy |= 1u << RAX;
+    move_place(e, RAX, insn->arg[1]);
     ColdStub *s = memory_stub(e, insn, STUB_CAS);
     s->value = RAX;
     s->value2 = value;
@@ -268,9 +286,7 @@ static void emit_cas(Emit *e, const IrInsn *insn)
         op_rm(&e->a, P_0F | 0xb1, value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
         extend_old(e, RAX, insn->aux, insn->type == IR_I64);
     } else {
-        s->va = at.base;
-        s->disp = at.disp;
-        s->from = jmp_forward(&e->a);
+        emit_by_stub(e, at, s);
     }
     s->back = e->a.p;
     e->host[RAX] = (HostReg){ 0, -1 };

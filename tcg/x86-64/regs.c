@@ -85,6 +85,21 @@ static Mem guest_mem(const Emit *e, unsigned guest)
     return state_mem(e->u->regs[guest].offset);
 }
 
+/* t, which is in reg, lives in a spill slot from now on. */
+static void spill(Emit *e, IrTmp t, int reg)
+{
+    int word = ~e->spill_used[0] ? 0 : 1;
+    if (!~e->spill_used[word] || (word && __builtin_ctzll(~e->spill_used[1]) >= SPILL_SLOTS - 64)) {
+        e->failed = true;
+        return;
+    }
+    int slot = __builtin_ctzll(~e->spill_used[word]);
+    e->spill_used[word] |= 1ull << slot;
+    slot += word * 64;
+    store_place(e, spill_mem(slot), reg, type_of(e, t));
+    e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
+}
+
 void evict(Emit *e, int reg)
 {
     IrTmp t = e->host[reg].tmp;
@@ -93,16 +108,7 @@ void evict(Emit *e, int reg)
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
         } else {
-            int word = ~e->spill_used[0] ? 0 : 1;
-            if (!~e->spill_used[word] || (word && __builtin_ctzll(~e->spill_used[1]) >= SPILL_SLOTS - 64)) {
-                e->failed = true;
-                return;
-            }
-            int slot = __builtin_ctzll(~e->spill_used[word]);
-            e->spill_used[word] |= 1ull << slot;
-            slot += word * 64;
-            store_place(e, spill_mem(slot), reg, type_of(e, t));
-            e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
+            spill(e, t, reg);
         }
         e->host[reg].tmp = 0;
     }
@@ -406,7 +412,7 @@ void emit_setreg(Emit *e, const IrInsn *insn)
         return;
     }
     Mem m = guest_mem(e, guest);
-    int32_t imm;
+    int32_t imm = 0;
     bool is_imm = is_imm32(e, t, &imm);
     int reg = is_imm ? NO_REG : use_reg(e, t);
     /* From here on an eviction must not rely on the state's old value: forget it before others are loaded, and after.
@@ -423,12 +429,35 @@ void emit_setreg(Emit *e, const IrInsn *insn)
         remember_guest(e, reg, guest);
 }
 
-void spill_all(Emit *e)
+/* Temporaries of this segment that are only in guest registers, and live on past the instruction. */
+static void spill_guests(Emit *e)
+{
+    const IrUnit *u = e->u;
+    for (int r = 0; r < HOST_REGS; r++) {
+        IrTmp t = e->pin_tmp[r];
+        if (t && u->tmps[t].last_use > e->index)
+            spill(e, t, r);
+        if (!t || u->tmps[t].last_use > e->index)
+            e->pin_tmp[r] = 0;
+    }
+    for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {
+        IrTmp t = u->insns[i].dst;
+        if (!t || e->place[t].where != AT_STATE || u->tmps[t].last_use <= e->index)
+            continue;
+        int reg = fp_type(type_of(e, t)) ? XMM0 : RAX;
+        move_place(e, reg, t);
+        spill(e, t, reg);
+    }
+}
+
+void spill_all(Emit *e, bool guests_change)
 {
     for (unsigned i = 0; i < sizeof(temps_int); i++)
         evict(e, temps_int[i]);
     for (int r = XMM0; r < XMM0 + 8; r++)
         evict(e, r);
+    if (guests_change)
+        spill_guests(e);
 }
 
 ColdStub *new_stub(Emit *e, int kind)

@@ -132,8 +132,9 @@ void evict(Emit *e, int reg);
 void release_dead(Emit *e, const IrInsn *insn);
 void emit_getreg(Emit *e, const IrInsn *insn);
 void emit_setreg(Emit *e, const IrInsn *insn);
-/* All temporaries that live on out of caller-clobbered registers. */
-void spill_all(Emit *e);
+/* All temporaries that live on out of caller-clobbered registers; if guest registers are going to change, out of these,
+ * too. */
+void spill_all(Emit *e, bool guests_change);
 /* A copy of t in exactly this register (evicting what is there); busy. */
 void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
@@ -149,6 +150,7 @@ enum {
     STUB_MISS,
     STUB_POLL_IND,
     STUB_NAN,
+    STUB_FMA,
     STUB_SOFT,
     STUB_GUARD
 };

@@ -1,0 +1,304 @@
+/*
+ * Check of a unit against tcg/ops.def: what the builders or a pass got wrong shows here instead of in generated code.
+ * SPDX-License-Identifier: MIT
+ */
+#include "target/target.h"
+#include "tcg/eval.h"
+
+#define ANY_INT   (1 << IR_I32 | 1 << IR_I64)
+#define ANY_FLOAT (1 << IR_F32 | 1 << IR_F64)
+
+typedef struct Check {
+    const IrUnit *u;
+    unsigned index, segment_start;
+    uint8_t *defined; /* by temporary */
+    uint8_t *placed;  /* by label */
+    char *error;
+} Check;
+
+G_GNUC_PRINTF(2, 3) static void fail(Check *c, const char *format, ...)
+{
+    if (c->error)
+        return;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    const IrInsn *insn = &c->u->insns[c->index];
+    c->error = g_strdup_printf("instruction %u (%s): %s", c->index,
+                               insn->op < OP_COUNT ? ir_op_info[insn->op].name : "?", text);
+}
+
+static IrType type_of(const Check *c, const IrInsn *insn, unsigned arg)
+{
+    return (IrType)c->u->tmps[insn->arg[arg]].type;
+}
+
+static void check_result(Check *c, const IrInsn *insn)
+{
+    const IrUnit *u = c->u;
+    bool has_result = insn->op == OP_call ? u->helpers[insn->imm].returns : ir_op_info[insn->op].outputs;
+    if (has_result != (insn->dst != 0)) {
+        fail(c, has_result ? "no result" : "a result that the operation does not have");
+        return;
+    }
+    if (!has_result)
+        return;
+    if (insn->dst >= u->tmp_count) {
+        fail(c, "t%u does not exist", insn->dst);
+        return;
+    }
+    const IrTmpInfo *info = &u->tmps[insn->dst];
+    if (c->defined[insn->dst]++)
+        fail(c, "t%u is assigned twice", insn->dst);
+    if (info->type != insn->type)
+        fail(c, "t%u has another type", insn->dst);
+    if (info->def != c->index)
+        fail(c, "t%u says that instruction %u defines it", insn->dst, info->def);
+    if (info->constant != (insn->op == OP_const) || (info->constant && info->value != insn->imm))
+        fail(c, "t%u is wrong about being a constant", insn->dst);
+}
+
+static bool check_inputs(Check *c, const IrInsn *insn)
+{
+    const IrUnit *u = c->u;
+    unsigned inputs = insn->op == OP_call ? u->helpers[insn->imm].args : ir_op_info[insn->op].inputs;
+    for (unsigned i = 0; i < 4; i++) {
+        IrTmp t = insn->arg[i];
+        if ((t != 0) != (i < inputs))
+            fail(c, "takes %u inputs", inputs);
+        else if (t >= u->tmp_count || (t && !c->defined[t]))
+            fail(c, "t%u is not defined", t);
+        else if (t && u->tmps[t].def < c->segment_start)
+            fail(c, "t%u is of another segment", t);
+    }
+    return !c->error;
+}
+
+static void expect(Check *c, const IrInsn *insn, unsigned arg, unsigned types)
+{
+    if (!(1u << type_of(c, insn, arg) & types))
+        fail(c, "input %u has the wrong type", arg);
+}
+
+/* Types of inputs. */
+static void check_types(Check *c, const IrInsn *insn)
+{
+    unsigned own = 1u << insn->type;
+    switch (insn->op) {
+    case OP_ext:
+    case OP_fitof:
+        expect(c, insn, 0, ANY_INT);
+        break;
+    case OP_trunc:
+        expect(c, insn, 0, 1 << IR_I64);
+        break;
+    case OP_setcond:
+    case OP_select:
+        expect(c, insn, 0, ANY_INT);
+        expect(c, insn, 1, 1u << type_of(c, insn, 0));
+        if (insn->op == OP_select) {
+            expect(c, insn, 2, own);
+            expect(c, insn, 3, own);
+        }
+        break;
+    case OP_ld:
+        expect(c, insn, 0, ANY_INT);
+        break;
+    case OP_st:
+    case OP_amo:
+    case OP_cas:
+        expect(c, insn, 0, ANY_INT);
+        expect(c, insn, 1, own);
+        if (insn->op == OP_cas)
+            expect(c, insn, 2, own);
+        break;
+    case OP_call:
+        for (unsigned i = 0; i < c->u->helpers[insn->imm].args; i++)
+            expect(c, insn, i, ANY_INT);
+        break;
+    case OP_fcmp:
+        expect(c, insn, 0, ANY_FLOAT);
+        expect(c, insn, 1, 1u << type_of(c, insn, 0));
+        break;
+    case OP_fcvt:
+        expect(c, insn, 0, ANY_FLOAT & ~own);
+        break;
+    case OP_fftoi:
+        expect(c, insn, 0, ANY_FLOAT);
+        break;
+    case OP_fbits:
+        expect(c, insn, 0, insn->type == IR_I32 ? 1 << IR_F32 : 1 << IR_F64);
+        break;
+    case OP_fofbits:
+        expect(c, insn, 0, insn->type == IR_F32 ? 1 << IR_I32 : 1 << IR_I64);
+        break;
+    case OP_fbox:
+        expect(c, insn, 0, 1 << IR_F32);
+        break;
+    case OP_funbox:
+        expect(c, insn, 0, 1 << IR_F64);
+        break;
+    default:
+        for (unsigned i = 0; i < ir_op_info[insn->op].inputs; i++)
+            expect(c, insn, i, own);
+        break;
+    }
+}
+
+static void check_memop(Check *c, const IrInsn *insn)
+{
+    unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
+    bool exact = insn->type == IR_F32 || insn->type == IR_F64;
+    bool atomic = insn->op == OP_amo || insn->op == OP_cas;
+    if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
+        fail(c, "access of %u bytes", MO_BYTES(insn->aux));
+}
+
+/* State that is a guest register must be named as one: it may be in a host register. */
+static void check_state_offset(Check *c, const IrInsn *insn, int64_t offset, unsigned size)
+{
+    int64_t end = offset + (int64_t)size;
+    for (unsigned i = 0; i < c->u->reg_count; i++) {
+        const GuestReg *reg = &c->u->regs[i];
+        if (offset < reg->offset + (reg->type == IR_I32 ? 4 : 8) && end > reg->offset)
+            fail(c, "state offset %d is register %s", (int)offset, reg->name);
+    }
+}
+
+static void check_limit(Check *c, const char *what, int64_t value, int64_t count)
+{
+    if (value < 0 || value >= count)
+        fail(c, "%s is %" G_GINT64_FORMAT, what, value);
+}
+
+/* aux and imm. */
+static void check_details(Check *c, const IrInsn *insn)
+{
+    switch (insn->op) {
+    case OP_const:
+        if (insn->imm != ir_canonical((IrType)insn->type, (uint64_t)insn->imm))
+            fail(c, "I32 value is not sign-extended");
+        break;
+    case OP_getreg:
+    case OP_setreg:
+        check_limit(c, "register", insn->imm, c->u->reg_count);
+        if (!c->error && c->u->regs[insn->imm].type != insn->type)
+            fail(c, "register %s has another type", c->u->regs[insn->imm].name);
+        break;
+    case OP_ldstate:
+    case OP_ststate:
+        check_state_offset(c, insn, insn->imm, MO_BYTES(insn->aux));
+        check_memop(c, insn);
+        break;
+    case OP_guard:
+        check_state_offset(c, insn, (uint32_t)insn->imm, 1);
+        break;
+    case OP_ext:
+        if ((insn->aux & MO_SIZE) >= (insn->type == IR_I32 ? MO_32 : MO_64) || insn->aux & ~(MO_SIZE | MO_SIGNED))
+            fail(c, "size and sign %u", insn->aux);
+        break;
+    case OP_ld:
+    case OP_st:
+    case OP_cas:
+        check_memop(c, insn);
+        break;
+    case OP_amo:
+        check_memop(c, insn);
+        check_limit(c, "kind", insn->imm, AMO_MAXU + 1);
+        break;
+    case OP_br:
+        check_limit(c, "label", insn->imm, c->u->label_count);
+        break;
+    case OP_brcond:
+        check_limit(c, "label", insn->imm, c->u->label_count);
+        check_limit(c, "condition", insn->aux, COND_GTU + 1);
+        break;
+    case OP_brjump:
+    case OP_setcond:
+    case OP_select:
+        check_limit(c, "condition", insn->aux, COND_GTU + 1);
+        break;
+    case OP_fcmp:
+        check_limit(c, "relation", insn->aux, FCMP_LE + 1);
+        break;
+    case OP_fadd:
+    case OP_fsub:
+    case OP_fmul:
+    case OP_fdiv:
+    case OP_fsqrt:
+    case OP_fma:
+    case OP_fcvt:
+    case OP_fftoi:
+    case OP_fitof:
+        check_limit(c, "rounding", insn->aux, FROUND_DYN + 1);
+        break;
+    default:
+        break;
+    }
+}
+
+static void check_label(Check *c, const IrInsn *insn)
+{
+    check_limit(c, "label", insn->imm, c->u->label_count);
+    if (c->error)
+        return;
+    if (c->placed[insn->imm]++)
+        fail(c, "placed twice");
+    if (c->u->label_insn[insn->imm] != c->index)
+        fail(c, "label %d is said to be at %u", (int)insn->imm, c->u->label_insn[insn->imm]);
+}
+
+static void check_insn(Check *c, const IrInsn *insn)
+{
+    if (insn->op >= OP_COUNT) {
+        fail(c, "no such operation");
+        return;
+    }
+    const IrOpInfo *info = &ir_op_info[insn->op];
+    bool typed = insn->op != OP_call || insn->dst;
+    if (typed && (insn->type >= IR_TYPE_COUNT || !(1u << insn->type & info->types)))
+        fail(c, "type %u", insn->type);
+    if (!c->error && check_inputs(c, insn)) {
+        check_types(c, insn);
+        check_details(c, insn);
+        check_result(c, insn);
+        if (insn->op == OP_label)
+            check_label(c, insn);
+    }
+}
+
+static void check_targets(Check *c)
+{
+    for (c->index = 0; c->index < c->u->count && !c->error; c->index++) {
+        const IrInsn *insn = &c->u->insns[c->index];
+        if ((insn->op == OP_br || insn->op == OP_brcond) && !c->placed[insn->imm])
+            fail(c, "label %d is nowhere", (int)insn->imm);
+    }
+}
+
+char *ir_verify(const IrUnit *u)
+{
+    if (u->count == 0)
+        return g_strdup("empty unit");
+    Check c = { .u = u, .defined = g_new0(uint8_t, u->tmp_count), .placed = g_new0(uint8_t, IR_MAX_LABELS) };
+    bool ended = false;
+    for (; c.index < u->count && !c.error; c.index++) {
+        const IrInsn *insn = &u->insns[c.index];
+        if (ended && insn->op != OP_label && insn->op != OP_nop)
+            fail(&c, "cannot be reached");
+        if (insn->op == OP_label)
+            c.segment_start = c.index;
+        check_insn(&c, insn);
+        if (insn->op != OP_nop)
+            ended = !c.error && insn->op != OP_label && ir_op_info[insn->op].effects == IR_END;
+    }
+    if (!c.error && !ended) {
+        c.index = u->count - 1;
+        fail(&c, "the unit does not end with an exit");
+    }
+    check_targets(&c);
+    g_free(c.defined);
+    g_free(c.placed);
+    return c.error;
+}

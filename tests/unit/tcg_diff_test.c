@@ -1,0 +1,510 @@
+/*
+ * The x86-64 back end against the interpreter: random units (ir_world.h) run by both on equal states; registers,
+ * memory, pc, faults and floating-point flags must agree. The interpreter runs the unit as built, the back end after
+ * ir_optimise.
+ *
+ * A failure prints the seed and the shortest unit that shows it. TCG_DIFF_SEED and TCG_DIFF_COUNT (environment) choose
+ * the first seed and how many; a long run before a release: TCG_DIFF_COUNT=1000000.
+ * SPDX-License-Identifier: MIT
+ */
+#include "ir_world.h"
+#include "tcg/emit.h"
+#include "tcg/x86-64/regs.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { CACHE_SIZE = 1 << 20, STATES = 4 };
+
+static struct Cache {
+    uint8_t *buf;
+    ptrdiff_t exec_offset;
+    EmitThunks thunks;
+    bool narrow, ready;
+} cache;
+static World *start, *interpreted, *compiled;
+static char doing[200];
+
+/* ---- run-time functions of generated code ---- */
+
+static uint64_t slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
+{
+    return tcg_load(cs, va, (uint32_t)memop);
+}
+
+static void slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
+{
+    tcg_store(cs, va, value, (uint32_t)memop);
+}
+
+static uint64_t slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
+{
+    return tcg_amo(cs, va, value, (uint32_t)memop, (uint32_t)kind);
+}
+
+static uint64_t slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
+{
+    return tcg_cas(cs, va, expected, value, (uint32_t)memop);
+}
+
+static void *find_nothing(CpuState *cs)
+{
+    return NULL;
+}
+
+static EmitRuntime runtime = { slow_load, slow_store, slow_amo, slow_cas, find_nothing, .parallel = true };
+
+static void cache_open(void)
+{
+    int fd = memfd_create("code", 0);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, CACHE_SIZE), ==, 0);
+    cache.buf = mmap(NULL, CACHE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    uint8_t *exec = mmap(NULL, CACHE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    g_assert_true(cache.buf != MAP_FAILED && exec != MAP_FAILED);
+    cache.exec_offset = exec - cache.buf;
+    close(fd);
+}
+
+/* Thunks for this kind of world. */
+static void cache_prepare(bool narrow)
+{
+    if (cache.ready && cache.narrow == narrow)
+        return;
+    g_assert_true(emit_thunks(&runtime, world_regs(narrow), world_reg_count(narrow), cache.buf, CACHE_SIZE,
+                              cache.exec_offset, &cache.thunks));
+    cache.narrow = narrow;
+    cache.ready = true;
+}
+
+/* Why control came back, as far as both executors must agree: a jump may poll, be unlinked, or miss. */
+static unsigned plain_exit(uint64_t why)
+{
+    why &= 0xff;
+    return why == EXIT_POLL || why == EXIT_CHAIN ? EXIT_LOOKUP : (unsigned)why;
+}
+
+/* ---- one unit ---- */
+
+/* What differs, or NULL. */
+static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit **built)
+{
+    bool narrow = seed % 3 == 0;
+    IrUnit *u = ir_unit_new();
+    char *difference = NULL;
+    world_random_unit(u, narrow, limit, seed, skip);
+    g_assert_false(u->overflow);
+    *built = ir_unit_copy(u);
+    g_autofree char *invalid = ir_verify(u);
+    if (invalid) {
+        ir_unit_free(u);
+        return g_strdup_printf("the built unit: %s", invalid);
+    }
+    ir_optimise(u);
+    invalid = ir_verify(u);
+    if (invalid) {
+        ir_unit_free(u);
+        return g_strdup_printf("the optimised unit: %s", invalid);
+    }
+
+    cache_prepare(narrow);
+    uint32_t offset = (cache.thunks.size + 15 + (seed % 5) * 4) & ~3u;
+    EmitResult result;
+    emit_unit(u, 7, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, &result);
+    for (unsigned i = 0; i < STATES && !difference; i++) {
+        if (!result.size) {
+            difference = g_strdup("no code was made");
+            break;
+        }
+        world_randomise(start, narrow, i & 1, seed * STATES + i);
+        world_copy(interpreted, start);
+        world_copy(compiled, start);
+        IrExit why = ir_interpret(*built, &interpreted->state.cs);
+        interpreted->state.cs.raised = 0;
+        uint64_t got = cache.thunks.enter(&compiled->state.cs, cache.buf + offset + cache.exec_offset);
+        difference = world_difference(interpreted, compiled, narrow);
+        if (difference && g_getenv("TCG_DIFF_CODE"))
+            g_file_set_contents(g_getenv("TCG_DIFF_CODE"), (const char *)cache.buf + offset, result.size, NULL);
+        if (!difference && plain_exit(why) != plain_exit(got))
+            difference = g_strdup_printf("exit %u / %u", plain_exit(why), plain_exit(got));
+    }
+    ir_unit_free(u);
+    return difference;
+}
+
+static void check_seed(uint64_t seed)
+{
+    unsigned limit = 4 + (unsigned)(seed * 7 % 120);
+    IrUnit *u;
+    snprintf(doing, sizeof(doing), "crash at TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+    g_autofree char *difference = run_seed(seed, limit, NULL, &u);
+    g_autofree uint8_t *skip = g_malloc0(limit);
+    bool less = difference != NULL;
+    while (less) { /* leave out what is not needed for it to fail */
+        less = false;
+        for (unsigned i = 0; i < limit; i++) {
+            IrUnit *smaller;
+            if (skip[i])
+                continue;
+            skip[i] = 1;
+            char *still = run_seed(seed, limit, skip, &smaller);
+            if (still) {
+                g_free(difference);
+                ir_unit_free(u);
+                difference = still;
+                u = smaller;
+                less = true;
+            } else {
+                ir_unit_free(smaller);
+                skip[i] = 0;
+            }
+        }
+    }
+    if (difference) {
+        g_autofree char *text = ir_dump(u);
+        ir_optimise(u);
+        g_autofree char *optimised = ir_dump(u);
+        g_error("TCG_DIFF_SEED=%" G_GUINT64_FORMAT ": interpreter / back end:%s\n%s\noptimised:\n%s", seed, difference,
+                text, optimised);
+    }
+    ir_unit_free(u);
+}
+
+static uint64_t setting(const char *name, uint64_t otherwise)
+{
+    const char *text = g_getenv(name);
+    return text ? g_ascii_strtoull(text, NULL, 0) : otherwise;
+}
+
+static void on_crash(int signal_number)
+{
+    if (write(STDERR_FILENO, doing, strlen(doing)) < 0)
+        _exit(2);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+/* ---- every operation on every pair or triple of special operands ---- */
+
+/* Compile u and run it by both executors on what is in start. False if they differ: *text says how. */
+static bool agree_on(const IrUnit *raw, const EmitResult *code, uint32_t offset, char **text)
+{
+    interpreted->state = compiled->state = start->state;
+    interpreted->state.cs.set = interpreted->sets[0];
+    compiled->state.cs.set = compiled->sets[0];
+    ir_interpret(raw, &interpreted->state.cs);
+    cache.thunks.enter(&compiled->state.cs, cache.buf + offset + cache.exec_offset);
+    *text = world_difference(interpreted, compiled, false);
+    return !*text;
+}
+
+static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
+{
+    uint32_t offset = (cache.thunks.size + 63) & ~63u;
+    g_autofree char *invalid = ir_verify(u);
+    g_assert_null(invalid);
+    *raw = ir_unit_copy(u);
+    ir_optimise(u);
+    emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
+    g_assert_cmpuint(result->size, >, 0);
+    return offset;
+}
+
+static void begin(IrUnit *u)
+{
+    ir_begin(u, world_regs(false), world_reg_count(false), world_helpers);
+    ir_insn(u, 0, 4);
+}
+
+static void fail_unit(const IrUnit *raw, const char *difference, uint64_t a, uint64_t b, uint64_t c)
+{
+    g_autofree char *text = ir_dump(raw);
+    g_error("operands %" G_GINT64_MODIFIER "x %" G_GINT64_MODIFIER "x %" G_GINT64_MODIFIER
+            "x: interpreter / back end:%s\n%s",
+            a, b, c, difference, text);
+}
+
+static const uint64_t floats64[] = {
+    0,
+    1,
+    2,
+    0x000fffffffffffff,
+    0x0010000000000000,
+    0x0010000000000001,
+    0x3ca0000000000000,
+    0x3cb0000000000000,
+    0x3fe0000000000000,
+    0x3fefffffffffffff,
+    0x3ff0000000000000,
+    0x3ff0000000000001,
+    0x3ff8000000000000,
+    0x4004000000000000,
+    0x41dfffffffc00000,
+    0x41e0000000000000,
+    0x41efffffffe00000,
+    0x41f0000000000000,
+    0x43dfffffffffffff,
+    0x43e0000000000000,
+    0x43efffffffffffff,
+    0x43f0000000000000,
+    0x7fe0000000000000,
+    0x7fefffffffffffff,
+    0x7ff0000000000000,
+    0x7ff8000000000000,
+    0x7ff8000000000123,
+    0x7ff4000000000000,
+};
+static const uint32_t floats32[] = {
+    0,          1,          2,          0x007fffff, 0x00800000, 0x00800001, 0x33000000,
+    0x33800000, 0x3f000000, 0x3f7fffff, 0x3f800000, 0x3f800001, 0x3fc00000, 0x40200000,
+    0x4effffff, 0x4f000000, 0x4f7fffff, 0x4f800000, 0x5effffff, 0x5f000000, 0x5f7fffff,
+    0x5f800000, 0x7f000000, 0x7f7fffff, 0x7f800000, 0x7fc00000, 0x7fc00123, 0x7fa00000,
+};
+enum { FLOATS = 2 * G_N_ELEMENTS(floats64) };
+_Static_assert(G_N_ELEMENTS(floats64) == G_N_ELEMENTS(floats32), "of both types");
+
+/* Special value n as a register holds it; odd ones are negative. */
+static uint64_t special(IrType type, unsigned n)
+{
+    if (type == IR_F64)
+        return floats64[n / 2] | (uint64_t)(n & 1) << 63;
+    return UINT64_C(0xffffffff00000000) | floats32[n / 2] | (uint64_t)(n & 1) << 31;
+}
+
+/* Operands in f0 (pinned), f1, f2; results to f5 or x5, and one that is used once more. */
+enum { FIRST_F = WORLD_X + WORLD_W };
+
+static IrTmp float_operand(IrUnit *u, IrType type, unsigned reg)
+{
+    IrTmp t = ir_getreg(u, FIRST_F + reg);
+    return type == IR_F32 ? ir_fmove(u, OP_funbox, IR_F32, t) : t;
+}
+
+static void set_result(IrUnit *u, IrTmp t)
+{
+    IrType type = (IrType)u->tmps[t].type;
+    if (type == IR_F32)
+        t = ir_fmove(u, OP_fbox, IR_F64, t);
+    ir_setreg(u, type == IR_I32 ? WORLD_X : type == IR_I64 ? 5 : FIRST_F + 5, t);
+    ir_jump(u, 0, false);
+}
+
+static void check_float(IrUnit *u, IrType type, unsigned inputs, bool dynamic)
+{
+    IrUnit *raw;
+    EmitResult result;
+    uint32_t offset = compile(u, &raw, &result);
+    unsigned step = inputs == 3 ? 5 : 1; /* a third of the triples would be too many: every fifth of two, all of one */
+    for (unsigned round = FROUND_RNE; round <= (dynamic ? FROUND_RUP : FROUND_RNE); round++) {
+        start->state.cs.fp_round = (uint8_t)round;
+        for (unsigned a = 0; a < FLOATS; a++) {
+            for (unsigned b = 0; b < (inputs > 1 ? FLOATS : 1); b++) {
+                for (unsigned c = inputs > 2 ? (a + b + round) % step : 0; c < (inputs > 2 ? FLOATS : 1); c += step) {
+                    char *difference;
+                    start->state.f[0] = special(type, a);
+                    start->state.f[1] = special(type, b);
+                    start->state.f[2] = special(type, c);
+                    if (!agree_on(raw, &result, offset, &difference))
+                        fail_unit(raw, difference, start->state.f[0], start->state.f[1], start->state.f[2]);
+                }
+            }
+        }
+    }
+    ir_unit_free(raw);
+}
+
+static void test_float_operations(void)
+{
+    IrUnit *u = ir_unit_new();
+    cache_prepare(false);
+    world_randomise(start, false, false, 1);
+    start->state.cs.poll = 0;
+    start->state.cs.fp_flags = 0;
+    for (IrType type = IR_F32; type <= IR_F64; type++) {
+        for (IrRound round = FROUND_RNE; round <= FROUND_DYN; round++) {
+            bool dynamic = round == FROUND_DYN;
+            for (IrOp op = OP_fadd; op <= OP_fsqrt; op++) {
+                begin(u);
+                IrTmp a = float_operand(u, type, 0);
+                set_result(u, ir_fp(u, op, type, round, a, op == OP_fsqrt ? 0 : float_operand(u, type, 1)));
+                check_float(u, type, op == OP_fsqrt ? 1 : 2, dynamic);
+            }
+            for (unsigned negate = 0; negate < (dynamic ? 4 : 1); negate++) {
+                begin(u);
+                IrTmp a = float_operand(u, type, 0), b = float_operand(u, type, 1);
+                set_result(u, ir_fma(u, type, round, negate, a, b, float_operand(u, type, 2)));
+                check_float(u, type, 3, dynamic);
+            }
+            begin(u);
+            set_result(u, ir_fp(u, OP_fcvt, type == IR_F32 ? IR_F64 : IR_F32, round, float_operand(u, type, 0), 0));
+            check_float(u, type, 1, dynamic);
+            for (unsigned kind = 0; kind < 4; kind++) {
+                begin(u);
+                set_result(u, ir_fftoi(u, kind & 1 ? IR_I32 : IR_I64, kind & 2, round, float_operand(u, type, 0)));
+                check_float(u, type, 1, dynamic);
+            }
+        }
+        for (unsigned kind = 0; kind < 8; kind++) {
+            begin(u);
+            IrTmp a = float_operand(u, type, 0), b = float_operand(u, type, 1);
+            if (kind < 3)
+                set_result(u, ir_fcmp(u, IR_I64, (IrFcmp)kind, a, b));
+            else if (kind < 6)
+                set_result(u, ir_fsgn(u, type, kind - 3, a, b));
+            else
+                set_result(u, ir_fp(u, kind == 6 ? OP_fmin : OP_fmax, type, FROUND_RNE, a, b));
+            check_float(u, type, 2, false);
+        }
+    }
+    ir_unit_free(u);
+}
+
+static const int64_t integers[] = {
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    7,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    127,
+    128,
+    -128,
+    -129,
+    255,
+    256,
+    0x7fff,
+    -0x8000,
+    0xffff,
+    INT32_MAX,
+    INT32_MIN,
+    (int64_t)INT32_MAX + 1,
+    (int64_t)INT32_MIN - 1,
+    UINT32_MAX,
+    (int64_t)UINT32_MAX + 1,
+    INT64_MAX,
+    INT64_MIN,
+    0x123456789abcdef,
+};
+enum { INTEGERS = G_N_ELEMENTS(integers) };
+
+/* Integer operands: registers or constants, pinned or not, the same twice; the result over an operand or elsewhere. */
+static IrTmp integer_operand(IrUnit *u, IrType type, unsigned shape, int64_t constant)
+{
+    static const uint8_t wide[] = { 2, 9 }, narrow[] = { WORLD_X, WORLD_X + 2 };
+    return shape == 2 ? ir_const(u, type, constant) : ir_getreg(u, type == IR_I64 ? wide[shape] : narrow[shape]);
+}
+
+static void check_integer(IrUnit *u)
+{
+    IrUnit *raw;
+    EmitResult result;
+    uint32_t offset = compile(u, &raw, &result);
+    for (unsigned a = 0; a < INTEGERS; a++) {
+        for (unsigned b = 0; b < INTEGERS; b++) {
+            char *difference;
+            start->state.x[2] = (uint64_t)integers[a];
+            start->state.w[0] = (uint32_t)integers[a];
+            start->state.x[9] = (uint64_t)integers[b];
+            start->state.w[2] = (uint32_t)integers[b];
+            if (!agree_on(raw, &result, offset, &difference))
+                fail_unit(raw, difference, (uint64_t)integers[a], (uint64_t)integers[b], 0);
+        }
+    }
+    ir_unit_free(raw);
+}
+
+static void test_integer_operations(void)
+{
+    IrUnit *u = ir_unit_new();
+    cache_prepare(false);
+    world_randomise(start, false, false, 1);
+    start->state.cs.poll = 0;
+    for (IrOp op = OP_add; op <= OP_select; op++) {
+        for (unsigned variant = 0; variant < 2 * 3 * 3 * 3; variant++) {
+            IrType type = variant & 1 ? IR_I32 : IR_I64;
+            unsigned first = variant / 2 % 3, second = variant / 6 % 3, target = variant / 18;
+            bool constants = first == 2 || second == 2;
+            for (unsigned i = 0; i < (constants ? INTEGERS : 10); i++) { /* constants, or conditions and sizes */
+                begin(u);
+                IrTmp a = integer_operand(u, type, first, integers[i]),
+                      b = integer_operand(u, type, second, integers[i]), t;
+                IrCond cond = (IrCond)(i % 10);
+                if (op == OP_ext)
+                    t = ir_ext(u, i & 8 ? IR_I32 : IR_I64, i % (i & 8 ? 2 : 3) | (i & 4 ? MO_SIGNED : 0), a);
+                else if (op == OP_trunc)
+                    t = ir_unary(u, op, IR_I32, integer_operand(u, IR_I64, first, integers[i]));
+                else if (op == OP_clz || op == OP_ctz || op == OP_popcnt || op == OP_bswap)
+                    t = ir_unary(u, op, type, a);
+                else if (op == OP_setcond)
+                    t = ir_setcond(u, i & 1 ? IR_I32 : IR_I64, cond, a, b);
+                else if (op == OP_select)
+                    t = ir_select(u, type, cond, a, b, b, integer_operand(u, type, (first + 1) % 3, 77));
+                else
+                    t = ir_binary(u, op, type, a, b);
+                static const uint8_t wide_targets[] = { 2, 9, 4 },
+                                     narrow_targets[] = { WORLD_X, WORLD_X + 2, WORLD_X + 4 };
+                ir_setreg(u, u->tmps[t].type == IR_I64 ? wide_targets[target] : narrow_targets[target], t);
+                ir_jump(u, 0, false);
+                check_integer(u);
+                if (!constants && op != OP_ext && op < OP_setcond)
+                    break;
+            }
+        }
+    }
+    ir_unit_free(u);
+}
+
+static void test_random_units(void)
+{
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 8000);
+    signal(SIGSEGV, on_crash);
+    signal(SIGILL, on_crash);
+    signal(SIGTRAP, on_crash);
+    for (uint64_t seed = first; seed < first + count; seed++)
+        check_seed(seed);
+}
+
+/* What hosts without the newer instructions run, and one vCPU alone, whose atomics need no lock. */
+static void test_old_host(void)
+{
+    HostFeatures all = host_features;
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 8000) / 4;
+    host_features = (HostFeatures){ .popcnt = true, .sse41 = true };
+    runtime.parallel = cache.ready = false;
+    test_integer_operations();
+    for (uint64_t seed = first; seed < first + count; seed++)
+        check_seed(seed);
+    host_features = all;
+    runtime.parallel = true;
+    cache.ready = false;
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    if (!emit_available()) {
+        g_print("1..0 # SKIP no back end for this host\n");
+        return 0;
+    }
+    start = world_new();
+    interpreted = world_new();
+    compiled = world_new();
+    cache_open();
+    g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
+    g_test_add_func("/tcg/diff/float-operations", test_float_operations);
+    g_test_add_func("/tcg/diff/random-units", test_random_units);
+    g_test_add_func("/tcg/diff/old-host", test_old_host);
+    int status = g_test_run();
+    world_free(start);
+    world_free(interpreted);
+    world_free(compiled);
+    return status;
+}
