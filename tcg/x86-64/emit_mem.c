@@ -35,6 +35,7 @@ static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
         int va = scratch_int(e);
         mov_imm(&e->a, va, disp);
         alu_rr(&e->a, ALU_ADD, va, base, true);
+        e->busy = busy | 1u << va;
         return (Address){ va, 0, false };
     }
     return (Address){ base, disp, false };
