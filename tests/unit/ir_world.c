@@ -267,7 +267,14 @@ static uint64_t helper_goes(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, ui
     return 0;
 }
 
-enum { HELPER_GOES = 8 };
+static uint64_t helper_refuses(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    raise_at(cs, (uint32_t)a);
+    clobber_registers();
+    return 0;
+}
+
+enum { HELPER_GOES = 8, HELPER_REFUSES };
 const HelperDesc world_helpers[] = {
     { "pure", helper_pure, 4, true, 0 },
     { "pure1", helper_pure1, 1, true, 0 },
@@ -278,6 +285,7 @@ const HelperDesc world_helpers[] = {
     { "raises", helper_raises, 2, true, HELPER_RAISES },
     { "everything", helper_everything, 4, true, HELPER_READS | HELPER_WRITES | HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_GOES] = { "goes", helper_goes, 1, false, 0 },
+    [HELPER_REFUSES] = { "refuses", helper_refuses, 1, false, HELPER_RAISES },
 };
 
 /* ---- random numbers ---- */
@@ -337,7 +345,8 @@ int64_t world_random_int(uint64_t *state)
     case 2:
         return (int64_t)v >> (v & 63);
     case 3:
-        return (int64_t)(UINT64_C(1) << (v & 63)) * (v & 64 ? -1 : 1) + (int64_t)(v >> 8 & 3) - 1;
+        v = (UINT64_C(1) << (v & 63)) * (v & 64 ? UINT64_MAX : 1) + (v >> 8 & 3) - 1;
+        return (int64_t)v;
     default:
         return (int64_t)v;
     }
@@ -403,7 +412,7 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
         s->f[i] =
             below(r, 2) ? world_random_float(r, IR_F64) : UINT64_C(0xffffffff00000000) | world_random_float(r, IR_F32);
     for (unsigned i = 0; i < sizeof(s->scratch); i++)
-        s->scratch[i] = (uint8_t)world_random(r);
+        s->scratch[i] = i < 32 && below(r, 32) ? 0 : (uint8_t)world_random(r); /* the lower half for guards */
     for (unsigned i = 0; i < sizeof(w->memory); i += 8) {
         uint64_t value = world_random(r);
         memcpy(w->memory + i, &value, 8);
@@ -766,7 +775,14 @@ static void gen_state(Gen *g)
     IrUnit *u = g->u;
     IrType type = random_int_type(g);
     unsigned size = roll(g, type == IR_I32 ? 3 : 4), offset = offsetof(WorldState, scratch) + 8 * roll(g, 8);
-    switch (roll(g, 5)) {
+    switch (roll(g, 6)) {
+    case 5:
+        offset = offsetof(WorldState, scratch) + roll(g, 32);
+        if (roll(g, 2))
+            ir_guard(u, offset, HELPER_REFUSES, (uint32_t)world_random(&g->random));
+        else
+            ir_mark(u, offset);
+        break;
     case 0:
         take(g, ir_ldstate(u, type, offset, size | (roll(g, 2) ? MO_SIGNED : 0)));
         break;

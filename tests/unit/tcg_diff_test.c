@@ -463,6 +463,51 @@ static void test_integer_operations(void)
     ir_unit_free(u);
 }
 
+/* A linked jump goes on in the other unit; an unlinked one says which it is. */
+static void test_link(void)
+{
+    IrUnit *u = ir_unit_new(), *raw;
+    EmitResult first, second;
+    cache_prepare(false);
+    begin(u);
+    ir_setreg(u, 2, ir_const(u, IR_I64, 7));
+    ir_brjump(u, COND_EQ, ir_getreg(u, 4), ir_const(u, IR_I64, 0), 0x20);
+    ir_jump(u, 0x10, true);
+    uint32_t offset = compile(u, &raw, &first);
+    ir_unit_free(raw);
+    g_assert_cmpuint(first.exit_count, ==, 2);
+    begin(u);
+    ir_setreg(u, 9, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 2), 1));
+    ir_exit(u, 0x14, EXIT_HALT);
+    ir_optimise(u);
+    uint32_t other = (offset + first.size + 15) & ~15u;
+    emit_unit(u, 2, cache.buf + other, CACHE_SIZE - other, cache.exec_offset, &cache.thunks, &second);
+    g_assert_cmpuint(second.size, >, 0);
+    for (unsigned linked = 0; linked < 2; linked++) {
+        for (unsigned taken = 0; taken < 2; taken++) {
+            world_randomise(start, false, false, 5);
+            start->state.x[4] = !taken;
+            start->state.cs.poll = 0;
+            uint64_t why = cache.thunks.enter(&start->state.cs, cache.buf + offset + cache.exec_offset);
+            unsigned exit = first.exits[0].target == (taken ? 0x20 : 0x10) ? 0 : 1;
+            uint64_t page = start->state.cs.pc_base;
+            g_assert_cmpuint(start->state.x[2], ==, 7);
+            if (linked) {
+                g_assert_cmpuint(why, ==, EXIT_HALT);
+                g_assert_cmphex(start->state.cs.pc, ==, page + 0x14);
+                g_assert_cmpuint(start->state.x[9], ==, 8);
+            } else {
+                g_assert_cmpuint(why & 0xff, ==, EXIT_CHAIN);
+                g_assert_cmpuint(why >> 8, ==, 1 * EMIT_MAX_EXITS + exit);
+                g_assert_cmphex(start->state.cs.pc, ==, page + (taken ? 0x20 : 0x10));
+            }
+        }
+        for (unsigned i = 0; i < 2; i++)
+            emit_link(cache.buf + offset, cache.exec_offset, &first.exits[i], cache.buf + other + cache.exec_offset);
+    }
+    ir_unit_free(u);
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -499,6 +544,7 @@ int main(int argc, char **argv)
     interpreted = world_new();
     compiled = world_new();
     cache_open();
+    g_test_add_func("/tcg/diff/link", test_link);
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
