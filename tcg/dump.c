@@ -47,9 +47,10 @@ static void put_condition(GString *out, const IrUnit *u, const IrInsn *insn)
 
 static void put_address(GString *out, const IrUnit *u, const IrInsn *insn)
 {
-    g_string_append_printf(out, ".%u%s%s%s%s%s [", 8 * MO_BYTES(insn->aux), insn->aux & MO_SIGNED ? "s" : "",
+    g_string_append_printf(out, ".%u%s%s%s%s%s%s [", 8 * MO_BYTES(insn->aux), insn->aux & MO_SIGNED ? "s" : "",
                            insn->aux & MO_BIG_ENDIAN ? ".be" : "", insn->aux & MO_ALIGN ? ".align" : "",
-                           insn->aux & MO_ACQUIRE ? ".acquire" : "", insn->aux & MO_RELEASE ? ".release" : "");
+                           insn->aux & MO_ACQUIRE ? ".acquire" : "", insn->aux & MO_RELEASE ? ".release" : "",
+                           insn->op == OP_ld && insn->flags & IR_LD_RECURRENT ? ".recurrent" : "");
     put_operand(out, u, insn->arg[0]);
     if (insn->imm && (insn->op == OP_ld || insn->op == OP_st))
         g_string_append_printf(out, " %c %" G_GINT64_FORMAT, insn->imm < 0 ? '-' : '+', ABS(insn->imm));

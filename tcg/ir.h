@@ -72,6 +72,8 @@ enum {
     IR_NAN_CANONICAL = 1 /* positive quiet, no payload: RISC-V */,
     IR_NAN_HOST = 2 /* as the x86 instruction gives */
 };
+/* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
+enum { IR_LD_RECURRENT = 1 };
 enum { IR_FMA_NEG_PRODUCT = 1, IR_FMA_NEG_ADDEND = 2 };
 typedef enum { AMO_SWAP, AMO_ADD, AMO_AND, AMO_OR, AMO_XOR, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU } IrAmo;
 enum { FENCE_LOAD_LOAD = 1, FENCE_LOAD_STORE = 2, FENCE_STORE_LOAD = 4, FENCE_STORE_STORE = 8, FENCE_ALL = 15 };
@@ -218,6 +220,8 @@ void ir_mark(IrUnit *u, uint32_t offset);
 /* Backward: dead temporaries and dead register writes become nop, truth values fuse into the branches and selects that
  * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
+/* Set IR_LD_RECURRENT; after ir_optimise. */
+void ir_mark_recurrent(IrUnit *u);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
 char *ir_verify(const IrUnit *u);
 /* Text of the whole unit, for -d op. Free with g_free. */

@@ -41,12 +41,24 @@ typedef struct JumpCacheEntry {
 } JumpCacheEntry;
 #define JUMP_EMPTY UINT64_MAX
 
+/* For a load whose address depends on what it gave before: the addend to use if the page's TLB entry agrees. At a fixed
+ * place, so that it is loaded while the address is still being computed; since it is only ever compared with an entry,
+ * flushes leave it alone. A load that finds its guess wrong too often between two visits to C stops guessing. */
+typedef struct AddendGuess {
+    uint64_t addend;
+    uint32_t budget; /* wrong guesses left; 0: addend is GUESS_NEVER */
+} AddendGuess;
+#define GUESS_SLOTS  64         /* shared by all loads by number */
+#define GUESS_NEVER  UINT64_MAX /* no entry's: those are multiples of the page size */
+#define GUESS_BUDGET 256
+
 /* Translations of one (address space, MMU mode), and its jump cache. entry index: (va >> 12) % TLB_SIZE; jump cache
  * index: (pc >> 1) % JUMP_CACHE_SIZE. The layout up to the log is known to generated code. */
 typedef struct ContextSet {
     TlbEntry read[TLB_SIZE];
     TlbEntry write[TLB_SIZE];
     JumpCacheEntry jumps[JUMP_CACHE_SIZE];
+    AddendGuess guesses[GUESS_SLOTS];
     /* for C only */
     uint64_t space;     /* what the target calls this address space (root and ASID), */
     uint32_t mmu_index; /* and mode */

@@ -179,6 +179,13 @@ void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
     }
 }
 
+void tcg_renew_guesses(TcgCpu *c)
+{
+    ContextSet *set = c->cs->set;
+    for (unsigned i = 0; i < GUESS_SLOTS; i++)
+        set->guesses[i].budget = GUESS_BUDGET;
+}
+
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 {
     ContextSet *set = c->cs->set;

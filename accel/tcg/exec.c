@@ -275,6 +275,7 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         uint64_t pending_link = UINT64_MAX;
         bool room = true;
         renew_view(c);
+        tcg_renew_guesses(c);
         while (vcpu->target->deliver_interrupt(c->cs))
             ;
         enter_code(c);

@@ -202,6 +202,8 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
 /* ---- context.c ---- */
 bool tcg_contexts_init(TcgCpu *c);
 void tcg_contexts_free(TcgCpu *c);
+/* Loads that stopped guessing in the current set may try again. */
+void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
 void tcg_note_large(TcgCpu *c, uint64_t va);
 void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code);

@@ -290,6 +290,7 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
             log_ir(&shown, c->ir, "IR");
         }
         ir_optimise(c->ir);
+        ir_mark_recurrent(c->ir);
         if (!generate(c, &u, &result)) {
             *full = true;
             return NULL;

@@ -171,6 +171,9 @@ static void emit_stub(Emit *e, const ColdStub *s)
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
         call_to(a, thunk(THUNK_CALL)); /* does not return */
         break;
+    case STUB_GUESS:
+        emit_guess_stub(e, s);
+        break;
     case STUB_NAN:
     case STUB_FMA:
     case STUB_SOFT:
@@ -341,7 +344,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     e->out = out;
     e->start = buf;
     e->unit_id = unit_id;
-    e->fixup_count = e->stub_count = 0;
+    e->fixup_count = e->stub_count = e->guess_count = 0;
     e->failed = false;
     e->clock = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));

@@ -41,13 +41,54 @@ static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
     return (Address){ base, disp, false };
 }
 
+static Mem guess_mem(uint32_t slot, size_t member)
+{
+    return mem(R15, offsetof(ContextSet, guesses) + slot * sizeof(AddendGuess) + member);
+}
+
+/*
+ * The addend, for a load whose address waits for its own last result: from a fixed place instead of the entry that was
+ * found with the address, which is only compared. So the chain of such loads goes through the address and the value
+ * alone, and the probe runs beside it.
+ */
+static void guess_addend(Emit *e, int index, int addend)
+{
+    Asm *a = &e->a;
+    ColdStub *s = new_stub(e, STUB_GUESS);
+    s->info = (e->unit_id * 5 + e->guess_count++) % GUESS_SLOTS; /* those of a unit, and of its neighbours, differ */
+    s->va = index;
+    s->dst = addend;
+    mov_load(a, addend, guess_mem(s->info, offsetof(AddendGuess, addend)), true);
+    alu_load(a, ALU_CMP, addend, mem_index(R15, index, READ_TABLE + 8), true);
+    s->from = jcc_forward(a, CC_NE);
+    s->back = a->p;
+}
+
+/* Take the entry's addend, and guess it from now on, unless too many guesses were wrong. */
+void emit_guess_stub(Emit *e, const ColdStub *s)
+{
+    Asm *a = &e->a;
+    Mem budget = guess_mem(s->info, offsetof(AddendGuess, budget)),
+        addend = guess_mem(s->info, offsetof(AddendGuess, addend));
+    patch_to(s->from, a->p);
+    mov_load(a, s->dst, mem_index(R15, s->va, READ_TABLE + 8), true);
+    alu_mem_imm(a, ALU_CMP, budget, 0, false);
+    patch_to(jcc_forward(a, CC_E), s->back);
+    alu_mem_imm(a, ALU_SUB, budget, 1, false);
+    mov_store(a, addend, s->dst, true);
+    patch_to(jcc_forward(a, CC_NE), s->back);
+    mov_mem_imm(a, addend, (int32_t)GUESS_NEVER, true);
+    jmp_to(a, s->back);
+}
+
 /*
  * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
  * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
  */
-static int probe(Emit *e, Address at, unsigned size, size_t table, bool aligned, ColdStub *stub)
+static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
 {
     Asm *a = &e->a;
+    unsigned size = MO_BYTES(insn->aux);
     int index = scratch_int(e), tag = scratch_int(e);
     if (at.disp)
         lea(a, index, mem(at.base, at.disp), false);
@@ -68,7 +109,10 @@ static int probe(Emit *e, Address at, unsigned size, size_t table, bool aligned,
     alu_imm(a, ALU_AND, tag, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, tag, mem_index(R15, index, table), true);
     stub->from = jcc_forward(a, CC_NE);
-    mov_load(a, tag, mem_index(R15, index, table + 8), true);
+    if (insn->op == OP_ld && insn->flags & IR_LD_RECURRENT)
+        guess_addend(e, index, tag);
+    else
+        mov_load(a, tag, mem_index(R15, index, table + 8), true);
     e->busy &= ~(1u << index);
     stub->va = at.base;
     stub->disp = at.disp;
@@ -140,7 +184,7 @@ static void emit_load(Emit *e, const IrInsn *insn)
         return;
     }
     int dst = def_reg(e, insn->dst, 0);
-    int addend = probe(e, at, size, READ_TABLE, insn->aux & MO_ALIGN, s);
+    int addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type))
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
@@ -182,7 +226,7 @@ static void emit_store(Emit *e, const IrInsn *insn)
         return;
     }
     int t = swap ? scratch_int(e) : NO_REG;
-    int addend = probe(e, at, size, WRITE_TABLE, insn->aux & MO_ALIGN, s);
+    int addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type)) {
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
@@ -236,7 +280,7 @@ static void emit_amo(Emit *e, const IrInsn *insn)
     s->value = value;
     uint8_t kind = insn->imm;
     if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
-        int dst = silent ? NO_REG : scratch_int(e), addend = probe(e, at, size, WRITE_TABLE, true, s);
+        int dst = silent ? NO_REG : scratch_int(e), addend = probe(e, at, insn, WRITE_TABLE, true, s);
         Mem m = mem_index(at.base, addend, at.disp);
         if (silent) {
             lock_prefix(e);
@@ -282,7 +326,7 @@ static void emit_cas(Emit *e, const IrInsn *insn)
     s->value2 = value;
     s->dst = RAX;
     if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN)) {
-        int addend = probe(e, at, size, WRITE_TABLE, true, s);
+        int addend = probe(e, at, insn, WRITE_TABLE, true, s);
         lock_prefix(e);
         op_rm(&e->a, P_0F | 0xb1, value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
         extend_old(e, RAX, insn->aux, insn->type == IR_I64);

@@ -78,7 +78,7 @@ typedef struct Emit {
         uint8_t *field;
         uint16_t label;
     } fixups[MAX_FIXUPS];
-    unsigned fixup_count, stub_count;
+    unsigned fixup_count, stub_count, guess_count;
     ColdStub stubs[MAX_STUBS];
     bool failed;
 } Emit;
@@ -142,6 +142,7 @@ void move_place(Emit *e, int reg, IrTmp t);
 ColdStub *new_stub(Emit *e, int kind);
 enum {
     STUB_LOAD,
+    STUB_GUESS,
     STUB_STORE,
     STUB_AMO,
     STUB_CAS,
@@ -160,6 +161,7 @@ bool emit_integer(Emit *e, const IrInsn *insn);
 bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 void emit_float_stub(Emit *e, const ColdStub *s);
+void emit_guess_stub(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
 /* cmp a, b for a condition; returns the condition code. */
 int emit_compare(Emit *e, const IrInsn *insn);

@@ -450,6 +450,59 @@ static void test_fusing(void)
     }
 }
 
+/* A loop: x4 walks along; x7 is what is looked up, and x9 where. */
+typedef enum { LOOKUP_TABLE, LOOKUP_LIST, LOOKUP_TWO_STEPS, LOOKUP_BY_INDEX, LOOKUP_RESTARTED, LOOKUP_ONCE } Lookup;
+
+static void emit_lookup(IrUnit *u, Lookup what)
+{
+    IrTmp x = ir_getreg(u, REG_X7), next = ir_ld(u, IR_I64, MO_8, ir_getreg(u, REG_X4), 0);
+    if (what == LOOKUP_TABLE) {
+        x = ir_binary_imm(u, OP_and, IR_I64, ir_binary(u, OP_xor, IR_I64, x, next), 255);
+        x = ir_binary(u, OP_add, IR_I64, x, ir_getreg(u, REG_X9));
+    } else if (what == LOOKUP_TWO_STEPS) {
+        x = ir_ld(u, IR_I64, MO_64, x, 8);
+    } else if (what == LOOKUP_BY_INDEX) {
+        x = next;
+    } else if (what == LOOKUP_RESTARTED) {
+        ir_setreg(u, REG_X7, ir_getreg(u, REG_X9));
+        x = ir_getreg(u, REG_X7);
+    }
+    ir_setreg(u, REG_X7, ir_ld(u, IR_I64, MO_64, x, 16));
+    ir_setreg(u, REG_X4, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, REG_X4), 1));
+}
+
+static void test_recurrent(void)
+{
+    static const char *const expected[] = {
+        [LOOKUP_TABLE] = "-+",    [LOOKUP_LIST] = "-+",      [LOOKUP_TWO_STEPS] = "-++",
+        [LOOKUP_BY_INDEX] = "--", [LOOKUP_RESTARTED] = "--", [LOOKUP_ONCE] = "--"
+    };
+    for (Lookup what = LOOKUP_TABLE; what <= LOOKUP_ONCE; what++) {
+        IrUnit *u = begin();
+        int outer = ir_new_label(u), inner = ir_new_label(u), past = ir_new_label(u);
+        g_autoptr(GString) marks = g_string_new(NULL);
+        ir_label(u, outer);
+        ir_setreg(u, REG_X9, ir_const(u, IR_I64, 0));
+        ir_label(u, inner);
+        emit_lookup(u, what);
+        IrTmp x = ir_getreg(u, REG_X4), end = ir_const(u, IR_I64, 100);
+        ir_poll(u, 0);
+        ir_brcond(u, COND_NE, x, end, what == LOOKUP_ONCE ? past : inner);
+        if (what != LOOKUP_ONCE)
+            ir_brcond(u, COND_EQ, x, ir_getreg(u, REG_X7), outer);
+        ir_label(u, past);
+        ir_jump(u, 0, false);
+        ir_optimise(u);
+        ir_mark_recurrent(u);
+        check_unit(u);
+        for (unsigned i = 0; i < u->count; i++)
+            if (u->insns[i].op == OP_ld)
+                g_string_append_c(marks, u->insns[i].flags & IR_LD_RECURRENT ? '+' : '-');
+        g_assert_cmpstr(marks->str, ==, expected[what]);
+        ir_unit_free(u);
+    }
+}
+
 /* uses and last_use by their definition. */
 static void check_uses(const IrUnit *u)
 {
@@ -638,6 +691,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ir/overflow", test_overflow);
     g_test_add_func("/ir/dead-writes", test_dead_writes);
     g_test_add_func("/ir/fusing", test_fusing);
+    g_test_add_func("/ir/recurrent", test_recurrent);
     g_test_add_func("/ir/passes", test_passes);
     g_test_add_func("/ir/verifier", test_verifier);
     g_test_add_func("/ir/dump", test_dump);

@@ -436,6 +436,10 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
         TlbEntry entry = { WORLD_VA + page * GUEST_PAGE_SIZE, (uint64_t)(uintptr_t)w->memory - WORLD_VA };
         *tlb_entry(w->sets[i >> 1 & 1], page, write) = filled ? entry : (TlbEntry){ TLB_EMPTY, 0 };
     }
+    for (unsigned i = 0; i < 2 * GUESS_SLOTS; i++) {
+        uint64_t right = (uint64_t)(uintptr_t)w->memory - WORLD_VA, wrong = right + GUEST_PAGE_SIZE;
+        w->sets[i & 1]->guesses[i >> 1] = (AddendGuess){ below(r, 2) ? right : wrong, below(r, 3) };
+    }
 }
 
 void world_copy(World *to, const World *from)
@@ -447,6 +451,11 @@ void world_copy(World *to, const World *from)
         TlbEntry entry = *tlb_entry(from->sets[i >> 1 & 1], i / 4, i & 1);
         entry.addend += (uint64_t)((uintptr_t)to->memory - (uintptr_t)from->memory);
         *tlb_entry(to->sets[i >> 1 & 1], i / 4, i & 1) = entry;
+    }
+    for (unsigned i = 0; i < 2 * GUESS_SLOTS; i++) {
+        AddendGuess guess = from->sets[i & 1]->guesses[i >> 1];
+        guess.addend += (uint64_t)((uintptr_t)to->memory - (uintptr_t)from->memory);
+        to->sets[i & 1]->guesses[i >> 1] = guess;
     }
 }
 

@@ -103,6 +103,9 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
         return g_strdup_printf("the built unit: %s", invalid);
     }
     ir_optimise(u);
+    ir_mark_recurrent(u);
+    for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
+        u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
     invalid = ir_verify(u);
     if (invalid) {
         ir_unit_free(u);
