@@ -59,6 +59,7 @@ typedef struct ContextSet {
     TlbEntry write[TLB_SIZE];
     JumpCacheEntry jumps[JUMP_CACHE_SIZE];
     AddendGuess guesses[GUESS_SLOTS];
+    uint32_t guesses_spent; /* not 0: some budget is 0 */
     /* for C only */
     uint64_t space;     /* what the target calls this address space (root and ASID), */
     uint32_t mmu_index; /* and mode */

@@ -182,6 +182,9 @@ void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
 void tcg_renew_guesses(TcgCpu *c)
 {
     ContextSet *set = c->cs->set;
+    if (!set->guesses_spent)
+        return;
+    set->guesses_spent = 0;
     for (unsigned i = 0; i < GUESS_SLOTS; i++)
         set->guesses[i].budget = GUESS_BUDGET;
 }

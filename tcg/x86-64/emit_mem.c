@@ -78,6 +78,7 @@ void emit_guess_stub(Emit *e, const ColdStub *s)
     mov_store(a, addend, s->dst, true);
     patch_to(jcc_forward(a, CC_NE), s->back);
     mov_mem_imm(a, addend, (int32_t)GUESS_NEVER, true);
+    mov_mem_imm(a, mem(R15, offsetof(ContextSet, guesses_spent)), 1, false);
     jmp_to(a, s->back);
 }
 

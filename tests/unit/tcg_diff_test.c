@@ -210,6 +210,7 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
     g_assert_null(invalid);
     *raw = ir_unit_copy(u);
     ir_optimise(u);
+    ir_mark_recurrent(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
     return offset;
@@ -511,6 +512,59 @@ static void test_link(void)
     ir_unit_free(u);
 }
 
+/* 40 steps along a list of two members, of which the second is at `second`; page 1 is in the TLB as page 0's memory.
+ * Returns the guess slot that was used. */
+static const AddendGuess *walk_list(uint32_t offset, uint64_t second)
+{
+    const uint64_t first = WORLD_VA + 0x100;
+    world_randomise(start, false, true, 1);
+    ContextSet *set = start->state.cs.set = start->sets[0];
+    set->read[((WORLD_VA >> GUEST_PAGE_BITS) + 1) % TLB_SIZE].addend -= GUEST_PAGE_SIZE;
+    memcpy(start->memory + 0x100, &second, 8);
+    memcpy(start->memory + second % GUEST_PAGE_SIZE, &first, 8);
+    for (unsigned i = 0; i < GUESS_SLOTS; i++)
+        set->guesses[i] = (AddendGuess){ GUESS_NEVER, 10 };
+    set->guesses_spent = 0;
+    start->state.x[4] = first;
+    start->state.x[9] = 40;
+    start->state.cs.poll = 0;
+    cache.thunks.enter(&start->state.cs, cache.buf + offset + cache.exec_offset);
+    g_assert_cmpuint(start->state.x[9], ==, 0);
+    g_assert_cmphex(start->state.x[4], ==, first);
+    for (unsigned i = 0; i < GUESS_SLOTS; i++)
+        if (set->guesses[i].budget != 10)
+            return &set->guesses[i];
+    g_assert_not_reached();
+}
+
+/* A load that walks a list guesses while the page stays, and gives up where pages alternate. */
+static void test_guesses(void)
+{
+    IrUnit *u = ir_unit_new(), *raw;
+    EmitResult result;
+    cache_prepare(false);
+    begin(u);
+    int loop = ir_new_label(u);
+    ir_label(u, loop);
+    ir_setreg(u, 4, ir_ld(u, IR_I64, MO_64, ir_getreg(u, 4), 0));
+    IrTmp left = ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, 9), 1);
+    ir_setreg(u, 9, left);
+    ir_poll(u, 0);
+    ir_brcond(u, COND_NE, left, ir_const(u, IR_I64, 0), loop);
+    ir_exit(u, 4, EXIT_HALT);
+    uint32_t offset = compile(u, &raw, &result);
+    const AddendGuess *stays = walk_list(offset, WORLD_VA + 0x300);
+    g_assert_cmpuint(stays->budget, ==, 9);
+    g_assert_cmpuint(start->sets[0]->guesses_spent, ==, 0);
+    g_assert_cmphex(stays->addend, ==, (uint64_t)(uintptr_t)start->memory - WORLD_VA);
+    const AddendGuess *alternates = walk_list(offset, WORLD_VA + GUEST_PAGE_SIZE + 0x300);
+    g_assert_cmpuint(alternates->budget, ==, 0);
+    g_assert_cmpuint(start->sets[0]->guesses_spent, ==, 1);
+    g_assert_cmphex(alternates->addend, ==, GUESS_NEVER);
+    ir_unit_free(raw);
+    ir_unit_free(u);
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -548,6 +602,7 @@ int main(int argc, char **argv)
     compiled = world_new();
     cache_open();
     g_test_add_func("/tcg/diff/link", test_link);
+    g_test_add_func("/tcg/diff/guesses", test_guesses);
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
