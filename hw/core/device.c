@@ -46,6 +46,43 @@ static void type_set_defaults(const DeviceType *type, Device *dev)
         props_set_defaults(type->props, dev);
 }
 
+typedef struct Global {
+    const DeviceType *type;
+    char *name, *value;
+} Global;
+
+static GSList *globals; /* Global *; of the command line, so they last as long as the process */
+
+bool device_add_global(const char *type_name, const char *name, const char *value, GError **err)
+{
+    const DeviceType *type = device_type_find(type_name);
+    if (!type)
+        return error_set(err, "-global: '%s' is not a device (property '%s')", type_name, name);
+    if (!device_has_prop(type, name))
+        return error_set(err, "-global: '%s' has no property '%s'; -device %s,help lists them", type_name, name,
+                         type_name);
+    Global *global = g_new(Global, 1);
+    *global = (Global){ type, g_strdup(name), g_strdup(value) };
+    globals = g_slist_append(globals, global);
+    return true;
+}
+
+static bool type_is_a(const DeviceType *type, const DeviceType *parent)
+{
+    while (type && type != parent)
+        type = type->parent;
+    return type;
+}
+
+static void set_globals(Device *dev)
+{
+    for (GSList *link = globals; link && !dev->error; link = link->next) {
+        const Global *global = link->data;
+        if (type_is_a(dev->type, global->type) && !device_set(dev, global->name, global->value, &dev->error))
+            g_prefix_error(&dev->error, "-global: ");
+    }
+}
+
 Device *device_new(Machine *machine, const DeviceType *type)
 {
     g_assert(type->size >= sizeof(Device));
@@ -53,6 +90,9 @@ Device *device_new(Machine *machine, const DeviceType *type)
     dev->type = type;
     dev->machine = machine;
     type_set_defaults(type, dev);
+    if (type->child)
+        dev->child = device_new(machine, type->child);
+    set_globals(dev);
     return dev;
 }
 
@@ -83,6 +123,10 @@ static void device_unplug(Device *dev)
 
 bool device_realize(Device *dev, Bus *bus, GError **err)
 {
+    if (dev->error) {
+        g_propagate_error(err, g_steal_pointer(&dev->error));
+        return false;
+    }
     memory_begin(dev->machine); /* the guest sees the device whole or not at all */
     dev->bus = bus;
     bool ok = true;
@@ -173,6 +217,8 @@ void device_free(Device *dev)
 {
     Machine *machine = dev->machine;
     memory_begin(machine);
+    if (dev->child && !dev->child->bus)
+        device_free(dev->child); /* else its bus frees it */
     while (dev->buses) {
         bus_free(dev->buses->data);
         dev->buses = g_slist_delete_link(dev->buses, dev->buses);
@@ -189,6 +235,7 @@ void device_free(Device *dev)
         if (type->props)
             props_clear(type->props, dev);
     }
+    g_clear_error(&dev->error);
     g_free(dev->id);
     g_free(dev);
 }
@@ -333,10 +380,13 @@ static Device *device_build(Machine *machine, Opts *opts, GError **err)
         return NULL;
     Device *dev = device_new(machine, type);
     dev->id = g_strdup(id);
-    if (opts_foreach(opts, device_add_prop, dev, err) && device_realize(dev, bus, err)) {
+    bool set = opts_foreach(opts, device_add_prop, dev, err);
+    if (set && device_realize(dev, bus, err)) {
         device_reset(dev);
         return dev;
     }
+    if (set)
+        g_prefix_error(err, "%s: ", type->name);
     device_free(dev);
     return NULL;
 }

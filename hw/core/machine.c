@@ -7,6 +7,7 @@
  */
 #include "hw/core/machine.h"
 #include "accel/accel.h"
+#include "hw/timer/rtc.h"
 #include "target/target.h"
 #include "util/error.h"
 #include "util/mainloop.h"
@@ -153,6 +154,8 @@ static bool machine_build(Machine *machine, GError **err)
         props_set_defaults(machine->type->props, machine);
     if (opts && !opts_foreach(opts, machine_set_option, machine, err))
         return false;
+    if (!rtc_configure(machine, machine->config.rtc, err))
+        return false;
     machine_lock(machine);
     memory_begin(machine);
     bool ok = machine->type->init(machine, err);
@@ -209,6 +212,24 @@ void machine_add_state_hook(Machine *machine, MachineHook *hook, void *opaque)
     machine->state_hooks = g_slist_append(machine->state_hooks, g_memdup2(&entry, sizeof(entry)));
 }
 
+static GSList *hooks_without(GSList *hooks, void *opaque)
+{
+    for (GSList *link = hooks, *next; link; link = next) {
+        next = link->next;
+        if (((Hook *)link->data)->opaque == opaque) {
+            g_free(link->data);
+            hooks = g_slist_delete_link(hooks, link);
+        }
+    }
+    return hooks;
+}
+
+void machine_remove_hooks(Machine *machine, void *opaque)
+{
+    machine->reset_hooks = hooks_without(machine->reset_hooks, opaque);
+    machine->state_hooks = hooks_without(machine->state_hooks, opaque);
+}
+
 static void hooks_call(GSList *hooks, Machine *machine)
 {
     for (GSList *link = hooks; link; link = link->next) {
@@ -238,10 +259,11 @@ void machine_free(Machine *machine)
     machine_lock(machine);
     if (machine->state == RUN_RUNNING)
         machine_stop(machine, RUN_SHUTDOWN);
+    vcpus_stop(machine);
+    while (machine->devices->len) /* before the vCPUs, which their interrupt lines lead to */
+        device_free(g_ptr_array_index(machine->devices, machine->devices->len - 1));
     while (machine->vcpus->len)
         vcpu_free(g_ptr_array_index(machine->vcpus, machine->vcpus->len - 1));
-    while (machine->devices->len)
-        device_free(g_ptr_array_index(machine->devices, machine->devices->len - 1));
     if (machine->accel && machine->accel->destroy)
         machine->accel->destroy(machine);
     machine_free_memory(machine);
@@ -321,7 +343,8 @@ const char *run_state_name(RunState state)
                                          [RUN_RUNNING] = "running",
                                          [RUN_PAUSED] = "paused",
                                          [RUN_SHUTDOWN] = "shutdown",
-                                         [RUN_INTERNAL_ERROR] = "internal-error" };
+                                         [RUN_INTERNAL_ERROR] = "internal-error",
+                                         [RUN_IO_ERROR] = "io-error" };
     return names[state];
 }
 
@@ -329,7 +352,7 @@ void machine_start(Machine *machine)
 {
     g_autoptr(GError) err = NULL;
     g_assert(machine_locked(machine));
-    if (machine->state != RUN_PRELAUNCH && machine->state != RUN_PAUSED)
+    if (machine->state != RUN_PRELAUNCH && machine->state != RUN_PAUSED && machine->state != RUN_IO_ERROR)
         return;
     if (!machine->prepared && !machine_prepare(machine, &err)) {
         machine_fail(machine, err);
@@ -392,10 +415,11 @@ static void machine_act(void *opaque)
 {
     Machine *machine = opaque;
     g_mutex_lock(&machine->pending.lock);
-    bool reset = machine->pending.reset, shutdown = machine->pending.shutdown;
+    bool reset = machine->pending.reset, shutdown = machine->pending.shutdown, stop = machine->pending.stop;
+    RunState stop_state = machine->pending.stop_state;
     ShutdownCause cause = machine->pending.cause;
     int status = machine->pending.status;
-    machine->pending.reset = machine->pending.shutdown = machine->pending.posted = false;
+    machine->pending.reset = machine->pending.shutdown = machine->pending.stop = machine->pending.posted = false;
     g_mutex_unlock(&machine->pending.lock);
     machine_lock(machine);
     if (!shutdown && reset && (machine->config.no_reboot || machine->config.on_reboot == ACTION_SHUTDOWN_ON_RESET))
@@ -404,6 +428,8 @@ static void machine_act(void *opaque)
         machine_shut_down(machine, cause, status);
     else if (reset)
         machine_reset(machine);
+    else if (stop && machine->state == RUN_RUNNING)
+        machine_stop(machine, stop_state);
     machine_unlock(machine);
 }
 
@@ -421,6 +447,18 @@ static void machine_request(Machine *machine, bool shutdown, ShutdownCause cause
         machine->pending.shutdown = true;
     else
         machine->pending.reset = true;
+    bool post = !machine->pending.posted;
+    machine->pending.posted = true;
+    g_mutex_unlock(&machine->pending.lock);
+    if (post)
+        mainloop_post(machine_act, machine);
+}
+
+void machine_request_stop(Machine *machine, RunState why)
+{
+    g_mutex_lock(&machine->pending.lock);
+    machine->pending.stop = true;
+    machine->pending.stop_state = why;
     bool post = !machine->pending.posted;
     machine->pending.posted = true;
     g_mutex_unlock(&machine->pending.lock);

@@ -23,40 +23,48 @@ typedef struct MachineType MachineType;
 typedef enum {
     RUN_PRELAUNCH, /* built, not started (-S) */
     RUN_RUNNING,
-    RUN_PAUSED,    /* stop, or an action */
-    RUN_SHUTDOWN,  /* guest is off, -no-shutdown */
+    RUN_PAUSED,   /* stop, or an action */
+    RUN_SHUTDOWN, /* guest is off, -no-shutdown */
     RUN_INTERNAL_ERROR,
+    RUN_IO_ERROR, /* a disk failed, and its werror= or rerror= says stop */
 } RunState;
 
-typedef enum { SHUTDOWN_GUEST_OFF, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC, SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL } ShutdownCause;
+typedef enum {
+    SHUTDOWN_GUEST_OFF,
+    SHUTDOWN_GUEST_RESET,
+    SHUTDOWN_GUEST_PANIC,
+    SHUTDOWN_HOST_QUIT,
+    SHUTDOWN_HOST_SIGNAL
+} ShutdownCause;
 
 typedef struct MachineConfig {
-    const char *target;          /* name of the guest, or NULL: the first that the machine type names */
-    uint64_t ram_size;           /* bytes */
+    const char *target; /* name of the guest, or NULL: the first that the machine type names */
+    uint64_t ram_size;  /* bytes */
     unsigned cpus, max_cpus, sockets, cores, threads;
-    const char *cpu_model;       /* text of -cpu, or NULL */
+    const char *cpu_model;                                           /* text of -cpu, or NULL */
     const char *kernel, *initrd, *append, *dtb, *dumpdtb, *firmware; /* paths and text, or NULL; firmware "none" */
     const char *uuid, *name;
-    Opts *rtc;                   /* -rtc, or NULL */
+    Opts *rtc; /* -rtc, or NULL */
     bool no_reboot, no_shutdown, start_paused;
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
     enum { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE } on_panic;
-    GSList *serials;             /* Chardev *: -serial in order (data NULL: none); the machine takes the list */
-    Opts *machine_opts;          /* keys of -machine that are the machine type's own */
+    GSList *serials;    /* Chardev *: -serial in order (data NULL: none); the machine takes the list */
+    Opts *machine_opts; /* keys of -machine that are the machine type's own */
 } MachineConfig;
 
 struct MachineType {
-    const char *name, *desc;     /* "virt" */
-    const char *target;          /* "riscv64" ...: which guests it is for; a "|"-separated list */
+    const char *name, *desc; /* "virt" */
+    const char *target;      /* "riscv64" ...: which guests it is for; a "|"-separated list */
     uint64_t default_ram;
     unsigned max_cpus;
-    const char *default_cpu;     /* by target; "" lets the target choose */
-    const Prop *props;           /* of -machine; offsets in Machine-derived struct of size */
-    size_t size;                 /* of the struct that embeds Machine first */
+    const char *default_cpu; /* by target; "" lets the target choose */
+    const Prop *props;       /* of -machine; offsets in Machine-derived struct of size */
+    size_t size;             /* of the struct that embeds Machine first */
     /* Build everything: RAM, vCPUs (vcpu_new), devices. Machine lock held. */
     bool (*init)(Machine *machine, GError **err);
-    /* Put firmware, kernel, device tree in memory and set where vCPUs start. After init and -device, and at each reset. */
+    /* Put firmware, kernel, device tree in memory and set where vCPUs start. After init and -device, and at each reset.
+     */
     bool (*load)(Machine *machine, GError **err);
     void (*powerdown)(Machine *machine); /* press the power button; NULL: not there */
 };
@@ -68,31 +76,36 @@ struct Machine {
     void *accel_state;
     MachineConfig config;
     Clocks *clocks;
-    MemRegion root, io_root;     /* memory, ports (size 0: none) */
+    MemRegion root, io_root; /* memory, ports (size 0: none) */
     AddressSpace memory, io;
-    MemRegion *ram;              /* main RAM */
-    GPtrArray *rams;             /* MemRegion *: RAM and ROM by ram_addr */
+    MemRegion *ram;  /* main RAM */
+    GPtrArray *rams; /* MemRegion *: RAM and ROM by ram_addr */
     uint64_t next_ram_addr;
     GPtrArray *address_spaces;
-    unsigned memory_depth;       /* memory_begin nesting */
+    unsigned memory_depth; /* memory_begin nesting */
     bool memory_changed;
-    GPtrArray *devices;          /* Device *: those without a bus, in order of creation */
-    GPtrArray *buses;            /* Bus *: all, for bus=NAME */
-    GPtrArray *vcpus;            /* Vcpu * */
-    GSList *serials;             /* Chardev *: -serial in order (data NULL: none) */
-    Device *fw_cfg;              /* if the machine has one */
+    GPtrArray *devices; /* Device *: those without a bus, in order of creation */
+    GPtrArray *buses;   /* Bus *: all, for bus=NAME */
+    GPtrArray *vcpus;   /* Vcpu * */
+    GSList *serials;    /* Chardev *: -serial in order (data NULL: none) */
+    struct {
+        ClockId clock;
+        int64_t offset; /* nanoseconds since 1970, less clock */
+    } rtc;              /* -rtc */
+    Device *fw_cfg;     /* if the machine has one */
     RunState state;
     GSList *reset_hooks, *state_hooks;
-    GHashTable *regions;         /* MemRegion *: all that are initialised */
-    bool prepared;               /* machine_prepare has run */
+    GHashTable *regions; /* MemRegion *: all that are initialised */
+    bool prepared;       /* machine_prepare has run */
     struct {
-        GMutex lock;             /* leaf: guards the members below */
-        bool reset, shutdown, posted;
+        GMutex lock; /* leaf: guards the members below */
+        bool reset, shutdown, stop, posted;
+        RunState stop_state;
         ShutdownCause cause;
         int status;
-    } pending;                   /* requests that the main loop has yet to act on */
+    } pending; /* requests that the main loop has yet to act on */
     GMutex lock;
-    void *lock_owner;            /* thread, for assertions */
+    void *lock_owner;                            /* thread, for assertions */
     void (*ended)(Machine *machine, int status); /* when it is time to leave; set by main */
 };
 
@@ -103,23 +116,27 @@ void machine_lock(Machine *machine);
 void machine_unlock(Machine *machine);
 bool machine_locked(const Machine *machine); /* by this thread */
 
-/* Allocate (no type: an empty machine for tests), build, free. machine_new takes config by value; strings stay the caller's. */
+/* Allocate (no type: an empty machine for tests), build, free. machine_new takes config by value; strings stay the
+ * caller's. */
 Machine *machine_new(const MachineType *type, const AccelType *accel, Opts *accel_opts, const MachineConfig *config,
                      GError **err);
 void machine_free(Machine *machine);
 
-/* Once, after -device and before machine_start (which does it otherwise): resets everything and calls type->load. Lock held. */
+/* Once, after -device and before machine_start (which does it otherwise): resets everything and calls type->load. Lock
+ * held. */
 bool machine_prepare(Machine *machine, GError **err);
 
 /* Run control, from the main loop's thread with the lock held. machine_start does nothing in RUN_SHUTDOWN and
  * RUN_INTERNAL_ERROR: machine_reset first. */
-void machine_start(Machine *machine);  /* cont */
+void machine_start(Machine *machine);              /* cont */
 void machine_stop(Machine *machine, RunState why); /* stop: returns when no vCPU runs guest code */
 /* Reset everything and load again; runs on if it was running, else is left in RUN_PAUSED (RUN_PRELAUNCH stays). */
 void machine_reset(Machine *machine);
 /* From any thread; acted on by the main loop, by what -no-reboot, -no-shutdown and -action say. status: exit status. */
 void machine_request_shutdown(Machine *machine, ShutdownCause cause, int status);
 void machine_request_reset(Machine *machine, ShutdownCause cause);
+/* Pause for this reason. From any thread. */
+void machine_request_stop(Machine *machine, RunState why);
 void machine_powerdown(Machine *machine);
 const char *run_state_name(RunState state);
 
@@ -127,5 +144,7 @@ typedef void MachineHook(void *opaque, Machine *machine);
 /* Called at each reset, before devices; and at each start or stop (see machine->state). */
 void machine_add_reset_hook(Machine *machine, MachineHook *hook, void *opaque);
 void machine_add_state_hook(Machine *machine, MachineHook *hook, void *opaque);
+/* Forget all hooks with this opaque. Not from a hook. */
+void machine_remove_hooks(Machine *machine, void *opaque);
 
 #endif

@@ -2,9 +2,9 @@
  * Memory: what the guest sees at which address.
  *
  * Regions (container, RAM, ROM, I/O, alias) form an acyclic tree; where regions overlap, the higher priority wins.
- * An AddressSpace turns its root's tree into a FlatView: sorted, disjoint, immutable, reference-counted. Changing a region
- * that is in an address space publishes a new view; listeners (soft TLBs, KVM slots) are told what went and what came.
- * memory_begin/memory_commit group changes.
+ * An AddressSpace turns its root's tree into a FlatView: sorted, disjoint, immutable, reference-counted. Changing a
+ * region that is in an address space publishes a new view; listeners (soft TLBs, KVM slots) are told what went and what
+ * came. memory_begin/memory_commit group changes.
  *
  * Locking: the tree is changed under the machine lock. view_get takes a leaf lock; a vCPU keeps a reference to
  * its own view and renews it when its listener tells it to. as_read/as_write/as_load/as_store may be called from any
@@ -30,13 +30,13 @@ typedef enum { MEM_OK, MEM_UNMAPPED, MEM_REFUSED, MEM_BUSY } MemResult;
 typedef struct MemOps {
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
-    uint8_t min_size, max_size;   /* access sizes the region takes, else MEM_REFUSED (0: 1 and 8) */
-    /* Sizes that read and write implement; the core splits greater ones, and makes smaller ones a read (and write) of impl_min
-     * bytes (0: as above). */
+    uint8_t min_size, max_size; /* access sizes the region takes, else MEM_REFUSED (0: 1 and 8) */
+    /* Sizes that read and write implement; the core splits greater ones, and makes smaller ones a read (and write) of
+     * impl_min bytes (0: as above). */
     uint8_t impl_min, impl_max;
     bool big_endian;
-    bool unaligned;               /* takes accesses that are not size-aligned, else MEM_REFUSED */
-    bool lock_free;               /* called without the machine lock */
+    bool unaligned; /* takes accesses that are not size-aligned, else MEM_REFUSED */
+    bool lock_free; /* called without the machine lock */
 } MemOps;
 
 /* Per-page flags of RAM: why a store must not go the fast way. */
@@ -50,31 +50,31 @@ enum {
 struct MemRegion {
     char *name;
     MemKind kind;
-    uint64_t size;                /* bytes; UINT64_MAX means 2^64 */
+    uint64_t size; /* bytes; UINT64_MAX means 2^64 */
     Machine *machine;
-    const MemOps *ops;            /* MEM_IO; a MEM_ROM with ops hands writes to ops->write (flash) */
+    const MemOps *ops; /* MEM_IO; a MEM_ROM with ops hands writes to ops->write (flash) */
     void *opaque;
-    uint8_t *host;                /* RAM, ROM: host memory */
-    uint64_t ram_addr;            /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */
-    uint8_t *page_flags;          /* RAM: RAM_* by page, atomic bytes */
-    MemRegion *alias;             /* MEM_ALIAS: target and */
-    uint64_t alias_offset;        /* offset in it */
+    uint8_t *host;         /* RAM, ROM: host memory */
+    uint64_t ram_addr;     /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */
+    uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
+    MemRegion *alias;      /* MEM_ALIAS: target and */
+    uint64_t alias_offset; /* offset in it */
     /* place in the tree */
     MemRegion *parent;
     uint64_t addr;
     int priority;
     bool enabled;
-    GSList *children;             /* sorted by priority, highest first */
-    unsigned dispatching;         /* accesses under way (machine lock): refuses re-entry */
-    void *owned;                  /* freed with the region, or NULL */
+    GSList *children;     /* sorted by priority, highest first */
+    unsigned dispatching; /* accesses under way (machine lock): refuses re-entry */
+    void *owned;          /* freed with the region, or NULL */
     AddressSpace *root_of;
 };
 
 /* One range of a flat view: [base, base + size - 1]; last is inclusive so that 2^64 fits. */
 typedef struct FlatRange {
     uint64_t base, last;
-    MemRegion *region;            /* never an alias or container */
-    uint64_t offset;              /* of base in region */
+    MemRegion *region; /* never an alias or container */
+    uint64_t offset;   /* of base in region */
     bool readonly;
 } FlatRange;
 
@@ -95,12 +95,13 @@ struct AddressSpace {
     char *name;
     Machine *machine;
     MemRegion *root;
-    GMutex lock;                  /* leaf: guards view */
+    GMutex lock; /* leaf: guards view */
     FlatView *view;
     GSList *listeners;
 };
 
-/* ---- building (machine lock, or before the machine runs). name is copied; regions are embedded in their devices. ---- */
+/* ---- building (machine lock, or before the machine runs). name is copied; regions are embedded in their devices. ----
+ */
 void mem_container_init(MemRegion *region, Machine *machine, const char *name, uint64_t size);
 /* Zeroed host memory of size bytes (a multiple of the page size). False and *err if the host has not that much. */
 bool mem_ram_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, GError **err);
@@ -138,8 +139,9 @@ MemResult as_store(AddressSpace *as, uint64_t addr, unsigned size, uint64_t valu
 /* The same on a range already found; addr must lie in it. For the accelerators. */
 MemResult range_load(const FlatRange *range, uint64_t addr, unsigned size, uint64_t *value);
 MemResult range_store(const FlatRange *range, uint64_t addr, unsigned size, uint64_t value);
-/* Host memory for [addr, addr + *len): RAM only; *len is cut to what is contiguous. NULL if addr is not RAM, or is read-only
- * and write is set. Call as_unmap with the bytes written: it does what stores do (code invalidation, dirty log). */
+/* Host memory for [addr, addr + *len): RAM only; *len is cut to what is contiguous. NULL if addr is not RAM, or is
+ * read-only and write is set. Call as_unmap with the bytes written: it does what stores do (code invalidation, dirty
+ * log). */
 void *as_map(AddressSpace *as, uint64_t addr, uint64_t *len, bool write);
 void as_unmap(AddressSpace *as, void *host, uint64_t written);
 /* Write to RAM or ROM alike (loaders). False and *err if some byte has no RAM or ROM. */

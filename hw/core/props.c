@@ -160,7 +160,17 @@ static const Prop *type_prop(const DeviceType *type, const char *name)
 
 bool device_has_prop(const DeviceType *type, const char *name)
 {
-    return type_prop(type, name);
+    return type_prop(type, name) || (type->child && device_has_prop(type->child, name));
+}
+
+static void type_prop_names(const DeviceType *type, GPtrArray *names)
+{
+    for (const DeviceType *t = type; t; t = t->parent) {
+        for (const Prop *prop = t->props; prop && prop->name; prop++)
+            g_ptr_array_add(names, (void *)prop->name);
+    }
+    if (type->child)
+        type_prop_names(type->child, names);
 }
 
 bool device_set(Device *dev, const char *name, const char *value, GError **err)
@@ -168,11 +178,10 @@ bool device_set(Device *dev, const char *name, const char *value, GError **err)
     const Prop *prop = type_prop(dev->type, name);
     if (prop)
         return props_set(prop, dev, dev->type->name, value, err);
+    if (dev->child && device_has_prop(dev->child->type, name))
+        return device_set(dev->child, name, value, err);
     g_autoptr(GPtrArray) names = g_ptr_array_new();
-    for (const DeviceType *type = dev->type; type; type = type->parent) {
-        for (const Prop *other = type->props; other && other->name; other++)
-            g_ptr_array_add(names, (void *)other->name);
-    }
+    type_prop_names(dev->type, names);
     g_ptr_array_add(names, NULL);
     g_autofree char *what = g_strdup_printf("%s: property", dev->type->name);
     return error_unknown_name(err, what, name, (const char *const *)names->pdata);
@@ -235,9 +244,11 @@ static char *type_help(const DeviceType *type)
 {
     GString *out = g_string_new(NULL);
     g_string_append_printf(out, "%s options:\n", type->name);
-    for (const DeviceType *t = type; t; t = t->parent) {
-        for (const Prop *prop = t->props; prop && prop->name; prop++)
-            prop_help(prop, out);
+    for (const DeviceType *t = type; t; t = t->child) {
+        for (const DeviceType *p = t; p; p = p->parent) {
+            for (const Prop *prop = p->props; prop && prop->name; prop++)
+                prop_help(prop, out);
+        }
     }
     return g_string_free(out, FALSE);
 }
