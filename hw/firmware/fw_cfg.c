@@ -1,0 +1,281 @@
+/*
+ * fw_cfg, memory-mapped (the "QEMU Firmware Configuration Device" interface, as its Linux driver and binding
+ * qemu,fw-cfg-mmio know it): numbered items, some with file names, read byte by byte or by DMA.
+ * SPDX-License-Identifier: MIT
+ */
+#include "hw/firmware/fw_cfg.h"
+#include "util/error.h"
+#include "util/trace.h"
+#include <string.h>
+
+enum { DATA = 0x00, SELECTOR = 0x08, DMA = 0x10 };
+enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
+enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
+enum { NAME_BYTES = 56, FILES_MAX = 64, DIR_ENTRY = 64 };
+#define DMA_SIGNATURE UINT64_C(0x51454d5520434647) /* "QEMU CFG" */
+
+typedef struct FwCfgItem {
+    uint16_t key;
+    char *name; /* of a file, or NULL */
+    uint8_t *data;
+    size_t len;
+} FwCfgItem;
+
+static FwCfgItem *find(const FwCfg *f, uint16_t key)
+{
+    for (unsigned i = 0; i < f->items->len; i++) {
+        FwCfgItem *item = f->items->pdata[i];
+        if (item->key == key)
+            return item;
+    }
+    return NULL;
+}
+
+static void item_free(gpointer data)
+{
+    FwCfgItem *item = data;
+    g_free(item->name);
+    g_free(item->data);
+    g_free(item);
+}
+
+/* ---- for the machine ---- */
+
+static FwCfgItem *set(FwCfg *f, uint16_t key, const void *data, size_t len)
+{
+    FwCfgItem *item = find(f, key);
+    if (!item) {
+        item = g_new0(FwCfgItem, 1);
+        item->key = key;
+        g_ptr_array_add(f->items, item);
+    }
+    g_free(item->data);
+    item->data = g_memdup2(data, len);
+    item->len = len;
+    return item;
+}
+
+void fw_cfg_set(FwCfg *f, uint16_t key, const void *data, size_t len)
+{
+    set(f, key, data, len);
+}
+
+void fw_cfg_set_integer(FwCfg *f, uint16_t key, uint64_t value, unsigned bytes)
+{
+    value = GUINT64_TO_LE(value);
+    set(f, key, &value, bytes);
+}
+
+/* Count, then size, key, 0 and name of each file; big-endian. */
+static void make_directory(FwCfg *f)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    uint32_t count = 0;
+    g_byte_array_set_size(out, 4);
+    for (unsigned i = 0; i < f->items->len; i++) {
+        const FwCfgItem *item = f->items->pdata[i];
+        uint8_t entry[DIR_ENTRY] = { 0 };
+        uint32_t len = GUINT32_TO_BE(item->len);
+        uint16_t key = GUINT16_TO_BE(item->key);
+        if (!item->name)
+            continue;
+        memcpy(entry, &len, 4);
+        memcpy(entry + 4, &key, 2);
+        memcpy(entry + 8, item->name, strlen(item->name));
+        g_byte_array_append(out, entry, sizeof(entry));
+        count++;
+    }
+    count = GUINT32_TO_BE(count);
+    memcpy(out->data, &count, 4);
+    set(f, FW_CFG_FILE_DIR, out->data, out->len);
+}
+
+bool fw_cfg_set_file(FwCfg *f, const char *name, const void *data, size_t len, GError **err)
+{
+    uint16_t key = FW_CFG_FILE_FIRST;
+    for (unsigned i = 0; i < f->items->len; i++) {
+        const FwCfgItem *item = f->items->pdata[i];
+        if (item->name && !strcmp(item->name, name)) {
+            key = item->key;
+            break;
+        }
+        key = item->name ? MAX(key, item->key + 1) : key;
+    }
+    if (strlen(name) >= NAME_BYTES)
+        return error_set(err, "fw_cfg: the name '%s' is longer than %u bytes", name, NAME_BYTES - 1);
+    if (key >= FW_CFG_FILE_FIRST + FILES_MAX)
+        return error_set(err, "fw_cfg: there are more than %u files", FILES_MAX);
+    FwCfgItem *item = set(f, key, data, len);
+    g_free(item->name);
+    item->name = g_strdup(name);
+    make_directory(f);
+    return true;
+}
+
+/* ---- registers: big-endian ---- */
+
+static void select_item(FwCfg *f, uint16_t key)
+{
+    TRACE(fw_cfg_select, "0x%x", key);
+    f->selected = key;
+    f->offset = 0;
+}
+
+static uint8_t next_byte(FwCfg *f)
+{
+    const FwCfgItem *item = find(f, f->selected);
+    return item && f->offset < item->len ? item->data[f->offset++] : 0;
+}
+
+static uint64_t data_read(void *opaque, uint64_t offset, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value = value << 8 | next_byte(opaque);
+    return value;
+}
+
+static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    guest_error(&((FwCfg *)opaque)->dev, "write to the data register: items are read-only");
+}
+
+static uint64_t selector_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return ((FwCfg *)opaque)->selected;
+}
+
+static void selector_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    select_item(opaque, value);
+}
+
+/* ---- DMA ---- */
+
+/* Copy len bytes of the selected item to addr; what is behind its end is zero. */
+static bool dma_copy(FwCfg *f, uint64_t addr, uint32_t len)
+{
+    static const uint8_t zeros[4096];
+    const FwCfgItem *item = find(f, f->selected);
+    while (len) {
+        uint32_t left = item && f->offset < item->len ? item->len - f->offset : 0;
+        uint32_t n = left ? MIN(left, len) : MIN(len, sizeof(zeros));
+        if (dma_write(&f->dev, addr, left ? item->data + f->offset : zeros, n) != MEM_OK)
+            return false;
+        f->offset += left ? n : 0;
+        addr += n;
+        len -= n;
+    }
+    return true;
+}
+
+static void dma_run(FwCfg *f, uint64_t descriptor)
+{
+    struct {
+        uint32_t control, length;
+        uint64_t address;
+    } d;
+    uint32_t result = 0;
+    if (dma_read(&f->dev, descriptor, &d, sizeof(d)) != MEM_OK) {
+        guest_error(&f->dev, "no memory at 0x%" G_GINT64_MODIFIER "x, where the DMA descriptor should be", descriptor);
+        result = GUINT32_TO_BE(DMA_ERROR);
+        dma_write(&f->dev, descriptor, &result, sizeof(result));
+        return;
+    }
+    uint32_t control = GUINT32_FROM_BE(d.control), length = GUINT32_FROM_BE(d.length);
+    if (control & DMA_SELECT)
+        select_item(f, control >> 16);
+    if (control & DMA_READ)
+        result = dma_copy(f, GUINT64_FROM_BE(d.address), length) ? 0 : DMA_ERROR;
+    else if (control & DMA_WRITE)
+        result = DMA_ERROR; /* no item takes writes */
+    else if (control & DMA_SKIP)
+        f->offset += MIN(length, UINT32_MAX - f->offset);
+    TRACE(fw_cfg_dma, "control 0x%x length %u: %u", control, length, result);
+    result = GUINT32_TO_BE(result);
+    dma_write(&f->dev, descriptor, &result, sizeof(result));
+}
+
+static uint64_t dma_register_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return size == 8 ? DMA_SIGNATURE : offset ? (uint32_t)DMA_SIGNATURE : DMA_SIGNATURE >> 32;
+}
+
+/* The low half starts it. */
+static void dma_register_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    FwCfg *f = opaque;
+    if (size == 4 && !offset) {
+        f->dma_address = value << 32;
+        return;
+    }
+    uint64_t descriptor = size == 8 ? value : f->dma_address | value;
+    f->dma_address = 0;
+    dma_run(f, descriptor);
+}
+
+static const MemOps
+    data_ops = { .read = data_read, .write = data_write, .min_size = 1, .max_size = 8, .big_endian = true },
+    selector_ops = { .read = selector_read, .write = selector_write, .min_size = 2, .max_size = 2, .big_endian = true },
+    dma_ops = {
+        .read = dma_register_read, .write = dma_register_write, .min_size = 4, .max_size = 8, .big_endian = true
+    };
+
+/* ---- type ---- */
+
+static bool realize(Device *dev, GError **err)
+{
+    FwCfg *f = (FwCfg *)dev;
+    Machine *machine = dev->machine;
+    f->items = g_ptr_array_new_with_free_func(item_free);
+    fw_cfg_set(f, FW_CFG_SIGNATURE, "QEMU", 4);
+    fw_cfg_set_integer(f, FW_CFG_ID, ID_TRADITIONAL | ID_DMA, 4);
+    fw_cfg_set_integer(f, FW_CFG_RAM_SIZE, machine->config.ram_size, 8);
+    fw_cfg_set_integer(f, FW_CFG_NB_CPUS, machine->config.cpus, 2);
+    fw_cfg_set_integer(f, FW_CFG_MAX_CPUS, machine->config.max_cpus, 2);
+    fw_cfg_set_integer(f, FW_CFG_NOGRAPHIC, 1, 2);
+    make_directory(f);
+    mem_container_init(&f->mmio, machine, "fwcfg", FW_CFG_SIZE);
+    mem_io_init(&f->data, machine, "fwcfg.data", 8, &data_ops, f);
+    mem_io_init(&f->selector, machine, "fwcfg.ctl", 2, &selector_ops, f);
+    mem_io_init(&f->dma, machine, "fwcfg.dma", 8, &dma_ops, f);
+    mem_add(&f->mmio, DATA, &f->data, 0);
+    mem_add(&f->mmio, SELECTOR, &f->selector, 0);
+    mem_add(&f->mmio, DMA, &f->dma, 0);
+    machine->fw_cfg = dev;
+    return true;
+}
+
+static void unrealize(Device *dev)
+{
+    dev->machine->fw_cfg = NULL;
+    g_ptr_array_unref(((FwCfg *)dev)->items);
+}
+
+static void reset(Device *dev)
+{
+    FwCfg *f = (FwCfg *)dev;
+    f->dma_address = 0;
+    select_item(f, 0);
+}
+
+static const StateField state[] = { STATE(FwCfg, selected),
+                                    STATE(FwCfg, offset),
+                                    STATE(FwCfg, dma_address),
+                                    STATE_SKIP(FwCfg, mmio, "wiring"),
+                                    STATE_SKIP(FwCfg, data, "wiring"),
+                                    STATE_SKIP(FwCfg, selector, "wiring"),
+                                    STATE_SKIP(FwCfg, dma, "wiring"),
+                                    STATE_SKIP(FwCfg, items, "set by the machine"),
+                                    STATE_END };
+
+const DeviceType fw_cfg_type = {
+    .name = "fw_cfg_mem",
+    .desc = "firmware configuration, memory-mapped",
+    .category = "misc",
+    .size = sizeof(FwCfg),
+    .state = state,
+    .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
+};

@@ -1,0 +1,40 @@
+/*
+ * fw_cfg: what the machine tells its firmware (see fw_cfg.c).
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HW_FIRMWARE_FW_CFG_H
+#define HW_FIRMWARE_FW_CFG_H
+
+#include "hw/core/machine.h"
+
+typedef struct FwCfg {
+    Device dev;
+    MemRegion mmio, data, selector, dma;
+    GPtrArray *items; /* FwCfgItem * */
+    uint16_t selected;
+    uint32_t offset; /* of the next byte in the selected item */
+    uint64_t dma_address;
+} FwCfg;
+
+enum {
+    FW_CFG_SIGNATURE = 0x00,
+    FW_CFG_ID = 0x01,
+    FW_CFG_UUID = 0x02,
+    FW_CFG_RAM_SIZE = 0x03,
+    FW_CFG_NOGRAPHIC = 0x04,
+    FW_CFG_NB_CPUS = 0x05,
+    FW_CFG_MAX_CPUS = 0x0f,
+    FW_CFG_FILE_DIR = 0x19,
+    FW_CFG_FILE_FIRST = 0x20
+};
+#define FW_CFG_SIZE 0x18
+
+extern const DeviceType fw_cfg_type;
+
+/* Set an item (copied), replacing what it was. Before the machine runs, or at a reset. */
+void fw_cfg_set(FwCfg *f, uint16_t key, const void *data, size_t len);
+void fw_cfg_set_integer(FwCfg *f, uint16_t key, uint64_t value, unsigned bytes); /* little-endian */
+/* Set a file of this name (at most 55 bytes). False and *err: too many, or too long a name. */
+bool fw_cfg_set_file(FwCfg *f, const char *name, const void *data, size_t len, GError **err);
+
+#endif
