@@ -6,10 +6,14 @@
 #include "accel/vcpu.h"
 #include "hw/char/serial_16550.h"
 #include "hw/core/machine.h"
+#include "hw/firmware/fw_cfg.h"
 #include "hw/firmware/loader.h"
 #include "hw/firmware/sifive_test.h"
 #include "hw/intc/riscv_aclint.h"
 #include "hw/intc/sifive_plic.h"
+#include "hw/pci/gpex.h"
+#include "hw/timer/goldfish_rtc.h"
+#include "hw/virtio/virtio_mmio.h"
 #include "target/riscv/cpu.h"
 #include "util/error.h"
 #include <errno.h>
@@ -23,19 +27,30 @@ typedef struct RiscvVirt {
     MemRegion ram, mrom;
     RiscvAclint *aclint;
     SifivePlic *plic;
+    GpexHost *pci;
+    uint64_t pci_high, pci_high_size; /* the 64-bit window for BARs */
     uint64_t kernel_entry, fdt_addr;
     bool dumped;
 } RiscvVirt;
 
-enum { MROM, TEST, RTC, CLINT, PLIC, UART0, VIRTIO, FW_CFG, DRAM };
+enum { MROM, TEST, RTC, CLINT, PCI_PIO, PLIC, UART0, VIRTIO, FW_CFG, PCI_ECAM, PCI_MMIO, DRAM };
 static const struct {
     uint64_t base, size;
 } map[] = {
-    [MROM] = { 0x1000, 0xf000 },       [TEST] = { 0x100000, 0x1000 },     [RTC] = { 0x101000, 0x1000 },
-    [CLINT] = { 0x2000000, 0x10000 },  [PLIC] = { 0xc000000, PLIC_SIZE }, [UART0] = { 0x10000000, 0x100 },
-    [VIRTIO] = { 0x10001000, 0x1000 }, [FW_CFG] = { 0x10100000, 0x18 },   [DRAM] = { 0x80000000, 0 },
+    [MROM] = { 0x1000, 0xf000 },
+    [TEST] = { 0x100000, 0x1000 },
+    [RTC] = { 0x101000, 0x1000 },
+    [CLINT] = { 0x2000000, 0x10000 },
+    [PLIC] = { 0xc000000, PLIC_SIZE },
+    [UART0] = { 0x10000000, 0x100 },
+    [VIRTIO] = { 0x10001000, 0x1000 },
+    [FW_CFG] = { 0x10100000, 0x18 },
+    [DRAM] = { 0x80000000, 0 },
+    [PCI_PIO] = { 0x3000000, 0x10000 },
+    [PCI_ECAM] = { 0x30000000, GPEX_ECAM_SIZE },
+    [PCI_MMIO] = { 0x40000000, 0x40000000 },
 };
-enum { UART0_IRQ = 10 };
+enum { VIRTIO_IRQ = 1, VIRTIO_SLOTS = 8, UART0_IRQ = 10, RTC_IRQ = 11, PCI_IRQ = 32 };
 #define FDT_ROOM (2u << 20)
 
 static RiscvVirt *virt(Machine *machine)
@@ -92,6 +107,59 @@ static bool add_uart(RiscvVirt *v, GError **err)
     return true;
 }
 
+static bool add_rtc(RiscvVirt *v, GError **err)
+{
+    GoldfishRtc *rtc = place(&v->machine, &goldfish_rtc_type, err, NULL, NULL);
+    if (!rtc)
+        return false;
+    rtc->irq = (Irq){ sifive_plic_set, v->plic, RTC_IRQ };
+    mem_add(&v->machine.root, map[RTC].base, &rtc->mmio, 0);
+    return true;
+}
+
+static bool add_virtio(RiscvVirt *v, GError **err)
+{
+    for (unsigned i = 0; i < VIRTIO_SLOTS; i++) {
+        VirtioMmio *slot = place(&v->machine, &virtio_mmio_type, err, NULL, NULL);
+        if (!slot)
+            return false;
+        slot->irq = (Irq){ sifive_plic_set, v->plic, VIRTIO_IRQ + i };
+        mem_add(&v->machine.root, map[VIRTIO].base + i * map[VIRTIO].size, &slot->mmio, 0);
+    }
+    return true;
+}
+
+/* BARs above 4 GiB go behind RAM: 16 GiB there, or where 34 bits of address end, 4 GiB. */
+static bool add_pci(RiscvVirt *v, GError **err)
+{
+    Machine *machine = &v->machine;
+    const uint64_t gib = 1 << 30, ram_end = map[DRAM].base + machine->config.ram_size;
+    GpexHost *pci = place(machine, &gpex_host_type, err, NULL, NULL);
+    if (!pci)
+        return false;
+    v->pci = pci;
+    v->pci_high_size = machine->target->bits == 64 ? 16 * gib : 4 * gib;
+    v->pci_high = machine->target->bits == 64 ? (ram_end + 16 * gib - 1) & ~(16 * gib - 1) : 12 * gib;
+    for (unsigned i = 0; i < 4; i++)
+        pci->pci.intx[i] = (Irq){ sifive_plic_set, v->plic, PCI_IRQ + i };
+    mem_alias_init(&pci->mmio_window, machine, "gpex_mmio_window", &pci->mmio, map[PCI_MMIO].base, map[PCI_MMIO].size);
+    mem_alias_init(&pci->mmio_high_window, machine, "gpex_mmio_high_window", &pci->mmio, v->pci_high, v->pci_high_size);
+    mem_add(&machine->root, map[PCI_ECAM].base, &pci->ecam, 0);
+    mem_add(&machine->root, map[PCI_PIO].base, &pci->pio, 0);
+    mem_add(&machine->root, map[PCI_MMIO].base, &pci->mmio_window, 0);
+    mem_add(&machine->root, v->pci_high, &pci->mmio_high_window, 0);
+    return true;
+}
+
+static bool add_fw_cfg(RiscvVirt *v, GError **err)
+{
+    FwCfg *fw_cfg = place(&v->machine, &fw_cfg_type, err, NULL, NULL);
+    if (!fw_cfg)
+        return false;
+    mem_add(&v->machine.root, map[FW_CFG].base, &fw_cfg->mmio, 0);
+    return true;
+}
+
 static bool virt_init(Machine *machine, GError **err)
 {
     RiscvVirt *v = virt(machine);
@@ -105,7 +173,8 @@ static bool virt_init(Machine *machine, GError **err)
         !mem_rom_init(&v->mrom, machine, "riscv_virt.mrom", map[MROM].size, NULL, NULL, err) ||
         !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) ||
         !(v->plic = place(machine, &sifive_plic_type, err, "num-contexts", contexts)) ||
-        !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err))
+        !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err) ||
+        !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err))
         return false;
     machine->ram = &v->ram;
     mem_add(&machine->root, map[DRAM].base, &v->ram, 0);
@@ -195,6 +264,66 @@ static void put_interrupts_extended(void *fdt, Machine *machine, unsigned first,
     fdt_property(fdt, "interrupts-extended", cells, 16 * machine->vcpus->len);
 }
 
+static void put_device(void *fdt, const char *name, const char *compatible, uint64_t base, uint64_t size, unsigned irq)
+{
+    begin(fdt, name, base);
+    if (irq) {
+        fdt_property_u32(fdt, "interrupts", irq);
+        fdt_property_u32(fdt, "interrupt-parent", PHANDLE_PLIC);
+    }
+    put_reg(fdt, base, size);
+    fdt_property_string(fdt, "compatible", compatible);
+    fdt_end_node(fdt);
+}
+
+/* Which input of the PLIC INTA to INTD of each slot reach: the pattern repeats every four slots, as the mask says. */
+static void put_interrupt_map(void *fdt)
+{
+    fdt32_t cells[4][4][6], mask[] = { cpu_to_fdt32(0x1800), 0, 0, cpu_to_fdt32(7) };
+    for (unsigned slot = 0; slot < 4; slot++) {
+        for (unsigned pin = 0; pin < 4; pin++) {
+            const uint32_t entry[] = { slot << 11, 0, 0, pin + 1, PHANDLE_PLIC, PCI_IRQ + (slot + pin) % 4 };
+            for (unsigned i = 0; i < G_N_ELEMENTS(entry); i++)
+                cells[slot][pin][i] = cpu_to_fdt32(entry[i]);
+        }
+    }
+    fdt_property(fdt, "interrupt-map", cells, sizeof(cells));
+    fdt_property(fdt, "interrupt-map-mask", mask, sizeof(mask));
+}
+
+static void put_pci(void *fdt, const RiscvVirt *v)
+{
+    enum { IO = 0x1000000, MEMORY = 0x2000000, MEMORY64 = 0x3000000 };
+    const struct {
+        uint32_t space;
+        uint64_t bus_address, address, size;
+    } windows[] = { { IO, 0, map[PCI_PIO].base, map[PCI_PIO].size },
+                    { MEMORY, map[PCI_MMIO].base, map[PCI_MMIO].base, map[PCI_MMIO].size },
+                    { MEMORY64, v->pci_high, v->pci_high, v->pci_high_size } };
+    fdt32_t ranges[G_N_ELEMENTS(windows)][7], buses[] = { 0, cpu_to_fdt32(255) };
+    for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
+        const uint64_t numbers[] = { windows[i].bus_address, windows[i].address, windows[i].size };
+        ranges[i][0] = cpu_to_fdt32(windows[i].space);
+        for (unsigned n = 0; n < 3; n++) {
+            ranges[i][1 + 2 * n] = cpu_to_fdt32(numbers[n] >> 32);
+            ranges[i][2 + 2 * n] = cpu_to_fdt32(numbers[n]);
+        }
+    }
+    begin(fdt, "pci", map[PCI_ECAM].base);
+    put_interrupt_map(fdt);
+    fdt_property(fdt, "ranges", ranges, sizeof(ranges));
+    put_reg(fdt, map[PCI_ECAM].base, map[PCI_ECAM].size);
+    fdt_property(fdt, "dma-coherent", NULL, 0);
+    fdt_property(fdt, "bus-range", buses, sizeof(buses));
+    fdt_property_u32(fdt, "linux,pci-domain", 0);
+    fdt_property_string(fdt, "device_type", "pci");
+    fdt_property_string(fdt, "compatible", "pci-host-ecam-generic");
+    fdt_property_u32(fdt, "#size-cells", 2);
+    fdt_property_u32(fdt, "#interrupt-cells", 1);
+    fdt_property_u32(fdt, "#address-cells", 3);
+    fdt_end_node(fdt);
+}
+
 static void put_soc(void *fdt, Machine *machine)
 {
     static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon",
@@ -217,6 +346,11 @@ static void put_soc(void *fdt, Machine *machine)
     put_reg(fdt, map[UART0].base, map[UART0].size);
     fdt_property_string(fdt, "compatible", "ns16550a");
     fdt_end_node(fdt);
+    put_device(fdt, "rtc", "google,goldfish-rtc", map[RTC].base, map[RTC].size, RTC_IRQ);
+    for (unsigned i = VIRTIO_SLOTS; i--;)
+        put_device(fdt, "virtio_mmio", "virtio,mmio", map[VIRTIO].base + i * map[VIRTIO].size, map[VIRTIO].size,
+                   VIRTIO_IRQ + i);
+    put_pci(fdt, virt(machine));
     begin(fdt, "plic", map[PLIC].base);
     fdt_property_u32(fdt, "phandle", PHANDLE_PLIC);
     fdt_property_u32(fdt, "riscv,ndev", PLIC_SOURCES - 1);
@@ -282,6 +416,11 @@ static void *make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint6
     put_reg(fdt, map[DRAM].base, machine->config.ram_size);
     fdt_end_node(fdt);
     put_cpus(fdt, machine);
+    begin(fdt, "fw-cfg", map[FW_CFG].base);
+    fdt_property(fdt, "dma-coherent", NULL, 0);
+    put_reg(fdt, map[FW_CFG].base, map[FW_CFG].size);
+    fdt_property_string(fdt, "compatible", "qemu,fw-cfg-mmio");
+    fdt_end_node(fdt);
     put_soc(fdt, machine);
     fdt_end_node(fdt);
     fdt_finish(fdt);
