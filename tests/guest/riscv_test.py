@@ -124,7 +124,7 @@ def test_devices():
                            "echo through the console > /dev/hvc0\nls /sys/bus/pci/devices /sys/bus/virtio/devices\nsleep 1\npoweroff -f\n",
                            "-m", "512", "-device", "virtio-rng-pci", "-chardev", f"file,id=c0,path={tmp}/out", "-device", "virtio-serial-pci",
                            "-device", "virtconsole,chardev=c0", modules=["virtio-rng"])
-        expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", out)
+        expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", f"status {status}\n{out}")
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
 
 

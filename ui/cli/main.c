@@ -2,6 +2,7 @@
  * rhea: command line to machine, main loop, orderly end.
  * SPDX-License-Identifier: MIT
  */
+#include "block/block.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
 #include "ui/cli/options.h"
@@ -103,6 +104,51 @@ static Machine *build_machine(CommandLine *c, GError **err)
     return machine_new(type, accel, accel_opts, &c->config, err);
 }
 
+static void *find_drive(const char *id, GError **err)
+{
+    BlockNode *node = block_find(id);
+    if (!node)
+        error_set(err, "there is no -drive with id '%s' and no -blockdev with that node-name", id);
+    return node;
+}
+
+static const char *drive_name(const void *object)
+{
+    const BlockNode *node = object;
+    return node->drive ? node->drive : node->name;
+}
+
+static bool open_drives(CommandLine *c, GError **err)
+{
+    device_set_resolver(PROP_DRIVE, find_drive, drive_name);
+    for (guint i = 0; i < c->drives->len; i++) {
+        if (!block_add_drive(c->drives->pdata[i], c->snapshot, err))
+            return false;
+    }
+    return true;
+}
+
+/* A -drive without if=none gets the device that its interface means. */
+static bool add_drive_devices(Machine *machine, GError **err)
+{
+    for (const BlockDrive *const *d = block_drives(); *d; d++) {
+        const char *interface = (*d)->interface ? (*d)->interface : "virtio";
+        if (!strcmp(interface, "none"))
+            continue;
+        if (strcmp(interface, "virtio"))
+            return error_set(err, "-drive: machine '%s' has no if=%s; virtio and none are possible",
+                             machine->type->name, interface);
+        if (!(*d)->node)
+            continue;
+        g_autoptr(Opts) opts = opts_new("-drive");
+        opts_add(opts, "driver", "virtio-blk-pci");
+        opts_add(opts, "drive", (*d)->node->drive);
+        if (!device_add(machine, opts, err))
+            return false;
+    }
+    return true;
+}
+
 static bool add_devices(CommandLine *c, Machine *machine, GError **err)
 {
     for (guint i = 0; i < c->devices->len; i++) {
@@ -116,7 +162,7 @@ static int run(CommandLine *c, Machine *machine, GError **err)
 {
     machine->ended = machine_ended;
     machine_lock(machine);
-    bool ready = add_devices(c, machine, err) && machine_prepare(machine, err);
+    bool ready = add_devices(c, machine, err) && add_drive_devices(machine, err) && machine_prepare(machine, err);
     if (ready && !c->config.start_paused)
         machine_start(machine);
     machine_unlock(machine);
@@ -142,12 +188,18 @@ int main(int argc, char **argv)
         g_unix_signal_add(SIGTERM, terminated, GINT_TO_POINTER(SIGTERM));
         g_unix_signal_add(SIGINT, terminated, GINT_TO_POINTER(SIGINT));
         g_unix_signal_add(SIGHUP, terminated, GINT_TO_POINTER(SIGHUP));
-        Machine *machine = c.pidfile && !write_pidfile(c.pidfile, &err) ? NULL : build_machine(&c, &err);
+        Machine *machine = c.pidfile && !write_pidfile(c.pidfile, &err) ? NULL
+                           : open_drives(&c, &err)                      ? build_machine(&c, &err)
+                                                                        : NULL;
         if (machine) {
             status = run(&c, machine, &err);
             machine_free(machine);
             chardev_remove_all();
         }
+        int failed = block_flush_all();
+        if (failed)
+            fprintf(stderr, "rhea: writing out the disks: %s\n", g_strerror(failed));
+        block_close_all();
         if (c.pidfile && (machine || !err))
             unlink(c.pidfile);
     }

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "ui/cli/options.h"
+#include "block/block.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
 #include "util/error.h"
@@ -193,6 +194,56 @@ static bool add_chardev(CommandLine *c, const char *value, GError **err)
     return opts && chardev_add(opts, err);
 }
 
+static bool add_blockdev(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value))
+        return print_text(c, block_driver_help());
+    g_autoptr(Opts) opts = opts_parse("-blockdev", value, "driver", err);
+    return opts && block_add(opts, err);
+}
+
+/* Opened once all options are known: -snapshot may follow. */
+static bool add_drive(CommandLine *c, const char *value, GError **err)
+{
+    Opts *opts = opts_parse("-drive", value, "file", err);
+    if (!opts)
+        return false;
+    g_ptr_array_add(c->drives, opts);
+    return true;
+}
+
+static bool set_snapshot(CommandLine *c, const char *value, GError **err)
+{
+    c->snapshot = true;
+    return true;
+}
+
+static bool set_rtc(CommandLine *c, const char *value, GError **err)
+{
+    opts_free(c->config.rtc);
+    c->config.rtc = opts_parse("-rtc", value, NULL, err);
+    return c->config.rtc;
+}
+
+/* DRIVER.PROPERTY=VALUE, or driver=,property=,value= */
+static bool add_global(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "driver", "property", "value", NULL };
+    const char *dot = strchr(value, '.'), *equals = strchr(value, '=');
+    if (dot && equals && dot < equals) {
+        g_autofree char *driver = g_strndup(value, dot - value), *name = g_strndup(dot + 1, equals - dot - 1);
+        return device_add_global(driver, name, equals + 1, err);
+    }
+    g_autoptr(Opts) opts = opts_parse("-global", value, NULL, err);
+    if (!opts)
+        return false;
+    const char *driver = opts_string(opts, "driver", NULL), *name = opts_string(opts, "property", NULL),
+               *text = opts_string(opts, "value", NULL);
+    if (!driver || !name || !text)
+        return error_set(err, "-global: DRIVER.PROPERTY=VALUE is needed, as in virtio-blk-pci.num-queues=2");
+    return opts_finish(opts, known, err) && device_add_global(driver, name, text, err);
+}
+
 static bool add_serial(CommandLine *c, const char *value, GError **err)
 {
     g_ptr_array_add(c->serials, (char *)value);
@@ -283,6 +334,17 @@ static const Option options[] = {
     { { "append" }, "TEXT", "its command line", .text = offsetof(CommandLine, config.append) },
     { { "dtb" }, "FILE", "device tree instead of the machine's own", .text = offsetof(CommandLine, config.dtb) },
     { { "bios" }, "FILE", "firmware; none: start the kernel directly", .text = offsetof(CommandLine, config.firmware) },
+    { { "drive" },
+      "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
+      "add a disk; if=none: for a -device",
+      add_drive },
+    { { "blockdev" },
+      "DRIVER,node-name=NAME[,KEY=VALUE...]",
+      "add a block node; help lists the drivers",
+      add_blockdev },
+    { { "snapshot" }, NULL, "keep what is written to disks in temporary files", set_snapshot },
+    { { "global" }, "DRIVER.PROPERTY=VALUE", "default of a property for all devices of a type", add_global },
+    { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
     { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },
     { { "chardev" }, "BACKEND,id=ID[,KEY=VALUE...]", "add a character device; help lists the back ends", add_chardev },
     { { "serial" }, "DEV", "serial port: stdio, mon:stdio, file:NAME, null, none, chardev:ID", add_serial },
@@ -348,6 +410,7 @@ bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
     const char *system = strstr(argv[0], "-system-");
     *c = (CommandLine){ .accels = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
                         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
+                        .drives = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
                         .serials = g_ptr_array_new() };
     c->config.cpus = c->config.max_cpus = 1;
     if (system && target_find(system + strlen("-system-")))
@@ -374,6 +437,8 @@ void command_line_free(CommandLine *c)
 {
     g_ptr_array_free(c->accels, TRUE);
     g_ptr_array_free(c->devices, TRUE);
+    g_ptr_array_free(c->drives, TRUE);
+    opts_free(c->config.rtc);
     g_ptr_array_free(c->serials, TRUE);
     opts_free(c->config.machine_opts);
 }

@@ -13,6 +13,8 @@ typedef struct CommandLine {
     const char *machine;
     GPtrArray *accels;  /* Opts *: -accel in order */
     GPtrArray *devices; /* Opts * */
+    GPtrArray *drives;  /* Opts *: -drive */
+    bool snapshot;
     GPtrArray *serials; /* const char * */
     const char *monitor;
     const char *pidfile;
