@@ -118,6 +118,7 @@ struct DeviceType {
     bool (*realize)(Device *dev, GError **err);
     void (*unrealize)(Device *dev);
     void (*reset)(Device *dev);  /* must put back every member that the guest can change */
+    void (*post_load)(Device *dev); /* the state list was loaded: set what follows from it. The parent's is called first. May be NULL */
 };
 
 struct Device {

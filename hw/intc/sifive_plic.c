@@ -1,6 +1,7 @@
 /*
  * PLIC (RISC-V Platform-Level Interrupt Controller Specification 1.0.0). Sources are level-triggered through gateways:
- * pending is set while the level is high and no claim is out.
+ * a source becomes pending when its level is high and no claim is out, and stays so until a claim, whatever its level
+ * does. The threshold masks a context's interrupt line, not its claims.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/sifive_plic.h"
@@ -25,10 +26,10 @@ static void set_bit(uint32_t *words, unsigned n, bool on)
     words[n / 32] = (words[n / 32] & ~(1u << n % 32)) | (uint32_t)on << n % 32;
 }
 
-/* The pending source of the highest priority above the threshold; the lowest number wins among equals. 0: none. */
+/* The pending source of the highest priority; the lowest number wins among equals. 0: none. */
 static unsigned best(const SifivePlic *s, unsigned context)
 {
-    unsigned found = 0, priority = s->threshold[context];
+    unsigned found = 0, priority = 0;
     for (unsigned w = 0; w < PLIC_SOURCES / 32; w++) {
         for (uint32_t m = s->pending[w] & s->enable[context][w]; m; m &= m - 1) {
             unsigned n = w * 32 + __builtin_ctz(m);
@@ -44,7 +45,7 @@ static unsigned best(const SifivePlic *s, unsigned context)
 static void update(SifivePlic *s)
 {
     for (unsigned c = 0; c < s->contexts; c++)
-        irq_set(&s->irq[c], best(s, c) != 0);
+        irq_set(&s->irq[c], s->priority[best(s, c)] > s->threshold[c]);
 }
 
 static void gateway(SifivePlic *s, unsigned source)
@@ -57,8 +58,6 @@ void sifive_plic_set(void *opaque, int source, bool level)
 {
     SifivePlic *s = opaque;
     set_bit(s->level, source, level);
-    if (!level && !bit(s->claimed, source))
-        set_bit(s->pending, source, false);
     gateway(s, source);
     update(s);
 }
@@ -66,7 +65,7 @@ void sifive_plic_set(void *opaque, int source, bool level)
 static uint32_t claim(SifivePlic *s, unsigned context)
 {
     unsigned source = best(s, context);
-    if (source) {
+    if (source) { /* whatever the threshold is: contexts may poll */
         set_bit(s->pending, source, false);
         set_bit(s->claimed, source, true);
         update(s);
@@ -163,6 +162,11 @@ static void plic_reset(Device *dev)
     update(s);
 }
 
+static void plic_post_load(Device *dev)
+{
+    update((SifivePlic *)dev);
+}
+
 static const Prop props[] = { PROP(SifivePlic, U32, "num-contexts", contexts, .fallback = "2", .max = PLIC_CONTEXTS,
                                    .help = "interrupt outputs"),
                               PROP_END };
@@ -188,4 +192,5 @@ const DeviceType sifive_plic_type = {
     .realize = plic_realize,
     .unrealize = plic_unrealize,
     .reset = plic_reset,
+    .post_load = plic_post_load,
 };
