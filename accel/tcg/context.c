@@ -37,8 +37,10 @@ static void flush_set(TcgCpu *c, unsigned n)
 {
     ContextSet *set = c->sets[n];
     if (set->fills > G_N_ELEMENTS(set->log)) {
-        memset(set->read, 0xff, sizeof(set->read));
-        memset(set->write, 0xff, sizeof(set->write));
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            set->read[i].tag = TLB_EMPTY;
+            __atomic_store_n(&set->write[i].tag, TLB_EMPTY, __ATOMIC_RELAXED);
+        }
     } else {
         for (unsigned i = 0; i < set->fills; i++) {
             unsigned index = set->log[i] & (TLB_SIZE - 1);
@@ -98,12 +100,12 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
     ContextSet *now = cs->set;
     if (now && now->space == space && now->mmu_index == mmu_index)
         return;
-    c->stats.context_switches++;
+    TCG_COUNT(&c->stats, context_switches);
     unsigned n = 0;
     while (n < c->set_count && (c->sets[n]->space != space || c->sets[n]->mmu_index != mmu_index))
         n++;
     if (n == c->set_count) {
-        c->stats.context_new++;
+        TCG_COUNT(&c->stats, context_new);
         n = new_set(c);
         c->sets[n]->space = space;
         c->sets[n]->mmu_index = mmu_index;
@@ -118,7 +120,7 @@ void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value)
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
-    c->stats.flush_space++;
+    TCG_COUNT(&c->stats, flush_space);
     for (unsigned i = 0; i < c->set_count; i++) {
         if ((c->sets[i]->space & mask) == value)
             flush_set(c, i);
@@ -131,7 +133,7 @@ void tcg_flush_all(CpuState *cs)
     log_printf(LOG_MMU, "tcg: flush all\n");
     if (!c || !c->tcg)
         return;
-    c->stats.flush_all++;
+    TCG_COUNT(&c->stats, flush_all);
     for (unsigned i = 0; i < c->set_count; i++)
         flush_set(c, i);
 }
@@ -172,7 +174,7 @@ void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
-    c->stats.flush_page++;
+    TCG_COUNT(&c->stats, flush_page);
     for (unsigned i = 0; i < c->set_count; i++) {
         if ((c->sets[i]->space & mask) == value)
             flush_page_in(c, i, va & GUEST_PAGE_MASK);
@@ -218,21 +220,32 @@ void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code)
     __atomic_store_n(&entry->pc, pc, __ATOMIC_RELEASE);
 }
 
+/* The owner may be replacing the entry: then tag and addend may not belong together. What this misses, the owner finds
+ * out, as it looks for code on the page after it has filled the entry; what it drops in vain is filled again. */
+static void drop_write_entry(TlbEntry *entry, const uint8_t *host_page)
+{
+    uint64_t tag = __atomic_load_n(&entry->tag, __ATOMIC_ACQUIRE);
+    if (tag != TLB_EMPTY && tag + __atomic_load_n(&entry->addend, __ATOMIC_RELAXED) == (uintptr_t)host_page)
+        __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
+}
+
+/* own: this thread is the set's, whose log it may read. */
+static void drop_in_set(ContextSet *set, bool own, const uint8_t *host_page)
+{
+    if (own && set->fills <= G_N_ELEMENTS(set->log)) {
+        for (unsigned i = 0; i < set->fills; i++)
+            drop_write_entry(&set->write[set->log[i]], host_page);
+        return;
+    }
+    for (unsigned i = 0; i < TLB_SIZE; i++)
+        drop_write_entry(&set->write[i], host_page);
+}
+
 void tcg_drop_write_entries(TcgState *t, const uint8_t *host_page)
 {
     for (guint v = 0; v < t->machine->vcpus->len; v++) {
         TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
-        for (unsigned n = 0; c && n < c->set_count; n++) {
-            ContextSet *set = c->sets[n];
-            TlbEntry *write = set->write;
-            unsigned fills = __atomic_load_n(&set->fills, __ATOMIC_SEQ_CST);
-            bool logged = fills <= G_N_ELEMENTS(set->log) && c->vcpu == vcpu_current();
-            for (unsigned k = 0; k < (logged ? fills : TLB_SIZE); k++) {
-                unsigned i = logged ? set->log[k] : k;
-                uint64_t tag = __atomic_load_n(&write[i].tag, __ATOMIC_RELAXED);
-                if (tag != TLB_EMPTY && tag + write[i].addend == (uintptr_t)host_page)
-                    __atomic_store_n(&write[i].tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
-            }
-        }
+        for (unsigned n = 0; c && n < c->set_count; n++)
+            drop_in_set(c->sets[n], c->vcpu == vcpu_current(), host_page);
     }
 }

@@ -197,7 +197,7 @@ static void flush_cache(TcgCpu *c)
         while (others_in_code(c))
             g_cond_wait_until(&t->idle, &t->lock, g_get_monotonic_time() + 1000);
         tcg_units_clear(t);
-        c->stats.cache_flushes++;
+        TCG_COUNT(&c->stats, cache_flushes);
         __atomic_store_n(&t->exclusive, 0, __ATOMIC_SEQ_CST);
     }
     g_cond_broadcast(&t->idle);
@@ -246,17 +246,17 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
-    c->stats.exits++;
+    TCG_COUNT(&c->stats, exits);
     switch (exit & 0xff) {
     case EXIT_POLL:
-        c->stats.polls++;
+        TCG_COUNT(&c->stats, polls);
         break;
     case EXIT_CHAIN:
         if (!log_on(LOG_EXEC | LOG_CPU))
             *pending_link = exit >> 8;
         break;
     case EXIT_HALT:
-        c->stats.halts++;
+        TCG_COUNT(&c->stats, halts);
         __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
         __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
         break;

@@ -70,18 +70,20 @@ void tcg_info_jit(Machine *machine, GString *out)
         TCG_STATS(STAT)
 #undef STAT
     };
-    const TcgState *t = machine->accel_state;
+    TcgState *t = machine->accel_state;
     uint64_t sums[G_N_ELEMENTS(texts)] = { 0 };
     for (guint v = 0; v < machine->vcpus->len; v++) {
         const TcgCpu *c = ((Vcpu *)machine->vcpus->pdata[v])->accel;
         const uint64_t *one = (const uint64_t *)&c->stats;
         for (unsigned i = 0; i < G_N_ELEMENTS(sums); i++)
-            sums[i] += one[i];
+            sums[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
     }
+    g_mutex_lock(&t->lock);
     g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
     if (t->jit)
         g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", t->used, t->size);
     g_string_append_printf(out, "%16u units, %u pages with code\n", t->units->len, g_hash_table_size(t->pages));
+    g_mutex_unlock(&t->lock);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_string_append_printf(out, "%16" PRIu64 " %s\n", sums[i], texts[i]);
 }

@@ -45,6 +45,9 @@ typedef struct TcgStats {
     TCG_STATS(STAT)
 #undef STAT
 } TcgStats;
+/* Only the vCPU's own thread counts; info jit may look at any time. */
+#define TCG_COUNT_ADD(stats, name, n) __atomic_store_n(&(stats)->name, (stats)->name + (n), __ATOMIC_RELAXED)
+#define TCG_COUNT(stats, name)        TCG_COUNT_ADD(stats, name, 1)
 
 typedef struct Unit Unit;
 typedef struct UnitPage UnitPage;
@@ -170,8 +173,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
 void tcg_cache_free(TcgState *t);
 
 /* ---- unit.c ---- */
-/* The unit at cs->pc, translated if need be; NULL: an exception was raised instead, or (with *full set) the cache is
- * full. */
+/* The unit at cs->pc, translated if need be. NULL: an exception was raised instead, the code is just being changed
+ * (look again), or (with *full set) the cache is full. */
 Unit *tcg_unit_find(TcgCpu *c, bool *full);
 /* EXIT_CHAIN: link exit `number` to the unit at cs->pc, if that is still right. */
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
+#include "hw/core/ram_access.h"
 #include "util/log.h"
 #include <inttypes.h>
 #include <string.h>
@@ -55,16 +56,16 @@ static L2Entry *find_page(TcgCpu *c, uint64_t va, Access access)
     L2Entry *e = &c->l2[va >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
     Walk w;
     if (e->tag == (va & GUEST_PAGE_MASK) && e->generation == tcg_generation(c) && usable(e, access)) {
-        c->stats.fills_second++;
+        TCG_COUNT(&c->stats, fills_second);
         return e;
     }
     if (from_large(c, va, access, e)) {
-        c->stats.fills_large++;
+        TCG_COUNT(&c->stats, fills_large);
         return e;
     }
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
         return NULL;
-    c->stats.fills_walk++;
+    TCG_COUNT(&c->stats, fills_walk);
     *e = (L2Entry){ .tag = va & GUEST_PAGE_MASK, .generation = tcg_generation(c), .read = w.read, .write = w.write };
     if (w.page_bits >= 21) {
         L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
@@ -98,7 +99,7 @@ static void fill(TcgCpu *c, const L2Entry *e, Access access)
             return;
         tcg_note_fill(c, index, true);
         __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_RELAXED);
-        entry->addend = addend;
+        __atomic_store_n(&entry->addend, addend, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->tag, e->tag, __ATOMIC_SEQ_CST);
         if (page_has_code(e))
             __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
@@ -153,7 +154,7 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
     uint64_t phys = e->phys | (va & (GUEST_PAGE_SIZE - 1));
     const FlatRange *range = view_find(c->view, phys);
     MemResult result = MEM_UNMAPPED;
-    c->stats.mmio++;
+    TCG_COUNT(&c->stats, mmio);
     if (range) {
         unsigned saved = tcg_leave_guest_fp(c->cs);
         result = store ? range_store(range, phys, size, *value) : range_load(range, phys, size, value);
@@ -165,41 +166,6 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
     return false;
 }
 
-static uint64_t host_read(const uint8_t *p, unsigned size)
-{
-    uint64_t v = 0;
-    switch (size) { /* constant sizes: one host access each */
-    case 1:
-        return *p;
-    case 2:
-        memcpy(&v, p, 2);
-        return v;
-    case 4:
-        memcpy(&v, p, 4);
-        return v;
-    default:
-        memcpy(&v, p, 8);
-        return v;
-    }
-}
-
-static void host_write(uint8_t *p, unsigned size, uint64_t v)
-{
-    switch (size) {
-    case 1:
-        *p = v;
-        break;
-    case 2:
-        memcpy(p, &v, 2);
-        break;
-    case 4:
-        memcpy(p, &v, 4);
-        break;
-    default:
-        memcpy(p, &v, 8);
-    }
-}
-
 static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
 {
     L2Entry *e = find_page(c, va, ACCESS_LOAD);
@@ -207,7 +173,7 @@ static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
         return false;
     if (e->kind == PAGE_RAM) {
         fill(c, e, ACCESS_LOAD);
-        *value = host_read(e->host + (va & (GUEST_PAGE_SIZE - 1)), size);
+        *value = ram_get(e->host + (va & (GUEST_PAGE_SIZE - 1)), size);
         return true;
     }
     return io_access(c, e, va, size, false, value);
@@ -216,7 +182,7 @@ static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
 static void ram_store(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, uint64_t value)
 {
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
-    host_write(e->host + in_page, size, value);
+    ram_put(e->host + in_page, size, value);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the store before the flag: see ram_written */
     if (page_has_code(e))
         tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + in_page, size);
@@ -253,7 +219,7 @@ uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memo
     TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
     uint64_t value = 0;
-    c->stats.slow_loads++;
+    TCG_COUNT(&c->stats, slow_loads);
     if (memop & MO_ALIGN && va & (size - 1)) {
         c->vcpu->target->raise_misaligned(cs, va, ACCESS_LOAD);
         return 0;
@@ -276,7 +242,7 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
 {
     TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
-    c->stats.slow_stores++;
+    TCG_COUNT(&c->stats, slow_stores);
     if (memop & MO_ALIGN && va & (size - 1)) {
         c->vcpu->target->raise_misaligned(cs, va, ACCESS_STORE);
         return;
@@ -297,7 +263,7 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
 /* Host memory for an aligned atomic access, or NULL with an exception raised. */
 static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, L2Entry **entry)
 {
-    c->stats.slow_atomics++;
+    TCG_COUNT(&c->stats, slow_atomics);
     if (va & (size - 1)) {
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return NULL;
@@ -386,7 +352,7 @@ uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop,
     void *p = atomic_host(c, va, size, &e);
     if (!p)
         return 0;
-    uint64_t old = host_read(p, size);
+    uint64_t old = ram_get(p, size);
     while (!host_cas(p, size, &old, swap_if(amo_result(swap_if(old, memop), value, plain, kind), memop)))
         ;
     atomic_done(c, e, va, size);

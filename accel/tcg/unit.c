@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define MAX_UNIT_INSNS 64
+#define MAX_INSN_BYTES 16
+#define MAX_UNIT_BYTES (MAX_UNIT_INSNS * MAX_INSN_BYTES)
 #define CHUNK_SIZE     (1u << 20)
 #define MAX_UNIT_CODE  (96u << 10)
 
@@ -55,6 +57,20 @@ uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
     for (unsigned i = 0; i < len; i++)
         h = (h ^ bytes[i]) * 0x100000001b3;
     return h ^ h >> 32;
+}
+
+/* Guest code as it is now: other vCPUs may be writing it, of which aligned words are seen whole. What is translated,
+ * and the checksum of it, come from one copy. */
+static void copy_code(uint8_t *to, const uint8_t *from, size_t len)
+{
+    while (len) {
+        size_t lane = (uintptr_t)from & 7, n = MIN(len, 8 - lane);
+        uint64_t word = __atomic_load_n((const uint64_t *)(from - lane), __ATOMIC_RELAXED);
+        memcpy(to, (const char *)&word + lane, n);
+        to += n;
+        from += n;
+        len -= n;
+    }
 }
 
 /* ---- scanning ---- */
@@ -255,34 +271,73 @@ static void log_ir(const Unit *u, const IrUnit *ir, const char *what)
     log_write("%s of unit at ram %" PRIx64 " mode %x:\n%s\n", what, u->ram_addr, u->mode, text);
 }
 
-/* Translate what cs->pc points at. Lock held. NULL with *full: no room. */
-static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+/* IR of one unit from code, of at most limit instructions. */
+static void translate_code(TcgCpu *c, const uint8_t *code, unsigned limit, bool straddles, Scan *scan)
+{
+    unsigned offset = c->cs->pc & (GUEST_PAGE_SIZE - 1);
+    if (straddles) {
+        InsnScan i;
+        c->vcpu->target->scan(c->cs, code, MAX_INSN_BYTES, &i);
+        translate_straddling(c, offset, code, i.length);
+        *scan = (Scan){ .count = 1, .offset = { offset, offset + i.length } };
+    } else {
+        scan_unit(c, code - offset, offset, limit, scan);
+        translate_insns(c, scan, code - offset);
+    }
+}
+
+/* Where look-ups and stores find it. */
+static void add_unit(TcgState *t, Unit *u)
+{
+    unsigned offset = u->ram_addr & (GUEST_PAGE_SIZE - 1);
+    add_to_page(t, u, 0, u->ram_addr & GUEST_PAGE_MASK, offset, MIN(offset + u->bytes, GUEST_PAGE_SIZE) - 1);
+    if (u->second != UINT64_MAX)
+        add_to_page(t, u, 1, u->second & GUEST_PAGE_MASK, 0, offset + u->bytes - GUEST_PAGE_SIZE - 1);
+    Unit **head = bucket(t, u->ram_addr, u->mode);
+    u->hash_next = *head;
+    *head = u;
+}
+
+static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int64_t start)
 {
     TcgState *t = c->tcg;
-    unsigned offset = c->cs->pc & (GUEST_PAGE_SIZE - 1), limit = MAX_UNIT_INSNS;
-    const uint8_t *page = ref->host - offset;
+    if (log_on(LOG_IN_ASM))
+        tcg_log_guest(c, u, code, c->cs->pc);
+    if (log_on(LOG_OP_OPT))
+        log_ir(u, c->ir, "optimised IR");
+    if (log_on(LOG_OUT_ASM) && t->jit)
+        tcg_log_host(u, t->writable + (u->code - t->executable));
+    TCG_COUNT(&c->stats, translations);
+    TCG_COUNT_ADD(&c->stats, guest_insns, u->insns);
+    TCG_COUNT_ADD(&c->stats, guest_bytes, u->bytes);
+    TCG_COUNT_ADD(&c->stats, code_bytes, u->code_size);
+    TCG_COUNT_ADD(&c->stats, translate_ns, (g_get_monotonic_time() - start) * 1000);
+}
+
+/* Translate what cs->pc points at. Lock held. NULL with *full: no room; without: the code was changed meanwhile, look
+ * again. */
+static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+{
+    unsigned here = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), MAX_UNIT_BYTES);
+    unsigned limit = MAX_UNIT_INSNS;
+    uint8_t code[MAX_UNIT_BYTES + MAX_INSN_BYTES];
     Scan scan;
+    InsnScan first;
     Unit *u = NULL;
     EmitResult result;
-    uint8_t bytes[16];
     int64_t start = g_get_monotonic_time();
     protect(c, ref);
-    if (second)
+    copy_code(code, ref->host, here);
+    if (second) {
         protect(c, second);
+        copy_code(code + here, second->host, MAX_INSN_BYTES);
+    }
+    c->vcpu->target->scan(c->cs, code, here, &first);
+    if (!first.length != !!second)
+        return NULL;
     for (; !u; limit /= 2) {
         g_assert(limit); /* one instruction always fits */
-        if (second) {
-            unsigned here = GUEST_PAGE_SIZE - offset;
-            InsnScan i;
-            memcpy(bytes, ref->host, here);
-            memcpy(bytes + here, second->host, sizeof(bytes) - here);
-            c->vcpu->target->scan(c->cs, bytes, sizeof(bytes), &i);
-            translate_straddling(c, offset, bytes, i.length);
-            scan = (Scan){ .count = 1, .offset = { offset, offset + i.length } };
-        } else {
-            scan_unit(c, page, offset, limit, &scan);
-            translate_insns(c, &scan, page);
-        }
+        translate_code(c, code, limit, second, &scan);
         if (c->ir->overflow)
             continue;
         if (log_on(LOG_OP)) {
@@ -300,25 +355,10 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
     u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
     u->mode = c->cs->mode;
     u->insns = scan.count;
-    u->bytes = scan.offset[scan.count] - offset;
-    u->checksum = tcg_checksum(second ? bytes : ref->host, u->bytes);
-    add_to_page(t, u, 0, u->ram_addr & GUEST_PAGE_MASK, offset, MIN(offset + u->bytes, GUEST_PAGE_SIZE) - 1);
-    if (second)
-        add_to_page(t, u, 1, u->second & GUEST_PAGE_MASK, 0, offset + u->bytes - GUEST_PAGE_SIZE - 1);
-    Unit **head = bucket(t, u->ram_addr, u->mode);
-    u->hash_next = *head;
-    *head = u;
-    if (log_on(LOG_IN_ASM))
-        tcg_log_guest(c, u, second ? bytes : ref->host, c->cs->pc);
-    if (log_on(LOG_OP_OPT))
-        log_ir(u, c->ir, "optimised IR");
-    if (log_on(LOG_OUT_ASM) && t->jit)
-        tcg_log_host(u, t->writable + (u->code - t->executable));
-    c->stats.translations++;
-    c->stats.guest_insns += u->insns;
-    c->stats.guest_bytes += u->bytes;
-    c->stats.code_bytes += u->code_size;
-    c->stats.translate_ns += (g_get_monotonic_time() - start) * 1000;
+    u->bytes = scan.offset[scan.count] - scan.offset[0];
+    u->checksum = tcg_checksum(code, u->bytes);
+    add_unit(c->tcg, u);
+    note_translation(c, u, code, start);
     return u;
 }
 
@@ -331,8 +371,10 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     if (!tcg_fetch_page(c, c->cs->pc, &ref))
         return NULL;
     unsigned left = GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1));
-    if (left < 16) {
-        c->vcpu->target->scan(c->cs, ref.host, left, &scan);
+    if (left < MAX_INSN_BYTES) {
+        uint8_t code[MAX_INSN_BYTES];
+        copy_code(code, ref.host, left);
+        c->vcpu->target->scan(c->cs, code, left, &scan);
         if (!scan.length) { /* goes on in the next page */
             uint64_t next = c->cs->pc + left;
             if (!tcg_fetch_page(c, c->vcpu->target->bits == 32 ? (uint32_t)next : next, &second))
@@ -355,7 +397,7 @@ void *tcg_find_code(CpuState *cs)
 {
     TcgCpu *c = tcg_cpu(cs);
     bool full;
-    c->stats.find_code++;
+    TCG_COUNT(&c->stats, find_code);
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
     cs->raised = 0;
@@ -381,7 +423,7 @@ void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
         exit->next = to->incoming;
         to->incoming = exit;
         emit_link(t->writable + (from->code - t->executable), t->exec_offset, &exit->emit, to->code);
-        c->stats.links++;
+        TCG_COUNT(&c->stats, links);
     }
     g_mutex_unlock(&t->lock);
 }
@@ -471,7 +513,7 @@ static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
         }
     }
     if (stats)
-        stats->invalidated++;
+        TCG_COUNT(stats, invalidated);
 }
 
 /* Is a byte of the unit in [from, to] (ram addresses in one page)? */
@@ -516,12 +558,17 @@ void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64
 static void verify_page(TcgCpu *c, UnitPage *p)
 {
     TcgState *t = c->tcg;
+    uint8_t code[MAX_UNIT_BYTES];
     for (Unit *u = p->units, *next; u; u = next) {
         next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
         MemRegion *region;
-        const uint8_t *bytes = ram_host(t->machine, u->ram_addr, &region);
-        if (u->second != UINT64_MAX || !bytes || tcg_checksum(bytes, u->bytes) != u->checksum)
-            drop_unit(t, &c->stats, u);
+        const uint8_t *host = ram_host(t->machine, u->ram_addr, &region);
+        if (u->second == UINT64_MAX && host) {
+            copy_code(code, host, u->bytes);
+            if (tcg_checksum(code, u->bytes) == u->checksum)
+                continue;
+        }
+        drop_unit(t, &c->stats, u);
     }
     p->young = false;
 }

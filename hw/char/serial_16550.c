@@ -9,10 +9,10 @@
 enum { RBR_THR_DLL, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8 };
 enum { IIR_NONE = 1, IIR_MODEM = 0, IIR_TX = 2, IIR_RX = 4, IIR_LINE = 6, IIR_TIMEOUT = 12, IIR_FIFOS = 0xc0 };
-enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2, FCR_CLEAR_TX = 4 };
-enum { LCR_DLAB = 0x80, MCR_OUT2 = 8, MCR_LOOP = 0x10 };
-enum { LSR_READY = 1, LSR_OVERRUN = 2, LSR_BREAK = 0x10, LSR_TX_EMPTY = 0x20, LSR_IDLE = 0x40 };
-enum { MSR_DCTS = 1, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
+enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2 };
+enum { LCR_DLAB = 0x80, MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 0x10 };
+enum { LSR_READY = 1, LSR_OVERRUN = 2, LSR_BREAK = 0x10, LSR_TX_EMPTY = 0x20, LSR_IDLE = 0x40, LSR_FIFO_ERROR = 0x80 };
+enum { MSR_DELTAS = 0x0f, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 
 static unsigned capacity(const Serial16550 *s)
 {
@@ -35,7 +35,7 @@ static unsigned interrupt_id(const Serial16550 *s)
         return IIR_TIMEOUT;
     if (s->ier & IER_TX && s->tx_empty_pending)
         return IIR_TX;
-    if (s->ier & IER_MODEM && s->msr & 0x0f)
+    if (s->ier & IER_MODEM && s->msr & MSR_DELTAS)
         return IIR_MODEM;
     return IIR_NONE;
 }
@@ -45,15 +45,36 @@ static void update(Serial16550 *s)
     irq_set(&s->irq, interrupt_id(s) != IIR_NONE);
 }
 
-static void receive(Serial16550 *s, uint8_t c)
+/* Errors belong to characters: LSR shows a break when it is the next to be read. */
+static void reveal(Serial16550 *s)
 {
-    if (s->fifo_count == capacity(s)) {
+    uint16_t next = 1u << s->fifo_first;
+    if (s->fifo_count && s->breaks & next)
+        s->lsr_errors |= LSR_BREAK;
+    s->breaks &= ~next;
+}
+
+/* A full FIFO loses the new character; without FIFO the new one replaces the old. */
+static void receive(Serial16550 *s, uint8_t c, bool is_break)
+{
+    bool full = s->fifo_count == capacity(s);
+    if (full)
         s->lsr_errors |= LSR_OVERRUN;
-    } else {
-        s->fifo[(s->fifo_first + s->fifo_count++) % SERIAL_FIFO] = c;
+    if (!full || !(s->fcr & FCR_ENABLE)) {
+        unsigned place = (s->fifo_first + (full ? 0 : s->fifo_count++)) % SERIAL_FIFO;
+        s->fifo[place] = c;
+        s->breaks = (s->breaks & ~(1u << place)) | (unsigned)is_break << place;
         s->timeout_pending = s->fcr & FCR_ENABLE; /* characters take no time, so the line falls silent at once */
+        reveal(s);
     }
     update(s);
+}
+
+/* The FIFO has become empty, or loopback has ended: the back end may have something that it could not give. */
+static void accept_input(Serial16550 *s)
+{
+    if (s->chardev && s->dev.realized)
+        chardev_accept_input(s->chardev);
 }
 
 static uint8_t take(Serial16550 *s)
@@ -62,34 +83,83 @@ static uint8_t take(Serial16550 *s)
     if (!s->fifo_count)
         return 0;
     s->fifo_first = (s->fifo_first + 1) % SERIAL_FIFO;
-    if (!--s->fifo_count && s->chardev && s->dev.realized)
-        chardev_accept_input(s->chardev);
+    if (!--s->fifo_count)
+        accept_input(s);
+    reveal(s);
     update(s);
     return c;
+}
+
+static void clear_fifo(Serial16550 *s)
+{
+    bool had = s->fifo_count;
+    s->fifo_count = s->timeout_pending = s->breaks = 0;
+    if (had)
+        accept_input(s);
 }
 
 static void transmit(Serial16550 *s, uint8_t c)
 {
     s->tx_empty_pending = 1;
     if (s->mcr & MCR_LOOP)
-        receive(s, c);
+        receive(s, c, false);
     else
         chardev_write(s->chardev, &c, 1);
     update(s);
 }
 
-static uint8_t modem_status(const Serial16550 *s)
+/* The modem's lines as MSR has them: a modem that is always there, or in loopback our own outputs. */
+static uint8_t modem_lines(const Serial16550 *s)
 {
-    if (s->mcr & MCR_LOOP) /* RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD */
-        return (s->msr & 0x0f) | (s->mcr & 2 ? MSR_CTS : 0) | (s->mcr & 1 ? MSR_DSR : 0) | (s->mcr & 4 ? MSR_RI : 0) |
-               (s->mcr & 8 ? MSR_DCD : 0);
-    return s->msr;
+    if (!(s->mcr & MCR_LOOP))
+        return MSR_CTS | MSR_DSR | MSR_DCD;
+    return (s->mcr & MCR_RTS ? MSR_CTS : 0) | (s->mcr & MCR_DTR ? MSR_DSR : 0) | (s->mcr & MCR_OUT1 ? MSR_RI : 0) |
+           (s->mcr & MCR_OUT2 ? MSR_DCD : 0);
+}
+
+/* MSR's low half notes which lines changed since it was read; of RI, only its end. */
+static void write_mcr(Serial16550 *s, uint8_t value)
+{
+    uint8_t before = modem_lines(s), left = s->mcr & ~value;
+    s->mcr = value & 0x1f;
+    uint8_t after = modem_lines(s), changed = (before ^ after) & ~(after & MSR_RI);
+    s->msr |= changed >> 4;
+    update(s);
+    if (left & MCR_LOOP)
+        accept_input(s);
+}
+
+/* The other bits count only in a write that has FCR_ENABLE. */
+static void write_fcr(Serial16550 *s, uint8_t value)
+{
+    if ((value ^ s->fcr) & FCR_ENABLE || (value & FCR_ENABLE && value & FCR_CLEAR_RX))
+        clear_fifo(s);
+    s->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
+    update(s);
+}
+
+static uint8_t read_lsr(Serial16550 *s)
+{
+    uint8_t value = LSR_TX_EMPTY | LSR_IDLE | s->lsr_errors | (s->fifo_count ? LSR_READY : 0);
+    if (s->fcr & FCR_ENABLE && (s->breaks || s->lsr_errors & LSR_BREAK))
+        value |= LSR_FIFO_ERROR;
+    s->lsr_errors = 0;
+    update(s);
+    return value;
+}
+
+/* Registers are bytes: where they are further apart, an access of 4 bytes must not do the register's work 4 times. */
+static bool between_registers(const Serial16550 *s, uint64_t offset)
+{
+    return offset & ((1u << s->reg_shift) - 1);
 }
 
 static uint64_t serial_read(void *opaque, uint64_t offset, unsigned size)
 {
     Serial16550 *s = opaque;
     uint8_t value;
+    if (between_registers(s, offset))
+        return 0;
     switch (offset >> s->reg_shift) {
     case RBR_THR_DLL:
         return s->lcr & LCR_DLAB ? s->divisor & 0xff : take(s);
@@ -107,15 +177,10 @@ static uint64_t serial_read(void *opaque, uint64_t offset, unsigned size)
     case MCR:
         return s->mcr;
     case LSR:
-        value = LSR_TX_EMPTY | LSR_IDLE | s->lsr_errors | (s->fifo_count ? LSR_READY : 0);
-        if (s->lsr_errors) {
-            s->lsr_errors = 0;
-            update(s);
-        }
-        return value;
+        return read_lsr(s);
     case MSR:
-        value = modem_status(s);
-        s->msr &= 0xf0;
+        value = modem_lines(s) | s->msr;
+        s->msr = 0;
         update(s);
         return value;
     case SCR:
@@ -128,6 +193,8 @@ static uint64_t serial_read(void *opaque, uint64_t offset, unsigned size)
 static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     Serial16550 *s = opaque;
+    if (between_registers(s, offset))
+        return;
     switch (offset >> s->reg_shift) {
     case RBR_THR_DLL:
         if (s->lcr & LCR_DLAB)
@@ -146,18 +213,13 @@ static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned
         update(s);
         break;
     case IIR_FCR:
-        if ((value ^ s->fcr) & FCR_ENABLE || value & FCR_CLEAR_RX) {
-            s->fifo_count = 0;
-            s->timeout_pending = 0;
-        }
-        s->fcr = value & 0xc9;
-        update(s);
+        write_fcr(s, value);
         break;
     case LCR:
         s->lcr = value;
         break;
     case MCR:
-        s->mcr = value & 0x1f;
+        write_mcr(s, value);
         break;
     case SCR:
         s->scr = value;
@@ -184,16 +246,14 @@ static size_t serial_can_read(void *opaque)
 static void serial_input(void *opaque, const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        receive(opaque, data[i]);
+        receive(opaque, data[i], false);
 }
 
 static void serial_event(void *opaque, ChardevEvent event)
 {
     Serial16550 *s = opaque;
-    if (event != CHARDEV_BREAK)
-        return;
-    s->lsr_errors |= LSR_BREAK;
-    receive(s, 0);
+    if (event == CHARDEV_BREAK && !(s->mcr & MCR_LOOP))
+        receive(s, 0, true);
 }
 
 static bool serial_realize(Device *dev, GError **err)
@@ -217,11 +277,21 @@ static void serial_unrealize(Device *dev)
 static void serial_reset(Device *dev)
 {
     Serial16550 *s = (Serial16550 *)dev;
-    s->ier = s->fcr = s->lcr = s->mcr = s->scr = s->lsr_errors = 0;
-    s->tx_empty_pending = s->timeout_pending = s->fifo_count = s->fifo_first = 0;
+    bool waits = s->fifo_count || s->mcr & MCR_LOOP;
+    s->ier = s->fcr = s->lcr = s->mcr = s->msr = s->scr = s->lsr_errors = 0;
+    s->tx_empty_pending = s->timeout_pending = s->fifo_count = s->fifo_first = s->breaks = 0;
     memset(s->fifo, 0, sizeof(s->fifo));
-    s->msr = MSR_CTS | MSR_DSR | MSR_DCD;
     s->divisor = 12;
+    update(s);
+    if (waits)
+        accept_input(s);
+}
+
+static void serial_post_load(Device *dev)
+{
+    Serial16550 *s = (Serial16550 *)dev;
+    s->fifo_first %= SERIAL_FIFO; /* whatever a snapshot says */
+    s->fifo_count = MIN(s->fifo_count, capacity(s));
     update(s);
 }
 
@@ -243,6 +313,7 @@ static const StateField state[] = { STATE(Serial16550, ier),
                                     STATE_ARRAY(Serial16550, fifo),
                                     STATE(Serial16550, fifo_count),
                                     STATE(Serial16550, fifo_first),
+                                    STATE(Serial16550, breaks),
                                     STATE_SKIP(Serial16550, mmio, "wiring"),
                                     STATE_SKIP(Serial16550, chardev, "property"),
                                     STATE_SKIP(Serial16550, reg_shift, "property"),
@@ -259,4 +330,5 @@ const DeviceType serial_16550_type = {
     .realize = serial_realize,
     .unrealize = serial_unrealize,
     .reset = serial_reset,
+    .post_load = serial_post_load,
 };

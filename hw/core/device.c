@@ -470,12 +470,21 @@ static const uint8_t *type_load(const DeviceType *type, Device *dev, const uint8
     return data;
 }
 
+static void type_post_load(const DeviceType *type, Device *dev)
+{
+    if (type->parent)
+        type_post_load(type->parent, dev);
+    if (type->post_load)
+        type->post_load(dev);
+}
+
 bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err)
 {
     size_t size = type_state_size(dev->type);
     if (len != size)
         return error_set(err, "state of '%s' has %zu bytes, %zu are needed", dev->type->name, len, size);
     type_load(dev->type, dev, data);
+    type_post_load(dev->type, dev);
     return true;
 }
 

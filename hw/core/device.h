@@ -44,10 +44,10 @@ typedef struct Prop {
     uint64_t max;             /* integers: the greatest value taken (0: what the type holds) */
     const char *const *names; /* PROP_ENUM: names, ends with NULL; the member is an unsigned */
 } Prop;
-#define PROP(Type, kind, text, member, ...)                                              \
-    {                                                                                    \
-        .name = text, .type = PROP_##kind, .offset = offsetof(Type, member), __VA_ARGS__ \
-    }
+/* clang-format off */
+#define PROP(Type, kind, text, member, ...)                                                                            \
+    { .name = text, .type = PROP_##kind, .offset = offsetof(Type, member), __VA_ARGS__ }
+/* clang-format on */
 /* How PROP_DRIVE, PROP_CHARDEV, PROP_NETDEV find the object of an ID: set once at start-up by who owns such objects.
  * find returns NULL and sets *err (which need not name the device). name tells an object's ID, for info qtree; may be
  * NULL. */
@@ -58,10 +58,9 @@ void props_set_defaults(const Prop *props, void *object);
 bool props_set(const Prop *prop, void *object, const char *owner, const char *value, GError **err);
 void props_clear(const Prop *props, void *object);         /* frees strings */
 char *prop_describe(const Prop *prop, const void *object); /* its value as text. Free with g_free */
-#define PROP_END     \
-    {                \
-        .name = NULL \
-    }
+/* clang-format off */
+#define PROP_END { .name = NULL }
+/* clang-format on */
 
 /* ---- registers as data ---- */
 typedef struct Reg {
@@ -86,10 +85,9 @@ typedef struct RegBank {
     uint8_t min_access, max_access; /* 0: width */
     bool big_endian;
 } RegBank;
-#define REG_BANK(table, ...)                                     \
-    {                                                            \
-        .regs = table, .count = G_N_ELEMENTS(table), __VA_ARGS__ \
-    }
+/* clang-format off */
+#define REG_BANK(table, ...) { .regs = table, .count = G_N_ELEMENTS(table), __VA_ARGS__ }
+/* clang-format on */
 
 /* An I/O region of size bytes whose accesses go through bank; unlisted offsets are logged (guest_errors), read 0. */
 void reg_bank_init(MemRegion *region, Device *dev, const RegBank *bank, const char *name, uint64_t size);
@@ -107,27 +105,17 @@ typedef struct StateField {
     uint8_t element;     /* size of one number, for byte order; 1: plain bytes */
     const char *why;     /* STATE_SKIP */
 } StateField;
-#define STATE(Type, field)                                                                                            \
-    {                                                                                                                 \
-#field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field), NULL \
-    }
-#define STATE_ARRAY(Type, field)                                                                                    \
-    {                                                                                                               \
-#field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field[0]), \
-            NULL                                                                                                    \
-    }
-#define STATE_TIMER(Type, field)                                                             \
-    {                                                                                        \
-#field, STATE_KIND_TIMER, offsetof(Type, field), sizeof(((Type *)0)->field), 0, NULL \
-    }
-#define STATE_SKIP(Type, field, reason)                                                       \
-    {                                                                                         \
-#field, STATE_KIND_SKIP, offsetof(Type, field), sizeof(((Type *)0)->field), 0, reason \
-    }
-#define STATE_END \
-    {             \
-        NULL      \
-    }
+/* clang-format off */
+#define STATE(Type, field)                                                                                             \
+    { #field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field), NULL }
+#define STATE_ARRAY(Type, field)                                                                                       \
+    { #field, STATE_KIND_BYTES, offsetof(Type, field), sizeof(((Type *)0)->field), sizeof(((Type *)0)->field[0]), NULL }
+#define STATE_TIMER(Type, field)                                                                                       \
+    { #field, STATE_KIND_TIMER, offsetof(Type, field), sizeof(((Type *)0)->field), 0, NULL }
+#define STATE_SKIP(Type, field, reason)                                                                                \
+    { #field, STATE_KIND_SKIP, offsetof(Type, field), sizeof(((Type *)0)->field), 0, reason }
+#define STATE_END { NULL }
+/* clang-format on */
 
 /* ---- types and devices ---- */
 struct DeviceType {
@@ -145,6 +133,8 @@ struct DeviceType {
     bool (*realize)(Device *dev, GError **err);
     void (*unrealize)(Device *dev);
     void (*reset)(Device *dev); /* must put back every member that the guest can change */
+    /* The state list was loaded: set what follows from it. The parent's is called first. May be NULL. */
+    void (*post_load)(Device *dev);
 };
 
 struct Device {
@@ -157,8 +147,9 @@ struct Device {
     GSList *buses; /* Bus * that it provides */
     bool realized;
 };
-#define DEVICE_STATE_SKIP \
-    STATE_SKIP(Device, type, "fixed at creation") /* the core skips the whole Device head itself */
+/* clang-format off */
+#define DEVICE_STATE_SKIP STATE_SKIP(Device, type, "fixed at creation") /* the core skips the whole Device head itself */
+/* clang-format on */
 
 struct Bus {
     const char *kind; /* matches DeviceType.bus */

@@ -6,54 +6,12 @@
 #include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "hw/core/memory.h"
+#include "hw/core/ram_access.h"
 #include "util/error.h"
 #include <inttypes.h>
 #include <string.h>
 
 /* ---- RAM ---- */
-
-/* Guest memory is written by vCPUs and devices at once: single accesses are atomic where they are aligned. */
-static uint64_t host_load(const uint8_t *host, unsigned size)
-{
-    uint64_t value = 0;
-    if ((uintptr_t)host & (size - 1)) {
-        memcpy(&value, host, size);
-        return GUINT64_FROM_LE(value);
-    }
-    switch (size) {
-    case 1:
-        return __atomic_load_n(host, __ATOMIC_RELAXED);
-    case 2:
-        return GUINT16_FROM_LE(__atomic_load_n((const uint16_t *)host, __ATOMIC_RELAXED));
-    case 4:
-        return GUINT32_FROM_LE(__atomic_load_n((const uint32_t *)host, __ATOMIC_RELAXED));
-    default:
-        return GUINT64_FROM_LE(__atomic_load_n((const uint64_t *)host, __ATOMIC_RELAXED));
-    }
-}
-
-static void host_store(uint8_t *host, unsigned size, uint64_t value)
-{
-    if ((uintptr_t)host & (size - 1)) {
-        value = GUINT64_TO_LE(value);
-        memcpy(host, &value, size);
-        return;
-    }
-    switch (size) {
-    case 1:
-        __atomic_store_n(host, (uint8_t)value, __ATOMIC_RELAXED);
-        break;
-    case 2:
-        __atomic_store_n((uint16_t *)host, GUINT16_TO_LE((uint16_t)value), __ATOMIC_RELAXED);
-        break;
-    case 4:
-        __atomic_store_n((uint32_t *)host, GUINT32_TO_LE((uint32_t)value), __ATOMIC_RELAXED);
-        break;
-    default:
-        __atomic_store_n((uint64_t *)host, GUINT64_TO_LE(value), __ATOMIC_RELAXED);
-        break;
-    }
-}
 
 void ram_written(MemRegion *region, uint64_t offset, uint64_t len)
 {
@@ -217,7 +175,7 @@ MemResult range_load(const FlatRange *range, uint64_t addr, unsigned size, uint6
     if (range->last - addr < size - 1)
         return MEM_REFUSED;
     if (region->host) {
-        *value = host_load(region->host + offset, size);
+        *value = ram_get(region->host + offset, size);
         return MEM_OK;
     }
     if (!region->ops->read || !io_accepts(region->ops, offset, size))
@@ -238,7 +196,7 @@ MemResult range_store(const FlatRange *range, uint64_t addr, unsigned size, uint
     if (range->last - addr < size - 1)
         return MEM_REFUSED;
     if (region->host && !range->readonly) {
-        host_store(region->host + offset, size, value);
+        ram_put(region->host + offset, size, value);
         ram_written(region, offset, size);
         return MEM_OK;
     }
@@ -265,7 +223,7 @@ MemResult as_load(AddressSpace *as, uint64_t addr, unsigned size, uint64_t *valu
     } else if (range) {
         uint8_t bytes[8] = { 0 };
         result = as_read(as, addr, bytes, size);
-        *value = result == MEM_OK ? host_load(bytes, size) : 0;
+        *value = result == MEM_OK ? ram_get(bytes, size) : 0;
     }
     view_put(view);
     return result;
@@ -280,7 +238,7 @@ MemResult as_store(AddressSpace *as, uint64_t addr, unsigned size, uint64_t valu
         result = range_store(range, addr, size, value);
     } else if (range) {
         uint8_t bytes[8];
-        host_store(bytes, size, value);
+        ram_put(bytes, size, value);
         result = as_write(as, addr, bytes, size);
     }
     view_put(view);
@@ -309,11 +267,11 @@ static MemResult range_copy(const FlatRange *range, uint64_t addr, uint8_t *buf,
     uint64_t offset = addr - range->base + range->offset, room = range->last - addr;
     *done = len - 1 > room ? room + 1 : len;
     if (region->host && kind == COPY_READ) {
-        memcpy(buf, region->host + offset, *done);
+        ram_copy(buf, region->host + offset, *done);
         return MEM_OK;
     }
     if (region->host && (!range->readonly || kind == COPY_LOAD_IMAGE)) {
-        memcpy(region->host + offset, buf, *done);
+        ram_copy(region->host + offset, buf, *done);
         ram_written(region, offset, *done);
         return MEM_OK;
     }
@@ -327,11 +285,11 @@ static MemResult range_copy(const FlatRange *range, uint64_t addr, uint8_t *buf,
     if (kind == COPY_WRITE) {
         uint8_t bytes[8] = { 0 };
         memcpy(bytes, buf, step);
-        return range_store(range, addr, step, host_load(bytes, step));
+        return range_store(range, addr, step, ram_get(bytes, step));
     }
     MemResult result = range_load(range, addr, step, &value);
     uint8_t bytes[8];
-    host_store(bytes, step, value);
+    ram_put(bytes, step, value);
     memcpy(buf, bytes, step);
     return result;
 }

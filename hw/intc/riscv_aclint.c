@@ -14,16 +14,18 @@ uint64_t riscv_aclint_time(void *opaque)
            __atomic_load_n(&s->offset, __ATOMIC_RELAXED);
 }
 
-/* Set the interrupt line, or arm the timer for when it is to rise. */
+/* Set the interrupt line, and arm the timer for when it is to change: when mtime reaches compare, or wraps to 0. */
 static void update_timer(RiscvAclint *s, unsigned hart)
 {
-    uint64_t now = riscv_aclint_time(s), when = s->compare[hart] - s->offset;
-    bool due = now >= s->compare[hart];
+    uint64_t ticks = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS) / NS_PER_TICK;
+    uint64_t now = ticks + s->offset, compare = s->compare[hart];
+    bool due = now >= compare;
+    uint64_t wait = due ? -now : compare - now; /* mtime's own arithmetic: offset may be "negative" */
     irq_set(&s->mtip[hart], due);
-    if (due || s->compare[hart] < s->offset || when > INT64_MAX / NS_PER_TICK)
+    if (!wait || wait > INT64_MAX / NS_PER_TICK - ticks)
         timer_cancel(&s->timer[hart]);
     else
-        timer_set(&s->timer[hart], when * NS_PER_TICK);
+        timer_set(&s->timer[hart], (ticks + wait) * NS_PER_TICK);
 }
 
 /* One callback for all: the lines of those that are due rise. */
@@ -34,17 +36,24 @@ static void timer_fired(void *opaque)
         update_timer(s, h);
 }
 
+/* Which hart's register is at offset; harts is returned for none, and for mtime. */
+static unsigned hart_at(const RiscvAclint *s, uint64_t offset)
+{
+    uint64_t hart = offset < MTIMECMP ? offset / 4 : (offset - MTIMECMP) / 8;
+    return offset < MTIME && hart < s->harts ? hart : s->harts;
+}
+
 static uint64_t aclint_read(void *opaque, uint64_t offset, unsigned size)
 {
     RiscvAclint *s = opaque;
-    unsigned hart = (offset & 0x3fff) / (offset < MTIMECMP ? 4 : 8);
+    unsigned hart = hart_at(s, offset);
     uint64_t value = 0;
+    if (offset < MTIMECMP && size == 8) /* two registers of 4 bytes */
+        return aclint_read(s, offset, 4) | aclint_read(s, offset + 4, 4) << 32;
     if (offset >= MTIME && offset < MTIME + 8)
         value = riscv_aclint_time(s);
-    else if (offset < MTIMECMP && hart < s->harts)
-        value = s->softint[hart];
-    else if (offset >= MTIMECMP && offset < MTIME && hart < s->harts)
-        value = s->compare[hart];
+    else if (hart < s->harts)
+        value = offset < MTIMECMP ? s->softint[hart] : s->compare[hart];
     else
         guest_error(&s->dev, "read at 0x%x: no register", (unsigned)offset);
     return size == 4 && offset & 4 && offset >= MTIMECMP ? value >> 32 : value;
@@ -57,19 +66,27 @@ static uint64_t merge(uint64_t old, uint64_t offset, uint64_t value, unsigned si
     return offset & 4 ? (uint32_t)old | value << 32 : (old >> 32 << 32) | (uint32_t)value;
 }
 
+static void set_offset(RiscvAclint *s, uint64_t offset)
+{
+    __atomic_store_n(&s->offset, offset, __ATOMIC_RELAXED); /* riscv_aclint_time takes no lock */
+    for (unsigned h = 0; h < s->harts; h++)
+        update_timer(s, h);
+}
+
 static void aclint_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     RiscvAclint *s = opaque;
-    unsigned hart = (offset & 0x3fff) / (offset < MTIMECMP ? 4 : 8);
-    if (offset >= MTIME && offset < MTIME + 8) {
+    unsigned hart = hart_at(s, offset);
+    if (offset < MTIMECMP && size == 8) {
+        aclint_write(s, offset, (uint32_t)value, 4);
+        aclint_write(s, offset + 4, value >> 32, 4);
+    } else if (offset >= MTIME && offset < MTIME + 8) {
         uint64_t now = riscv_aclint_time(s);
-        __atomic_store_n(&s->offset, s->offset + merge(now, offset, value, size) - now, __ATOMIC_RELAXED);
-        for (unsigned h = 0; h < s->harts; h++)
-            update_timer(s, h);
-    } else if (offset < MTIMECMP && hart < s->harts) {
+        set_offset(s, s->offset + merge(now, offset, value, size) - now);
+    } else if (hart < s->harts && offset < MTIMECMP) {
         s->softint[hart] = value & 1;
         irq_set(&s->msip[hart], value & 1);
-    } else if (offset >= MTIMECMP && offset < MTIME && hart < s->harts) {
+    } else if (hart < s->harts) {
         s->compare[hart] = merge(s->compare[hart], offset, value, size);
         update_timer(s, hart);
     } else {
@@ -99,11 +116,19 @@ static void aclint_unrealize(Device *dev)
 static void aclint_reset(Device *dev)
 {
     RiscvAclint *s = (RiscvAclint *)dev;
-    s->offset = 0;
     for (unsigned h = 0; h < s->harts; h++) {
         s->softint[h] = 0;
         s->compare[h] = UINT64_MAX;
         irq_set(&s->msip[h], false);
+    }
+    set_offset(s, s->offset - riscv_aclint_time(s)); /* mtime is 0 (section 3.1) */
+}
+
+static void aclint_post_load(Device *dev)
+{
+    RiscvAclint *s = (RiscvAclint *)dev;
+    for (unsigned h = 0; h < s->harts; h++) {
+        irq_set(&s->msip[h], s->softint[h]);
         update_timer(s, h);
     }
 }
@@ -131,4 +156,5 @@ const DeviceType riscv_aclint_type = {
     .realize = aclint_realize,
     .unrealize = aclint_unrealize,
     .reset = aclint_reset,
+    .post_load = aclint_post_load,
 };

@@ -20,6 +20,10 @@ typedef struct SifivePlic {
     uint32_t level[PLIC_SOURCES / 32], pending[PLIC_SOURCES / 32], claimed[PLIC_SOURCES / 32];
     uint32_t enable[PLIC_CONTEXTS][PLIC_SOURCES / 32];
     uint32_t threshold[PLIC_CONTEXTS];
+    /* What follows from these, kept so that a change looks only at the contexts that it concerns: */
+    uint64_t users[PLIC_SOURCES][PLIC_CONTEXTS / 64]; /* contexts that have the source enabled, a bit each */
+    uint8_t best[PLIC_CONTEXTS];                      /* source that a claim would give */
+    bool raised[PLIC_CONTEXTS];                       /* irq's level */
     Irq irq[PLIC_CONTEXTS];
 } SifivePlic;
 

@@ -31,7 +31,8 @@ DevMachine *devm_new(void)
 
 DevMachine *devm_build(const MachineType *type, const char *target, GError **err)
 {
-    MachineConfig config = { .target = target, .ram_size = 64 << 20, .cpus = 1, .firmware = "none" };
+    MachineConfig config = { .target = target, .ram_size = 64 << 20, .firmware = "none" };
+    config.cpus = MIN(type->max_cpus, 3); /* per-CPU registers come more than once */
     Machine *machine = machine_new(type, accel_find("test"), NULL, &config, err);
     return machine ? devm_wrap(machine) : NULL;
 }
@@ -328,7 +329,15 @@ static uint64_t interesting_value(GRand *rand)
     }
 }
 
-/* Offsets: mostly among the first registers, sometimes at the region's end, sometimes anywhere. */
+/* Register blocks lie at multiples of powers of two, and the last one may end there. */
+static uint64_t block_offset(GRand *rand, uint64_t size)
+{
+    unsigned bits = g_bit_storage(size - 1), shift = g_rand_int_range(rand, 0, bits + 1);
+    uint64_t block = rand64(rand) & 15, low = rand64(rand) & 0x3f;
+    return (block << shift) + low - (g_rand_boolean(rand) ? 64 : 0);
+}
+
+/* Offsets: mostly among the first registers or about such blocks, sometimes at the region's end, sometimes anywhere. */
 static uint64_t interesting_offset(GRand *rand, uint64_t size, unsigned access)
 {
     uint64_t offset;
@@ -343,8 +352,12 @@ static uint64_t interesting_offset(GRand *rand, uint64_t size, unsigned access)
         offset = rand64(rand) & 0xfff;
         break;
     case 3:
-    case 4:
         offset = rand64(rand) & 0x3f;
+        break;
+    case 4:
+    case 5:
+    case 6:
+        offset = block_offset(rand, size);
         break;
     default:
         offset = rand64(rand) & 0x1ff;

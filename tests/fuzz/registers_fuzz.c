@@ -4,7 +4,7 @@
  *
  *     fuzz-registers [--count ACCESSES-PER-MACHINE] [--seed N] [--verbose] [DEVICE ...]
  *
- * RHEA_FUZZ_COUNT in the environment is the default of --count.
+ * RHEA_FUZZ_COUNT in the environment is the default of --count; without it, all that is fuzzed shares DEFAULT_TOTAL.
  * SPDX-License-Identifier: MIT
  */
 #include "devtest.h"
@@ -13,7 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static int fuzz_count = 20000, fuzz_seed = 1;
+#define DEFAULT_TOTAL 25000000 /* about 5 seconds with ASan */
+#define DEFAULT_LEAST 20000    /* for each */
+
+static int fuzz_count, fuzz_seed = 1;
+static unsigned fuzz_machines; /* how many have been fuzzed, or if counting, are to be */
+static bool fuzz_counting;
 static gboolean fuzz_verbose;
 static char **fuzz_devices;
 static char fuzz_what[256]; /* what is being fuzzed, for the watchdog */
@@ -31,6 +36,9 @@ static void watchdog(int signal)
 
 static void fuzz_machine(const MachineType *type, const char *target, const char *device)
 {
+    fuzz_machines++;
+    if (fuzz_counting)
+        return;
     g_autoptr(GError) err = NULL;
     g_autoptr(GRand) rand = g_rand_new_with_seed(fuzz_seed);
     g_snprintf(fuzz_what, sizeof(fuzz_what), "%s (%s) %s\n", type->name, target, device ? device : "");
@@ -67,6 +75,14 @@ static void fuzz_type(const MachineType *type)
     }
 }
 
+static void fuzz_all(bool counting)
+{
+    fuzz_counting = counting;
+    fuzz_machines = 0;
+    for (const MachineType *const *type = machine_types(); *type; type++)
+        fuzz_type(*type);
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
@@ -86,8 +102,10 @@ int main(int argc, char **argv)
         return 1;
     }
     signal(SIGALRM, watchdog);
-    for (const MachineType *const *type = machine_types(); *type; type++)
-        fuzz_type(*type);
+    fuzz_all(true);
+    if (!fuzz_count)
+        fuzz_count = MAX(DEFAULT_TOTAL / MAX(fuzz_machines, 1), DEFAULT_LEAST);
+    fuzz_all(false);
     g_strfreev(fuzz_devices);
     return 0;
 }
