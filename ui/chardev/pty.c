@@ -19,6 +19,7 @@
 typedef struct Pty {
     int fd;
     guint timer; /* while nobody is there */
+    gint away;   /* atomic: the same, for writers */
     char name[64];
     char *link; /* NULL: none made */
 } Pty;
@@ -31,6 +32,7 @@ static gboolean ask(gpointer opaque)
     if (poll(&poller, 1, 0) < 0 || (poller.revents & POLLHUP && !(poller.revents & POLLIN)))
         return G_SOURCE_CONTINUE;
     p->timer = 0; /* somebody is there, or was and left input behind */
+    g_atomic_int_set(&p->away, 0);
     chardev_set_fds(c, p->fd, p->fd);
     chardev_set_opened(c, true);
     return G_SOURCE_REMOVE;
@@ -46,13 +48,21 @@ static void pty_hup(Chardev *c, bool ended)
 {
     Pty *p = c->state;
     if (p->timer || (!ended && unread(p)))
-        return;                    /* known; or a write failed, but the end of input is yet to be read */
-    chardev_set_fds(c, -1, p->fd); /* a write before the next ask goes if somebody is there by then */
-    g_mutex_lock(&c->lock);
-    c->broken = true; /* and if not, that is no news */
-    g_mutex_unlock(&c->lock);
+        return; /* known; or a write failed, but the end of input is yet to be read */
+    g_atomic_int_set(&p->away, 1);
+    chardev_set_fds(c, -1, p->fd);
     chardev_set_opened(c, false);
     p->timer = g_timeout_add(ASK_MS, ask, c);
+}
+
+/* What is written while nobody is there would wait for whoever comes next. */
+static size_t pty_write(Chardev *c, const uint8_t *data, size_t len)
+{
+    Pty *p = c->state;
+    struct pollfd poller = { p->fd, POLLOUT, 0 };
+    if (g_atomic_int_get(&p->away) && (poll(&poller, 1, 0) <= 0 || poller.revents & POLLHUP))
+        return len;
+    return chardev_output(c, data, len, false);
 }
 
 /* A link that an earlier run left behind is replaced, nothing else is. */
@@ -95,7 +105,7 @@ static bool pty_open(Chardev *c, Opts *opts, GError **err)
     if (path && !make_link(p, path, err))
         return false;
     c->out_fd = p->fd;
-    c->broken = true;
+    p->away = 1;
     p->timer = g_timeout_add(ASK_MS, ask, c);
     printf("char device redirected to %s (label %s)\n", p->name, c->id);
     fflush(stdout);
@@ -123,4 +133,5 @@ const ChardevType chardev_pty = { .name = "pty",
                                   .keys = (const char *const[]){ "path", NULL },
                                   .open = pty_open,
                                   .close = pty_close,
+                                  .write = pty_write,
                                   .hup = pty_hup };
