@@ -73,7 +73,8 @@ void chardev_set_opened(Chardev *c, bool opened);                            /* 
 void chardev_update_input(void *chardev);                                    /* watch in_fd, or stop */
 void chardev_deliver(Chardev *c, const uint8_t *data, size_t len);           /* from filter */
 size_t chardev_output(Chardev *c, const void *data, size_t len, bool whole); /* whole: all, whatever the limit */
-void chardev_finish_output(Chardev *c);                                      /* write what is queued, within reason */
+bool chardev_has_room(Chardev *c);      /* the queue has not reached its limit; else writable will come */
+void chardev_finish_output(Chardev *c); /* write what is queued, within reason */
 bool chardev_nonblocking(int fd);
 Chardev *chardev_mux_new(const char *id, Chardev *base);
 

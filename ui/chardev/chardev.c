@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const ChardevType *const types[] = { &chardev_null, &chardev_stdio, &chardev_file,   &chardev_ringbuf,
-                                            &chardev_pipe, &chardev_pty,   &chardev_serial, NULL };
+static const ChardevType *const types[] = { &chardev_null,    &chardev_stdio,  &chardev_file,
+                                            &chardev_ringbuf, &chardev_pipe,   &chardev_pty,
+                                            &chardev_serial,  &chardev_socket, NULL };
 static GPtrArray *all; /* Chardev *; main loop's thread */
 
 static void *find_by_id(const char *id, GError **err)

@@ -155,6 +155,15 @@ size_t chardev_output(Chardev *c, const void *data, size_t len, bool whole)
     return done + take;
 }
 
+bool chardev_has_room(Chardev *c)
+{
+    g_mutex_lock(&c->lock);
+    bool room = c->queue->len < QUEUE_LIMIT;
+    c->short_write |= !room;
+    g_mutex_unlock(&c->lock);
+    return room;
+}
+
 size_t chardev_write(Chardev *c, const void *data, size_t len)
 {
     if (!c)

@@ -84,6 +84,27 @@ static void say(Mux *m, const char *text)
 
 /* ---- focus and keys ---- */
 
+/* Give front ends what is kept for them. True if nothing is left. Main loop's thread, no lock. */
+static bool flush(Mux *m)
+{
+    bool empty = true;
+    g_atomic_int_set(&m->self->stalled, 1); /* before asking, see input_ready in io.c */
+    for (unsigned i = 0; i < m->count; i++) {
+        MuxClient *client = &m->clients[i];
+        size_t room;
+        while (client->count && (room = front_can_read(&client->front))) {
+            uint8_t some[KEPT];
+            size_t n = MIN(room, client->count);
+            memcpy(some, client->kept, n);
+            client->count -= n;
+            memmove(client->kept, client->kept + n, client->count);
+            front_read(&client->front, some, n);
+        }
+        empty &= !client->count;
+    }
+    return empty;
+}
+
 static void set_focus(Mux *m, unsigned focus)
 {
     m->focus = focus;
@@ -142,6 +163,9 @@ static void escaped_key(Mux *m, uint8_t key)
         keep(m, key);
         return;
     }
+    flush(m); /* what was typed before */
+    if (!m->count)
+        return;
     switch (key) {
     case 'h':
     case '?':
@@ -168,27 +192,6 @@ static void escaped_key(Mux *m, uint8_t key)
 }
 
 /* ---- input ---- */
-
-/* Give front ends what is kept for them. True if nothing is left. Main loop's thread, no lock. */
-static bool flush(Mux *m)
-{
-    bool empty = true;
-    g_atomic_int_set(&m->self->stalled, 1); /* before asking, see input_ready in io.c */
-    for (unsigned i = 0; i < m->count; i++) {
-        MuxClient *client = &m->clients[i];
-        size_t room;
-        while (client->count && (room = front_can_read(&client->front))) {
-            uint8_t some[KEPT];
-            size_t n = MIN(room, client->count);
-            memcpy(some, client->kept, n);
-            client->count -= n;
-            memmove(client->kept, client->kept + n, client->count);
-            front_read(&client->front, some, n);
-        }
-        empty &= !client->count;
-    }
-    return empty;
-}
 
 /* Any key may be the one that moves the focus, so what is read at once must fit everywhere; but one byte can only go
  * to the front end that has the focus now. */
@@ -278,7 +281,7 @@ static void detach(Mux *m, void *opaque)
     if (who == m->count)
         return;
     memmove(&m->clients[who], &m->clients[who + 1], (m->count - who - 1) * sizeof(MuxClient));
-    m->count--;
+    m->clients[--m->count] = (MuxClient){ 0 };
     if (m->focus > who || m->focus == m->count)
         m->focus = m->focus ? m->focus - 1 : 0;
 }
