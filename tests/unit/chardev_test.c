@@ -2,6 +2,8 @@
  * Character devices: each back end against what is at its other end, the multiplexer's keys, the short forms.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/accel.h"
+#include "hw/core/machine.h"
 #include "ui/chardev/chardev.h"
 #include "util/mainloop.h"
 #include <arpa/inet.h>
@@ -1051,6 +1053,127 @@ static void test_mux_slow(void)
     front_free(&f[1]);
 }
 
+/* ---- threads: a UART of one byte, which a vCPU empties, and which retries after short writes ---- */
+
+typedef struct Uart {
+    Machine *machine;
+    Chardev *c;
+    GString *in; /* all that the thread has taken; machine's lock guards this and what follows */
+    int byte;    /* -1: none */
+    unsigned opened;
+    size_t sent, total; /* output */
+    bool full, stop;
+} Uart;
+
+static size_t uart_can_read(void *opaque)
+{
+    Uart *u = opaque;
+    g_assert_true(machine_locked(u->machine));
+    return u->byte < 0;
+}
+
+static void uart_read(void *opaque, const uint8_t *data, size_t len)
+{
+    Uart *u = opaque;
+    g_assert_true(machine_locked(u->machine));
+    g_assert_true(len == 1 && u->byte < 0);
+    u->byte = *data;
+}
+
+static void uart_event(void *opaque, ChardevEvent what)
+{
+    Uart *u = opaque;
+    g_assert_true(machine_locked(u->machine));
+    u->opened += what == CHARDEV_OPENED;
+}
+
+static void uart_writable(void *opaque)
+{
+    Uart *u = opaque;
+    g_assert_true(machine_locked(u->machine));
+    u->full = false;
+}
+
+static gpointer vcpu(gpointer opaque)
+{
+    Uart *u = opaque;
+    char text[1000];
+    memset(text, 'o', sizeof(text));
+    for (bool stop = false; !stop;) {
+        machine_lock(u->machine);
+        if (u->byte >= 0) {
+            g_string_append_c(u->in, u->byte);
+            u->byte = -1;
+            chardev_accept_input(u->c);
+        }
+        size_t len = MIN(sizeof(text), u->total - u->sent);
+        if (len && !u->full && u->opened) { /* not before somebody is there to get it */
+            size_t n = chardev_write(u->c, text, len);
+            u->full = n < len;
+            u->sent += n;
+        }
+        stop = u->stop;
+        machine_unlock(u->machine);
+        g_usleep(1); /* the lock is not fair */
+    }
+    return NULL;
+}
+
+static void run_uart(Uart *u, const char *path, const char *text, bool lose)
+{
+    g_autoptr(GString) got = g_string_new(NULL);
+    GThread *thread = g_thread_new("vcpu", vcpu, u);
+    int fd = unix_connect(path);
+    send_text(fd, text);
+    for (bool done = false; !done;) {
+        g_main_context_iteration(NULL, FALSE);
+        drain(fd, got);
+        machine_lock(u->machine);
+        done = u->in->len == strlen(text) && u->sent == u->total && (lose || got->len == u->total);
+        machine_unlock(u->machine);
+        if (lose && !done && got->len > 100000) { /* another client, with the vCPU writing all the time */
+            close(fd);
+            fd = unix_connect(path);
+            g_string_truncate(got, 0);
+        }
+    }
+    machine_lock(u->machine);
+    u->stop = true;
+    machine_unlock(u->machine);
+    g_thread_join(thread);
+    g_assert_cmpstr(u->in->str, ==, text);
+    close(fd);
+}
+
+static void test_threads(gconstpointer data)
+{
+    static const ChardevClient uart_client = { uart_can_read, uart_read, uart_event, uart_writable };
+    unsigned kind = GPOINTER_TO_UINT(data);
+    bool lose = kind == 2;
+    g_autofree char *path = in_folder("threads");
+    g_autoptr(GString) text = g_string_new(NULL);
+    GError *err = NULL;
+    for (unsigned i = 0; !lose && i < 3000; i++)
+        g_string_append_printf(text, "%u ", i);
+    Uart u = { .machine = machine_new(NULL, accel_find("test"), NULL, NULL, &err),
+               .c = addf("socket,id=u,path=%s,server=on,wait=off%s", path, kind ? ",mux=on" : ""),
+               .in = g_string_new(NULL),
+               .byte = -1,
+               .total = lose ? 2 << 20 : 5 << 20 };
+    g_assert_no_error(err);
+    machine_lock(u.machine);
+    g_assert_true(chardev_attach(u.c, u.machine, &uart_client, &u, NULL));
+    machine_unlock(u.machine);
+    run_uart(&u, path, text->str, lose);
+    g_assert_cmpuint(u.opened, >=, 1);
+    machine_lock(u.machine);
+    chardev_attach(u.c, NULL, NULL, NULL, NULL);
+    machine_unlock(u.machine);
+    chardev_remove_all();
+    machine_free(u.machine);
+    g_string_free(u.in, TRUE);
+}
+
 /* ---- stdio ---- */
 
 /* In a child whose terminal is a pseudo-terminal: which flags the terminal has, and that all is put back. */
@@ -1188,6 +1311,9 @@ int main(int argc, char **argv)
     g_test_add_func("/chardev/mux-keys", test_mux_keys);
     g_test_add_func("/chardev/mux-timestamps", test_mux_timestamps);
     g_test_add_func("/chardev/mux-slow", test_mux_slow);
+    g_test_add_data_func("/chardev/threads", GUINT_TO_POINTER(0), test_threads);
+    g_test_add_data_func("/chardev/threads-mux", GUINT_TO_POINTER(1), test_threads);
+    g_test_add_data_func("/chardev/threads-clients", GUINT_TO_POINTER(2), test_threads);
     g_test_add_func("/chardev/stdio", test_stdio);
     g_test_add_func("/chardev/stdio-end", test_stdio_end);
     g_test_add_func("/chardev/short", test_short);
