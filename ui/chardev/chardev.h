@@ -1,6 +1,6 @@
 /*
  * Character devices: where bytes of serial ports, consoles and monitors go on the host. Back ends: null, stdio, file,
- * pipe, pty, socket (tcp, unix, server, telnet), ringbuf, mux. One front end each (mux: several).
+ * pipe, pty, serial, socket (tcp, unix, server, telnet), ringbuf. One front end each; mux=on: several.
  *
  * Locking: back ends run on the main loop's thread; front-end callbacks are called there with the machine lock held.
  * chardev_write may be called from any thread; it never blocks on a slow peer: what cannot be written at once is queued
@@ -35,13 +35,23 @@ Chardev *chardev_find(const char *id);
 void chardev_remove_all(void); /* flushes, closes, restores the terminal */
 char *chardev_help(void);
 
-/* Connect the front end (NULL client disconnects). machine (may be NULL) is whose lock callbacks take. False if taken.
- */
+/* Connect the front end. machine (may be NULL) is whose lock callbacks take. False if taken. The caller may hold that
+ * lock: CHARDEV_OPENED comes later, from the main loop, if the other end is there. A mux takes up to 4 front ends; the
+ * one connected last has the focus. NULL client disconnects: at a mux the one with this opaque (NULL: the last one that
+ * has a machine, or if none has, the last). Main loop's thread. */
 bool chardev_attach(Chardev *chardev, Machine *machine, const ChardevClient *client, void *opaque, GError **err);
 size_t chardev_write(Chardev *chardev, const void *data, size_t len); /* any thread; NULL chardev swallows all */
 void chardev_accept_input(Chardev *chardev);                          /* can_read has grown */
 const char *chardev_id(const Chardev *chardev);
 /* Put the terminal back as it was; safe in a signal handler and at exit, any number of times. */
 void chardev_restore_terminal(void);
+
+/* mux=on and mon: (mux.c). The escape key, 1 (Ctrl-A) unless changed; -1: none. */
+void chardev_set_escape(int c);
+/* What the escape key and s does: save all disk data. Called on the main loop's thread without a lock. */
+void chardev_set_sync(void (*sync)(void));
+/* ringbuf: take up to len bytes out, the oldest first; how many there were. 0 for any other back end. Any thread. */
+size_t chardev_ringbuf_read(Chardev *chardev, void *buf, size_t len);
+bool chardev_is_ringbuf(const Chardev *chardev);
 
 #endif

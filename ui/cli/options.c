@@ -347,7 +347,11 @@ static const Option options[] = {
     { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
     { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },
     { { "chardev" }, "BACKEND,id=ID[,KEY=VALUE...]", "add a character device; help lists the back ends", add_chardev },
-    { { "serial" }, "DEV", "serial port: stdio, mon:stdio, file:NAME, null, none, chardev:ID", add_serial },
+    { { "serial" },
+      "DEV",
+      "serial port: stdio, null, none, vc, pty[:LINK], file:PATH, pipe:PATH, tcp:[HOST]:PORT[,...], telnet:..., "
+      "unix:PATH[,...], /dev/TTY, chardev:ID; mon:DEV shares it",
+      add_serial },
     { { "monitor" }, "DEV", "where the monitor goes: none", TEXT(monitor) },
     { { "nographic" }, NULL, "no window; serial port on the terminal", set_nographic },
     { { "display" }, "none", "no window", set_display },
