@@ -135,6 +135,7 @@ struct DeviceType {
     void (*reset)(Device *dev); /* must put back every member that the guest can change */
     /* The state list was loaded: set what follows from it. The parent's is called first. May be NULL. */
     void (*post_load)(Device *dev);
+    void (*describe_irqs)(Device *dev, GString *out); /* info irq, of an interrupt controller; may be NULL */
 };
 
 struct Device {

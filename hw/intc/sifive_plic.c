@@ -2,6 +2,8 @@
  * PLIC (RISC-V Platform-Level Interrupt Controller Specification 1.0.0). Sources are level-triggered through gateways:
  * a source becomes pending when its level is high and no claim is out, and stays so until a claim, whatever its level
  * does. The threshold masks a context's interrupt line, not its claims.
+ *
+ * It has a lock of its own: interrupts come from the threads of disks too.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/sifive_plic.h"
@@ -110,14 +112,17 @@ static void gateway(SifivePlic *s, unsigned source)
     if (!bit(s->level, source) || bit(s->claimed, source) || bit(s->pending, source))
         return;
     set_bit(s->pending, source, true);
+    s->counts[source]++;
     update_users(s, source, SOURCE_PENDING);
 }
 
 void sifive_plic_set(void *opaque, int source, bool level)
 {
     SifivePlic *s = opaque;
+    g_mutex_lock(&s->lock);
     set_bit(s->level, source, level);
     gateway(s, source);
+    g_mutex_unlock(&s->lock);
 }
 
 static uint32_t claim(SifivePlic *s, unsigned context)
@@ -139,9 +144,8 @@ static void complete(SifivePlic *s, unsigned context, uint64_t source)
     gateway(s, source);
 }
 
-static uint64_t plic_read(void *opaque, uint64_t offset, unsigned size)
+static uint64_t register_read(SifivePlic *s, uint64_t offset)
 {
-    SifivePlic *s = opaque;
     if (offset < PENDING && offset / 4 < PLIC_SOURCES)
         return s->priority[offset / 4];
     if (offset >= PENDING && offset < PENDING + PLIC_SOURCES / 8)
@@ -193,9 +197,8 @@ static void write_context(SifivePlic *s, unsigned context, unsigned reg, uint64_
     }
 }
 
-static void plic_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+static void register_write(SifivePlic *s, uint64_t offset, uint64_t value)
 {
-    SifivePlic *s = opaque;
     if (offset < PENDING && offset / 4 < PLIC_SOURCES) {
         write_priority(s, offset / 4, value);
     } else if (offset >= CONTEXT) {
@@ -207,30 +210,68 @@ static void plic_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
     }
 }
 
-static const MemOps plic_ops = { .read = plic_read, .write = plic_write, .min_size = 4, .max_size = 4 };
+static uint64_t plic_read(void *opaque, uint64_t offset, unsigned size)
+{
+    SifivePlic *s = opaque;
+    g_mutex_lock(&s->lock);
+    uint64_t value = register_read(s, offset);
+    g_mutex_unlock(&s->lock);
+    return value;
+}
+
+static void plic_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    SifivePlic *s = opaque;
+    g_mutex_lock(&s->lock);
+    register_write(s, offset, value);
+    g_mutex_unlock(&s->lock);
+}
+
+static const MemOps plic_ops = {
+    .read = plic_read, .write = plic_write, .min_size = 4, .max_size = 4, .lock_free = true
+};
+
+static void plic_describe(Device *dev, GString *out)
+{
+    SifivePlic *s = (SifivePlic *)dev;
+    g_mutex_lock(&s->lock);
+    g_string_append(out, "source  priority  level  pending  claimed  count\n");
+    for (unsigned n = 1; n < PLIC_SOURCES; n++) {
+        if (s->counts[n] || s->priority[n] || bit(s->level, n))
+            g_string_append_printf(out, "%6u  %8u  %5d  %7d  %7d  %5" G_GUINT64_FORMAT "\n", n, s->priority[n],
+                                   bit(s->level, n), bit(s->pending, n), bit(s->claimed, n), s->counts[n]);
+    }
+    g_mutex_unlock(&s->lock);
+}
 
 static bool plic_realize(Device *dev, GError **err)
 {
     SifivePlic *s = (SifivePlic *)dev;
+    g_mutex_init(&s->lock);
     mem_io_init(&s->mmio, dev->machine, "riscv.sifive.plic", PLIC_SIZE, &plic_ops, s);
     return true;
 }
 
 static void plic_unrealize(Device *dev)
 {
-    mem_destroy(&((SifivePlic *)dev)->mmio);
+    SifivePlic *s = (SifivePlic *)dev;
+    mem_destroy(&s->mmio);
+    g_mutex_clear(&s->lock);
 }
 
 static void plic_reset(Device *dev)
 {
     SifivePlic *s = (SifivePlic *)dev;
+    g_mutex_lock(&s->lock);
     memset(s->priority, 0, sizeof(s->priority));
     memset(s->pending, 0, sizeof(s->pending));
     memset(s->claimed, 0, sizeof(s->claimed));
     memset(s->level, 0, sizeof(s->level));
     memset(s->enable, 0, sizeof(s->enable));
     memset(s->threshold, 0, sizeof(s->threshold));
+    memset(s->counts, 0, sizeof(s->counts));
     update_all(s);
+    g_mutex_unlock(&s->lock);
 }
 
 static void plic_post_load(Device *dev)
@@ -255,6 +296,8 @@ static const StateField state[] = { STATE_ARRAY(SifivePlic, priority),
                                     STATE_SKIP(SifivePlic, users, "follows from enable"),
                                     STATE_SKIP(SifivePlic, best, "follows from pending, enable and priority"),
                                     STATE_SKIP(SifivePlic, raised, "follows from best and threshold"),
+                                    STATE_SKIP(SifivePlic, counts, "statistics"),
+                                    STATE_SKIP(SifivePlic, lock, "a lock"),
                                     STATE_SKIP(SifivePlic, mmio, "wiring"),
                                     STATE_SKIP(SifivePlic, contexts, "property"),
                                     STATE_SKIP(SifivePlic, irq, "wiring"),
@@ -271,4 +314,5 @@ const DeviceType sifive_plic_type = {
     .unrealize = plic_unrealize,
     .reset = plic_reset,
     .post_load = plic_post_load,
+    .describe_irqs = plic_describe,
 };

@@ -1,5 +1,6 @@
 /*
- * PLIC (see sifive_plic.c). Inputs: plic_set(opaque = SifivePlic *, source, level). Outputs: irq[context]; contexts are
+ * PLIC (see sifive_plic.c). Inputs: sifive_plic_set(opaque = SifivePlic *, source, level), from any
+ * thread, with or without the machine lock. Outputs: irq[context]; contexts are
  * M and S of each hart in turn.
  * SPDX-License-Identifier: MIT
  */
@@ -24,6 +25,8 @@ typedef struct SifivePlic {
     uint64_t users[PLIC_SOURCES][PLIC_CONTEXTS / 64]; /* contexts that have the source enabled, a bit each */
     uint8_t best[PLIC_CONTEXTS];                      /* source that a claim would give */
     bool raised[PLIC_CONTEXTS];                       /* irq's level */
+    uint64_t counts[PLIC_SOURCES];                    /* times that each became pending, for info irq */
+    GMutex lock;                                      /* guards all of the above; vCPUs' inputs are set under it */
     Irq irq[PLIC_CONTEXTS];
 } SifivePlic;
 

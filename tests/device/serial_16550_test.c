@@ -63,17 +63,17 @@ static unsigned iir(Fixture *f)
 static size_t room(Fixture *f)
 {
     size_t n;
-    DEVM_LOCKED(f->m, n = f->chardev->client->can_read(f->chardev->opaque));
+    DEVM_LOCKED(f->m, n = f->chardev->front.client->can_read(f->chardev->front.opaque));
     return n;
 }
 static void input(Fixture *f, const char *text)
 {
     g_assert_cmpuint(strlen(text), <=, room(f));
-    DEVM_LOCKED(f->m, f->chardev->client->read(f->chardev->opaque, (const uint8_t *)text, strlen(text)));
+    DEVM_LOCKED(f->m, f->chardev->front.client->read(f->chardev->front.opaque, (const uint8_t *)text, strlen(text)));
 }
 static void line_break(Fixture *f)
 {
-    DEVM_LOCKED(f->m, f->chardev->client->event(f->chardev->opaque, CHARDEV_BREAK));
+    DEVM_LOCKED(f->m, f->chardev->front.client->event(f->chardev->front.opaque, CHARDEV_BREAK));
 }
 
 static void test_registers(void)
