@@ -306,7 +306,7 @@ static void test_fuzz(void)
     unsigned reads[2];
     uint32_t data[2];
     for (unsigned i = 0; i < 2; i++) {
-        g_autoptr(GRand) rand = g_rand_new_with_seed(9);
+        g_autoptr(GRand) rand = g_rand_new_with_seed(10);
         DevMachine *m = devm_new();
         Sample *s = sample_new(m, NULL);
         devm_fuzz(m, rand, 5000);
