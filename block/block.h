@@ -87,6 +87,7 @@ void block_release(BlockNode *node);
 int block_flush_all(void); /* the last error */
 void block_close_all(void);
 char *block_driver_help(void);
+char *block_describe(void); /* info block. Free with g_free */
 
 typedef struct BlockDrive {
     BlockNode *node;       /* NULL: no medium */

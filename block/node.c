@@ -56,6 +56,19 @@ char *block_driver_help(void)
     return g_string_free(out, FALSE);
 }
 
+char *block_describe(void)
+{
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        const BlockNode *node = nodes->pdata[i];
+        g_string_append_printf(
+            out, "%s: %s%s%s, %" G_GUINT64_FORMAT " bytes%s\n    %s%s\n", node->drive ? node->drive : node->name,
+            node->driver->name, node->child ? " on " : "", node->child ? node->child->driver->name : "", node->size,
+            node->read_only ? ", read-only" : "", node->user ? "used by " : "not used", node->user ? node->user : "");
+    }
+    return g_string_free(out, FALSE);
+}
+
 void block_ref(BlockNode *node)
 {
     node->refs++;

@@ -90,7 +90,7 @@ struct Target {
 
     /* Memory management. walk: true and *w, or false having raised the exception into cs (if raise; cs->pc is exact; pc
      * then points to the handler and cs->raised is 1). mmu_index: cs->mmu_index or another that the target uses for odd
-     * accesses. */
+     * accesses. Without raise it changes nothing in the guest: what a debugger sees. */
     bool (*walk)(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
     /* Raise what an access to nothing (bus error) or a misaligned one raises. cs->pc is exact. */
     void (*raise_bus_error)(CpuState *cs, uint64_t va, Access access);

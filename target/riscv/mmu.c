@@ -187,7 +187,7 @@ again:;
         uint64_t offset = va & ((1ull << shift) - 1);
         if (base & ((1ull << shift) - 1) || !leaf_allows(pte, access, priv, mmu_index))
             return walk_fault(s, va, access, true, raise);
-        int updated = update_leaf(s, &pte, at, scheme.pte_size, access);
+        int updated = raise ? update_leaf(s, &pte, at, scheme.pte_size, access) : 1; /* a debugger leaves no trace */
         if (updated == -1)
             goto again;
         if (updated <= 0)

@@ -82,6 +82,11 @@ Chardev *chardev_find(const char *id)
     return NULL;
 }
 
+bool chardev_is_mux(const Chardev *chardev)
+{
+    return chardev->type->attach;
+}
+
 const char *chardev_id(const Chardev *chardev)
 {
     return chardev->id;

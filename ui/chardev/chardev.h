@@ -43,6 +43,8 @@ bool chardev_attach(Chardev *chardev, Machine *machine, const ChardevClient *cli
 size_t chardev_write(Chardev *chardev, const void *data, size_t len); /* any thread; NULL chardev swallows all */
 void chardev_accept_input(Chardev *chardev);                          /* can_read has grown */
 const char *chardev_id(const Chardev *chardev);
+/* It is shared (mux=on): front ends hear CHARDEV_MUX_IN and CHARDEV_MUX_OUT when they get and lose the focus. */
+bool chardev_is_mux(const Chardev *chardev);
 /* Put the terminal back as it was; safe in a signal handler and at exit, any number of times. */
 void chardev_restore_terminal(void);
 
