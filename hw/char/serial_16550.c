@@ -270,7 +270,7 @@ static void serial_unrealize(Device *dev)
 {
     Serial16550 *s = (Serial16550 *)dev;
     if (s->chardev)
-        chardev_attach(s->chardev, NULL, NULL, NULL, NULL);
+        chardev_attach(s->chardev, NULL, NULL, s, NULL);
     mem_destroy(&s->mmio);
 }
 

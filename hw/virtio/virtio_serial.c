@@ -208,10 +208,8 @@ static void port_event(void *opaque, ChardevEvent event)
 static void port_writable(void *opaque)
 {
     VirtSerialPort *p = opaque;
-    machine_lock(p->dev.machine);
     if (p->serial && virtio_running(&p->serial->v))
         transmit(p);
-    machine_unlock(p->dev.machine);
 }
 
 static void kick(VirtioDevice *v, VirtQueue *queue)
@@ -322,7 +320,7 @@ static void port_unrealize(Device *dev)
 {
     VirtSerialPort *p = (VirtSerialPort *)dev;
     if (p->chardev)
-        chardev_attach(p->chardev, NULL, NULL, NULL, NULL);
+        chardev_attach(p->chardev, NULL, NULL, p, NULL);
 }
 
 static const Prop port_props[] = {
