@@ -250,6 +250,72 @@ static bool add_serial(CommandLine *c, const char *value, GError **err)
     return true;
 }
 
+static bool add_monitor(CommandLine *c, const char *value, GError **err)
+{
+    g_ptr_array_add(c->monitors, (char *)value);
+    return true;
+}
+
+/* [chardev=]ID[,mode=readline] */
+static bool add_mon(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "chardev", "mode", NULL }, *const modes[] = { "readline", NULL };
+    g_autoptr(Opts) opts = opts_parse("-mon", value, "chardev", err);
+    unsigned mode;
+    const char *id = opts ? opts_string(opts, "chardev", NULL) : NULL;
+    if (!opts || !opts_enum(opts, "mode", modes, &mode, err) || !opts_finish(opts, known, err))
+        return false;
+    if (!id)
+        return error_set(err, "-mon: chardev= is missing: the id of a -chardev");
+    g_autofree char *text = g_strdup_printf("chardev:%s", id);
+    return add_monitor(c, g_intern_string(text), err);
+}
+
+static bool set_escape(CommandLine *c, const char *value, GError **err)
+{
+    uint64_t key;
+    if (!parse_uint(value, &key, err) || key > 255) {
+        g_clear_error(err);
+        return error_set(err, "-echr: '%s': the code of a character is needed, as in 0x14 for Ctrl-T", value);
+    }
+    chardev_set_escape(key);
+    return true;
+}
+
+static bool set_daemonize(CommandLine *c, const char *value, GError **err)
+{
+    c->daemonize = true;
+    return true;
+}
+
+/* [name=]NAME,file=FILE or string=TEXT */
+static bool add_fw_cfg(CommandLine *c, const char *value, GError **err)
+{
+    Opts *opts = opts_parse("-fw_cfg", value, "name", err);
+    if (!opts)
+        return false;
+    g_ptr_array_add(c->fw_cfg, opts);
+    return true;
+}
+
+static bool set_name(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "guest", NULL };
+    g_autoptr(Opts) opts = opts_parse("-name", value, "guest", err);
+    if (!opts)
+        return false;
+    c->config.name = g_intern_string(opts_string(opts, "guest", ""));
+    return opts_finish(opts, known, err);
+}
+
+static bool set_uuid(CommandLine *c, const char *value, GError **err)
+{
+    if (!g_uuid_string_is_valid(value))
+        return error_set(err, "-uuid: '%s' is not a UUID, as in 550e8400-e29b-41d4-a716-446655440000", value);
+    c->config.uuid = value;
+    return true;
+}
+
 static bool set_nographic(CommandLine *c, const char *value, GError **err)
 {
     c->nographic = true;
@@ -352,7 +418,9 @@ static const Option options[] = {
       "serial port: stdio, null, none, vc, pty[:LINK], file:PATH, pipe:PATH, tcp:[HOST]:PORT[,...], telnet:..., "
       "unix:PATH[,...], /dev/TTY, chardev:ID; mon:DEV shares it",
       add_serial },
-    { { "monitor" }, "DEV", "where the monitor goes: none", TEXT(monitor) },
+    { { "monitor" }, "DEV", "monitor there: any of -serial's", add_monitor },
+    { { "mon" }, "[chardev=]ID[,mode=readline]", "monitor on a -chardev", add_mon },
+    { { "echr" }, "CODE", "escape key of mux=on and mon: instead of 1 (Ctrl-A)", set_escape },
     { { "nographic" }, NULL, "no window; serial port on the terminal", set_nographic },
     { { "display" }, "none", "no window", set_display },
     { { "nodefaults" }, NULL, "no default devices", set_nodefaults },
@@ -363,11 +431,13 @@ static const Option options[] = {
       "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none",
       set_action },
     { { "S" }, NULL, "do not start until told to", set_paused },
-    { { "name" }, "TEXT", "name of the machine", .text = offsetof(CommandLine, config.name) },
-    { { "uuid" }, "UUID", "UUID of the machine", .text = offsetof(CommandLine, config.uuid) },
+    { { "name" }, "[guest=]TEXT", "name of the machine", set_name },
+    { { "uuid" }, "UUID", "UUID of the machine", set_uuid },
+    { { "fw_cfg" }, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware and the guest", add_fw_cfg },
     { { "d" }, "ITEM,...", "log; help lists the items", set_log },
     { { "D" }, "FILE", "log to a file", set_log_file },
     { { "trace" }, "PATTERN", "turn on trace points; help lists them", set_trace },
+    { { "daemonize" }, NULL, "go on in the background once the machine is built", set_daemonize },
     { { "pidfile" }, "FILE", "write the process ID there", TEXT(pidfile) },
 };
 
@@ -415,6 +485,8 @@ bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
     *c = (CommandLine){ .accels = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
                         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
                         .drives = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
+                        .fw_cfg = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free),
+                        .monitors = g_ptr_array_new(),
                         .serials = g_ptr_array_new() };
     c->config.cpus = c->config.max_cpus = 1;
     if (system && target_find(system + strlen("-system-")))
@@ -439,10 +511,14 @@ bool command_line_parse(CommandLine *c, int argc, char **argv, GError **err)
 
 void command_line_free(CommandLine *c)
 {
+    if (!c->accels)
+        return;
     g_ptr_array_free(c->accels, TRUE);
     g_ptr_array_free(c->devices, TRUE);
     g_ptr_array_free(c->drives, TRUE);
     opts_free(c->config.rtc);
+    g_ptr_array_free(c->fw_cfg, TRUE);
+    g_ptr_array_free(c->monitors, TRUE);
     g_ptr_array_free(c->serials, TRUE);
     opts_free(c->config.machine_opts);
 }

@@ -15,10 +15,10 @@ typedef struct CommandLine {
     GPtrArray *devices; /* Opts * */
     GPtrArray *drives;  /* Opts *: -drive */
     bool snapshot;
-    GPtrArray *serials; /* const char * */
-    const char *monitor;
+    GPtrArray *fw_cfg;             /* Opts * */
+    GPtrArray *serials, *monitors; /* const char *: short forms of character devices */
     const char *pidfile;
-    bool nographic, display_none, nodefaults, done; /* done: help or version was printed */
+    bool nographic, display_none, nodefaults, daemonize, done; /* done: help or version was printed */
     MachineConfig config;
 } CommandLine;
 

@@ -1,0 +1,224 @@
+/*
+ * From the command line to a machine that is ready to run (see start.h).
+ * SPDX-License-Identifier: MIT
+ */
+#include "ui/cli/start.h"
+#include "block/block.h"
+#include "hw/firmware/fw_cfg.h"
+#include "hw/firmware/loader.h"
+#include "target/target.h"
+#include "ui/chardev/chardev.h"
+#include "ui/monitor/monitor.h"
+#include "util/error.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- disks ---- */
+
+static void *find_drive(const char *id, GError **err)
+{
+    BlockNode *node = block_find(id);
+    if (!node)
+        error_set(err, "there is no -drive with id '%s' and no -blockdev with that node-name", id);
+    return node;
+}
+
+static const char *drive_name(const void *object)
+{
+    const BlockNode *node = object;
+    return node->drive ? node->drive : node->name;
+}
+
+static void save_disks(void)
+{
+    int failed = block_flush_all();
+    if (failed)
+        fprintf(stderr, "rhea: writing out the disks: %s\n", g_strerror(failed));
+}
+
+static bool open_drives(CommandLine *c, GError **err)
+{
+    device_set_resolver(PROP_DRIVE, find_drive, drive_name);
+    chardev_set_sync(save_disks);
+    for (guint i = 0; i < c->drives->len; i++) {
+        if (!block_add_drive(c->drives->pdata[i], c->snapshot, err))
+            return false;
+    }
+    return true;
+}
+
+/* A -drive without if=none gets the device that its interface means. */
+static bool add_drive_devices(Machine *machine, GError **err)
+{
+    for (const BlockDrive *const *d = block_drives(); *d; d++) {
+        const char *interface = (*d)->interface ? (*d)->interface : "virtio";
+        if (!strcmp(interface, "none"))
+            continue;
+        if (strcmp(interface, "virtio"))
+            return error_set(err, "-drive: machine '%s' has no if=%s; virtio and none are possible",
+                             machine->type->name, interface);
+        if (!(*d)->node)
+            continue;
+        g_autoptr(Opts) opts = opts_new("-drive");
+        opts_add(opts, "driver", "virtio-blk-pci");
+        opts_add(opts, "drive", (*d)->node->drive);
+        if (!device_add(machine, opts, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- consoles ---- */
+
+/* Where serial ports and monitors are that nobody placed: on the terminal, together if both are there; in no window
+ * yet. */
+static void default_consoles(CommandLine *c)
+{
+    bool monitor = !c->monitors->len && !c->nodefaults, serial = !c->serials->len && !c->nodefaults;
+    for (guint i = 0; i < c->serials->len; i++)
+        monitor = monitor && !g_str_has_prefix(c->serials->pdata[i], "mon:"); /* has one */
+    bool terminal = !c->daemonize && (!c->display_none || c->nographic);
+    if (serial && terminal && !c->nographic)
+        fprintf(stderr, "rhea: there is no window yet: the serial port is on this terminal (Ctrl-A h for help)\n");
+    if (serial)
+        g_ptr_array_add(c->serials, (char *)(!terminal ? "vc" : monitor ? "mon:stdio" : "stdio"));
+    else if (monitor && c->nographic)
+        g_ptr_array_add(c->monitors, (char *)"stdio");
+}
+
+static bool add_monitor(Chardev *chardev, GError **err)
+{
+    return !chardev || monitor_new(chardev, err);
+}
+
+/* Monitors first: who joins a shared character device last, here the serial port, has the focus. */
+static bool open_consoles(CommandLine *c, GSList **serials, GError **err)
+{
+    default_consoles(c);
+    for (guint i = 0; i < c->serials->len; i++) {
+        g_autofree char *label = g_strdup_printf("serial%u", i);
+        const char *text = c->serials->pdata[i];
+        Chardev *chardev;
+        if (!chardev_from_short(label, text, &chardev, err) ||
+            (g_str_has_prefix(text, "mon:") && !add_monitor(chardev, err))) {
+            g_prefix_error(err, "-serial: ");
+            return false;
+        }
+        *serials = g_slist_append(*serials, chardev);
+    }
+    for (guint i = 0; i < c->monitors->len; i++) {
+        g_autofree char *label = g_strdup_printf("compat_monitor%u", i);
+        Chardev *chardev;
+        if (!chardev_from_short(label, c->monitors->pdata[i], &chardev, err) || !add_monitor(chardev, err)) {
+            g_prefix_error(err, "-monitor: ");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- accelerator ---- */
+
+/* The first of -accel that can be had; each that cannot gets a line. */
+static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, GError **err)
+{
+    const char *names[8];
+    unsigned n = 0;
+    for (const AccelType *const *t = accel_types(); *t && n < G_N_ELEMENTS(names) - 1; t++)
+        names[n++] = (*t)->name;
+    names[n] = NULL;
+    if (!c->accels->len)
+        g_ptr_array_add(c->accels, opts_parse("-accel", "tcg", "accel", err));
+    for (guint i = 0; i < c->accels->len; i++) {
+        g_autoptr(GError) why = NULL;
+        *opts = c->accels->pdata[i];
+        const char *name = opts_string(*opts, "accel", NULL);
+        if (!name)
+            return error_set(err, "-accel: which? There is %s", names[0]);
+        *accel = accel_find(name);
+        if (*accel)
+            return true;
+        error_unknown_name(&why, "-accel: accelerator", name, names);
+        if (i + 1 == c->accels->len) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+        fprintf(stderr, "rhea: %s; the next -accel is tried\n", why->message);
+    }
+    return false;
+}
+
+/* ---- machine ---- */
+
+static const MachineType *choose_machine(CommandLine *c, GError **err)
+{
+    if (!c->target) {
+        error_set(err, "which guest? Give -target riscv64 or riscv32, or start rhea by the name rhea-system-riscv64");
+        return NULL;
+    }
+    const char *name = c->machine ? c->machine : target_find(c->target)->default_machine;
+    const MachineType *type = machine_type_find(name, c->target);
+    if (!type) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        for (const MachineType *const *t = machine_types(); *t; t++)
+            g_ptr_array_add(names, (char *)(*t)->name);
+        g_ptr_array_add(names, NULL);
+        error_unknown_name(err, "-machine: machine", name, (const char *const *)names->pdata);
+    }
+    return type;
+}
+
+static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
+{
+    static const char *const known[] = { "name", "file", "string", NULL };
+    for (guint i = 0; i < c->fw_cfg->len; i++) {
+        Opts *opts = c->fw_cfg->pdata[i];
+        const char *name = opts_string(opts, "name", NULL), *file = opts_string(opts, "file", NULL),
+                   *text = opts_string(opts, "string", NULL);
+        uint64_t size = text ? strlen(text) : 0;
+        if (!machine->fw_cfg)
+            return error_set(err, "-fw_cfg: machine '%s' has no fw_cfg", machine->type->name);
+        if (!name || !file == !text)
+            return error_set(
+                err, "-fw_cfg: a name and either file= or string= are needed, as in opt/org.example/a,string=x");
+        g_autofree void *data = file ? (void *)read_whole_file("-fw_cfg", file, &size, err) : g_strdup(text);
+        if (!data || !opts_finish(opts, known, err) ||
+            !fw_cfg_set_file((FwCfg *)machine->fw_cfg, name, data, size, err))
+            return false;
+    }
+    return true;
+}
+
+static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
+{
+    machine_lock(machine);
+    bool ok = add_fw_cfg(c, machine, err);
+    for (guint i = 0; i < c->devices->len && ok; i++)
+        ok = device_add(machine, c->devices->pdata[i], err);
+    ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
+    machine_unlock(machine);
+    return ok;
+}
+
+Machine *start_machine(CommandLine *c, GError **err)
+{
+    const MachineType *type = choose_machine(c, err);
+    const AccelType *accel;
+    Opts *accel_opts;
+    g_autoptr(GSList) serials = NULL;
+    if (c->daemonize && c->nographic) {
+        error_set(err, "-nographic cannot be used with -daemonize; -display none can");
+        return NULL;
+    }
+    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !open_drives(c, err) || !open_consoles(c, &serials, err))
+        return NULL;
+    c->config.target = c->target;
+    c->config.serials = g_steal_pointer(&serials);
+    Machine *machine = machine_new(type, accel, accel_opts, &c->config, err);
+    if (machine && !complete_machine(c, machine, err)) {
+        machine_free(machine);
+        return NULL;
+    }
+    monitor_set_machine(machine);
+    return machine;
+}
