@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, os, re, shlex, shutil, subprocess, sys, tempfile
+import hashlib, os, re, select, shlex, shutil, signal, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -36,17 +36,48 @@ def expect(ok, what, output=""):
     print(f"ok: {what}")
 
 
-def boot(script, *args, modules=(), timeout=900):
-    """Boot Debian's riscv64 kernel with an initramfs that loads modules and runs script."""
-    held = images.lock()
-    with tempfile.TemporaryDirectory() as tmp:
+def linux(script, modules, tmp):
+    """Options that boot Debian's riscv64 kernel with an initramfs (made in tmp) that loads modules and runs script."""
+    with images.lock():
         ordered = images.modules("riscv64", modules)
         load = "".join(f"insmod /lib/{os.path.basename(m)}\n" for m in ordered)
         initrd = images.initramfs("riscv64", load + script, f"{tmp}/initrd", {f"lib/{os.path.basename(m)}": m for m in ordered})
-        kernel = images.kernel("riscv64")
-        held.close()
-        return rhea("riscv64", "-M", "virt", "-nographic", "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append",
-                    "console=ttyS0 panic=-1", *args, timeout=timeout)
+        return ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
+
+
+def boot(script, *args, modules=(), timeout=900):
+    """Boot Debian's riscv64 kernel with an initramfs that loads modules and runs script."""
+    with tempfile.TemporaryDirectory() as tmp:
+        return rhea("riscv64", *linux(script, modules, tmp), "-nographic", *args, timeout=timeout)
+
+
+class Session:
+    """A running emulator whose output is read as it comes."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen([*EMULATOR, "-target", "riscv64", *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+        self.seen, self.place = b"", 0
+
+    def wait_for(self, text, seconds=120):
+        """Read on until text comes, after what earlier calls waited for; fail if it does not."""
+        limit, text = time.monotonic() + seconds, text.encode()
+        while (at := self.seen.find(text, self.place)) < 0:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, limit - time.monotonic()))
+            got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            self.seen += got
+            if not got:
+                self.process.kill()
+                expect(False, f"{text} in the output", self.seen.decode(errors="replace"))
+        self.place = at + len(text)
+
+    def send(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def end(self):
+        self.seen += self.process.communicate(timeout=60)[0]
+        return self.process.returncode, self.seen.decode(errors="replace")
 
 
 def userland(*args, cpus=1):
@@ -126,6 +157,58 @@ def test_devices():
                            "-device", "virtconsole,chardev=c0", modules=["virtio-rng"])
         expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", f"status {status}\n{out}")
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
+
+
+def test_end_by_signal():
+    """A signal while the guest writes: what it had written is in the image, the pidfile is gone, the status is 0."""
+    mark = b"written before the signal"
+    script = f"""echo '{mark.decode()}' | dd of=/dev/vda bs=512 seek=8 conv=sync oflag=direct 2>/dev/null
+echo WRITTEN
+while true; do dd if=/dev/urandom of=/dev/vda bs=64k count=100 seek=1 oflag=direct 2>/dev/null; done
+"""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with tempfile.TemporaryDirectory() as tmp:
+            with open(f"{tmp}/disk", "wb") as f:
+                f.truncate(16 << 20)
+            s = Session(*linux(script, ["virtio_blk"], tmp), "-m", 512, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio",
+                        "-pidfile", f"{tmp}/pid")
+            s.wait_for("WRITTEN\r")
+            time.sleep(0.3)
+            s.process.send_signal(number)
+            status, out = s.end()
+            expect(status == 0 and f"terminating on signal {int(number)}" in out, f"{number.name} ends it with status 0", f"status {status}\n{out}")
+            expect(not os.path.exists(f"{tmp}/pid"), "the pidfile is gone")
+            with open(f"{tmp}/disk", "rb") as f:
+                f.seek(8 * 512)
+                expect(f.read(len(mark)) == mark, "what was written is there")
+
+
+def test_monitor():
+    """Ctrl-A c and the commands on a running Linux."""
+    commands = [("info status", "VM status: running"), ("info cpus", "CPU #1: pc="), ("info registers", "satp"), ("info mem", "vaddr"),
+                ("info mtree", "riscv_virt.ram"), ("info qtree", 'dev: virtio-blk-pci, id "disk0"'), ("info jit", "units translated"),
+                ("info irq", "riscv.sifive.plic"), ("info version", "\n"), ("info block", "d0: raw on file, 1048576 bytes"), ("stop", ""),
+                ("info status", "VM status: paused"), ("xp /2xw 0x1000", "0000000000001000: 0x00000297 0x"), ("x /4xg $sp", ": 0x"),
+                ("print /x 0x10 * (1 + 2)", "0x30"), ("x 0x10", "cannot access memory"), ("nonsense", "unknown command"),
+                ("help", "system_powerdown"), ("cont", "")]
+    with tempfile.TemporaryDirectory() as tmp:
+        with open(f"{tmp}/disk", "wb") as f:
+            f.truncate(1 << 20)
+        s = Session(*linux("echo READY; read line; echo GOT $line; sleep 1000\n", [], tmp), "-m", 512, "-smp", 2, "-nographic", "-drive",
+                    f"file={tmp}/disk,format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0,id=disk0")
+        s.wait_for("READY\r")
+        s.send("\1c")
+        s.wait_for("(rhea) ")
+        for command, wanted in commands:
+            s.send(command + "\r")
+            s.wait_for("\n")
+            s.wait_for(wanted)
+            s.wait_for("(rhea) ")
+        s.send("\1cto the console\r")
+        s.wait_for("GOT to the console")
+        s.send("\1csystem_reset\r")  # -no-reboot: it leaves
+        status, out = s.end()
+        expect(status == 0, f"{len(commands)} commands of the monitor; system_reset with -no-reboot leaves with status 0", f"status {status}\n{out}")
 
 
 def metal(xlen, want, *args):

@@ -1,6 +1,6 @@
 /*
  * Bare-metal RISC-V tests (RV32 and RV64, -M virt -bios none, two harts): precise faults, page-crossing and misaligned
- * accesses, counts of zeros, paging, self-modifying code by this hart and by another, LR/SC and AMO contention, timer
+ * accesses, counts of zeros, paging, self-modifying code by this hart, by another and by DMA, LR/SC and AMO contention, timer
  * interrupts in tight loops. The exit status is that of the first check that failed, 0 if none did; "exit=N" (built in by
  * -DEXIT=N) makes a passing run end with status N.
  * SPDX-License-Identifier: MIT
@@ -16,7 +16,8 @@ typedef unsigned long ulong;
 #define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
 #define fence_i() __asm__ volatile("fence.i" ::: "memory")
 
-enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, UART = 0x10000000, FINISHER = 0x100000 };
+enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, UART = 0x10000000, FINISHER = 0x100000,
+       FW_CFG = 0x10100000 };
 #ifndef EXIT
 #define EXIT 0
 #endif
@@ -218,6 +219,34 @@ static void test_self_modifying(void)
         fence_i();
         check(((Function *)at)() == (i & 0x7ff), "code just written", ((Function *)at)());
     }
+}
+
+static uint32_t swap32(uint32_t v)
+{
+    return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+}
+
+/* fw_cfg's item 0 holds "QEMU": as code, c.li a0, 20; c.li a0, -13. */
+static void test_dma_code(void)
+{
+    static struct { uint32_t control, length; uint64_t address; } __attribute__((aligned(16))) volatile dma;
+    uint16_t *half = (uint16_t *)(code + 32);
+    half[0] = 0x4505; /* c.li a0, 1 */
+    half[1] = 0x0001;
+    half[2] = 0x8082;
+    fence_i();
+    check(((Function *)half)() == 1, "code before DMA", 0);
+    dma.control = swap32(0 << 16 | 8 | 2); /* select item 0, read */
+    dma.length = swap32(4);
+    dma.address = (uint64_t)swap32((uint32_t)(ulong)half) << 32;
+    __asm__ volatile("fence" ::: "memory");
+    *(volatile uint32_t *)(FW_CFG + 16) = 0;
+    *(volatile uint32_t *)(FW_CFG + 20) = swap32((uint32_t)(ulong)&dma);
+    while (dma.control & ~swap32(1))
+        ;
+    check(dma.control == 0, "DMA without error", dma.control);
+    fence_i();
+    check(((Function *)half)() == -13, "code written by DMA", ((Function *)half)());
 }
 
 /* ---- two harts ---- */
@@ -454,6 +483,7 @@ static const struct {
     { "counting zeros", test_counts },
     { "misaligned accesses", test_misaligned },
     { "self-modifying code", test_self_modifying },
+    { "code written by DMA", test_dma_code },
     { "contention", test_contention },
     { "code written by another hart", test_other_writes_code },
     { "timer", test_timer },
