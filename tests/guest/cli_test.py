@@ -5,7 +5,7 @@
 
 SPDX-License-Identifier: MIT
 """
-import os, signal, subprocess, sys, tempfile, time
+import fcntl, os, pty, signal, socket, subprocess, sys, tempfile, termios, time
 
 TARGET = ["-target", "riscv64", "-display", "none", "-serial", "null"]
 # (options, what the line must contain); {tmp} holds truncated.elf, truncated.gz, truncated.img, big
@@ -40,6 +40,48 @@ BAD = [
     (["-d", "foo"], "foo"),
     (["-display", "sdl"], "-display"),
     (["stray"], "'stray' is not an option"),
+    (["-drive", "file=/nonexistent,format=raw"], "cannot open '/nonexistent'"),
+    (["-drive", "file={tmp},format=raw"], "Is a directory"),
+    (["-drive", "file={tmp}/image.qcow2"], "qcow2 image, which is not supported"),
+    (["-drive", "file={tmp}/disk,format=rwa"], "did you mean 'raw'?"),
+    (["-drive", "file={tmp}/disk,format=raw,cahce=none"], "did you mean 'cache'?"),
+    (["-drive", "file={tmp}/disk,format=raw,cache=fast"], "cache"),
+    (["-drive", "file={tmp}/disk,format=raw,if=ide"], "no if=ide"),
+    (["-drive", "format=raw,if=none"], "file= is missing"),
+    (["-drive", "file={tmp}/disk,format=raw,id=a", "-drive", "file={tmp}/disk,format=raw,id=a"], "'a' already"),
+    (["-drive", "file={tmp}/disk,format=raw,if=none,id=a", "-device", "virtio-blk-pci,drive=a", "-device", "virtio-blk-pci,drive=a"],
+     "in use by 'virtio-blk-device'"),
+    (["-drive", "file={tmp}/disk,format=raw", "-drive", "file={tmp}/disk,format=raw"], "in use by another process"),
+    (["-blockdev", "driver=raw,node-name=a"], "which node is it on?"),
+    (["-blockdev", "driver=raw,file=b,node-name=a"], "no block node 'b'"),
+    (["-blockdev", "file,filename={tmp}/disk"], "node-name= is missing"),
+    (["-blockdev", '{"driver":"file","filename":"{tmp}/disk","node-name":"a"'], "-blockdev"),
+    (["-device", "virtio-blk-pci"], "drive= is missing"),
+    (["-device", "virtio-blk-pci,drive=a"], "no -drive with id 'a'"),
+    (["-device", "virtio-blk-pci,drvie=a"], "did you mean 'drive'?"),
+    (["-device", "virtio-blk-pcii"], "did you mean 'virtio-blk-pci'?"),
+    (["-device", "virtio-rng-pci,addr=40"], "a PCI address is a slot 00 to 1f"),
+    (["-device", "virtio-rng-pci,addr=1", "-device", "virtio-rng-pci,addr=1.0"], "is taken"),
+    (["-device", "virtio-rng-pci,bus=pci.7"], "did you mean 'pcie.0'?"),
+    (["-device", "virtio-rng-device,bus=pcie.0"], "is of kind pci"),
+    (["-device", "virtconsole"], "needs a bus of kind virtio-serial-bus"),
+    (["-device", "virtio-rng-pci,max-bytes=0"], "max-bytes"),
+    (["-device", "virtio-rng-pci,id=1x"], "id '1x'"),
+    (["-global", "virtio-rng-pci.perod=1"], "no property 'perod'"),
+    (["-global", "virtio-rng-pci"], "DRIVER.PROPERTY=VALUE"),
+    (["-rtc", "base=yesterday"], "utc, localtime or a date"),
+    (["-rtc", "clok=vm"], "did you mean 'clock'?"),
+    (["-chardev", "socket,id=a,path=/nonexistent/x,server=on,wait=off"], "/nonexistent/x"),
+    (["-chardev", "socket,id=a,host=127.0.0.1,port={port},server=on,wait=off"], "Address already in use"),
+    (["-monitor", "telnet:127.0.0.1:{port},server=on,wait=off"], "Address already in use"),
+    (["-monitor", "stdio", "-serial", "stdio"], "stdio"),
+    (["-mon", "chardev=a"], "no -chardev with id 'a'"),
+    (["-mon", "chardev=a,mode=control"], "mode"),
+    (["-uuid", "x"], "is not a UUID"),
+    (["-echr", "x"], "-echr"),
+    (["-fw_cfg", "opt/a"], "either file= or string="),
+    (["-fw_cfg", "opt/a,file=/nonexistent"], "cannot read '/nonexistent'"),
+    (["-nographic", "-daemonize"], "cannot be used with -daemonize"),
 ]
 
 
@@ -49,15 +91,17 @@ def prepare(tmp):
     image = bytearray(4096)
     image[16:24] = (64 << 20).to_bytes(8, "little")
     image[56:60] = b"RSC\x05"
-    for name, data in {"truncated.elf": elf[:64], "truncated.gz": b"\x1f\x8b\x08" + bytes(20), "truncated.img": bytes(image), "big": bytes(200 << 20)}.items():
+    for name, data in {"truncated.elf": elf[:64], "truncated.gz": b"\x1f\x8b\x08" + bytes(20), "truncated.img": bytes(image), "big": bytes(200 << 20),
+                       "disk": bytes(1 << 20), "image.qcow2": b"QFI\xfb" + bytes(1020)}.items():
         with open(f"{tmp}/{name}", "wb") as f:
             f.write(data)
 
 
 def bad_lines(rhea, tmp):
     failed = 0
+    busy = socket.create_server(("127.0.0.1", 0))
     for options, want in BAD:
-        cmd = [rhea, *TARGET, *(o.replace("{tmp}", tmp) for o in options)]
+        cmd = [rhea, *TARGET, *(o.replace("{tmp}", tmp).replace("{port}", str(busy.getsockname()[1])) for o in options)]
         try:
             p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
             ok = p.returncode == 1 and p.stderr.count("\n") == 1 and p.stderr.startswith("rhea: ") and want in p.stderr
@@ -88,8 +132,93 @@ def signals(rhea, tmp):
     return failed
 
 
+def terminal_ways(rhea):
+    """Ways out of a terminal session: (what is done, options, status)."""
+    idle = ["-target", "riscv64", "-bios", "none", "-nographic"]
+    plain = ["-target", "riscv64", "-bios", "none", "-display", "none", "-serial", "stdio"]
+    return [("Ctrl-A x", idle, lambda p, fd: os.write(fd, b"\1x"), 0), ("quit", idle, lambda p, fd: os.write(fd, b"\1cquit\r"), 0),
+            ("Ctrl-C", plain, lambda p, fd: os.write(fd, b"\3"), 0), ("SIGTERM", idle, lambda p, fd: p.send_signal(signal.SIGTERM), 0),
+            ("SIGSEGV", idle, lambda p, fd: p.send_signal(signal.SIGSEGV), -signal.SIGSEGV),
+            ("SIGABRT", idle, lambda p, fd: p.send_signal(signal.SIGABRT), -signal.SIGABRT)]
+
+
+def terminals(rhea):
+    """The terminal is as it was after every way out; a closed terminal ends it."""
+    failed = 0
+    for what, options, act, status in terminal_ways(rhea):
+        master, slave = pty.openpty()
+        before = termios.tcgetattr(slave)
+        p = subprocess.Popen([rhea, *options], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        limit = time.monotonic() + 20
+        while termios.tcgetattr(slave) == before and time.monotonic() < limit:
+            time.sleep(0.02)
+        changed = termios.tcgetattr(slave) != before
+        time.sleep(0.2)
+        act(p, master)
+        got = p.wait(timeout=20)
+        sanitized = status < 0 and got == 1  # a sanitizer's handler came first
+        if not changed or (not sanitized and (got != status or termios.tcgetattr(slave) != before)):
+            failed += 1
+            print(f"FAILED terminal, {what}: status {got}, terminal {'as before' if termios.tcgetattr(slave) == before else 'changed'}")
+        os.close(slave)
+        os.close(master)
+    master, slave = pty.openpty()
+    p = subprocess.Popen([rhea, "-target", "riscv64", "-bios", "none", "-nographic"], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL,
+                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(slave)
+    time.sleep(0.5)
+    os.close(master)
+    try:
+        status = p.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        status = "still runs"
+    if status:
+        failed += 1
+        print(f"FAILED closed terminal: {status}")
+    return failed
+
+
+def daemon(rhea, tmp):
+    """-daemonize: status 0 once the machine runs, 1 with the message if it cannot be built."""
+    pidfile, port = f"{tmp}/daemon.pid", f"unix:{tmp}/monitor,server=on,wait=off"
+    p = subprocess.run([rhea, "-target", "riscv64", "-bios", "none", "-display", "none", "-daemonize", "-pidfile", pidfile, "-monitor", port],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+    said = p.stdout
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{tmp}/monitor")
+            s.settimeout(20)
+            s.sendall(b"info status\nquit\n")
+            while data := s.recv(4096):
+                said += data.decode()
+        gone = time.monotonic() + 20
+        while os.path.exists(pidfile) and time.monotonic() < gone:
+            time.sleep(0.02)
+    except OSError as e:
+        said += f" {e}"
+    bad = subprocess.run([rhea, *TARGET, "-daemonize", "-kernel", "/nonexistent"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+    if p.returncode or "VM status: running" not in said or os.path.exists(pidfile) or bad.returncode != 1 or "/nonexistent" not in bad.stderr:
+        print(f"FAILED -daemonize: status {p.returncode}, {said}; bad: {bad.returncode} {bad.stderr}")
+        return 1
+    return 0
+
+
+def fall_back(rhea):
+    """The first accelerator that can be had is taken, with a notice."""
+    p = subprocess.run([rhea, *TARGET, "-accel", "nothing", "-accel", "tcg", "-S", "-M", "virt,dumpdtb=/dev/null"], stdin=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, text=True, timeout=20)
+    if p.returncode or p.stderr.count("\n") != 1 or "'nothing'" not in p.stderr:
+        print(f"FAILED accelerators: status {p.returncode}, {p.stderr}")
+        return 1
+    return 0
+
+
 with tempfile.TemporaryDirectory() as folder:
     prepare(folder)
-    count = bad_lines(sys.argv[1], folder) + signals(sys.argv[1], folder)
-    print(f"{len(BAD) + 3 - count} as they should be, {count} not")
-    sys.exit(count > 0)
+    program = sys.argv[1]
+    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program)]
+    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 1 + 1
+    print(f"{total - sum(parts)} as they should be, {sum(parts)} not")
+    sys.exit(sum(parts) > 0)
