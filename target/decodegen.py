@@ -81,7 +81,7 @@ def main():
         f.write("#ifdef DECODE_TABLES\n")
         f.write(f"static const DecodeRow {prefix}_rows[] = {{\n")
         for name, form, mask, match, ext, xlen, _ in rows:
-            f.write(f'    {{ 0x{mask:08x}, 0x{match:08x}, rv_{name}, FORMAT_{form}, EXT_{ext.upper()}, {xlen} }},\n')
+            f.write(f'    {{ 0x{mask:08x}, 0x{match:08x}, rv_{name}, FORMAT_{form}, EXT_{ext.upper()}, {xlen}, "{name}" }},\n')
         f.write("};\n")
         f.write(f"static const uint16_t {prefix}_list[] = {{ {', '.join(str(i) for b in buckets for i in b)} }};\n")
         at = 0

@@ -10,9 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_CAPSTONE
-#include <capstone/capstone.h>
-#endif
 
 /* ---- registers ---- */
 
@@ -282,22 +279,25 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     riscv_raise(riscv(cs), cause[access], va);
 }
 
-#if defined(HAVE_CAPSTONE) && CS_API_MAJOR >= 5 /* the first with RISC-V */
-#define CAPSTONE(mode) .capstone_arch = CS_ARCH_RISCV, .capstone_mode = (mode) | CS_MODE_RISCVC,
-#else
-#define CAPSTONE(mode)
-#endif
 #define TARGET_COMMON                                                                                               \
     .default_machine = "virt", .page_bits = 12, .insn_align = 2, .reg_count = RISCV_REG_COUNT,                      \
     .helpers = riscv_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
     .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
     .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .scan = riscv_scan,                   \
-    .translate = riscv_translate, .info_mem = riscv_info_mem
+    .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
 
 const Target target_riscv64 = {
-    .name = "riscv64", .bits = 64, .default_cpu = "rv64", .regs = regs64, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV64)
+    .name = "riscv64",
+    .bits = 64,
+    .default_cpu = "rv64",
+    .regs = regs64,
+    TARGET_COMMON,
 };
 const Target target_riscv32 = {
-    .name = "riscv32", .bits = 32, .default_cpu = "rv32", .regs = regs32, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV32)
+    .name = "riscv32",
+    .bits = 32,
+    .default_cpu = "rv32",
+    .regs = regs32,
+    TARGET_COMMON,
 };

@@ -170,6 +170,7 @@ void riscv_info_mem(CpuState *cs, GString *out);
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old);
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
+unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
 extern const HelperDesc riscv_helpers[];
 
 #endif

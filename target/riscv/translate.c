@@ -188,7 +188,7 @@ static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, con
     return NULL;
 }
 
-static const DecodeRow *decode(const RiscvState *s, uint32_t i, Arg *a)
+const DecodeRow *riscv_decode(const RiscvState *s, uint32_t i, Arg *a)
 {
     const DecodeRow *row;
     if ((i & 3) == 3) {
@@ -203,6 +203,15 @@ static const DecodeRow *decode(const RiscvState *s, uint32_t i, Arg *a)
         return NULL;
     row = find_row(s, rvc_rows, &rvc_list[rvc_index[key].first], rvc_index[key].count, i);
     return row && operands16(row, i, a) ? row : NULL;
+}
+
+const DecodeRow *riscv_row_of(bool (*translate)(Ctx *c, const Arg *a))
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rv32_rows); i++) {
+        if (rv32_rows[i].translate == translate)
+            return &rv32_rows[i];
+    }
+    return NULL;
 }
 
 static uint32_t fetch(const uint8_t *bytes, unsigned length)
@@ -295,7 +304,7 @@ bool riscv_translate(TranslateInsn *insn)
               .length = insn->length };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;
-    const DecodeRow *row = decode(s, i, &a);
+    const DecodeRow *row = riscv_decode(s, i, &a);
     if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);
     return !c.stop;

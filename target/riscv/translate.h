@@ -32,7 +32,13 @@ typedef struct DecodeRow {
     uint8_t format;
     uint32_t ext;
     uint8_t xlen;
+    const char *name;
 } DecodeRow;
+
+/* The row of an instruction as fetched (16 or 32 bits) and its operands; NULL: illegal. */
+const DecodeRow *riscv_decode(const RiscvState *s, uint32_t bits, Arg *a);
+/* The first row of the 32-bit tables with this function: what a compressed instruction stands for. NULL: none. */
+const DecodeRow *riscv_row_of(bool (*translate)(Ctx *c, const Arg *a));
 
 /* Registers: x0 reads as zero and swallows writes. */
 static inline IrTmp get_x(Ctx *c, unsigned r)

@@ -189,6 +189,7 @@ def test_monitor():
                 ("info mtree", "riscv_virt.ram"), ("info qtree", 'dev: virtio-blk-pci, id "disk0"'), ("info jit", "units translated"),
                 ("info irq", "riscv.sifive.plic"), ("info version", "\n"), ("info block", "d0: raw on file, 1048576 bytes"), ("stop", ""),
                 ("info status", "VM status: paused"), ("xp /2xw 0x1000", "0000000000001000: 0x00000297 0x"), ("x /4xg $sp", ": 0x"),
+                ("xp /2i 0x1000", "00000297  auipc      t0, 0x0"), ("x /3i $pc", "0x"),
                 ("print /x 0x10 * (1 + 2)", "0x30"), ("x 0x10", "cannot access memory"), ("nonsense", "unknown command"),
                 ("help", "system_powerdown"), ("cont", "")]
     with tempfile.TemporaryDirectory() as tmp:
