@@ -316,6 +316,8 @@ static BlockNode *open_drive_node(Opts *opts, DriveOptions *d, GError **err)
     opts_add(node_opts, "read-only", d->read_only || d->snapshot ? "on" : "off");
     if (!drive_cache(opts, node_opts, &d->writeback, err))
         return NULL;
+    if (d->format && !strcmp(d->format, "null-co"))
+        opts_string(node_opts, "cache.direct", NULL); /* there is no cache to go past */
     copy_key(opts, node_opts, "aio", "aio");
     copy_key(opts, node_opts, "discard", "discard");
     copy_key(opts, node_opts, "detect-zeroes", "detect-zeroes");
