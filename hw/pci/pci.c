@@ -219,6 +219,15 @@ static void pci_reset(Device *dev)
     update_bars(pci);
 }
 
+static void pci_post_load(Device *dev)
+{
+    PciDevice *pci = (PciDevice *)dev;
+    g_mutex_lock(&pci->pci->lock);
+    update_intx(pci);
+    g_mutex_unlock(&pci->pci->lock);
+    update_bars(pci);
+}
+
 static void pci_unrealize(Device *dev)
 {
     PciDevice *pci = (PciDevice *)dev;
@@ -262,6 +271,7 @@ const DeviceType pci_device_type = {
     .realize = pci_realize,
     .unrealize = pci_unrealize,
     .reset = pci_reset,
+    .post_load = pci_post_load,
 };
 
 /* ---- bus ---- */
