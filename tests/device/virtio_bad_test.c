@@ -357,6 +357,25 @@ static void test_cases(gconstpointer data)
     setup_free(d);
 }
 
+/* A reset under the machine lock waits for the disk's thread: that must not wait for the lock, whatever it is led to.
+ */
+static void test_reset_waits(gconstpointer data)
+{
+    const Setup *s = data;
+    Driver *d = setup_new(s);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        driver_probe(d);
+        driver_start(d, DRIVER_ALL, QUEUE_SIZE);
+        machine_lock(d->m->machine);
+        cases[i].fn(d, target(d, s));
+        g_usleep(2000);
+        driver_set_status(d, 0);
+        machine_unlock(d->m->machine);
+        check_works(d, s);
+    }
+    setup_free(d);
+}
+
 /* ---- areas ---- */
 
 static void try_areas(Driver *d, const Setup *s, uint64_t descriptors, uint64_t avail, uint64_t used)
@@ -536,11 +555,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*fn)(gconstpointer data);
-    } tests[] = { { "cases", test_cases },
-                  { "areas", test_areas },
-                  { "areas-then-features", test_areas_then_features },
-                  { "sizes", test_sizes },
-                  { "random", test_random } };
+    } tests[] = { { "cases", test_cases }, { "reset-waits", test_reset_waits },
+                  { "areas", test_areas }, { "areas-then-features", test_areas_then_features },
+                  { "sizes", test_sizes }, { "random", test_random } };
 #if __has_feature(thread_sanitizer)
     return 77; /* skipped: such drivers change rings while the device reads them */
 #endif
