@@ -253,6 +253,11 @@ static void reset(Device *dev)
     v->generation = 0;
 }
 
+static void quiesce_device(Device *dev, bool on)
+{
+    quiesce((VirtioDevice *)dev, on);
+}
+
 /* The rings are found again when they are used. A snapshot may hold anything: sizes are what rings are indexed by. */
 static void post_load(Device *dev)
 {
@@ -297,5 +302,6 @@ const DeviceType virtio_device_type = {
     .props = props,
     .state = state,
     .reset = reset,
+    .quiesce = quiesce_device,
     .post_load = post_load,
 };
