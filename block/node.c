@@ -425,6 +425,20 @@ const BlockDrive *const *block_drives(void)
     return drives ? (const BlockDrive *const *)drives->pdata : none;
 }
 
+BlockNode *block_drive_find(const char *interface, int index)
+{
+    int next = 0;
+    for (const BlockDrive *const *d = block_drives(); *d; d++) {
+        if (!(*d)->interface || strcmp((*d)->interface, interface))
+            continue;
+        int place = (*d)->index >= 0 ? (*d)->index : next;
+        if (place == index)
+            return (*d)->node;
+        next = place + 1;
+    }
+    return NULL;
+}
+
 /* ---- checked access ---- */
 
 static bool inside(const BlockNode *node, uint64_t offset, uint64_t length)

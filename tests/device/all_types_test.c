@@ -11,7 +11,7 @@
 
 /* Types whose state outlives a reset, as the hardware's does, or is not the same after it: the ACLINT's mtime starts
  * anew by an offset from virtual time, which goes on (aclint_test.c looks at its reset). */
-static const char *const keeps_state[] = { "goldfish-rtc", "pflash", "riscv.aclint", NULL };
+static const char *const keeps_state[] = { "goldfish-rtc", "cfi.pflash01", "riscv.aclint", NULL };
 
 typedef struct Collected {
     GPtrArray *devices; /* Device * */

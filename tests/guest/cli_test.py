@@ -46,7 +46,7 @@ BAD = [
     (["-drive", "file={tmp}/disk,format=rwa"], "did you mean 'raw'?"),
     (["-drive", "file={tmp}/disk,format=raw,cahce=none"], "did you mean 'cache'?"),
     (["-drive", "file={tmp}/disk,format=raw,cache=fast"], "cache"),
-    (["-drive", "file={tmp}/disk,format=raw,if=ide"], "no if=ide"),
+    (["-drive", "file={tmp}/disk,format=raw,if=ide"], "no place for if=ide"),
     (["-drive", "format=raw,if=none"], "file= is missing"),
     (["-drive", "file={tmp}/disk,format=raw,id=a", "-drive", "file={tmp}/disk,format=raw,id=a"], "'a' already"),
     (["-drive", "file={tmp}/disk,format=raw,if=none,id=a", "-device", "virtio-blk-pci,drive=a", "-device", "virtio-blk-pci,drive=a"],
