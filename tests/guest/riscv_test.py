@@ -212,6 +212,56 @@ def test_monitor():
         expect(status == 0, f"{len(commands)} commands of the monitor; system_reset with -no-reboot leaves with status 0", f"status {status}\n{out}")
 
 
+def flash(tmp):
+    """EDK2 of Debian's package in two flash drives; the second, with the variables, is a copy in tmp."""
+    with images.lock():
+        folder = images.package("riscv64", "qemu-efi-riscv64") + "/usr/share/qemu-efi-riscv64"
+    if not os.path.exists(f"{tmp}/vars"):
+        shutil.copy(f"{folder}/RISCV_VIRT_VARS.fd", f"{tmp}/vars")
+    return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={folder}/RISCV_VIRT_CODE.fd", "-drive",
+            f"if=pflash,unit=1,format=raw,file={tmp}/vars"]
+
+
+def test_edk2():
+    """EDK2 from flash reaches its shell, keeps a variable, and starts a kernel from fw_cfg."""
+    with tempfile.TemporaryDirectory() as tmp:
+        for command, wanted in [("set kept inflash", ""), ("set kept", "inflash")]:
+            s = Session("-M", "virt,acpi=off", "-m", 1024, "-nographic", *flash(tmp))
+            s.wait_for("to skip")
+            s.send("\x1b")
+            s.wait_for("Shell>")
+            s.send(f"{command}\r")
+            s.wait_for(command)
+            s.wait_for(wanted)
+            s.wait_for("Shell>")
+            s.send("reset -s\r")
+            status, out = s.end()
+            expect(status == 0, f"EDK2's shell: {command}, power-off with status 0", f"status {status}\n{out}")
+        s = Session(*linux("uname -a\npoweroff -f\n", [], tmp), "-m", 1024, "-nographic", *flash(tmp))
+        status, out = s.end()
+        expect(status == 0 and "riscv64 GNU/Linux" in out and "EFI stub" in out, "EDK2 starts Linux from fw_cfg", f"status {status}\n{out}")
+
+
+def test_uboot():
+    """U-Boot as OpenSBI's payload and as the firmware itself, to its prompt; it reads a virtio disk."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with images.lock():
+            folder = images.package("riscv64", "u-boot-qemu") + "/usr/lib/u-boot"
+        with open(f"{tmp}/disk", "wb") as f:
+            f.write(b"sector 0 of the disk".ljust(1 << 20, b"\0"))
+        for options in (["-kernel", f"{folder}/qemu-riscv64_smode/uboot.elf"], ["-bios", f"{folder}/qemu-riscv64/u-boot.bin"]):
+            s = Session("-M", "virt", "-m", 512, "-nographic", *options, "-drive", f"file={tmp}/disk,format=raw,if=virtio")
+            s.wait_for("Hit any key")
+            s.send(" ")
+            s.wait_for("=> ")
+            for command, wanted in [("virtio scan", "=> "), ("virtio read 0x88000000 0 1", "1 blocks read: OK"), ("md.b 0x88000000 0x14", "sector 0 of the")]:
+                s.send(command + "\r")
+                s.wait_for(wanted)
+            s.send("poweroff\r")
+            status, out = s.end()
+            expect(status == 0, f"U-Boot ({options[0]}) reads a disk and powers off with status 0", f"status {status}\n{out}")
+
+
 def metal(xlen, want, *args):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
