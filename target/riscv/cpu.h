@@ -26,6 +26,7 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZICSR, zicsr, "control and status registers")                      \
     E(ZIFENCEI, zifencei, "instruction-fetch fence")                     \
     E(ZICNTR, zicntr, "cycle, time and instret")                         \
+    E(ZICOND, zicond, "integer conditional operations")                  \
     E(ZIHPM, zihpm, "hardware performance counters (read as zero)")      \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
     E(ZBA, zba, "address generation")                                    \
@@ -42,7 +43,7 @@ enum {
         EXT_COUNT
 };
 enum {
-#define E(upper, name, help) EXT_##upper = 1u << EXT_BIT_##upper,
+#define E(upper, name, help) EXT_##upper = 1ull << EXT_BIT_##upper,
     RISCV_EXTENSIONS(E)
 #undef E
 };
@@ -104,7 +105,7 @@ typedef struct RiscvState {
     uint8_t fp_off;   /* mstatus.FS is Off: floating-point instructions are illegal */
     uint8_t fp_dirty; /* FS has become Dirty since mstatus was last looked at */
     uint8_t priv, frm;
-    uint32_t ext;
+    uint64_t ext;
     unsigned xlen;
     uint64_t mstatus, satp;
     uint64_t mepc, mcause, mtval, mtvec, mscratch, medeleg, mideleg, mie;
@@ -130,7 +131,8 @@ static inline RiscvState *riscv(CpuState *cs)
 {
     return (RiscvState *)cs;
 }
-static inline bool riscv_has(const RiscvState *s, uint32_t ext)
+/* Any of these (EXT_*)? */
+static inline bool riscv_has(const RiscvState *s, uint64_t ext)
 {
     return s->ext & ext;
 }

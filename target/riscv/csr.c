@@ -62,7 +62,7 @@ static uint64_t read_misa(RiscvState *s)
 {
     uint64_t v = s->xlen == 64 ? 2ull << 62 : 1ull << 30;
     static const struct {
-        uint32_t ext;
+        uint64_t ext;
         char letter;
     } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' },
                     { EXT_D, 'd' }, { EXT_C, 'c' }, { EXT_S, 's' }, { EXT_U, 'u' } };

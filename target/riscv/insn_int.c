@@ -199,6 +199,19 @@ bool rv_bseti(Ctx *c, const Arg *a) { return single_bit(c, a, OP_or, imm_x(c, a-
 bool rv_binvi(Ctx *c, const Arg *a) { return single_bit(c, a, OP_xor, imm_x(c, a->imm)); }
 bool rv_bexti(Ctx *c, const Arg *a) { return extract_bit(c, a, imm_x(c, a->imm)); }
 
+/* clang-format on */
+
+/* ---- Zicond ---- */
+static bool zero_if(Ctx *c, const Arg *a, IrCond cond)
+{
+    IrTmp zero = imm_x(c, 0);
+    set_x(c, a->rd, ir_select(c->ir, c->xt, cond, get_x(c, a->rs2), zero, zero, get_x(c, a->rs1)));
+    return true;
+}
+/* clang-format off */
+bool rv_czero_eqz(Ctx *c, const Arg *a) { return zero_if(c, a, COND_EQ); }
+bool rv_czero_nez(Ctx *c, const Arg *a) { return zero_if(c, a, COND_NE); }
+
 /* ---- control transfer ---- */
 bool rv_jal(Ctx *c, const Arg *a)
 {

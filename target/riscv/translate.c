@@ -182,7 +182,8 @@ static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, con
 {
     for (unsigned n = 0; n < count; n++) {
         const DecodeRow *row = &rows[list[n]];
-        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->ext))
+        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->any) &&
+            riscv_has(s, row->also))
             return row;
     }
     return NULL;

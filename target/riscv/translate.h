@@ -30,7 +30,7 @@ typedef struct DecodeRow {
     uint32_t mask, match;
     bool (*translate)(Ctx *c, const Arg *a); /* false: illegal instruction */
     uint8_t format;
-    uint32_t ext;
+    uint64_t any, also; /* extensions: one of each set must be there */
     uint8_t xlen;
 } DecodeRow;
 

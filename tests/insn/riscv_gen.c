@@ -4,96 +4,22 @@
  *
  *   riscv-gen [--machine] [--xlen 32|64] [--seed N] [--blocks N] [--length N] [--passes N] [--only NAME] [--full] FILE
  *   riscv-gen --count ...   prints how many random instructions run, and how many kinds there are
+ *   riscv-gen --list ...    prints the names of all kinds
  *
  * The program is a row of blocks. A block is some random instructions; then a shared routine folds all registers
  * and fcsr into a hash, appends it to the results, loads other random register values, and goes on with the next block.
  * The whole row runs --passes times with different inputs. At the end the results and the scratch memory go to standard
  * output or the UART. The encodings here are written from the ISA manual (20240411), not taken from the decoder that
- * they test.
+ * they test. Extensions that the oracle does not know are in riscv_gen_ext.c.
  * SPDX-License-Identifier: MIT
  */
+#include "riscv_gen.h"
 #include <elf.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { X0, RA, SP, GP, TP, T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, A6, A7 };
-
-/* Operand patterns. */
-typedef enum {
-    R,  /* rd, rs1, rs2 */
-    R1, /* rd, rs1 (rs2 is part of match) */
-    I,  /* rd, rs1, imm12 */
-    SH5,
-    SH6,
-    SHX, /* rd, rs1, shift amount of 5, 6, log2(XLEN) bits */
-    LOAD,
-    STORE,
-    FLOAD,
-    FSTORE,
-    AMO,
-    LRSC,
-    B,
-    U,
-    JAL,
-    JALR,
-    FR,    /* f rd, f rs1, f rs2, rm */
-    FRN,   /* f rd, f rs1, f rs2, no rm */
-    FR1,   /* f rd, f rs1, rm */
-    FR4,   /* f rd, f rs1, f rs2, f rs3, rm */
-    FCMP,  /* x rd, f rs1, f rs2 */
-    FTOI,  /* x rd, f rs1, rm */
-    FTOIN, /* x rd, f rs1 */
-    ITOF,  /* f rd, x rs1, rm */
-    ITOFN, /* f rd, x rs1 */
-    FCSR,
-    FCSRI,
-    FENCE,
-    CADDI,
-    CLI,
-    CLUI,
-    CADDI4SPN,
-    CADDI16SP,
-    CSLLI,
-    CSRLI,
-    CANDI,
-    CALU,
-    CMV,
-    CADDIW,
-    CLW,
-    CLD,
-    CSW,
-    CSD,
-    CLWSP,
-    CLDSP,
-    CSWSP,
-    CSDSP,
-    CFLD,
-    CFSD,
-    CFLDSP,
-    CFSDSP,
-    CFLW,
-    CFSW,
-    CFLWSP,
-    CFSWSP,
-    CBZ,
-    CJ,
-    CNOP,
-} Form;
-
-enum { BOTH = 0, ONLY64 = 64, ONLY32 = 32 };
-
-typedef struct Kind {
-    const char *name;
-    uint32_t match;
-    uint8_t form, xlen;
-} Kind;
-
-#define OPREG(f7, f3, op)       ((uint32_t)(f7) << 25 | (f3) << 12 | (op))
-#define FUNARY(f7, rs2, f3, op) (OPREG(f7, f3, op) | (uint32_t)(rs2) << 20)
-static const Kind kinds[] = {
+static const Kind base_kinds[] = {
     /* RV32I, RV64I */
     { "addi", OPREG(0, 0, 0x13), I, BOTH },
     { "slti", OPREG(0, 2, 0x13), I, BOTH },
@@ -300,11 +226,18 @@ static const Kind kinds[] = {
     { "c.bnez", 0xe001, CBZ, BOTH },
     { "c.j", 0xa001, CJ, BOTH },
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { BASE_KINDS = sizeof base_kinds / sizeof *base_kinds };
+#define KINDS (BASE_KINDS + ext_kind_count)
+static const Kind *kind(unsigned i)
+{
+    return i < BASE_KINDS ? &base_kinds[i] : &ext_kinds[i - BASE_KINDS];
+}
 
 /* ---- options and the image ---- */
-static unsigned xlen = 64, blocks = 1000, length = 24, passes = 4;
-static bool machine_mode, full;
+unsigned xlen = 64;
+bool machine_mode;
+static unsigned blocks = 1000, length = 24, passes = 4;
+static bool full;
 static const char *only;
 static uint64_t seed = 1;
 static uint64_t instances;
@@ -320,52 +253,52 @@ enum { SAVE = 0, RESULT = 0x400, INPUT = 0x408, NEXT = 0x410, PASS = 0x418, SAVE
 static uint8_t *image;
 static uint32_t at; /* where code goes next */
 
-static uint64_t rnd(void)
+uint64_t rnd(void)
 {
     uint64_t z = seed += 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return z ^ z >> 31;
 }
-static unsigned below(unsigned n)
+unsigned below(unsigned n)
 {
     return rnd() % n;
 }
-static void put16(uint32_t v)
+void put16(uint32_t v)
 {
     memcpy(image + at, &v, 2);
     at += 2;
 }
-static void put(uint32_t v)
+void put(uint32_t v)
 {
     memcpy(image + at, &v, 4);
     at += 4;
 }
 
 /* ---- plain encoders ---- */
-static uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
+uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
 {
     return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20;
 }
-static uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
+uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
 {
     return op | (imm & 31) << 7 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 127) << 25;
 }
-static uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
+uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
 {
     return op | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 63) << 25 |
            (uint32_t)(imm >> 12 & 1) << 31;
 }
-static uint32_t enc_j(int rd, int imm)
+uint32_t enc_j(int rd, int imm)
 {
     return 0x6f | rd << 7 | (imm & 0xff000) | (imm >> 11 & 1) << 20 | (uint32_t)(imm >> 1 & 0x3ff) << 21 |
            (uint32_t)(imm >> 20 & 1) << 31;
 }
-static uint32_t enc_load(int rd, int rs1, int imm)
+uint32_t enc_load(int rd, int rs1, int imm)
 {
     return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm);
 }
-static uint32_t enc_store(int rs2, int rs1, int imm)
+uint32_t enc_store(int rs2, int rs1, int imm)
 {
     return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm);
 }
@@ -381,12 +314,12 @@ static void li32(int rd, uint32_t v)
     }
 }
 
-/* ---- random operands. gp, sp, s0, s1 keep their values: state area and scratch addresses. ---- */
-static int any_x(void)
+/* ---- random operands ---- */
+int any_x(void)
 {
     return below(32);
 }
-static int dest_x(void)
+int dest_x(void)
 {
     for (;;) {
         int r = below(32);
@@ -398,11 +331,11 @@ static int dest_c(void)
 {
     return 10 + below(6);
 } /* a0..a5: x8 and x9 are bases */
-static int any_f(void)
+int any_f(void)
 {
     return below(4) ? below(8) + 10 : below(32);
 }
-static int base_x(void)
+int base_x(void)
 {
     return below(2) ? SP : S0;
 }
@@ -423,7 +356,7 @@ static void gen_one(const Kind *k);
 static const Kind *simple_kind(void)
 {
     for (;;) {
-        const Kind *k = &kinds[below(KINDS)];
+        const Kind *k = kind(below(KINDS));
         if (k->form <= SHX && (!k->xlen || k->xlen == xlen))
             return k;
     }
@@ -675,6 +608,9 @@ static void gen_one(const Kind *k)
     case FENCE:
         put(m);
         break;
+    case MODEL:
+        k->gen(k);
+        break;
     default:
         if (k->form >= CADDI)
             gen_compressed(k);
@@ -812,7 +748,7 @@ static uint32_t put_trap(void)
     return here;
 }
 
-static uint64_t random_value(bool is_float)
+uint64_t random_value(bool is_float)
 {
     static const uint64_t edge[] = {
         0, 1,    ~0ull, 1ull << 63, 1ull << 31, 0x7fffffff, 0x7fffffffffffffff, 0xffffffff, 0xffffffff80000000,
@@ -872,7 +808,7 @@ static void put_blocks(uint32_t epilogue)
         for (unsigned n = 0; n < length; n++) {
             const Kind *k;
             do
-                k = &kinds[below(KINDS)];
+                k = kind(below(KINDS));
             while ((k->xlen && k->xlen != xlen) || (only && strcmp(k->name, only)));
             gen_one(k);
         }
@@ -997,7 +933,7 @@ static void write_elf(FILE *f, uint32_t entry, uint32_t file_size, uint32_t memo
 int main(int argc, char **argv)
 {
     const char *path = NULL;
-    bool count = false;
+    bool count = false, list = false;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(a, "--machine"))
@@ -1006,6 +942,8 @@ int main(int argc, char **argv)
             full = true;
         else if (!strcmp(a, "--count"))
             count = true;
+        else if (!strcmp(a, "--list"))
+            list = true;
         else if (!strcmp(a, "--xlen"))
             xlen = atoi(v), i++;
         else if (!strcmp(a, "--seed"))
@@ -1021,14 +959,20 @@ int main(int argc, char **argv)
         else
             path = a;
     }
+    for (unsigned i = 0; list && i < KINDS; i++) {
+        if (!kind(i)->xlen || kind(i)->xlen == xlen)
+            printf("%s\n", kind(i)->name);
+    }
+    if (list)
+        return 0;
     bool any = false;
     for (unsigned i = 0; i < KINDS; i++)
-        any |= (!kinds[i].xlen || kinds[i].xlen == xlen) && (!only || !strcmp(only, kinds[i].name));
+        any |= (!kind(i)->xlen || kind(i)->xlen == xlen) && (!only || !strcmp(only, kind(i)->name));
     if (!any) {
         fprintf(stderr, "riscv-gen: RV%u has no '%s'\n", xlen, only);
         return 1;
     }
-    uint32_t code_room = (0x2000 + blocks * (length * 24 + 16) + 0xfff) & ~0xfff;
+    uint32_t code_room = (0x2000 + blocks * (length * 32 + 16) + 0xfff) & ~0xfff;
     uint32_t file_size = code_room + INPUTS + INPUT_BYTES;
     image = calloc(file_size, 1);
     if (!image)
@@ -1037,7 +981,7 @@ int main(int argc, char **argv)
     if (count) {
         unsigned n = 0;
         for (unsigned i = 0; i < KINDS; i++)
-            n += !kinds[i].xlen || kinds[i].xlen == xlen;
+            n += !kind(i)->xlen || kind(i)->xlen == xlen;
         printf("%llu instances of %u kinds\n", (unsigned long long)instances * passes, n);
         return 0;
     }
