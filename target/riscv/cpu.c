@@ -80,6 +80,8 @@ static const struct {
     const char *help;
 } groups[] = {
     { "b", EXT_ZBA | EXT_ZBB | EXT_ZBS, "zba, zbb, zbs" },
+    { "zkn", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKND | EXT_ZKNE | EXT_ZKNH, "zbkb, zbkc, zbkx, zknd, zkne, zknh" },
+    { "zks", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKSED | EXT_ZKSH, "zbkb, zbkc, zbkx, zksed, zksh" },
 };
 
 /* What does nothing, or has no meaning, without another. */
@@ -182,6 +184,7 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     s->ext = found->ext & (xlen == 64 ? EXT_ALL : ~EXT_RV64ONLY);
     s->max_satp = xlen == 64 ? SATP_SV57 : SATP_SV32;
     s->hart = vcpu->index;
+    riscv_crypto_init();
     if (!apply_features(s, words + 1, err))
         return false;
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);

@@ -31,7 +31,16 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
     E(ZBA, zba, "address generation")                                    \
     E(ZBB, zbb, "basic bit manipulation")                                \
+    E(ZBC, zbc, "carry-less multiplication")                             \
+    E(ZBKB, zbkb, "bit manipulation for cryptography")                   \
+    E(ZBKC, zbkc, "carry-less multiplication for cryptography")          \
+    E(ZBKX, zbkx, "crossbar permutations")                               \
     E(ZBS, zbs, "single-bit instructions")                               \
+    E(ZKND, zknd, "AES decryption")                                      \
+    E(ZKNE, zkne, "AES encryption")                                      \
+    E(ZKNH, zknh, "SHA-2")                                               \
+    E(ZKSED, zksed, "SM4")                                               \
+    E(ZKSH, zksh, "SM3")                                                 \
     E(SSTC, sstc, "supervisor timer compare")                            \
     E(SVADU, svadu, "hardware updates of accessed and dirty bits")       \
     E(SVINVAL, svinval, "fine-grained address translation invalidation") \
@@ -173,5 +182,6 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
 extern const HelperDesc riscv_helpers[];
+void riscv_crypto_init(void); /* tables of the helpers; any number of times */
 
 #endif

@@ -114,4 +114,13 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
+    [HELPER_CLMUL] = { "clmul", riscv_helper_clmul, 3, true, 0 },
+    [HELPER_XPERM] = { "xperm", riscv_helper_xperm, 3, true, 0 },
+    [HELPER_ZIP] = { "zip", riscv_helper_zip, 2, true, 0 },
+    [HELPER_AES32] = { "aes32", riscv_helper_aes32, 3, true, 0 },
+    [HELPER_AES64] = { "aes64", riscv_helper_aes64, 3, true, 0 },
+    [HELPER_AES64IM] = { "aes64im", riscv_helper_aes64im, 1, true, 0 },
+    [HELPER_AES64KS1I] = { "aes64ks1i", riscv_helper_aes64ks1i, 2, true, 0 },
+    [HELPER_SM4ED] = { "sm4ed", riscv_helper_sm4ed, 3, true, 0 },
+    [HELPER_SM4KS] = { "sm4ks", riscv_helper_sm4ks, 3, true, 0 },
 };

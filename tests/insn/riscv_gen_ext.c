@@ -30,9 +30,64 @@ static void gen_czero(const Kind *k)
     either(&ours, 1, theirs, 4);
 }
 
+/* ---- Zkne, Zknd ---- */
+static void gen_ks1i(const Kind *k)
+{
+    put(FUNARY(0x18, 16 | below(11), 1, 0x13) | dest_x() << 7 | any_x() << 15);
+}
+
 const Kind ext_kinds[] = {
     /* Zicond; what: funct3 of the branch that keeps the value */
     { "czero.eqz", OPREG(7, 5, 0x33), MODEL, BOTH, gen_czero, 1 },
     { "czero.nez", OPREG(7, 7, 0x33), MODEL, BOTH, gen_czero, 0 },
+    /* Zbc, Zbkb, Zbkc, Zbkx */
+    { "clmul", OPREG(5, 1, 0x33), R, BOTH },
+    { "clmulh", OPREG(5, 3, 0x33), R, BOTH },
+    { "clmulr", OPREG(5, 2, 0x33), R, BOTH },
+    { "pack", OPREG(4, 4, 0x33), R, BOTH },
+    { "packh", OPREG(4, 7, 0x33), R, BOTH },
+    { "packw", OPREG(4, 4, 0x3b), R, ONLY64 },
+    { "brev8", FUNARY(0x34, 7, 5, 0x13), R1, BOTH },
+    { "zip", FUNARY(4, 15, 1, 0x13), R1, ONLY32 },
+    { "unzip", FUNARY(4, 15, 5, 0x13), R1, ONLY32 },
+    { "xperm4", OPREG(0x14, 2, 0x33), R, BOTH },
+    { "xperm8", OPREG(0x14, 4, 0x33), R, BOTH },
+/* Zknd, Zkne, Zknh */
+#define BYTES(name, f5, xlen)                                                              \
+    { name, OPREG(f5, 0, 0x33), R, xlen }, { name, OPREG(0x20 | (f5), 0, 0x33), R, xlen }, \
+        { name, OPREG(0x40 | (f5), 0, 0x33), R, xlen },                                    \
+    {                                                                                      \
+        name, OPREG(0x60 | (f5), 0, 0x33), R, xlen                                         \
+    }
+    BYTES("aes32dsi", 0x15, ONLY32),
+    BYTES("aes32dsmi", 0x17, ONLY32),
+    BYTES("aes32esi", 0x11, ONLY32),
+    BYTES("aes32esmi", 0x13, ONLY32),
+    { "aes64ds", OPREG(0x1d, 0, 0x33), R, ONLY64 },
+    { "aes64dsm", OPREG(0x1f, 0, 0x33), R, ONLY64 },
+    { "aes64es", OPREG(0x19, 0, 0x33), R, ONLY64 },
+    { "aes64esm", OPREG(0x1b, 0, 0x33), R, ONLY64 },
+    { "aes64im", FUNARY(0x18, 0, 1, 0x13), R1, ONLY64 },
+    { "aes64ks1i", 0, MODEL, ONLY64, gen_ks1i },
+    { "aes64ks2", OPREG(0x3f, 0, 0x33), R, ONLY64 },
+    { "sha256sum0", FUNARY(8, 0, 1, 0x13), R1, BOTH },
+    { "sha256sum1", FUNARY(8, 1, 1, 0x13), R1, BOTH },
+    { "sha256sig0", FUNARY(8, 2, 1, 0x13), R1, BOTH },
+    { "sha256sig1", FUNARY(8, 3, 1, 0x13), R1, BOTH },
+    { "sha512sum0", FUNARY(8, 4, 1, 0x13), R1, ONLY64 },
+    { "sha512sum1", FUNARY(8, 5, 1, 0x13), R1, ONLY64 },
+    { "sha512sig0", FUNARY(8, 6, 1, 0x13), R1, ONLY64 },
+    { "sha512sig1", FUNARY(8, 7, 1, 0x13), R1, ONLY64 },
+    { "sha512sum0r", OPREG(0x28, 0, 0x33), R, ONLY32 },
+    { "sha512sum1r", OPREG(0x29, 0, 0x33), R, ONLY32 },
+    { "sha512sig0l", OPREG(0x2a, 0, 0x33), R, ONLY32 },
+    { "sha512sig1l", OPREG(0x2b, 0, 0x33), R, ONLY32 },
+    { "sha512sig0h", OPREG(0x2e, 0, 0x33), R, ONLY32 },
+    { "sha512sig1h", OPREG(0x2f, 0, 0x33), R, ONLY32 },
+    /* Zksed, Zksh */
+    BYTES("sm4ed", 0x18, BOTH),
+    BYTES("sm4ks", 0x1a, BOTH),
+    { "sm3p0", FUNARY(8, 8, 1, 0x13), R1, BOTH },
+    { "sm3p1", FUNARY(8, 9, 1, 0x13), R1, BOTH },
 };
 const unsigned ext_kind_count = sizeof ext_kinds / sizeof *ext_kinds;
