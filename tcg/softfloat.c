@@ -19,10 +19,11 @@ typedef struct Number {
 } Number;
 
 typedef struct Format {
-    int fraction_bits, bias, exponent_max;
+    int fraction_bits, sign_bit, bias, exponent_max;
     uint64_t quiet_nan;
 } Format;
-static const Format single = { 23, 127, 255, 0x7fc00000 }, dual = { 52, 1023, 2047, 0x7ff8000000000000 };
+static const Format half = { 10, 15, 15, 31, 0x7e00 }, brain = { 7, 15, 127, 255, 0x7fc0 },
+                    single = { 23, 31, 127, 255, 0x7fc00000 }, dual = { 52, 63, 1023, 2047, 0x7ff8000000000000 };
 
 typedef struct Context {
     IrRound round;
@@ -31,12 +32,12 @@ typedef struct Context {
 
 static const Format *format_of(unsigned type)
 {
-    return type == IR_F32 ? &single : &dual;
+    return type == IR_F32 ? &single : type == SOFT_F16 ? &half : type == SOFT_BF16 ? &brain : &dual;
 }
 
 static int sign_shift(const Format *f)
 {
-    return f == &single ? 31 : 63;
+    return f->sign_bit;
 }
 
 static Number unpack(const Format *f, uint64_t bits)
@@ -110,17 +111,17 @@ static uint64_t pack(const Format *f, Context *c, bool negative, int exponent, u
         exponent -= lead;
     }
     int drop = 62 - f->fraction_bits, biased = exponent + f->bias;
-    uint64_t half = 1ull << (drop - 1), mask = (1ull << drop) - 1;
+    uint64_t middle = 1ull << (drop - 1), mask = (1ull << drop) - 1;
     bool tiny = false;
     if (biased < 1) { /* subnormal: tiny unless rounding at full precision would reach the smallest normal */
         bool reaches = biased == 0 && significand >> drop == (2ull << f->fraction_bits) - 1 &&
-                       rounds_up(c->round, negative, true, significand & mask, half);
+                       rounds_up(c->round, negative, true, significand & mask, middle);
         tiny = !reaches;
         significand = shift_right_sticky(significand, 1 - biased);
         biased = 0;
     }
     uint64_t below = significand & mask, result = significand >> drop;
-    result += rounds_up(c->round, negative, result & 1, below, half);
+    result += rounds_up(c->round, negative, result & 1, below, middle);
     if (below)
         c->flags |= IR_FP_NX | (tiny ? IR_FP_UF : 0);
     if (biased == 0) /* the leading bit, if rounding made one, is the exponent 1 */
@@ -421,6 +422,7 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
     } else if (op == OP_fcvt) {
         result = convert(f, &context, unpack(format_of(source), a));
     } else {
+        uint64_t mask = UINT64_MAX >> (63 - f->sign_bit);
         Number x = unpack(f, a), y = unpack(f, b), z = unpack(f, c);
         switch (op) {
         case OP_fadd:
@@ -445,8 +447,7 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
             result = fused(f, &context, x, y, z);
             break;
         default:
-            result = minmax(f, &context, x, y, type == IR_F32 ? (uint32_t)a : a, type == IR_F32 ? (uint32_t)b : b,
-                            op == OP_fmax);
+            result = minmax(f, &context, x, y, a & mask, b & mask, op == OP_fmax);
         }
     }
     cs->fp_flags |= context.flags;

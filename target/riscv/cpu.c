@@ -95,6 +95,8 @@ static const struct {
     }
     NEEDS(D, d, F, f),
     NEEDS(S, s, U, u),
+    NEEDS(ZFHMIN, zfhmin, F, f),
+    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
 };
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)

@@ -4,6 +4,7 @@
  */
 #include "target/riscv/csr.h"
 #include "target/riscv/translate.h"
+#include "tcg/softfloat.h"
 
 static uint64_t helper_raise(CpuState *cs, uint64_t cause, uint64_t tval, uint64_t c, uint64_t d)
 {
@@ -85,9 +86,9 @@ static uint64_t helper_ecall(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c
 }
 
 /* fclass of an IEEE value: one bit of ten (section 20.9). */
-static uint64_t helper_fclass(CpuState *cs, uint64_t bits, uint64_t single, uint64_t c, uint64_t d)
+static uint64_t helper_fclass(CpuState *cs, uint64_t bits, uint64_t fraction_bits, uint64_t c, uint64_t d)
 {
-    unsigned fraction_bits = single ? 23 : 52, width = single ? 32 : 64;
+    unsigned width = fraction_bits == 10 ? 16 : fraction_bits == 23 ? 32 : 64;
     uint64_t fraction = bits & ((1ull << fraction_bits) - 1), top = (1ull << (width - 1 - fraction_bits)) - 1;
     uint64_t exponent = bits >> fraction_bits & top;
     bool negative = bits >> (width - 1) & 1;
@@ -95,6 +96,11 @@ static uint64_t helper_fclass(CpuState *cs, uint64_t bits, uint64_t single, uint
         return fraction >> (fraction_bits - 1) ? 1 << 9 : 1 << 8;
     unsigned kind = exponent == top ? 0 : exponent ? 1 : fraction ? 2 : 3; /* infinite, normal, subnormal, zero */
     return 1u << (negative ? kind : 7 - kind);
+}
+
+static uint64_t helper_soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t what)
+{
+    return soft_fp(cs, a, b, c, what);
 }
 
 static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
@@ -114,6 +120,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
+    [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_CLMUL] = { "clmul", riscv_helper_clmul, 3, true, 0 },
     [HELPER_XPERM] = { "xperm", riscv_helper_xperm, 3, true, 0 },
     [HELPER_ZIP] = { "zip", riscv_helper_zip, 2, true, 0 },

@@ -78,6 +78,7 @@ enum {
     HELPER_ECALL,
     HELPER_FCLASS,
     HELPER_FP_OFF,
+    HELPER_SOFT_FP,
     HELPER_CLMUL,
     HELPER_XPERM,
     HELPER_ZIP,
@@ -97,6 +98,10 @@ HelperFn riscv_helper_clmul, riscv_helper_xperm, riscv_helper_zip, riscv_helper_
 
 /* Raise cause at this instruction; ends the unit. */
 void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
+/* Floating point: illegal if it is off. */
+void fp_enable(Ctx *c, const Arg *a);
+/* The instruction's rounding mode. False: reserved. */
+bool fp_rounding(Ctx *c, const Arg *a, IrRound *round);
 /* Jump to this instruction + displacement (an unconditional transfer). */
 void jump_to(Ctx *c, int64_t displacement);
 

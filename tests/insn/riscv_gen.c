@@ -146,28 +146,7 @@ static const Kind base_kinds[] = {
     { "bexti", OPREG(0x24, 5, 0x13), SHX, BOTH },
     { "binvi", OPREG(0x34, 1, 0x13), SHX, BOTH },
     { "bseti", OPREG(0x14, 1, 0x13), SHX, BOTH },
-/* F and D: fmt 0 is single, 1 is double */
-#define FLOATS(s, fmt)                                                                                                \
-    { "fadd" s, OPREG(0x00 | fmt, 0, 0x53), FR, BOTH }, { "fsub" s, OPREG(0x04 | fmt, 0, 0x53), FR, BOTH },           \
-        { "fmul" s, OPREG(0x08 | fmt, 0, 0x53), FR, BOTH }, { "fdiv" s, OPREG(0x0c | fmt, 0, 0x53), FR, BOTH },       \
-        { "fsqrt" s, OPREG(0x2c | fmt, 0, 0x53), FR1, BOTH }, { "fsgnj" s, OPREG(0x10 | fmt, 0, 0x53), FRN, BOTH },   \
-        { "fsgnjn" s, OPREG(0x10 | fmt, 1, 0x53), FRN, BOTH }, { "fsgnjx" s, OPREG(0x10 | fmt, 2, 0x53), FRN, BOTH }, \
-        { "fmin" s, OPREG(0x14 | fmt, 0, 0x53), FRN, BOTH }, { "fmax" s, OPREG(0x14 | fmt, 1, 0x53), FRN, BOTH },     \
-        { "fle" s, OPREG(0x50 | fmt, 0, 0x53), FCMP, BOTH }, { "flt" s, OPREG(0x50 | fmt, 1, 0x53), FCMP, BOTH },     \
-        { "feq" s, OPREG(0x50 | fmt, 2, 0x53), FCMP, BOTH }, { "fclass" s, OPREG(0x70 | fmt, 1, 0x53), FTOIN, BOTH }, \
-        { "fcvt.w" s, FUNARY(0x60 | fmt, 0, 0, 0x53), FTOI, BOTH },                                                   \
-        { "fcvt.wu" s, FUNARY(0x60 | fmt, 1, 0, 0x53), FTOI, BOTH },                                                  \
-        { "fcvt.l" s, FUNARY(0x60 | fmt, 2, 0, 0x53), FTOI, ONLY64 },                                                 \
-        { "fcvt.lu" s, FUNARY(0x60 | fmt, 3, 0, 0x53), FTOI, ONLY64 },                                                \
-        { "fcvt" s ".w", FUNARY(0x68 | fmt, 0, 0, 0x53), ITOF, BOTH },                                                \
-        { "fcvt" s ".wu", FUNARY(0x68 | fmt, 1, 0, 0x53), ITOF, BOTH },                                               \
-        { "fcvt" s ".l", FUNARY(0x68 | fmt, 2, 0, 0x53), ITOF, ONLY64 },                                              \
-        { "fcvt" s ".lu", FUNARY(0x68 | fmt, 3, 0, 0x53), ITOF, ONLY64 },                                             \
-        { "fmadd" s, OPREG(fmt, 0, 0x43), FR4, BOTH }, { "fmsub" s, OPREG(fmt, 0, 0x47), FR4, BOTH },                 \
-        { "fnmsub" s, OPREG(fmt, 0, 0x4b), FR4, BOTH },                                                               \
-    {                                                                                                                 \
-        "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
-    }
+    /* F and D */
     FLOATS(".s", 0),
     FLOATS(".d", 1),
     { "fcvt.s.d", FUNARY(0x20, 1, 0, 0x53), FR1, BOTH },
@@ -779,12 +758,18 @@ uint64_t random_value(bool is_float)
     static const uint32_t f32[] = { 0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000,
                                     0x7f800001, 0xffc01234, 1,          0x807fffff, 0x00800000, 0x7f7fffff, 0x4f000000,
                                     0xcf000000, 0x5f000000, 0x4f7fffff, 0x3f000000, 0x3fc00000, 0x34000000 };
+    static const uint16_t f16[] = { 0,      0x8000, 0x3c00, 0xbc00, 0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xfe12, 1,
+                                    0x83ff, 0x0400, 0x7bff, 0x7800, 0xf800, 0x3800, 0x3e00, 0x1400, 0x5bff, 0x6400 };
     uint64_t r = rnd();
     if (!is_float)
         return below(3) ? (below(2) ? r : (uint64_t)((int64_t)r >> below(63))) : edge[below(12)];
-    switch (below(8)) {
+    switch (below(10)) {
     case 0:
         return r;
+    case 7:
+        return ~0xffffull | f16[below(20)];
+    case 8:
+        return ~0xffffull | (r & 0xffff);
     case 1:
         return f64[below(22)];
     case 2:

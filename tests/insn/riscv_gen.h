@@ -86,6 +86,29 @@ typedef struct Kind {
 #define OPREG(f7, f3, op)       ((uint32_t)(f7) << 25 | (f3) << 12 | (op))
 #define FUNARY(f7, rs2, f3, op) (OPREG(f7, f3, op) | (uint32_t)(rs2) << 20)
 
+/* Arithmetic of one format: fmt 0 is single, 1 is double, 2 is half */
+#define FLOATS(s, fmt)                                                                                                \
+    { "fadd" s, OPREG(0x00 | fmt, 0, 0x53), FR, BOTH }, { "fsub" s, OPREG(0x04 | fmt, 0, 0x53), FR, BOTH },           \
+        { "fmul" s, OPREG(0x08 | fmt, 0, 0x53), FR, BOTH }, { "fdiv" s, OPREG(0x0c | fmt, 0, 0x53), FR, BOTH },       \
+        { "fsqrt" s, OPREG(0x2c | fmt, 0, 0x53), FR1, BOTH }, { "fsgnj" s, OPREG(0x10 | fmt, 0, 0x53), FRN, BOTH },   \
+        { "fsgnjn" s, OPREG(0x10 | fmt, 1, 0x53), FRN, BOTH }, { "fsgnjx" s, OPREG(0x10 | fmt, 2, 0x53), FRN, BOTH }, \
+        { "fmin" s, OPREG(0x14 | fmt, 0, 0x53), FRN, BOTH }, { "fmax" s, OPREG(0x14 | fmt, 1, 0x53), FRN, BOTH },     \
+        { "fle" s, OPREG(0x50 | fmt, 0, 0x53), FCMP, BOTH }, { "flt" s, OPREG(0x50 | fmt, 1, 0x53), FCMP, BOTH },     \
+        { "feq" s, OPREG(0x50 | fmt, 2, 0x53), FCMP, BOTH }, { "fclass" s, OPREG(0x70 | fmt, 1, 0x53), FTOIN, BOTH }, \
+        { "fcvt.w" s, FUNARY(0x60 | fmt, 0, 0, 0x53), FTOI, BOTH },                                                   \
+        { "fcvt.wu" s, FUNARY(0x60 | fmt, 1, 0, 0x53), FTOI, BOTH },                                                  \
+        { "fcvt.l" s, FUNARY(0x60 | fmt, 2, 0, 0x53), FTOI, ONLY64 },                                                 \
+        { "fcvt.lu" s, FUNARY(0x60 | fmt, 3, 0, 0x53), FTOI, ONLY64 },                                                \
+        { "fcvt" s ".w", FUNARY(0x68 | fmt, 0, 0, 0x53), ITOF, BOTH },                                                \
+        { "fcvt" s ".wu", FUNARY(0x68 | fmt, 1, 0, 0x53), ITOF, BOTH },                                               \
+        { "fcvt" s ".l", FUNARY(0x68 | fmt, 2, 0, 0x53), ITOF, ONLY64 },                                              \
+        { "fcvt" s ".lu", FUNARY(0x68 | fmt, 3, 0, 0x53), ITOF, ONLY64 },                                             \
+        { "fmadd" s, OPREG(fmt, 0, 0x43), FR4, BOTH }, { "fmsub" s, OPREG(fmt, 0, 0x47), FR4, BOTH },                 \
+        { "fnmsub" s, OPREG(fmt, 0, 0x4b), FR4, BOTH },                                                               \
+    {                                                                                                                 \
+        "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
+    }
+
 /* Extensions beyond those of the reference emulator's rv64: riscv_gen_ext.c. */
 extern const Kind ext_kinds[];
 extern const unsigned ext_kind_count;

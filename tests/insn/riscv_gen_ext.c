@@ -89,5 +89,15 @@ const Kind ext_kinds[] = {
     BYTES("sm4ks", 0x1a, BOTH),
     { "sm3p0", FUNARY(8, 8, 1, 0x13), R1, BOTH },
     { "sm3p1", FUNARY(8, 9, 1, 0x13), R1, BOTH },
+    /* Zfh, Zfhmin */
+    FLOATS(".h", 2),
+    { "fcvt.s.h", FUNARY(0x20, 2, 0, 0x53), FR1, BOTH },
+    { "fcvt.h.s", FUNARY(0x22, 0, 0, 0x53), FR1, BOTH },
+    { "fcvt.d.h", FUNARY(0x21, 2, 0, 0x53), FR1, BOTH },
+    { "fcvt.h.d", FUNARY(0x22, 1, 0, 0x53), FR1, BOTH },
+    { "fmv.x.h", FUNARY(0x72, 0, 0, 0x53), FTOIN, BOTH },
+    { "fmv.h.x", FUNARY(0x7a, 0, 0, 0x53), ITOFN, BOTH },
+    { "flh", OPREG(0, 1, 0x07), FLOAD, BOTH },
+    { "fsh", OPREG(0, 1, 0x27), FSTORE, BOTH },
 };
 const unsigned ext_kind_count = sizeof ext_kinds / sizeof *ext_kinds;
