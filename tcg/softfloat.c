@@ -348,11 +348,11 @@ static uint64_t minmax(const Format *f, Context *c, Number a, Number b, uint64_t
     return (order < 0) == maximum ? b_bits : a_bits;
 }
 
-static uint64_t compare_flag(Context *c, Number a, Number b, IrFcmp kind)
+static uint64_t compare_flag(Context *c, Number a, Number b, IrFcmp kind, bool quiet)
 {
     int order = compare(a, b);
     if (order == 2) {
-        if (kind != FCMP_EQ || a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
+        if ((kind != FCMP_EQ && !quiet) || a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
             c->flags |= IR_FP_NV;
         return 0;
     }
@@ -396,6 +396,22 @@ static uint64_t to_integer(Context *c, Number a, bool wide, bool is_unsigned)
     return a.negative ? 0 - magnitude : magnitude;
 }
 
+/* To an integer in the same format. */
+static uint64_t round_to_integer(const Format *f, Context *c, Number a, uint64_t bits, bool inexact)
+{
+    if (is_nan(a))
+        return nan_result(f, c, a, a);
+    if (a.kind != FINITE || a.exponent >= f->fraction_bits)
+        return bits;
+    U128 v = a.exponent >= -1 ? (U128)a.significand << (a.exponent + 2)
+                              : wide_shift_sticky((U128)a.significand, -(a.exponent + 2));
+    uint64_t magnitude = v >> 64, below = v;
+    magnitude += rounds_up(c->round, a.negative, magnitude & 1, below, 1ull << 63);
+    if (below && inexact)
+        c->flags |= IR_FP_NX;
+    return pack(f, c, a.negative, 62, magnitude);
+}
+
 static uint64_t from_integer(const Format *f, Context *c, uint64_t v, bool wide, bool is_unsigned)
 {
     if (!wide)
@@ -414,7 +430,7 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
     uint64_t result;
     if (op == OP_fcmp) {
         const Format *s = format_of(source);
-        result = compare_flag(&context, unpack(s, a), unpack(s, b), round);
+        result = compare_flag(&context, unpack(s, a), unpack(s, b), round, imm & SOFT_QUIET);
     } else if (op == OP_fftoi) {
         result = to_integer(&context, unpack(format_of(source), a), type == IR_I64, imm);
     } else if (op == OP_fitof) {
@@ -446,8 +462,14 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
             z.negative ^= imm >> 1 & 1;
             result = fused(f, &context, x, y, z);
             break;
+        case SOFT_ROUND:
+            result = round_to_integer(f, &context, x, a & mask, imm & 1);
+            break;
         default:
-            result = minmax(f, &context, x, y, a & mask, b & mask, op == OP_fmax);
+            if (imm & SOFT_NAN_WINS && (is_nan(x) || is_nan(y)))
+                result = nan_result(f, &context, x, y);
+            else
+                result = minmax(f, &context, x, y, a & mask, b & mask, op == OP_fmax);
         }
     }
     cs->fp_flags |= context.flags;

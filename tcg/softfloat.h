@@ -13,6 +13,11 @@
  * as results. */
 enum { SOFT_F16 = 14, SOFT_BF16 = 15 };
 
+/* More operations than IR has. SOFT_ROUND: to an integer, imm 1: inexact accrues. */
+enum { SOFT_ROUND = 0xf0 };
+/* imm: fmin and fmax give NaN if an operand is one; comparisons are quiet. */
+enum { SOFT_NAN_WINS = 4, SOFT_QUIET = 8 };
+
 /* One operation as a number: op | type << 8 | round << 12 | imm << 16 | source type << 20 (conversions, comparisons).
  */
 #define SOFT_WHAT(op, type, round, imm, source) \

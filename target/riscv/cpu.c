@@ -93,10 +93,9 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),
-    NEEDS(S, s, U, u),
-    NEEDS(ZFHMIN, zfhmin, F, f),
-    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
+    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
 };
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)

@@ -29,6 +29,8 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZICOND, zicond, "integer conditional operations")                  \
     E(ZIHPM, zihpm, "hardware performance counters (read as zero)")      \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
+    E(ZFA, zfa, "additional floating-point instructions")                \
+    E(ZFBFMIN, zfbfmin, "bfloat16 conversions")                          \
     E(ZFH, zfh, "half-precision floating point")                         \
     E(ZFHMIN, zfhmin, "half-precision loads, stores and conversions")    \
     E(ZBA, zba, "address generation")                                    \

@@ -103,6 +103,18 @@ static uint64_t helper_soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c,
     return soft_fp(cs, a, b, c, what);
 }
 
+/* fcvtmod.w.d: the integer part modulo 2^32; flags as those of fcvt.w.d. */
+static uint64_t helper_fcvtmod(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
+{
+    int exponent = (int)(bits >> 52 & 2047) - 1075; /* of the significand's lowest bit */
+    uint64_t significand = (bits & ((1ull << 52) - 1)) | 1ull << 52;
+    soft_fp(cs, bits, 0, 0, SOFT_WHAT(OP_fftoi, IR_I32, FROUND_RTZ, 0, IR_F64));
+    if (exponent > 31 || exponent < -52) /* no bit of the low word; infinite or NaN; less than 1 */
+        return 0;
+    uint32_t magnitude = exponent >= 0 ? significand << exponent : significand >> -exponent;
+    return bits >> 63 ? -magnitude : magnitude;
+}
+
 static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     riscv_raise(riscv(cs), CAUSE_ILLEGAL, bits);
@@ -121,6 +133,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
+    [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },
     [HELPER_CLMUL] = { "clmul", riscv_helper_clmul, 3, true, 0 },
     [HELPER_XPERM] = { "xperm", riscv_helper_xperm, 3, true, 0 },
     [HELPER_ZIP] = { "zip", riscv_helper_zip, 2, true, 0 },
