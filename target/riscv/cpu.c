@@ -93,9 +93,15 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
-    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(D, d, F, f),
+    NEEDS(S, s, U, u),
+    NEEDS(ZAWRS, zawrs, A, a),
+    NEEDS(ZCB, zcb, C, c),
+    NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),
+    NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f),
+    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
 };
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)

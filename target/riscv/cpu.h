@@ -14,40 +14,44 @@
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 
 /* Extensions, as bits of RiscvState.ext: RISCV_EXT(NAME, isa string name, help) */
-#define RISCV_EXTENSIONS(E)                                              \
-    E(I, i, "base integer instructions")                                 \
-    E(M, m, "multiplication and division")                               \
-    E(A, a, "atomic instructions")                                       \
-    E(F, f, "single-precision floating point")                           \
-    E(D, d, "double-precision floating point")                           \
-    E(C, c, "compressed instructions")                                   \
-    E(S, s, "supervisor mode")                                           \
-    E(U, u, "user mode")                                                 \
-    E(ZICSR, zicsr, "control and status registers")                      \
-    E(ZIFENCEI, zifencei, "instruction-fetch fence")                     \
-    E(ZICNTR, zicntr, "cycle, time and instret")                         \
-    E(ZICOND, zicond, "integer conditional operations")                  \
-    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")      \
-    E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
-    E(ZFA, zfa, "additional floating-point instructions")                \
-    E(ZFBFMIN, zfbfmin, "bfloat16 conversions")                          \
-    E(ZFH, zfh, "half-precision floating point")                         \
-    E(ZFHMIN, zfhmin, "half-precision loads, stores and conversions")    \
-    E(ZBA, zba, "address generation")                                    \
-    E(ZBB, zbb, "basic bit manipulation")                                \
-    E(ZBC, zbc, "carry-less multiplication")                             \
-    E(ZBKB, zbkb, "bit manipulation for cryptography")                   \
-    E(ZBKC, zbkc, "carry-less multiplication for cryptography")          \
-    E(ZBKX, zbkx, "crossbar permutations")                               \
-    E(ZBS, zbs, "single-bit instructions")                               \
-    E(ZKND, zknd, "AES decryption")                                      \
-    E(ZKNE, zkne, "AES encryption")                                      \
-    E(ZKNH, zknh, "SHA-2")                                               \
-    E(ZKSED, zksed, "SM4")                                               \
-    E(ZKSH, zksh, "SM3")                                                 \
-    E(SSTC, sstc, "supervisor timer compare")                            \
-    E(SVADU, svadu, "hardware updates of accessed and dirty bits")       \
-    E(SVINVAL, svinval, "fine-grained address translation invalidation") \
+#define RISCV_EXTENSIONS(E)                                                 \
+    E(I, i, "base integer instructions")                                    \
+    E(M, m, "multiplication and division")                                  \
+    E(A, a, "atomic instructions")                                          \
+    E(F, f, "single-precision floating point")                              \
+    E(D, d, "double-precision floating point")                              \
+    E(C, c, "compressed instructions")                                      \
+    E(S, s, "supervisor mode")                                              \
+    E(U, u, "user mode")                                                    \
+    E(ZICSR, zicsr, "control and status registers")                         \
+    E(ZIMOP, zimop, "instructions that may be operations later")            \
+    E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
+    E(ZICNTR, zicntr, "cycle, time and instret")                            \
+    E(ZICOND, zicond, "integer conditional operations")                     \
+    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
+    E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
+    E(ZAWRS, zawrs, "waiting on a reservation set")                         \
+    E(ZCB, zcb, "more compressed instructions")                             \
+    E(ZCMOP, zcmop, "compressed instructions that may be operations later") \
+    E(ZFA, zfa, "additional floating-point instructions")                   \
+    E(ZFBFMIN, zfbfmin, "bfloat16 conversions")                             \
+    E(ZFH, zfh, "half-precision floating point")                            \
+    E(ZFHMIN, zfhmin, "half-precision loads, stores and conversions")       \
+    E(ZBA, zba, "address generation")                                       \
+    E(ZBB, zbb, "basic bit manipulation")                                   \
+    E(ZBC, zbc, "carry-less multiplication")                                \
+    E(ZBKB, zbkb, "bit manipulation for cryptography")                      \
+    E(ZBKC, zbkc, "carry-less multiplication for cryptography")             \
+    E(ZBKX, zbkx, "crossbar permutations")                                  \
+    E(ZBS, zbs, "single-bit instructions")                                  \
+    E(ZKND, zknd, "AES decryption")                                         \
+    E(ZKNE, zkne, "AES encryption")                                         \
+    E(ZKNH, zknh, "SHA-2")                                                  \
+    E(ZKSED, zksed, "SM4")                                                  \
+    E(ZKSH, zksh, "SM3")                                                    \
+    E(SSTC, sstc, "supervisor timer compare")                               \
+    E(SVADU, svadu, "hardware updates of accessed and dirty bits")          \
+    E(SVINVAL, svinval, "fine-grained address translation invalidation")    \
     E(SVVPTC, svvptc, "new valid page table entries need no fence")
 enum {
 #define E(upper, name, help) EXT_BIT_##upper,

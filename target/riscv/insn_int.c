@@ -62,6 +62,9 @@ bool rv_lui(Ctx *c, const Arg *a) { set_x(c, a->rd, imm_x(c, a->imm)); return tr
 bool rv_c_lui(Ctx *c, const Arg *a) { return rv_lui(c, a); }
 bool rv_c_addi16sp(Ctx *c, const Arg *a) { return rv_addi(c, a); }
 bool rv_auipc(Ctx *c, const Arg *a) { set_x(c, a->rd, pc_plus(c, a->imm)); return true; }
+bool rv_c_not(Ctx *c, const Arg *a) { set_x(c, a->rd, ir_binary_imm(c->ir, OP_xor, c->xt, get_x(c, a->rs1), -1)); return true; }
+bool rv_c_mop(Ctx *c, const Arg *a) { return true; }
+bool rv_mop(Ctx *c, const Arg *a) { set_x(c, a->rd, imm_x(c, 0)); return true; }
 bool rv_c_illegal(Ctx *c, const Arg *a) { return false; }
 /* clang-format on */
 
@@ -146,6 +149,7 @@ bool rv_ctzw(Ctx *c, const Arg *a) { return unary_w(c, a, OP_ctz); }
 bool rv_cpopw(Ctx *c, const Arg *a) { return unary_w(c, a, OP_popcnt); }
 bool rv_sext_b(Ctx *c, const Arg *a) { return extend(c, a, MO_8 | MO_SIGNED); }
 bool rv_sext_h(Ctx *c, const Arg *a) { return extend(c, a, MO_16 | MO_SIGNED); }
+bool rv_zext_b(Ctx *c, const Arg *a) { return extend(c, a, MO_8); }
 bool rv_zext_h(Ctx *c, const Arg *a) { return extend(c, a, MO_16); }
 bool rv_min(Ctx *c, const Arg *a) { return pick(c, a, COND_LT); }
 bool rv_minu(Ctx *c, const Arg *a) { return pick(c, a, COND_LTU); }
@@ -307,14 +311,22 @@ bool rv_sw(Ctx *c, const Arg *a) { return store(c, a, MO_32); }
 bool rv_sd(Ctx *c, const Arg *a) { return store(c, a, MO_64); }
 /* clang-format on */
 
+static bool yield(Ctx *c)
+{
+    ir_exit(c->ir, c->insn->offset + c->length, EXIT_YIELD);
+    c->stop = true;
+    return true;
+}
+/* wrs.nto, wrs.sto: may end early for any reason, and always do; so mstatus.TW, which bounds the wait, has no say. */
+bool rv_wrs(Ctx *c, const Arg *a)
+{
+    return yield(c);
+}
 bool rv_fence(Ctx *c, const Arg *a)
 {
     unsigned pred = a->imm >> 4 & 15, succ = a->imm & 15;
-    if (a->imm == 0x010 && !a->rd && !a->rs1) { /* pause */
-        ir_exit(c->ir, c->insn->offset + c->length, EXIT_YIELD);
-        c->stop = true;
-        return true;
-    }
+    if (a->imm == 0x010 && !a->rd && !a->rs1) /* pause */
+        return yield(c);
     if ((pred & 5) && (succ & 10)) /* output or write before input or read */
         ir_fence(c->ir, FENCE_ALL);
     return true;

@@ -142,6 +142,9 @@ enum {
     FORMAT_CJALR,
     FORMAT_CMV,
     FORMAT_CADD,
+    FORMAT_CLB,
+    FORMAT_CLH,
+    FORMAT_CU,
 };
 
 #include "riscv-decode16.h"

@@ -362,6 +362,54 @@ static void gen_fcvt_bf16_s(const Kind *k)
     known(&i);
 }
 
+/* ---- Zcb: Kind.what is the instruction of 32 bits that does the same ---- */
+static void gen_zcb_memory(const Kind *k)
+{
+    unsigned bits =
+        below(k->match & 0x400 ? 2 : 4); /* of the offset, as they are in bits 6 and 5; halves: bit 1 only */
+    int r = k->match & 0x800 ? 8 + (int)below(8) : 10 + (int)below(6);
+    int imm = (bits & 1) << 1 | bits >> 1;
+    uint32_t ours = k->match | (r - 8) << 2 | bits << 5 | (S0 - 8) << 7 | 0x00010000; /* and c.nop */
+    uint32_t theirs = k->match & 0x800 ? enc_s(k->what, S0, r, imm) : enc_i(k->what, r, S0, imm);
+    either(&ours, 1, &theirs, 1);
+}
+static void gen_zcb(const Kind *k)
+{
+    int r = 10 + below(6);
+    uint32_t ours = k->match | (r - 8) << 7 | 0x00010000, theirs = (uint32_t)k->what | r << 7 | r << 15;
+    either(&ours, 1, &theirs, 1);
+}
+static void gen_zcb_mul(const Kind *k)
+{
+    int r = 10 + below(6), by = 8 + below(8);
+    uint32_t ours = k->match | (r - 8) << 7 | (by - 8) << 2 | 0x00010000;
+    uint32_t theirs = OPREG(1, 0, 0x33) | r << 7 | r << 15 | by << 20;
+    either(&ours, 1, &theirs, 1);
+}
+
+/* ---- Zimop, Zcmop ---- */
+static void gen_mop(const Kind *k)
+{
+    int rd = dest_x();
+    uint32_t number = below(32);
+    uint32_t ours = k->match | rd << 7 | any_x() << 15 | (number >> 4) << 30 | (number >> 2 & 3) << 26;
+    ours |= (k->what ? (uint32_t)any_x() : number & 3) << 20;
+    uint32_t theirs = enc_i(0x13, rd, X0, 0);
+    either(&ours, 1, &theirs, 1);
+}
+static void gen_cmop(const Kind *k)
+{
+    uint32_t ours = k->match | below(8) << 8 | 0x00010000, theirs = NOP;
+    either(&ours, 1, &theirs, 1);
+}
+
+/* ---- those that do nothing that can be seen here ---- */
+static void gen_nothing(const Kind *k)
+{
+    uint32_t theirs = NOP;
+    either(&k->match, 1, &theirs, 1);
+}
+
 const Kind ext_kinds[] = {
     /* Zicond; what: funct3 of the branch that keeps the value */
     { "czero.eqz", OPREG(7, 5, 0x33), MODEL, BOTH, gen_czero, 1 },
@@ -445,5 +493,25 @@ const Kind ext_kinds[] = {
     /* Zfbfmin */
     { "fcvt.s.bf16", FUNARY(0x20, 6, 0, 0x53), MODEL, BOTH, gen_fcvt_s_bf16 },
     { "fcvt.bf16.s", FUNARY(0x22, 8, 0, 0x53), MODEL, BOTH, gen_fcvt_bf16_s },
+    /* Zcb */
+    { "c.lbu", 0x8000, MODEL, BOTH, gen_zcb_memory, 0x4003 },
+    { "c.lhu", 0x8400, MODEL, BOTH, gen_zcb_memory, 0x5003 },
+    { "c.lh", 0x8440, MODEL, BOTH, gen_zcb_memory, 0x1003 },
+    { "c.sb", 0x8800, MODEL, BOTH, gen_zcb_memory, 0x0023 },
+    { "c.sh", 0x8c00, MODEL, BOTH, gen_zcb_memory, 0x1023 },
+    { "c.zext.b", 0x9c61, MODEL, BOTH, gen_zcb, 0x0ff07013 },
+    { "c.sext.b", 0x9c65, MODEL, BOTH, gen_zcb, FUNARY(0x30, 4, 1, 0x13) },
+    { "c.zext.h", 0x9c69, MODEL, ONLY64, gen_zcb, FUNARY(4, 0, 4, 0x3b) },
+    { "c.zext.h", 0x9c69, MODEL, ONLY32, gen_zcb, FUNARY(4, 0, 4, 0x33) },
+    { "c.sext.h", 0x9c6d, MODEL, BOTH, gen_zcb, FUNARY(0x30, 5, 1, 0x13) },
+    { "c.zext.w", 0x9c71, MODEL, ONLY64, gen_zcb, OPREG(4, 0, 0x3b) },
+    { "c.not", 0x9c75, MODEL, BOTH, gen_zcb, (int)0xfff04013 },
+    { "c.mul", 0x9c41, MODEL, BOTH, gen_zcb_mul },
+    /* Zimop, Zcmop, Zawrs */
+    { "mop.r", 0x81c04073, MODEL, BOTH, gen_mop, 0 },
+    { "mop.rr", 0x82004073, MODEL, BOTH, gen_mop, 1 },
+    { "c.mop", 0x6081, MODEL, BOTH, gen_cmop },
+    { "wrs.nto", 0x00d00073, MODEL, BOTH, gen_nothing },
+    { "wrs.sto", 0x01d00073, MODEL, BOTH, gen_nothing },
 };
 const unsigned ext_kind_count = sizeof ext_kinds / sizeof *ext_kinds;
