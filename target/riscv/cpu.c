@@ -60,7 +60,7 @@ static const struct {
     (EXT_I | EXT_M | EXT_A | EXT_F | EXT_D | EXT_C | EXT_S | EXT_U | EXT_ZICSR | EXT_ZIFENCEI | EXT_ZICNTR | \
      EXT_ZIHPM | EXT_ZIHINTPAUSE | EXT_ZBA | EXT_ZBB | EXT_ZBS | EXT_SSTC | EXT_SVADU | EXT_SVINVAL | EXT_SVVPTC)
 #define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
-#define EXT_RV64ONLY 0ull
+#define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
 
 typedef struct Model {
     const char *name, *desc;
@@ -93,15 +93,12 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),
-    NEEDS(S, s, U, u),
-    NEEDS(ZAWRS, zawrs, A, a),
-    NEEDS(ZCB, zcb, C, c),
-    NEEDS(ZCMOP, zcmop, C, c),
-    NEEDS(ZFA, zfa, F, f),
-    NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(ZFHMIN, zfhmin, F, f),
-    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
+    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
+    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
 };
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
@@ -284,6 +281,15 @@ void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)
 {
     riscv(cs)->reset_pc = pc;
     cs->pc = pc;
+}
+
+bool riscv_cpu_has(CpuState *cs, const char *extension)
+{
+    for (unsigned i = 0; i < EXT_COUNT; i++) {
+        if (!strcmp(extensions[i].name, extension))
+            return riscv_has(riscv(cs), extensions[i].bit);
+    }
+    return false;
 }
 
 static bool in_isa_string(unsigned i)

@@ -29,7 +29,11 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZICNTR, zicntr, "cycle, time and instret")                            \
     E(ZICOND, zicond, "integer conditional operations")                     \
     E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
+    E(ZICBOM, zicbom, "cache block management")                             \
+    E(ZICBOP, zicbop, "cache block prefetch")                               \
+    E(ZICBOZ, zicboz, "zeroing of cache blocks")                            \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
+    E(ZACAS, zacas, "atomic compare-and-swap")                              \
     E(ZAWRS, zawrs, "waiting on a reservation set")                         \
     E(ZCB, zcb, "more compressed instructions")                             \
     E(ZCMOP, zcmop, "compressed instructions that may be operations later") \
@@ -52,6 +56,8 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(SSTC, sstc, "supervisor timer compare")                               \
     E(SVADU, svadu, "hardware updates of accessed and dirty bits")          \
     E(SVINVAL, svinval, "fine-grained address translation invalidation")    \
+    E(SVNAPOT, svnapot, "naturally aligned ranges of pages (64-bit)")       \
+    E(SVPBMT, svpbmt, "memory types in page table entries (64-bit)")        \
     E(SVVPTC, svvptc, "new valid page table entries need no fence")
 enum {
 #define E(upper, name, help) EXT_BIT_##upper,
@@ -100,8 +106,16 @@ enum {
     CAUSE_STORE_PAGE = 15,
 };
 
-#define MENVCFG_STCE (1ull << 63)
-#define MENVCFG_ADUE (1ull << 61)
+#define MENVCFG_STCE  (1ull << 63)
+#define MENVCFG_PBMTE (1ull << 62)
+#define MENVCFG_ADUE  (1ull << 61)
+/* menvcfg and senvcfg */
+#define ENVCFG_FIOM  (1ull << 0)
+#define ENVCFG_CBIE  (3ull << 4)
+#define ENVCFG_CBCFE (1ull << 6)
+#define ENVCFG_CBZE  (1ull << 7)
+
+#define RISCV_CACHE_BLOCK 64 /* bytes that Zicbom, Zicbop and Zicboz work on */
 
 enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 
@@ -134,7 +148,8 @@ typedef struct RiscvState {
     uint64_t cycle_offset, instret_offset;
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
-    unsigned pmp_active; /* entries up to the last that is not off */
+    bool faults_as_stores; /* a walk for a load now raises what a store would */
+    unsigned pmp_active;   /* entries up to the last that is not off */
     /* not the guest's: fixed by the model and the machine */
     unsigned max_satp; /* highest satp mode offered */
     uint64_t reset_pc;
@@ -162,6 +177,7 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level);
 /* Where `time` and stimecmp come from: ticks at 10 MHz. */
 void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);
+bool riscv_cpu_has(CpuState *cs, const char *extension);
 /* For the device tree. Free with g_free. */
 char *riscv_cpu_isa_string(CpuState *cs);     /* "rv64imafdc_zicsr_..." */
 char *riscv_cpu_isa_extensions(CpuState *cs); /* NUL-separated list, ends with two NULs */
@@ -180,6 +196,8 @@ void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked 
 void riscv_update_stimer(RiscvState *s);
 void riscv_wake(RiscvState *s);             /* inputs changed */
 void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
+/* May the block that holds va be managed: read, or else written? If not, a store fault is raised. */
+void riscv_probe_block(RiscvState *s, uint64_t va);
 bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
 void riscv_pmp_changed(RiscvState *s);
 bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv);

@@ -115,6 +115,40 @@ static uint64_t helper_fcvtmod(CpuState *cs, uint64_t bits, uint64_t b, uint64_t
     return bits >> 63 ? -magnitude : magnitude;
 }
 
+/* amocas.q. registers: rd, rs2 << 8, both even: pairs; x0's is 0, and stays so */
+static uint64_t helper_cas16(CpuState *cs, uint64_t va, uint64_t registers, uint64_t c, uint64_t d)
+{
+    RiscvState *s = riscv(cs);
+    unsigned rd = registers & 31, rs2 = registers >> 8;
+    uint64_t old[2] = { s->x[rd], rd ? s->x[rd + 1] : 0 }, value[2] = { s->x[rs2], rs2 ? s->x[rs2 + 1] : 0 };
+    if (tcg_cas16(cs, va, old, value) && rd) {
+        s->x[rd] = old[0];
+        s->x[rd + 1] = old[1];
+    }
+    return 0;
+}
+
+/* Is a cache block operation on here? bits: of menvcfg and senvcfg; any of them enables it. */
+static bool cbo_enabled(const RiscvState *s, uint64_t bits)
+{
+    if (s->priv < PRIV_M && !(s->menvcfg & bits))
+        return false;
+    return s->priv != PRIV_U || !riscv_has(s, EXT_S) || s->senvcfg & bits;
+}
+
+/* kind: 0 invalidate, 1 clean, 2 flush, 4 zero. There are no caches: but for zero, only faults are seen. */
+static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bits, uint64_t d)
+{
+    RiscvState *s = riscv(cs);
+    if (!cbo_enabled(s, kind == 4 ? ENVCFG_CBZE : kind ? ENVCFG_CBCFE : ENVCFG_CBIE))
+        riscv_raise(s, CAUSE_ILLEGAL, bits);
+    else if (kind == 4)
+        tcg_zero_block(cs, va, RISCV_CACHE_BLOCK);
+    else
+        riscv_probe_block(s, va);
+    return 0;
+}
+
 static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     riscv_raise(riscv(cs), CAUSE_ILLEGAL, bits);
@@ -134,6 +168,8 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },
+    [HELPER_CAS16] = { "cas16", helper_cas16, 2, false, HELPER_READS | HELPER_WRITES | HELPER_RAISES | HELPER_CONTEXT },
+    [HELPER_CBO] = { "cbo", helper_cbo, 3, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_CLMUL] = { "clmul", riscv_helper_clmul, 3, true, 0 },
     [HELPER_XPERM] = { "xperm", riscv_helper_xperm, 3, true, 0 },
     [HELPER_ZIP] = { "zip", riscv_helper_zip, 2, true, 0 },

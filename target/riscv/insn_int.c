@@ -393,6 +393,52 @@ bool rv_amominu(Ctx *c, const Arg *a) { return amo(c, a, AMO_MINU); }
 bool rv_amomaxu(Ctx *c, const Arg *a) { return amo(c, a, AMO_MAXU); }
 /* clang-format on */
 
+/* ---- Zacas ---- */
+bool rv_amocas(Ctx *c, const Arg *a)
+{
+    IrTmp addr = get_x(c, a->rs1), expected = get_x(c, a->rd), value = get_x(c, a->rs2);
+    set_x(c, a->rd, ir_cas(c->ir, c->xt, atomic_memop(a), addr, expected, value));
+    return true;
+}
+/* RV32: an even register and the next are 64 bits; x0 and its next are 0, and stay so. */
+static IrTmp get_pair(Ctx *c, unsigned r)
+{
+    if (!r)
+        return ir_const(c->ir, IR_I64, 0);
+    IrTmp low = ir_ext(c->ir, IR_I64, MO_32, get_x(c, r)), high = ir_ext(c->ir, IR_I64, MO_32, get_x(c, r + 1));
+    return ir_binary(c->ir, OP_or, IR_I64, ir_binary_imm(c->ir, OP_shl, IR_I64, high, 32), low);
+}
+bool rv_amocas_pair(Ctx *c, const Arg *a)
+{
+    if ((a->rd | a->rs2) & 1)
+        return false;
+    IrTmp expected = get_pair(c, a->rd), value = get_pair(c, a->rs2);
+    IrTmp old = ir_cas(c->ir, IR_I64, atomic_memop(a), get_x(c, a->rs1), expected, value);
+    if (a->rd) {
+        set_x(c, a->rd, ir_unary(c->ir, OP_trunc, IR_I32, old));
+        IrTmp high = ir_binary_imm(c->ir, OP_shr, IR_I64, old, 32);
+        set_x(c, a->rd + 1, ir_unary(c->ir, OP_trunc, IR_I32, high));
+    }
+    return true;
+}
+bool rv_amocas_q(Ctx *c, const Arg *a)
+{
+    if ((a->rd | a->rs2) & 1)
+        return false;
+    ir_call(c->ir, IR_I64, HELPER_CAS16, get_x(c, a->rs1), ir_const(c->ir, IR_I64, a->rd | a->rs2 << 8), 0, 0);
+    return true;
+}
+
+/* ---- Zicbom, Zicboz ---- */
+bool rv_cbo(Ctx *c, const Arg *a)
+{
+    IrTmp va = get_x(c, a->rs1);
+    if (c->xt == IR_I32)
+        va = ir_ext(c->ir, IR_I64, MO_32, va);
+    ir_call(c->ir, IR_I64, HELPER_CBO, va, ir_const(c->ir, IR_I64, a->rs2), ir_const(c->ir, IR_I64, a->bits), 0);
+    return true;
+}
+
 /* ---- Zicsr ---- */
 static bool access_csr(Ctx *c, const Arg *a, unsigned kind, IrTmp operand, bool write)
 {

@@ -403,11 +403,88 @@ static void gen_cmop(const Kind *k)
     either(&ours, 1, &theirs, 1);
 }
 
+/* Hints: the oracle takes them as ori to x0. */
+static void gen_prefetch(const Kind *k)
+{
+    put(k->match | any_x() << 15 | below(128) << 25);
+}
+
 /* ---- those that do nothing that can be seen here ---- */
 static void gen_nothing(const Kind *k)
 {
     uint32_t theirs = NOP;
     either(&k->match, 1, &theirs, 1);
+}
+
+/* ---- Zacas ---- */
+/* Registers that an amocas of a pair or a single may use: not those with addresses. */
+static int cas_register(bool pair)
+{
+    for (;;) {
+        int r = pair ? (int)below(16) * 2 : dest_x();
+        if (r != SP && r != S0)
+            return r;
+    }
+}
+/* Load all parts of an operand from constants; x0 stands for zeros. */
+static void load_parts(int r, int parts, int base, int offset)
+{
+    for (int i = 0; i < parts && r; i++)
+        put(enc_load(r + i, base, offset + 8 * i));
+}
+/* what: bytes. Memory, what is expected and the new value are constants. */
+static void gen_amocas(const Kind *k)
+{
+    int parts = k->what > (int)xlen / 8 ? 2 : 1, rd = cas_register(parts == 2), rs2 = cas_register(parts == 2), base;
+    uint64_t memory[2], expected[2], value[2];
+    do
+        base = dest_x();
+    while (!base || (base & -parts) == rd || (base & -parts) == rs2);
+    bool same = below(2);
+    for (int i = 0; i < 2; i++) {
+        memory[i] = below(4) ? random_value(false) : 0;
+        value[i] = rs2 ? random_value(false) : 0;
+        expected[i] = rd == rs2 ? value[i] : !rd ? 0 : same ? memory[i] : random_value(false);
+    }
+    if (!below(4)) /* differ in one place only */
+        memory[parts - 1] ^= 1ull << below(k->what == 4 ? 32 : xlen);
+    put(0x17 | base << 7);
+    put(enc_j(X0, 4 + 8 * 6));
+    const uint64_t *all[] = { memory, expected, value };
+    for (int i = 0; i < 6; i++) {
+        put(all[i / 2][i % 2]);
+        put(all[i / 2][i % 2] >> 32);
+    }
+    int t = rd && rd != base ? rd : base == T0 ? T1 : T0; /* a temporary: it is loaded anew, or ends the same */
+    for (int i = 0; i < parts; i++) {
+        put(enc_load(t, base, 8 + 8 * i));
+        put(enc_s(k->what == 4 ? 0x2023 : xlen == 64 ? 0x3023 : 0x2023, S1, t, i * (int)xlen / 8));
+    }
+    load_parts(rd, parts, base, 8 + 16);
+    load_parts(rs2, parts, base, 8 + 32);
+    uint64_t mask = k->what == 4 || xlen == 32 ? 0xffffffff : ~0ull;
+    bool equal = !((memory[0] ^ expected[0]) & mask) && (parts == 1 || !((memory[1] ^ expected[1]) & mask));
+    uint32_t ours = k->match | below(4) << 25 | rd << 7 | S1 << 15 | rs2 << 20, theirs[4];
+    unsigned n = 0;
+    for (int i = 0; i < parts && equal; i++)
+        theirs[n++] = enc_s(k->what == 4 || xlen == 32 ? 0x2023 : 0x3023, S1, rs2 ? rs2 + i : 0, i * (int)xlen / 8);
+    for (int i = 0; i < parts && rd; i++)
+        theirs[n++] = enc_i(k->what == 4 || xlen == 32 ? 0x2003 : 0x3003, rd + i, base, 8 + 8 * i);
+    while (n < 4)
+        theirs[n++] = NOP;
+    either(&ours, 1, theirs, 4);
+}
+
+/* ---- Zicbom, Zicboz ---- */
+static void gen_cbo(const Kind *k)
+{
+    static const int bases[] = { SP, S0, S1 };
+    int base = bases[below(3)], offset = base == S0 ? -3 : 0;
+    uint32_t ours = k->match | base << 15, theirs[16];
+    unsigned count = k->what ? 64 / (xlen / 8) : 1;
+    for (unsigned i = 0; i < count; i++)
+        theirs[i] = k->what ? enc_store(X0, base, offset + (int)(i * xlen / 8)) : NOP;
+    either(&ours, 1, theirs, count);
 }
 
 const Kind ext_kinds[] = {
@@ -513,5 +590,17 @@ const Kind ext_kinds[] = {
     { "c.mop", 0x6081, MODEL, BOTH, gen_cmop },
     { "wrs.nto", 0x00d00073, MODEL, BOTH, gen_nothing },
     { "wrs.sto", 0x01d00073, MODEL, BOTH, gen_nothing },
+    /* Zacas; what: bytes */
+    { "amocas.w", OPREG(0x14, 2, 0x2f), MODEL, BOTH, gen_amocas, 4 },
+    { "amocas.d", OPREG(0x14, 3, 0x2f), MODEL, BOTH, gen_amocas, 8 },
+    { "amocas.q", OPREG(0x14, 4, 0x2f), MODEL, ONLY64, gen_amocas, 16 },
+    /* Zicbom, Zicbop, Zicboz; what: does something */
+    { "cbo.inval", 0x0000200f, MODEL, BOTH, gen_cbo },
+    { "cbo.clean", 0x0010200f, MODEL, BOTH, gen_cbo },
+    { "cbo.flush", 0x0020200f, MODEL, BOTH, gen_cbo },
+    { "cbo.zero", 0x0040200f, MODEL, BOTH, gen_cbo, 1 },
+    { "prefetch.i", 0x00006013, MODEL, BOTH, gen_prefetch },
+    { "prefetch.r", 0x00106013, MODEL, BOTH, gen_prefetch },
+    { "prefetch.w", 0x00306013, MODEL, BOTH, gen_prefetch },
 };
 const unsigned ext_kind_count = sizeof ext_kinds / sizeof *ext_kinds;
