@@ -128,14 +128,14 @@ def test_devices():
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
 
 
-def metal(xlen, want, *args):
+def metal(xlen, want, *args, define=()):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
         abi = {64: ["-march=rv64gc", "-mabi=lp64d"], 32: ["-march=rv32gc", "-mabi=ilp32d"]}[xlen]
         subprocess.run([cc, *abi, *"-mcmodel=medany -O2 -Wall -Wextra -fno-strict-aliasing -nostdlib -nostartfiles -static -ffreestanding "
-                        "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}",
+                        "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}", *define,
                         f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/metal.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
@@ -157,6 +157,16 @@ def test_metal32():
 
 def test_metal32_interpreter():
     metal(32, 42, "-accel", "tcg,jit=off")
+
+
+def test_metal64_max():
+    metal(64, 5, "-cpu", "max", define=["-DEXTENSIONS"])
+    metal(64, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
+
+
+def test_metal32_max():
+    metal(32, 5, "-cpu", "max", define=["-DEXTENSIONS"])
+    metal(32, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
 
 
 def main():

@@ -957,7 +957,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "riscv-gen: RV%u has no '%s'\n", xlen, only);
         return 1;
     }
-    uint32_t code_room = (0x2000 + blocks * (length * (only ? 96 : 32) + 16) + 0xfff) & ~0xfff;
+    uint32_t code_room = (0x2000 + blocks * (length * (only ? 160 : 32) + 16) + 0xfff) & ~0xfff;
     uint32_t file_size = code_room + INPUTS + INPUT_BYTES;
     image = calloc(file_size, 1);
     if (!image)
