@@ -109,6 +109,8 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
         names[n] = extensions[n].name;
         if (!strcmp(name, names[n])) {
             s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
+            if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
+                s->ext |= EXT_ZFHMIN;
             return true;
         }
     }

@@ -23,16 +23,16 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(C, c, "compressed instructions")                                      \
     E(S, s, "supervisor mode")                                              \
     E(U, u, "user mode")                                                    \
-    E(ZICSR, zicsr, "control and status registers")                         \
-    E(ZIMOP, zimop, "instructions that may be operations later")            \
-    E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
-    E(ZICNTR, zicntr, "cycle, time and instret")                            \
-    E(ZICOND, zicond, "integer conditional operations")                     \
-    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
     E(ZICBOM, zicbom, "cache block management")                             \
     E(ZICBOP, zicbop, "cache block prefetch")                               \
     E(ZICBOZ, zicboz, "zeroing of cache blocks")                            \
+    E(ZICNTR, zicntr, "cycle, time and instret")                            \
+    E(ZICOND, zicond, "integer conditional operations")                     \
+    E(ZICSR, zicsr, "control and status registers")                         \
+    E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
+    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
+    E(ZIMOP, zimop, "instructions that may be operations later")            \
     E(ZACAS, zacas, "atomic compare-and-swap")                              \
     E(ZAWRS, zawrs, "waiting on a reservation set")                         \
     E(ZCB, zcb, "more compressed instructions")                             \

@@ -69,6 +69,15 @@ def test_boot_interpreter():
     userland("-accel", "tcg,jit=off")
 
 
+def test_boot_max():
+    """The kernel finds the extensions that are off by default, and uses some of them."""
+    status, out = boot("cat /proc/cpuinfo\npoweroff -f\n", "-smp", 2, "-m", "1024", "-cpu", "max")
+    isa = re.search(r"isa\s*: (\S+)", out)
+    found = isa[1].split("_") if isa else []
+    expect(all(e in found for e in ["zicbom", "zicboz", "zbc", "zfh", "svpbmt"]), "the extensions in /proc/cpuinfo", out)
+    expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with -cpu max", f"status {status}\n{out}")
+
+
 def test_reboot():
     status, out = boot("echo RUNNING\nreboot -f\n", "-m", "512")
     expect(status == 0 and out.count("RUNNING") == 1, "-no-reboot ends at a reset with status 0", out)

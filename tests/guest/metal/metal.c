@@ -604,6 +604,8 @@ static void test_entries(void)
     static uint32_t range[0x4000] __attribute__((aligned(0x10000)));
     const uint32_t load = 0x00052303; /* lw t1, 0(a0) */
     const ulong pbmt = 1ul << 61, n = 1ul << 63;
+    csr_write(pmpaddr0, ~0ul);
+    csr_write(pmpcfg0, 0x1f);
     for (int i = 0; i < 16; i++) {
         range[i * 1024 + 3] = 1000 + i;
         map(VA_RANGE + i * 4096, (ulong)range + 0x8000, n | V | RD | WR | AC | DI);
