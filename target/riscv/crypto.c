@@ -1,6 +1,9 @@
 /*
  * RISC-V helpers for carry-less multiplication, crossbar permutation, AES and SM4 (unprivileged ISA 20240411, chapters
  * 28 and 32; FIPS 197; GB/T 32907-2016).
+ *
+ * They run with the guest's flags in MXCSR: no loop here may be one that a compiler turns into vector code with
+ * floating-point conversions, as Clang does with 32-bit shifts by various amounts.
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/translate.h"
@@ -43,7 +46,7 @@ uint64_t riscv_helper_clmul(CpuState *cs, uint64_t a, uint64_t b, uint64_t shift
     return carryless(a, b) >> shift;
 }
 
-/* ---- Zbkx, Zbkb ---- */
+/* ---- Zbkx ---- */
 
 /* Each element of index picks one of x; those out of range give 0. bits: 4 or 8 of an element */
 uint64_t riscv_helper_xperm(CpuState *cs, uint64_t x, uint64_t index, uint64_t bits, uint64_t d)
@@ -53,17 +56,6 @@ uint64_t riscv_helper_xperm(CpuState *cs, uint64_t x, uint64_t index, uint64_t b
     for (unsigned at = 0; at < width; at += bits) {
         uint64_t from = (index >> at & mask) * bits;
         result |= (from < width ? x >> from & mask : 0) << at;
-    }
-    return result;
-}
-
-/* RV32: the low half's bits to even places, the high half's to odd ones; or back */
-uint64_t riscv_helper_zip(CpuState *cs, uint64_t x, uint64_t back, uint64_t c, uint64_t d)
-{
-    uint32_t result = 0;
-    for (unsigned i = 0; i < 32; i++) {
-        unsigned zipped = (i & 15) * 2 + (i >> 4);
-        result |= back ? (uint32_t)(x >> zipped & 1) << i : (uint32_t)(x >> i & 1) << zipped;
     }
     return result;
 }

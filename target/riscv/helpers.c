@@ -172,7 +172,6 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_CBO] = { "cbo", helper_cbo, 3, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_CLMUL] = { "clmul", riscv_helper_clmul, 3, true, 0 },
     [HELPER_XPERM] = { "xperm", riscv_helper_xperm, 3, true, 0 },
-    [HELPER_ZIP] = { "zip", riscv_helper_zip, 2, true, 0 },
     [HELPER_AES32] = { "aes32", riscv_helper_aes32, 3, true, 0 },
     [HELPER_AES64] = { "aes64", riscv_helper_aes64, 3, true, 0 },
     [HELPER_AES64IM] = { "aes64im", riscv_helper_aes64im, 1, true, 0 },

@@ -37,10 +37,35 @@ bool rv_clmulh(Ctx *c, const Arg *a) { return by_helper(c, a, HELPER_CLMUL, c->x
 bool rv_clmulr(Ctx *c, const Arg *a) { return by_helper(c, a, HELPER_CLMUL, c->xlen - 1); }
 bool rv_xperm4(Ctx *c, const Arg *a) { return by_helper(c, a, HELPER_XPERM, 4); }
 bool rv_xperm8(Ctx *c, const Arg *a) { return by_helper(c, a, HELPER_XPERM, 8); }
-/* ---- Zbkb ---- */
-bool rv_zip(Ctx *c, const Arg *a) { return by_helper_imm(c, a, HELPER_ZIP, 0); }
-bool rv_unzip(Ctx *c, const Arg *a) { return by_helper_imm(c, a, HELPER_ZIP, 1); }
 /* clang-format on */
+
+/* ---- Zbkb ---- */
+
+/* RV32: the low half's bits to even places, the high half's to odd ones; or back. In steps, the middle quarters of
+ * 32, 16, 8 and 4 bits change places. */
+static bool interleave(Ctx *c, const Arg *a, bool back)
+{
+    static const uint32_t quarters[] = { 0x0000ff00, 0x00f000f0, 0x0c0c0c0c, 0x22222222 }; /* the lower ones */
+    IrUnit *u = c->ir;
+    IrTmp v = get_x(c, a->rs1);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned step = back ? 3 - i : i, shift = 8 >> step;
+        IrTmp moved = ir_binary(u, OP_xor, IR_I32, ir_binary_imm(u, OP_shr, IR_I32, v, shift), v);
+        moved = ir_binary_imm(u, OP_and, IR_I32, moved, (int32_t)quarters[step]);
+        v = ir_binary(u, OP_xor, IR_I32, v, moved);
+        v = ir_binary(u, OP_xor, IR_I32, v, ir_binary_imm(u, OP_shl, IR_I32, moved, shift));
+    }
+    set_x(c, a->rd, v);
+    return true;
+}
+bool rv_zip(Ctx *c, const Arg *a)
+{
+    return interleave(c, a, false);
+}
+bool rv_unzip(Ctx *c, const Arg *a)
+{
+    return interleave(c, a, true);
+}
 
 /* The low `bits` bits of rs1, those of rs2 above them. */
 static IrTmp packed(Ctx *c, IrType type, IrTmp low, IrTmp high, unsigned memop)

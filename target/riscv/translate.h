@@ -84,7 +84,6 @@ enum {
     HELPER_CBO,
     HELPER_CLMUL,
     HELPER_XPERM,
-    HELPER_ZIP,
     HELPER_AES32,
     HELPER_AES64,
     HELPER_AES64IM,
@@ -96,8 +95,8 @@ enum {
 
 /* Those that are not in helpers.c: crypto.c. */
 enum { AES_MIX = 1, AES_DECRYPT = 2 };
-HelperFn riscv_helper_clmul, riscv_helper_xperm, riscv_helper_zip, riscv_helper_aes32, riscv_helper_aes64,
-    riscv_helper_aes64im, riscv_helper_aes64ks1i, riscv_helper_sm4ed, riscv_helper_sm4ks;
+HelperFn riscv_helper_clmul, riscv_helper_xperm, riscv_helper_aes32, riscv_helper_aes64, riscv_helper_aes64im,
+    riscv_helper_aes64ks1i, riscv_helper_sm4ed, riscv_helper_sm4ks;
 
 /* Raise cause at this instruction; ends the unit. */
 void raise_exception(Ctx *c, unsigned cause, uint64_t tval);

@@ -915,6 +915,15 @@ static void write_elf(FILE *f, uint32_t entry, uint32_t file_size, uint32_t memo
     fwrite(image, file_size, 1, f);
 }
 
+static int list_kinds(void)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        if (!kind(i)->xlen || kind(i)->xlen == xlen)
+            printf("%s\n", kind(i)->name);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *path = NULL;
@@ -944,12 +953,8 @@ int main(int argc, char **argv)
         else
             path = a;
     }
-    for (unsigned i = 0; list && i < KINDS; i++) {
-        if (!kind(i)->xlen || kind(i)->xlen == xlen)
-            printf("%s\n", kind(i)->name);
-    }
     if (list)
-        return 0;
+        return list_kinds();
     bool any = false;
     for (unsigned i = 0; i < KINDS; i++)
         any |= (!kind(i)->xlen || kind(i)->xlen == xlen) && (!only || !strcmp(only, kind(i)->name));
