@@ -247,6 +247,13 @@ static void put_cpu(void *fdt, Machine *machine, unsigned i)
     fdt_property_string(fdt, "riscv,isa", isa);
     fdt_property_string(fdt, "riscv,isa-base", machine->target->bits == 64 ? "rv64i" : "rv32i");
     fdt_property(fdt, "riscv,isa-extensions", list, length);
+    static const char *const blocks[][2] = { { "zicbom", "riscv,cbom-block-size" },
+                                             { "zicbop", "riscv,cbop-block-size" },
+                                             { "zicboz", "riscv,cboz-block-size" } };
+    for (unsigned b = 0; b < G_N_ELEMENTS(blocks); b++) {
+        if (riscv_cpu_has(cs, blocks[b][0]))
+            fdt_property_u32(fdt, blocks[b][1], RISCV_CACHE_BLOCK);
+    }
     fdt_property_string(fdt, "mmu-type", riscv_cpu_mmu_type(cs));
     fdt_begin_node(fdt, "interrupt-controller");
     fdt_property_u32(fdt, "#interrupt-cells", 1);

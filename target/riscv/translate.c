@@ -99,6 +99,15 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
         a->rs1 = high;
         a->imm = bits(i, 6, 5) << 6 | bits(i, 12, 10) << 3;
         break;
+    case FORMAT_CLB:
+    case FORMAT_CLH:
+        a->rd = a->rs2 = low;
+        a->rs1 = high;
+        a->imm = bits(i, 5, 5) << 1 | (row->format == FORMAT_CLB ? bits(i, 6, 6) : 0);
+        break;
+    case FORMAT_CU:
+        a->rd = a->rs1 = high;
+        break;
     case FORMAT_CI:
         a->rd = a->rs1 = rd;
         a->imm = imm6;
@@ -182,7 +191,8 @@ static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, con
 {
     for (unsigned n = 0; n < count; n++) {
         const DecodeRow *row = &rows[list[n]];
-        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->ext))
+        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->any) &&
+            riscv_has(s, row->also))
             return row;
     }
     return NULL;

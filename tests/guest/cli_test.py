@@ -23,6 +23,8 @@ BAD = [
     (["-cpu", "rv65"], "did you mean 'rv64'?"),
     (["-cpu", "rv64,+zbz"], "did you mean 'zba'?"),
     (["-cpu", "rv64,d=maybe"], "-cpu: d"),
+    (["-cpu", "max,-zfhmin"], "'zfh' needs 'zfhmin'"),
+    (["-cpu", "rv64,+zcb,-c"], "'zcb' needs 'c'"),
     (["-m", "0"], "-m:"),
     (["-m", "1X"], "is not a size"),
     (["-m", "99999G"], "-m:"),
