@@ -57,12 +57,13 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
     TcgState *t = g_new0(TcgState, 1);
     uint64_t megabytes = DEFAULT_CACHE >> 20;
     unsigned thread = 0;
-    bool jit = true;
+    bool jit = true, perfmap = false, jitdump = false;
     t->machine = machine;
     t->fd = -1;
     machine->accel_state = t;
     if (opts && (!opts_bool(opts, "jit", &jit, err) || !opts_uint(opts, "tb-size", &megabytes, 1, 1024, err) ||
-                 !opts_enum(opts, "thread", threads, &thread, err)))
+                 !opts_enum(opts, "thread", threads, &thread, err) || !opts_bool(opts, "perfmap", &perfmap, err) ||
+                 !opts_bool(opts, "jitdump", &jitdump, err)))
         return false;
     t->jit = jit && emit_available();
     g_mutex_init(&t->lock);
@@ -73,6 +74,8 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
     t->young = g_ptr_array_new();
     t->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
     if (t->jit && !tcg_cache_init(t, megabytes << 20, err))
+        return false;
+    if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
     t->listener.commit = view_changed;
     as_add_listener(&machine->memory, &t->listener);
@@ -92,6 +95,7 @@ static void tcg_destroy(Machine *machine)
         g_ptr_array_free(t->kept, TRUE);
         g_ptr_array_free(t->young, TRUE);
         tcg_cache_free(t);
+        tcg_perf_close(t->perf);
         g_mutex_clear(&t->lock);
         g_cond_clear(&t->idle);
     }
@@ -291,7 +295,7 @@ extern const AccelType accel_tcg;
 const AccelType accel_tcg = {
     .name = "tcg",
     .desc = "just-in-time compiler (jit=off: interpreter)",
-    .option_names = (const char *const[]){ "jit", "tb-size", "thread", NULL },
+    .option_names = (const char *const[]){ "jit", "tb-size", "thread", "perfmap", "jitdump", NULL },
     .init = tcg_init,
     .destroy = tcg_destroy,
     .vcpu_init = tcg_vcpu_init,

@@ -143,9 +143,12 @@ typedef struct TcgCpu {
     TcgStats stats;
 } TcgCpu;
 
+typedef struct TcgPerf TcgPerf;
+
 typedef struct TcgState {
     Machine *machine;
     bool jit;
+    TcgPerf *perf; /* perfmap=, jitdump=; or NULL */
     GMutex lock;
     GCond idle;
     uint32_t exclusive; /* atomic: a flush of the whole cache is due: stay out of generated code */
@@ -171,6 +174,12 @@ static inline TcgCpu *tcg_cpu(CpuState *cs);
 /* ---- cache.c ---- */
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
 void tcg_cache_free(TcgState *t);
+
+/* ---- perf.c ---- */
+TcgPerf *tcg_perf_open(bool map, bool dump, GError **err);
+void tcg_perf_close(TcgPerf *p); /* NULL is nothing */
+/* u was translated at pc; code: its bytes, where they can be read. Translator's lock held. */
+void tcg_perf_unit(TcgPerf *p, const Unit *u, const uint8_t *code, uint64_t pc);
 
 /* ---- unit.c ---- */
 /* The unit at cs->pc, translated if need be. NULL: an exception was raised instead, the code is just being changed

@@ -307,6 +307,8 @@ static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int6
         log_ir(u, c->ir, "optimised IR");
     if (log_on(LOG_OUT_ASM) && t->jit)
         tcg_log_host(u, t->writable + (u->code - t->executable));
+    if (t->perf)
+        tcg_perf_unit(t->perf, u, t->writable + (u->code - t->executable), c->cs->pc);
     TCG_COUNT(&c->stats, translations);
     TCG_COUNT_ADD(&c->stats, guest_insns, u->insns);
     TCG_COUNT_ADD(&c->stats, guest_bytes, u->bytes);

@@ -5,7 +5,7 @@
 
 SPDX-License-Identifier: MIT
 """
-import fcntl, os, pty, signal, socket, subprocess, sys, tempfile, termios, time
+import fcntl, os, pty, signal, socket, struct, subprocess, sys, tempfile, termios, time
 
 TARGET = ["-target", "riscv64", "-display", "none", "-serial", "null"]
 # (options, what the line must contain); {tmp} holds truncated.elf, truncated.gz, truncated.img, big
@@ -229,10 +229,37 @@ def dump(rhea, tmp):
     return 0
 
 
+def perf(rhea):
+    """perfmap=on and jitdump=on: every unit is in both files, with the same address, size and name."""
+    p = subprocess.Popen([rhea, *TARGET, "-accel", "tcg,perfmap=on,jitdump=on"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    p.terminate()
+    status = p.wait(timeout=20)
+    paths = [f"/tmp/perf-{p.pid}.map", f"/tmp/jit-{p.pid}.dump"]
+    named = [(int(a, 16), int(b, 16), c) for a, b, c in (line.split() for line in open(paths[0]))]
+    dump = open(paths[1], "rb").read()
+    magic, version, size, _, _, pid, _, _ = struct.unpack_from("<IIIIIIQQ", dump)
+    dumped, at = [], size
+    while at < len(dump):
+        kind, length, _ = struct.unpack_from("<IIQ", dump, at)
+        if kind == 0:
+            _, _, vma, _, code, _ = struct.unpack_from("<IIQQQQ", dump, at + 16)
+            name = dump[at + 56:].split(b"\0", 1)[0]
+            dumped.append((vma, code, name.decode()))
+            length -= 0 if length == 56 + len(name) + 1 + code else 1 << 30  # ends the loop: a wrong record
+        at += length
+    for path in paths:
+        os.unlink(path)
+    if status or magic != 0x4a695444 or version != 1 or pid != p.pid or at != len(dump) or len(named) < 100 or named != dumped:
+        print(f"FAILED perfmap and jitdump: status {status}, {len(named)} and {len(dumped)} units, {at} of {len(dump)} bytes")
+        return 1
+    return 0
+
+
 with tempfile.TemporaryDirectory() as folder:
     prepare(folder)
     program = sys.argv[1]
-    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder)]
-    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 3
+    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder), perf(program)]
+    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 4
     print(f"{total - sum(parts)} as they should be, {sum(parts)} not")
     sys.exit(sum(parts) > 0)
