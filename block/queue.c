@@ -80,7 +80,7 @@ static int run_blocking(const BlockQueue *q, const BlockRequest *r)
 static void work(gpointer data, gpointer unused)
 {
     BlockRequest *r = data;
-    BlockQueue *q = r->queue;
+    BlockQueue *q = __atomic_load_n(&r->queue, __ATOMIC_ACQUIRE); /* with hand_to_worker; GLib's lock is one too */
     r->error = run_blocking(q, r);
     g_mutex_lock(&q->lock);
     r->next = q->finished;
@@ -100,6 +100,7 @@ static void start_workers(void)
 
 static void hand_to_worker(BlockRequest *r)
 {
+    __atomic_store_n(&r->queue, r->queue, __ATOMIC_RELEASE);
     g_thread_pool_push(workers, r, NULL);
 }
 

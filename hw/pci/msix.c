@@ -17,17 +17,40 @@ static uint8_t control(const PciDevice *dev)
     return dev->config[dev->msix_cap + CONTROL + 1];
 }
 
-bool msix_enabled(const PciDevice *dev)
+/* These under the bus's lock. */
+static bool enabled(const PciDevice *dev)
 {
     return dev->msix_cap && control(dev) & CONTROL_ENABLE;
 }
 
 static bool masked(const PciDevice *dev, unsigned vector)
 {
-    return !msix_enabled(dev) || control(dev) & CONTROL_MASK_ALL || dev->msix[vector].control & VECTOR_MASKED;
+    return !enabled(dev) || control(dev) & CONTROL_MASK_ALL || dev->msix[vector].control & VECTOR_MASKED;
 }
 
-/* The write itself goes out without the bus's lock: the interrupt controller has its own. */
+bool msix_enabled(const PciDevice *dev)
+{
+    g_mutex_lock(&dev->pci->lock);
+    bool on = enabled(dev);
+    g_mutex_unlock(&dev->pci->lock);
+    return on;
+}
+
+/* Messages go to RAM and to interrupt controllers, which have their own locks. Any other register would need the
+ * machine lock, which whoever waits for this thread (a reset, say) may hold. */
+static void send(PciDevice *dev, unsigned vector, const MsixVector *entry)
+{
+    FlatView *view = view_get(&dev->dev.machine->memory);
+    const FlatRange *range = view_find(view, entry->address);
+    bool takes = range && (range->region->kind != MEM_IO || range->region->ops->lock_free);
+    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
+    if (!takes || range_store(range, entry->address, 4, entry->data) != MEM_OK)
+        guest_error(&dev->dev, "MSI-X vector %u: nothing takes messages at 0x%" G_GINT64_MODIFIER "x", vector,
+                    entry->address);
+    view_put(view);
+}
+
+/* The write itself goes out without the bus's lock. */
 void msix_notify(PciDevice *dev, unsigned vector)
 {
     if (vector >= dev->msix_count)
@@ -40,16 +63,17 @@ void msix_notify(PciDevice *dev, unsigned vector)
     else
         dev->msix_pending[vector / 32] &= ~(1u << vector % 32);
     g_mutex_unlock(&dev->pci->lock);
-    if (hold)
-        return;
-    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
-    as_store(&dev->dev.machine->memory, entry.address, 4, entry.data);
+    if (!hold)
+        send(dev, vector, &entry);
 }
 
 static void send_pending(PciDevice *dev)
 {
     for (unsigned vector = 0; vector < dev->msix_count; vector++) {
-        if (dev->msix_pending[vector / 32] >> vector % 32 & 1 && !masked(dev, vector))
+        g_mutex_lock(&dev->pci->lock);
+        bool due = dev->msix_pending[vector / 32] >> vector % 32 & 1 && !masked(dev, vector);
+        g_mutex_unlock(&dev->pci->lock);
+        if (due)
             msix_notify(dev, vector);
     }
 }
@@ -93,7 +117,11 @@ static void table_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 
 static uint64_t pba_read(void *opaque, uint64_t offset, unsigned size)
 {
-    return ((PciDevice *)opaque)->msix_pending[offset / 4];
+    PciDevice *dev = opaque;
+    g_mutex_lock(&dev->pci->lock);
+    uint32_t pending = dev->msix_pending[offset / 4];
+    g_mutex_unlock(&dev->pci->lock);
+    return pending;
 }
 
 static void pba_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -134,7 +162,7 @@ bool msix_init(PciDevice *dev, unsigned count, unsigned bar, GError **err)
     return true;
 }
 
-void msix_reset(PciDevice *dev)
+void msix_reset(PciDevice *dev) /* under the bus's lock */
 {
     for (unsigned vector = 0; vector < dev->msix_count; vector++)
         dev->msix[vector] = (MsixVector){ .control = VECTOR_MASKED };

@@ -210,9 +210,12 @@ static void pci_reset(Device *dev)
     PciDevice *pci = (PciDevice *)dev;
     if (!pci->initial[PCI_VENDOR_ID] && !pci->initial[PCI_VENDOR_ID + 1])
         memcpy(pci->initial, pci->config, sizeof(pci->config)); /* the first reset follows realize */
-    pci_set_irq(pci, false);
+    g_mutex_lock(&pci->pci->lock);                              /* the function's threads may still send interrupts */
+    pci->irq_level = false;
+    update_intx(pci);
     memcpy(pci->config, pci->initial, sizeof(pci->config));
     msix_reset(pci);
+    g_mutex_unlock(&pci->pci->lock);
     update_bars(pci);
 }
 

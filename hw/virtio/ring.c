@@ -132,6 +132,23 @@ static bool add_segments(VirtQueue *queue, VirtElement *e, const Descriptor *d)
     return true;
 }
 
+/* An entry of an indirect table. The table must be in RAM: an I/O thread that read registers would need the machine
+ * lock. */
+static bool table_entry(VirtQueue *queue, const Descriptor *table, uint64_t i, Descriptor *d)
+{
+    uint8_t bytes[16];
+    uint64_t len;
+    for (unsigned done = 0; done < sizeof(bytes); done += len) {
+        len = sizeof(bytes) - done;
+        const uint8_t *host = as_map(memory(queue), table->addr + 16 * i + done, &len, false);
+        if (!host)
+            return virtio_broken(queue->vdev, "queue %u: indirect table is not in RAM", queue->index), false;
+        memcpy(bytes + done, host, len);
+    }
+    *d = descriptor_at(bytes, packed(queue));
+    return true;
+}
+
 /* An indirect table (2.7.5.3, 2.8.7): in a split ring a chain, in a packed ring simply all its entries. */
 static bool add_indirect(VirtQueue *queue, VirtElement *e, const Descriptor *table)
 {
@@ -141,10 +158,9 @@ static bool add_indirect(VirtQueue *queue, VirtElement *e, const Descriptor *tab
         return virtio_broken(queue->vdev, "queue %u: bad indirect table of 0x%x bytes", queue->index, table->len),
                false;
     for (uint64_t i = 0; done < count; done++) {
-        uint8_t bytes[16];
-        if (as_read(memory(queue), table->addr + 16 * i, bytes, sizeof(bytes)) != MEM_OK)
-            return virtio_broken(queue->vdev, "queue %u: indirect table is not in RAM", queue->index), false;
-        Descriptor d = descriptor_at(bytes, is_packed);
+        Descriptor d;
+        if (!table_entry(queue, table, i, &d))
+            return false;
         if (d.flags & DESC_INDIRECT)
             return virtio_broken(queue->vdev, "queue %u: indirect table in an indirect table", queue->index), false;
         if (!add_segments(queue, e, &d))

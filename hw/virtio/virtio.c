@@ -88,6 +88,8 @@ void virtio_accept_features(VirtioDevice *v, uint32_t word, uint32_t bits)
     }
     uint64_t mask = (uint64_t)UINT32_MAX << (32 * word);
     v->accepted = (v->accepted & ~mask) | (uint64_t)bits << (32 * word);
+    for (unsigned i = 0; i < v->queue_count; i++)
+        virtq_unmap(&v->queues[i]); /* how large its areas are depends on the features: checked again when used */
 }
 
 uint8_t virtio_get_status(VirtioDevice *v)
@@ -129,6 +131,8 @@ void virtio_set_status(VirtioDevice *v, uint8_t status)
         virtio_reset(v);
         return;
     }
+    status |=
+        v->status; /* 2.1.1: bits are taken back by a reset only. The rings rely on it: features stay as they are */
     if (status & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
         (v->accepted & ~v->offered || !(v->accepted & VIRTIO_F_VERSION_1))) {
         guest_error(&v->dev, "driver accepts features 0x%" G_GINT64_MODIFIER "x of 0x%" G_GINT64_MODIFIER "x",

@@ -68,7 +68,8 @@ typedef struct VirtioBlk {
     uint8_t write_cache;              /* what the driver chose */
     bool paused;                      /* paused: by the machine */
     BlockQueue *io;
-    Request *free, *failed; /* the I/O thread's; failed: to be tried again when the machine goes on */
+    uint8_t retry;          /* atomic: the machine went on, so what failed is tried again */
+    Request *free, *failed; /* the I/O thread's */
 } VirtioBlk;
 
 /* ---- finishing (I/O thread) ---- */
@@ -140,7 +141,7 @@ static bool in_range(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
 
 static bool write_through(const VirtioBlk *s)
 {
-    return !s->write_cache || !virtio_accepted(&s->v, F_FLUSH);
+    return !__atomic_load_n(&s->write_cache, __ATOMIC_RELAXED) || !virtio_accepted(&s->v, F_FLUSH);
 }
 
 static void start_transfer(Request *r, bool write, uint64_t sector)
@@ -307,8 +308,11 @@ static void run_queue(VirtioBlk *s, VirtQueue *queue)
 static void kicked(void *opaque)
 {
     VirtioBlk *s = opaque;
-    Request *r = s->failed;
-    s->failed = NULL;
+    Request *r = NULL;
+    if (__atomic_exchange_n(&s->retry, 0, __ATOMIC_RELAXED)) {
+        r = s->failed;
+        s->failed = NULL;
+    }
     while (r) {
         Request *next = r->next;
         block_queue_submit(s->io, &r->block);
@@ -408,6 +412,8 @@ static void machine_changed(void *opaque, Machine *machine)
 {
     VirtioBlk *s = opaque;
     bool pause = machine->state != RUN_RUNNING;
+    if (!pause)
+        __atomic_store_n(&s->retry, 1, __ATOMIC_RELAXED);
     if (pause != s->paused)
         quiesce(&s->v, pause);
     s->paused = pause;
@@ -481,6 +487,7 @@ static const Prop props[] = {
 static const StateField state[] = { STATE(VirtioBlk, write_cache),
                                     STATE_SKIP(VirtioBlk, paused, "follows the machine"),
                                     STATE_SKIP(VirtioBlk, io, "wiring"),
+                                    STATE_SKIP(VirtioBlk, retry, "of failed"),
                                     STATE_SKIP(VirtioBlk, free, "a pool"),
                                     STATE_SKIP(VirtioBlk, failed, "empty unless a disk failed"),
                                     STATE_END };

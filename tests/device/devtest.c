@@ -215,9 +215,9 @@ void devm_poll(bool (*done)(void *opaque), void *opaque)
 static void devirq_set(void *opaque, int n, bool level)
 {
     DevIrq *irq = opaque;
-    irq->rises += level && !irq->level;
-    irq->falls += !level && irq->level;
-    irq->level = level;
+    bool was = __atomic_exchange_n(&irq->level, level, __ATOMIC_SEQ_CST); /* some devices have threads */
+    irq->rises += level && !was;
+    irq->falls += !level && was;
 }
 
 Irq devirq_init(DevIrq *irq)
