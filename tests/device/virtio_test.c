@@ -675,12 +675,12 @@ static void console_type(Console *c, const char *text)
 {
     machine_lock(c->d->m->machine);
     while (*text) {
-        size_t room = c->chardev->client->can_read(c->chardev->opaque), n = MIN(room, strlen(text));
+        size_t room = c->chardev->front.client->can_read(c->chardev->front.opaque), n = MIN(room, strlen(text));
         g_assert_cmpuint(n, >, 0);
-        c->chardev->client->read(c->chardev->opaque, (const uint8_t *)text, n);
+        c->chardev->front.client->read(c->chardev->front.opaque, (const uint8_t *)text, n);
         text += n;
     }
-    g_assert_cmpuint(c->chardev->client->can_read(c->chardev->opaque), ==, 0);
+    g_assert_cmpuint(c->chardev->front.client->can_read(c->chardev->front.opaque), ==, 0);
     machine_unlock(c->d->m->machine);
 }
 
@@ -697,7 +697,7 @@ static void test_console(gconstpointer data)
     expect_control(&c, 1, 0, 4, "");
     expect_control(&c, 2, 0, 7, "tty0");
     expect_control(&c, 3, 0, 6, "");
-    DEVM_LOCKED(c.d->m, g_assert_cmpuint(c.chardev->client->can_read(c.chardev->opaque), ==, 0)); /* not open */
+    DEVM_LOCKED(c.d->m, g_assert_cmpuint(c.chardev->front.client->can_read(c.chardev->front.opaque), ==, 0)); /* not open */
     send_control(&c, 0, 6, 1);                                                                    /* PORT_OPEN */
     send_control(&c, 9, 6, 1);                                                                    /* not there */
     send_control(&c, 0, 99, 1);
