@@ -537,6 +537,7 @@ const MachineType riscv_virt_machine = {
     .default_ram = 128 << 20,
     .max_cpus = RISCV_ACLINT_HARTS,
     .default_cpu = "",
+    .default_nic = "virtio-net-pci",
     .size = sizeof(RiscvVirt),
     .init = virt_init,
     .load = virt_load,
