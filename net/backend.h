@@ -47,6 +47,8 @@ struct Netdev {
     bool posted, refuse; /* run_out is on its way; writable is to be called */
 };
 
+/* Devices find netdevs by ID from now on; net_register does it, too. */
+void net_init(void);
 /* What -netdev makes, without it. state is for the back end's. */
 Netdev *net_register(const NetdevType *type, const char *id, void *state);
 void net_remove(Netdev *n);

@@ -259,12 +259,16 @@ static const char *name_of(const void *object)
     return net_id(object);
 }
 
+void net_init(void)
+{
+    if (!all)
+        all = g_ptr_array_new();
+    device_set_resolver(PROP_NETDEV, find_by_id, name_of);
+}
+
 Netdev *net_register(const NetdevType *type, const char *id, void *state)
 {
-    if (!all) {
-        all = g_ptr_array_new();
-        device_set_resolver(PROP_NETDEV, find_by_id, name_of);
-    }
+    net_init();
     Netdev *n = g_new0(Netdev, 1);
     n->type = type;
     n->id = g_strdup(id);

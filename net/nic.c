@@ -135,6 +135,7 @@ bool net_nic_option(const char *text, GError **err)
 bool net_add_nics(Machine *machine, GError **err)
 {
     bool ok = true;
+    net_init();
     for (guint i = 0; nics && i < nics->len && ok; i++)
         ok = device_add(machine, nics->pdata[i], err);
     g_clear_pointer(&nics, g_ptr_array_unref);

@@ -4,6 +4,7 @@
  */
 #include "accel/accel.h"
 #include "block/block.h"
+#include "net/net.h"
 #include "target/target.h"
 #include "ui/monitor/command.h"
 #include "util/error.h"
@@ -207,6 +208,24 @@ static bool info_block(Monitor *m, const MonitorArg *args, GString *out, GError 
     return true;
 }
 
+static bool info_network(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    take_text(out, net_describe());
+    return true;
+}
+
+static bool set_link(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    Netdev *n = net_find(args[0].text);
+    bool up;
+    if (!n)
+        return error_set(err, "there is no netdev '%s'; info network lists them", args[0].text);
+    if (!parse_bool(args[1].text, &up, err))
+        return false;
+    net_set_link(n, up);
+    return true;
+}
+
 /* ---- looking around ---- */
 
 static bool select_cpu(Monitor *m, const MonitorArg *args, GString *out, GError **err)
@@ -311,6 +330,7 @@ static const Command info_commands[] = {
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
     { "mtree", NULL, NULL, "memory regions and flat views", info_mtree },
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
+    { "network", NULL, NULL, "network back ends", info_network },
     { "qtree", NULL, NULL, "devices and buses", info_qtree },
     { "registers", NULL, "a:-a?", "registers of the CPU, or with -a of all", info_registers },
     { "status", NULL, NULL, "is it running?", info_status },
@@ -329,6 +349,7 @@ const Command monitor_commands[] = {
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
     { "ringbuf_read", NULL, "device:s size:i", "take characters out of a ringbuf character device", read_ringbuf },
+    { "set_link", NULL, "name:s up:s", "plug in (on) or pull (off) the cable of a network back end", set_link },
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },
     { "system_reset", NULL, NULL, "reset the machine", system_reset },
