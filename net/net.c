@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/core/machine.h"
+#include "hw/core/ram_access.h"
 #include "net/backend.h"
 #include "util/error.h"
 #include "util/mainloop.h"
@@ -112,7 +113,7 @@ bool net_send(Netdev *n, const struct iovec *iov, unsigned count)
     NetFrame *frame = g_malloc(sizeof(*frame) + len);
     frame->len = len;
     for (unsigned i = 0; i < count; at += iov[i++].iov_len)
-        memcpy(frame->data + at, iov[i].iov_base, iov[i].iov_len);
+        ram_copy(frame->data + at, iov[i].iov_base, iov[i].iov_len); /* from the guest's, as a rule */
     TRACE(net_send, "%s: %zu bytes", n->id, len);
     g_mutex_lock(&n->lock);
     queue_push(&n->out, frame);

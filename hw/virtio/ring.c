@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/ring.h"
+#include "hw/core/ram_access.h"
 #include <string.h>
 
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
@@ -438,7 +439,7 @@ static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset, u
         }
         uint8_t *at = (uint8_t *)iov[i].iov_base + offset;
         size_t here = MIN(len - done, iov[i].iov_len - offset);
-        memcpy(write ? at : buf + done, write ? buf + done : at, here);
+        ram_copy(write ? at : buf + done, write ? buf + done : at, here);
         done += here;
         offset = 0;
     }
