@@ -6,7 +6,6 @@
  */
 #include "hw/virtio/ring.h"
 #include "hw/core/ram_access.h"
-#include <string.h>
 
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
 enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
@@ -87,17 +86,17 @@ static bool usable(VirtQueue *queue)
 
 static Descriptor descriptor_at(const uint8_t *p, bool is_packed)
 {
-    Descriptor d;
-    uint16_t third, fourth;
-    memcpy(&d.addr, p, 8);
-    memcpy(&d.len, p + 8, 4);
-    memcpy(&third, p + 12, 2);
-    memcpy(&fourth, p + 14, 2);
-    d.addr = GUINT64_FROM_LE(d.addr);
-    d.len = GUINT32_FROM_LE(d.len);
-    d.flags = GUINT16_FROM_LE(is_packed ? fourth : third);
-    d.next = GUINT16_FROM_LE(is_packed ? third : fourth);
-    return d;
+    struct __attribute__((packed)) {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t third, fourth;
+    } raw;
+    ram_copy(&raw, p, sizeof(raw));
+    uint16_t third = GUINT16_FROM_LE(raw.third), fourth = GUINT16_FROM_LE(raw.fourth);
+    return (Descriptor){ .addr = GUINT64_FROM_LE(raw.addr),
+                         .len = GUINT32_FROM_LE(raw.len),
+                         .flags = is_packed ? fourth : third,
+                         .next = is_packed ? third : fourth };
 }
 
 /* Add a descriptor's bytes to the element, as one segment or more. */
@@ -144,7 +143,7 @@ static bool table_entry(VirtQueue *queue, const Descriptor *table, uint64_t i, D
         const uint8_t *host = as_map(memory(queue), table->addr + 16 * i + done, &len, false);
         if (!host)
             return virtio_broken(queue->vdev, "queue %u: indirect table is not in RAM", queue->index), false;
-        memcpy(bytes + done, host, len);
+        ram_copy(bytes + done, host, len);
     }
     *d = descriptor_at(bytes, packed(queue));
     return true;
@@ -224,7 +223,7 @@ static void split_push(VirtQueue *queue, VirtElement *const *e, const uint32_t *
     for (unsigned i = 0; i < count; i++) {
         uint8_t *entry = queue->device + 4 + 8 * (s->next_used & (s->size - 1));
         uint32_t pair[] = { GUINT32_TO_LE(e[i]->id), GUINT32_TO_LE(written[i]) };
-        memcpy(entry, pair, sizeof(pair));
+        ram_copy(entry, pair, sizeof(pair));
         s->next_used = (uint16_t)(s->next_used + 1);
         as_unmap(memory(queue), entry, sizeof(pair));
     }
@@ -302,8 +301,8 @@ static void packed_push(VirtQueue *queue, VirtElement *const *e, const uint32_t 
         uint32_t len = GUINT32_TO_LE(written[i]);
         uint16_t id = GUINT16_TO_LE(e[i]->id);
         uint16_t flags = (s->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written[i] ? DESC_WRITE : 0);
-        memcpy(entry + 8, &len, sizeof(len));
-        memcpy(entry + 12, &id, sizeof(id));
+        ram_copy(entry + 8, &len, sizeof(len));
+        ram_copy(entry + 12, &id, sizeof(id));
         if (i)
             store16(entry + 14, flags);
         else
