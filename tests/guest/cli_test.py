@@ -126,7 +126,10 @@ def prepare(tmp):
 def bad_lines(rhea, tmp):
     failed = 0
     busy = socket.create_server(("127.0.0.1", 0))
+    user = " user " in subprocess.run([rhea, "-netdev", "help"], stdout=subprocess.PIPE, text=True).stdout
     for options, want in BAD:
+        if not user and any(o.startswith(("user", "usr")) for o in options):  # built without libslirp
+            continue
         cmd = [rhea, *TARGET, *(o.replace("{tmp}", tmp).replace("{port}", str(busy.getsockname()[1])) for o in options)]
         try:
             p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
