@@ -9,8 +9,9 @@
 
 typedef struct NetdevType {
     const char *name, *desc;
-    const char *const *keys;                                   /* of -netdev, its own, ends with NULL; may be NULL */
-    bool checked;                                              /* checksums of the frames that it delivers are right */
+    const char *const *keys; /* of -netdev, its own, ends with NULL; may be NULL */
+    bool checked;            /* checksums of the frames that it delivers are right */
+    bool large;              /* takes TCP over IPv4 in frames of any length, as a network without an MTU would */
     bool (*open)(Netdev *n, Opts *opts, GError **err);         /* reads its keys, calls net_keys_done, then acts */
     void (*close)(Netdev *n);                                  /* also after an open that failed; may be NULL */
     void (*send)(Netdev *n, const uint8_t *frame, size_t len); /* from the front end; main loop's thread, no lock */

@@ -125,6 +125,11 @@ bool net_send(Netdev *n, const struct iovec *iov, unsigned count)
     return true;
 }
 
+bool net_takes_large(const Netdev *n)
+{
+    return n && n->type->large;
+}
+
 /* ---- from the back end to the front end ---- */
 
 void net_deliver(Netdev *n, const uint8_t *data, size_t len)

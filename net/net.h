@@ -47,6 +47,8 @@ bool net_attach(Netdev *netdev, Machine *machine, const char *name, const NetCli
                 GError **err);
 /* A frame from the front end, copied. False: the queue is full. A NULL netdev, or one whose link is down, takes all. */
 bool net_send(Netdev *netdev, const struct iovec *iov, unsigned count);
+/* TCP segments over IPv4 may be as long as a frame can be. */
+bool net_takes_large(const Netdev *netdev);
 /* The front end has room again. */
 void net_accept_input(Netdev *netdev);
 /* Pull or plug in the cable. Lock of the front end's machine not held. */

@@ -403,6 +403,7 @@ const NetdevType net_user = {
     .desc = "network inside the program, through the host's sockets",
     .keys = keys,
     .checked = true,
+    .large = true, /* libslirp ends the guest's TCP connections */
     .open = user_open,
     .close = user_close,
     .send = user_send,

@@ -3,7 +3,8 @@
  *
  * All of it runs under the machine lock. Frames from the driver are copied to the netdev's queue; when that is full
  * they stay in the ring until it has room. Frames to the driver that find no buffers wait in the netdev until the
- * driver adds some. The driver's checksums are completed here, so that what goes out is whole.
+ * driver adds some. The driver's checksums are completed here, so that what goes out is whole. TCP segments that are
+ * the device's to cut (HOST_TSO4) are offered only where the netdev takes them uncut.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/virtio_net.h"
@@ -19,6 +20,7 @@ enum { /* 5.1.3 */
        F_GUEST_CSUM = 1 << 1,
        F_MTU = 1 << 3,
        F_MAC = 1 << 5,
+       F_HOST_TSO4 = 1 << 11,
        F_MRG_RXBUF = 1 << 15,
        F_STATUS = 1 << 16,
        F_CTRL_VQ = 1 << 17,
@@ -32,6 +34,7 @@ enum { CONFIG_MAC = 0, CONFIG_STATUS = 6, CONFIG_MAX_PAIRS = 8, CONFIG_MTU = 10,
 enum { STATUS_LINK_UP = 1 };
 enum { HDR_FLAGS = 0, HDR_GSO_TYPE = 1, HDR_CSUM_START = 6, HDR_CSUM_OFFSET = 8, HDR_BUFFERS = 10, HDR_SIZE = 12 };
 enum { FLAG_NEEDS_CSUM = 1, FLAG_DATA_VALID = 2 };
+enum { GSO_NONE = 0, GSO_TCPV4 = 1 };
 enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2 };
 enum { MAC_TABLE_SET = 0, MAC_ADDR_SET = 1 };
 enum { VLAN_ADD = 0, VLAN_DEL = 1 };
@@ -56,7 +59,7 @@ typedef struct VirtioNet {
     uint8_t mac[6]; /* property */
     uint16_t rx_size, tx_size, host_mtu;
     bool offer_csum, offer_guest_csum, offer_mrg_rxbuf, offer_status, offer_ctrl_vq, offer_ctrl_rx, offer_ctrl_vlan,
-        offer_ctrl_rx_extra, offer_ctrl_mac_addr;
+        offer_ctrl_rx_extra, offer_ctrl_mac_addr, offer_host_tso4;
     uint8_t address[6]; /* what the driver made of mac */
     uint8_t modes[RX_MODES];
     MacTable unicast, multicast;
@@ -315,12 +318,15 @@ static bool send_frame(VirtioNet *s, VirtElement *e)
         return true;
     }
     iov_read(e->out, e->out_count, 0, header, HDR_SIZE);
-    if (header[HDR_GSO_TYPE]) {
-        guest_error(&s->v.dev, "a frame of GSO type %u, which was not offered, is not sent", header[HDR_GSO_TYPE]);
+    bool sum = header[HDR_FLAGS] & FLAG_NEEDS_CSUM && virtio_accepted(&s->v, F_CSUM);
+    if (header[HDR_GSO_TYPE] != GSO_NONE &&
+        (header[HDR_GSO_TYPE] != GSO_TCPV4 || !sum || !virtio_accepted(&s->v, F_HOST_TSO4))) {
+        guest_error(&s->v.dev, "a frame of GSO type 0x%x is not sent: the driver may not ask for that here",
+                    header[HDR_GSO_TYPE]);
         return true;
     }
     skip_header(e);
-    if (!(header[HDR_FLAGS] & FLAG_NEEDS_CSUM) || !virtio_accepted(&s->v, F_CSUM))
+    if (!sum)
         return net_send(s->netdev, e->out, e->out_count);
     struct iovec flat = { s->frame, len };
     iov_read(e->out, e->out_count, 0, s->frame, len);
@@ -403,6 +409,7 @@ static uint64_t features(VirtioDevice *v)
     uint64_t control = F_CTRL_VQ | (s->offer_ctrl_rx ? F_CTRL_RX : 0) | (s->offer_ctrl_vlan ? F_CTRL_VLAN : 0) |
                        (s->offer_ctrl_rx_extra ? F_CTRL_RX_EXTRA : 0) | (s->offer_ctrl_mac_addr ? F_CTRL_MAC_ADDR : 0);
     return F_MAC | (s->offer_csum ? F_CSUM : 0) | (s->offer_guest_csum ? F_GUEST_CSUM : 0) | (s->host_mtu ? F_MTU : 0) |
+           (s->offer_csum && s->offer_host_tso4 && net_takes_large(s->netdev) ? F_HOST_TSO4 : 0) |
            (s->offer_mrg_rxbuf ? F_MRG_RXBUF : 0) | (s->offer_status ? F_STATUS : 0) | (s->offer_ctrl_vq ? control : 0);
 }
 
@@ -509,6 +516,7 @@ static const Prop props[] = {
     PROP(VirtioNet, U16, "host_mtu", host_mtu, .help = "tell the driver this MTU"),
     OFFER("csum", offer_csum),
     OFFER("guest_csum", offer_guest_csum),
+    OFFER("host_tso4", offer_host_tso4),
     OFFER("mrg_rxbuf", offer_mrg_rxbuf),
     OFFER("status", offer_status),
     OFFER("ctrl_vq", offer_ctrl_vq),

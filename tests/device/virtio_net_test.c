@@ -12,6 +12,7 @@ enum {
     F_GUEST_CSUM = 1 << 1,
     F_MTU = 1 << 3,
     F_MAC = 1 << 5,
+    F_HOST_TSO4 = 1 << 11,
     F_MRG_RXBUF = 1 << 15,
     F_STATUS = 1 << 16,
     F_CTRL_VQ = 1 << 17,
@@ -38,6 +39,7 @@ static void wire_send(Netdev *n, const uint8_t *frame, size_t len)
     g_ptr_array_add(nic->sent, g_byte_array_append(g_byte_array_new(), frame, len));
 }
 
+static const NetdevType large_wire = { .name = "large", .large = true, .send = wire_send };
 static const NetdevType wire = { .name = "wire", .desc = "the test's end", .checked = true, .send = wire_send };
 
 static void bytes_free(void *bytes)
@@ -45,16 +47,21 @@ static void bytes_free(void *bytes)
     g_byte_array_unref(bytes);
 }
 
-static Nic *nic_new(Transport transport, const char *props)
+static Nic *nic_new_on(const NetdevType *type, Transport transport, const char *props)
 {
     Nic *nic = g_new0(Nic, 1);
     g_autofree char *all = g_strdup_printf(",netdev=n0%s", props);
-    nic->n = net_register(&wire, "n0", nic);
+    nic->n = net_register(type, "n0", nic);
     nic->sent = g_ptr_array_new_with_free_func(bytes_free);
     nic->d = driver_new(transport, "virtio-net", all);
     nic->tx_addr = devm_dma(nic->d->m, 128 << 10, 16);
     nic->control_addr = devm_dma(nic->d->m, 8 << 10, 16);
     return nic;
+}
+
+static Nic *nic_new(Transport transport, const char *props)
+{
+    return nic_new_on(&wire, transport, props);
 }
 
 static void nic_free(Nic *nic)
@@ -537,7 +544,19 @@ static void test_bad_commands(void)
     nic_free(nic);
 }
 
-/* Header, checksum and frame as the specification says; the same by adding up byte pairs. */
+/* The checksum of frame from begin on, at at: byte pairs added up. */
+static void put_checksum(uint8_t *frame, size_t len, size_t begin, size_t at)
+{
+    uint64_t sum = 0;
+    for (size_t i = begin; i < len; i++)
+        sum += (i - begin) & 1 ? frame[i] : frame[i] << 8;
+    while (sum > 0xffff)
+        sum = (sum & 0xffff) + (sum >> 16);
+    sum = sum == 0xffff ? 0xffff : 0xffff - sum;
+    frame[at] = sum >> 8;
+    frame[at + 1] = sum;
+}
+
 static void test_checksum(void)
 {
     Nic *nic = nic_new(TRANSPORT_PCI, "");
@@ -553,14 +572,7 @@ static void test_checksum(void)
         pci_put16(header + 6, begin);
         pci_put16(header + 8, 16);
         tx(nic, header, frame, len, 3, false);
-        uint32_t sum = 0;
-        for (unsigned i = begin; i < len; i++)
-            sum += (i - begin) & 1 ? frame[i] : frame[i] << 8;
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = 0xffff - ((sum & 0xffff) + (sum >> 16));
-        sum = sum ? sum : 0xffff;
-        frame[at] = sum >> 8;
-        frame[at + 1] = sum;
+        put_checksum(frame, len, begin, at);
         tx_expect(nic, frame, len);
     }
     pci_put16(header + 8, 1500 - 34 - 1); /* one byte behind the end */
@@ -577,6 +589,39 @@ static void test_checksum(void)
     g_autoptr(GByteArray) got = rx_take(nic, header);
     g_assert_nonnull(got);
     g_assert_cmphex(header[0], ==, 2); /* the wire's checksums are right, and the driver wants to know */
+    nic_free(nic);
+}
+
+/* Segments that the device is to cut: only where the netdev takes them whole, and with their checksum. */
+static void test_large(void)
+{
+    Nic *nic = nic_new_on(&large_wire, TRANSPORT_PCI, "");
+    uint8_t header[HEADER] = { 1, 1 };
+    g_autofree uint8_t *frame = g_malloc(65549);
+    pci_put16(header + 2, 54);
+    pci_put16(header + 4, 1460);
+    pci_put16(header + 6, 34);
+    pci_put16(header + 8, 16);
+    make_frame(frame, 65549, OWN, 3);
+    start(nic, EVERY);
+    g_assert_true(nic->d->features & F_HOST_TSO4);
+    tx(nic, header, frame, 65549, 2, false);
+    put_checksum(frame, 65549, 34, 50);
+    tx_expect(nic, frame, 65549);
+    header[0] = 0; /* without a checksum to complete, or of another kind */
+    tx(nic, header, frame, 65549, 2, false);
+    for (unsigned type = 2; type < 256; type++) {
+        header[0] = 1;
+        header[1] = type;
+        tx(nic, header, frame, 100, 1, false);
+    }
+    header[1] = 1;
+    start(nic, ~(uint64_t)F_HOST_TSO4);
+    tx(nic, header, frame, 65549, 2, false);
+    g_assert_cmpuint(nic->sent->len, ==, 0);
+    nic_free(nic);
+    nic = nic_new(TRANSPORT_PCI, "");
+    g_assert_false(driver_offered(nic->d) & F_HOST_TSO4);
     nic_free(nic);
 }
 
@@ -765,6 +810,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-net/table-overflow", test_table_overflow);
     g_test_add_func("/virtio-net/bad-commands", test_bad_commands);
     g_test_add_func("/virtio-net/checksum", test_checksum);
+    g_test_add_func("/virtio-net/large", test_large);
     g_test_add_func("/virtio-net/sizes", test_sizes);
     g_test_add_func("/virtio-net/broken", test_broken);
     g_test_add_func("/virtio-net/link", test_link);
