@@ -177,15 +177,21 @@ class Files(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_net():
-    """DHCP, a download from the host, and an upload through a forwarded port, over virtio-net and the user network."""
+def serve_files(megabytes):
+    """A server on the host's loopback with that much data."""
     if len(EMULATOR) == 1 and "user" not in rhea("riscv64", "-netdev", "help")[1]:
         skip("built without libslirp")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    server.data = random.Random(1).randbytes(20 << 20)
+    server.data = random.Random(1).randbytes(megabytes << 20)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_net():
+    """DHCP, a download from the host, and an upload through a forwarded port, over virtio-net and the user network."""
+    server = serve_files(20)
     with socket.create_server(("127.0.0.1", 0)) as s:
         server.forwarded = s.getsockname()[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://10.0.2.2:{server.server_port}"
     status, out = boot(f"""cat > /tmp/lease <<'END'
 #!/bin/sh
@@ -215,6 +221,34 @@ poweroff -f
     expect(back and f"UP {back[1]}" in out, "8 MB from the guest through a forwarded port, with its checksum", out)
     expect("3 packets received" in out, "ping", out)
     expect(re.search(r"eth0: *\d+ +\d+ +0 +0 +0 +0 +0 +0 +\d+ +\d+ +0 +0 ", out), "no errors, nothing dropped", out)
+
+
+def test_net_pause():
+    """A connection outlives a pause of the machine; after a reset the network is as new. With the NIC that comes by itself."""
+    server = serve_files(80)
+    digest = hashlib.sha256(server.data).hexdigest()
+    script = f"""ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+echo START
+wget -q -O - http://10.0.2.2:{server.server_port}/data | sha256sum
+echo END
+reboot -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        options = linux(script, ["virtio_net"], tmp)
+        options.remove("-no-reboot")
+        s = Session(*options, "-m", "512", "-nographic")
+        for _ in range(2):
+            s.wait_for("START")
+            time.sleep(0.3)
+            s.send("\x01cstop\n")
+            time.sleep(2)
+            s.send("cont\n\x01c")
+            s.wait_for(digest)
+            s.wait_for("END")
+        s.send("\x01x")
+        status, out = s.end()
+        expect(status == 0, "two downloads with a pause, a reset between them", out)
 
 
 def test_end_by_signal():
