@@ -97,6 +97,8 @@ typedef struct BlockDrive {
 } BlockDrive;
 /* Ends with NULL; const BlockDrive *. */
 const BlockDrive *const *block_drives(void);
+/* The medium of -drive if=interface with this index (counted where it is not given), or NULL. */
+BlockNode *block_drive_find(const char *interface, int index);
 
 /* ---- blocking access (any thread): checks range and permission ---- */
 int block_read(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 typedef struct FileState {
-    int fd, direct_fd;  /* direct_fd: -1 unless cache.direct=on */
-    unsigned alignment; /* of memory, offset and length for direct_fd */
-    bool device, can_discard, can_zero;
+    int fd, direct_fd;                  /* direct_fd: -1 unless cache.direct=on */
+    unsigned alignment;                 /* of memory, offset and length for direct_fd */
+    bool device, can_discard, can_zero; /* can_*: atomic, any thread finds out */
 } FileState;
 
 /* ---- locks ---- */
@@ -198,12 +198,12 @@ static int file_discard(BlockNode *node, uint64_t offset, uint64_t length)
 {
     FileState *s = node->state;
     uint64_t range[] = { offset, length };
-    if (!s->can_discard)
+    if (!__atomic_load_n(&s->can_discard, __ATOMIC_RELAXED))
         return 0;
     int failed = s->device ? ioctl(s->fd, BLKDISCARD, range)
                            : fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
     if (failed && (errno == EOPNOTSUPP || errno == ENOTTY || errno == ENOSYS))
-        s->can_discard = false; /* it was but advice */
+        __atomic_store_n(&s->can_discard, false, __ATOMIC_RELAXED); /* it was but advice */
     else if (failed)
         return errno;
     return 0;
@@ -214,15 +214,15 @@ static int file_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, 
 {
     FileState *s = node->state;
     uint64_t range[] = { offset, length };
-    if (!s->can_zero)
+    if (!s->device && unmap && !fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length))
+        return 0;
+    if (!__atomic_load_n(&s->can_zero, __ATOMIC_RELAXED))
         return EOPNOTSUPP;
-    if (s->device ? !ioctl(s->fd, BLKZEROOUT, range)
-                  : (unmap && !fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)) ||
-                        !fallocate(s->fd, FALLOC_FL_ZERO_RANGE, offset, length))
+    if (s->device ? !ioctl(s->fd, BLKZEROOUT, range) : !fallocate(s->fd, FALLOC_FL_ZERO_RANGE, offset, length))
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOTTY && errno != ENOSYS)
         return errno;
-    s->can_zero = false;
+    __atomic_store_n(&s->can_zero, false, __ATOMIC_RELAXED);
     return EOPNOTSUPP;
 }
 

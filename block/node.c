@@ -133,8 +133,12 @@ static BlockNode *open_child(Opts *opts, const BlockNode *node, GError **err)
 {
     const char *name = opts_string(opts, "file", NULL);
     g_autoptr(Opts) nested = opts_take_prefix(opts, "file");
-    if (nested)
-        return open_node(nested, node, err);
+    if (nested) {
+        BlockNode *own = open_node(nested, node, err);
+        if (own && own->name)
+            block_ref(own); /* the registry has the other reference */
+        return own;
+    }
     BlockNode *child = name ? block_find(name) : NULL;
     if (!child)
         error_set(err, name ? "%s: file: there is no block node '%s'" : "%s: file: which node is it on?",
@@ -164,6 +168,16 @@ static bool open_options(BlockNode *node, const BlockNode *parent, Opts *opts, G
     if (detect_zeroes == DETECT_ZEROES_UNMAP && !node->unmap)
         return error_set(err, "%s: detect-zeroes=unmap needs discard=unmap", opts_name(opts));
     return true;
+}
+
+/* Forget a child whose parent cannot be opened; nested: it was opened for the parent alone. */
+static void drop_child(BlockNode *child, bool nested)
+{
+    if (child && child->name && nested) {
+        g_ptr_array_remove(nodes, child);
+        block_unref(child);
+    }
+    block_unref(child);
 }
 
 static BlockNode *node_new(const BlockDriver *driver)
@@ -207,7 +221,7 @@ static BlockNode *open_node(Opts *opts, const BlockNode *parent, GError **err)
     }
     if (ok && driver->close)
         driver->close(node);
-    block_unref(node->child);
+    drop_child(node->child, !opts_has(opts, "file"));
     g_free(node->state);
     g_free(node);
     return NULL;
@@ -251,6 +265,8 @@ static BlockNode *put_overlay(BlockNode *below, GError **err)
     g_autoptr(Opts) opts = opts_new("-snapshot");
     BlockNode *node = node_new(&block_overlay_driver);
     node->child = below;
+    node->aio = below->aio;
+    node->detect_zeroes = below->detect_zeroes;
     if (block_overlay_driver.open(node, opts, err))
         return node;
     block_unref(below);
@@ -316,6 +332,8 @@ static BlockNode *open_drive_node(Opts *opts, DriveOptions *d, GError **err)
     opts_add(node_opts, "read-only", d->read_only || d->snapshot ? "on" : "off");
     if (!drive_cache(opts, node_opts, &d->writeback, err))
         return NULL;
+    if (d->format && !strcmp(d->format, "null-co"))
+        opts_string(node_opts, "cache.direct", NULL); /* there is no cache to go past */
     copy_key(opts, node_opts, "aio", "aio");
     copy_key(opts, node_opts, "discard", "discard");
     copy_key(opts, node_opts, "detect-zeroes", "detect-zeroes");
@@ -405,6 +423,20 @@ const BlockDrive *const *block_drives(void)
 {
     static const BlockDrive *const none[] = { NULL };
     return drives ? (const BlockDrive *const *)drives->pdata : none;
+}
+
+BlockNode *block_drive_find(const char *interface, int index)
+{
+    int next = 0;
+    for (const BlockDrive *const *d = block_drives(); *d; d++) {
+        if (!(*d)->interface || strcmp((*d)->interface, interface))
+            continue;
+        int place = (*d)->index >= 0 ? (*d)->index : next;
+        if (place == index)
+            return (*d)->node;
+        next = place + 1;
+    }
+    return NULL;
 }
 
 /* ---- checked access ---- */

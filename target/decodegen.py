@@ -4,6 +4,7 @@
 A row is `name format pattern condition`. The pattern is WIDTH characters 0, 1 or - (white space and | between are for the
 reader); condition names an extension and optionally rv32 or rv64, e.g. `zbb rv64`. Rows are tried in order, so a special case stands
 before the general one; a row that overlaps an earlier one without being more general, or that can never match, is an error.
+`zbb/zbkb` is one of the two, `zfa+d` both, `zknd/zkne+m` one of the first two and the third.
 
 The output declares the functions and, where DECODE_TABLES is defined, defines `const DecodeRow PREFIX_rows[]`, and `PREFIX_index[]`: for each value of the key bits (major opcode and funct3) the first row
 and the number of rows to try, through PREFIX_list[].
@@ -34,7 +35,10 @@ def read(paths, width):
             xlen = {"": 0, "rv32": 32, "rv64": 64}.get(" ".join(rest[1:]))
             if xlen is None:
                 fail(where, f"unknown condition '{' '.join(rest[1:])}'")
-            rows.append((words[0], words[1], mask, match, rest[0], xlen, where))
+            needs = [" | ".join(f"EXT_{e.upper()}" for e in part.split("/")) for part in rest[0].split("+")]
+            if len(needs) > 2:
+                fail(where, f"more than two sets of extensions in '{rest[0]}'")
+            rows.append((words[0], words[1], mask, match, (needs[0], needs[-1]), xlen, where))
     return rows
 
 
@@ -81,7 +85,7 @@ def main():
         f.write("#ifdef DECODE_TABLES\n")
         f.write(f"static const DecodeRow {prefix}_rows[] = {{\n")
         for name, form, mask, match, ext, xlen, _ in rows:
-            f.write(f'    {{ 0x{mask:08x}, 0x{match:08x}, rv_{name}, FORMAT_{form}, EXT_{ext.upper()}, {xlen} }},\n')
+            f.write(f'    {{ 0x{mask:08x}, 0x{match:08x}, rv_{name}, FORMAT_{form}, {ext[0]}, {ext[1]}, {xlen}, "{name}" }},\n')
         f.write("};\n")
         f.write(f"static const uint16_t {prefix}_list[] = {{ {', '.join(str(i) for b in buckets for i in b)} }};\n")
         at = 0

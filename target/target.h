@@ -101,8 +101,9 @@ struct Target {
      * exit op). */
     void (*scan)(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
     bool (*translate)(TranslateInsn *insn);
-    /* Disassembly for -d in_asm: capstone's arch and mode. */
-    int capstone_arch, capstone_mode;
+    /* Append one instruction's text (bytes, name, operands; no newline): -d in_asm, x/i. Returns its length, 0 if
+     * available bytes are not enough. NULL: no disassembler. */
+    unsigned (*disassemble)(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
 };
 
 const Target *const *targets(void); /* ends with NULL */

@@ -113,6 +113,10 @@ void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);
 /* Compare and swap; returns the old value. */
 uint64_t tcg_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint32_t memop);
+/* The same for 16 bytes, low half first; *old: in, what is expected; out, what was there. False: raised. */
+bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[2]);
+/* Zero the naturally aligned block of size bytes (a power of two below the page's) that holds va. Faults are at va. */
+void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size);
 /* Physical accesses for page walkers. False: no RAM there (walkers raise an access fault). */
 bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value);
 bool tcg_phys_cas(CpuState *cs, uint64_t phys, unsigned size, uint64_t expected, uint64_t value, bool *swapped);

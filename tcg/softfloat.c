@@ -19,10 +19,11 @@ typedef struct Number {
 } Number;
 
 typedef struct Format {
-    int fraction_bits, bias, exponent_max;
+    int fraction_bits, sign_bit, bias, exponent_max;
     uint64_t quiet_nan;
 } Format;
-static const Format single = { 23, 127, 255, 0x7fc00000 }, dual = { 52, 1023, 2047, 0x7ff8000000000000 };
+static const Format half = { 10, 15, 15, 31, 0x7e00 }, brain = { 7, 15, 127, 255, 0x7fc0 },
+                    single = { 23, 31, 127, 255, 0x7fc00000 }, dual = { 52, 63, 1023, 2047, 0x7ff8000000000000 };
 
 typedef struct Context {
     IrRound round;
@@ -31,12 +32,12 @@ typedef struct Context {
 
 static const Format *format_of(unsigned type)
 {
-    return type == IR_F32 ? &single : &dual;
+    return type == IR_F32 ? &single : type == SOFT_F16 ? &half : type == SOFT_BF16 ? &brain : &dual;
 }
 
 static int sign_shift(const Format *f)
 {
-    return f == &single ? 31 : 63;
+    return f->sign_bit;
 }
 
 static Number unpack(const Format *f, uint64_t bits)
@@ -110,17 +111,17 @@ static uint64_t pack(const Format *f, Context *c, bool negative, int exponent, u
         exponent -= lead;
     }
     int drop = 62 - f->fraction_bits, biased = exponent + f->bias;
-    uint64_t half = 1ull << (drop - 1), mask = (1ull << drop) - 1;
+    uint64_t middle = 1ull << (drop - 1), mask = (1ull << drop) - 1;
     bool tiny = false;
     if (biased < 1) { /* subnormal: tiny unless rounding at full precision would reach the smallest normal */
         bool reaches = biased == 0 && significand >> drop == (2ull << f->fraction_bits) - 1 &&
-                       rounds_up(c->round, negative, true, significand & mask, half);
+                       rounds_up(c->round, negative, true, significand & mask, middle);
         tiny = !reaches;
         significand = shift_right_sticky(significand, 1 - biased);
         biased = 0;
     }
     uint64_t below = significand & mask, result = significand >> drop;
-    result += rounds_up(c->round, negative, result & 1, below, half);
+    result += rounds_up(c->round, negative, result & 1, below, middle);
     if (below)
         c->flags |= IR_FP_NX | (tiny ? IR_FP_UF : 0);
     if (biased == 0) /* the leading bit, if rounding made one, is the exponent 1 */
@@ -347,11 +348,11 @@ static uint64_t minmax(const Format *f, Context *c, Number a, Number b, uint64_t
     return (order < 0) == maximum ? b_bits : a_bits;
 }
 
-static uint64_t compare_flag(Context *c, Number a, Number b, IrFcmp kind)
+static uint64_t compare_flag(Context *c, Number a, Number b, IrFcmp kind, bool quiet)
 {
     int order = compare(a, b);
     if (order == 2) {
-        if (kind != FCMP_EQ || a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
+        if ((kind != FCMP_EQ && !quiet) || a.kind == SIGNALLING_NAN || b.kind == SIGNALLING_NAN)
             c->flags |= IR_FP_NV;
         return 0;
     }
@@ -395,6 +396,22 @@ static uint64_t to_integer(Context *c, Number a, bool wide, bool is_unsigned)
     return a.negative ? 0 - magnitude : magnitude;
 }
 
+/* To an integer in the same format. */
+static uint64_t round_to_integer(const Format *f, Context *c, Number a, uint64_t bits, bool inexact)
+{
+    if (is_nan(a))
+        return nan_result(f, c, a, a);
+    if (a.kind != FINITE || a.exponent >= f->fraction_bits)
+        return bits;
+    U128 v = a.exponent >= -1 ? (U128)a.significand << (a.exponent + 2)
+                              : wide_shift_sticky((U128)a.significand, -(a.exponent + 2));
+    uint64_t magnitude = v >> 64, below = v;
+    magnitude += rounds_up(c->round, a.negative, magnitude & 1, below, 1ull << 63);
+    if (below && inexact)
+        c->flags |= IR_FP_NX;
+    return pack(f, c, a.negative, 62, magnitude);
+}
+
 static uint64_t from_integer(const Format *f, Context *c, uint64_t v, bool wide, bool is_unsigned)
 {
     if (!wide)
@@ -413,7 +430,7 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
     uint64_t result;
     if (op == OP_fcmp) {
         const Format *s = format_of(source);
-        result = compare_flag(&context, unpack(s, a), unpack(s, b), round);
+        result = compare_flag(&context, unpack(s, a), unpack(s, b), round, imm & SOFT_QUIET);
     } else if (op == OP_fftoi) {
         result = to_integer(&context, unpack(format_of(source), a), type == IR_I64, imm);
     } else if (op == OP_fitof) {
@@ -421,6 +438,7 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
     } else if (op == OP_fcvt) {
         result = convert(f, &context, unpack(format_of(source), a));
     } else {
+        uint64_t mask = UINT64_MAX >> (63 - f->sign_bit);
         Number x = unpack(f, a), y = unpack(f, b), z = unpack(f, c);
         switch (op) {
         case OP_fadd:
@@ -444,9 +462,14 @@ uint64_t soft_fp(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint32_t what
             z.negative ^= imm >> 1 & 1;
             result = fused(f, &context, x, y, z);
             break;
+        case SOFT_ROUND:
+            result = round_to_integer(f, &context, x, a & mask, imm & 1);
+            break;
         default:
-            result = minmax(f, &context, x, y, type == IR_F32 ? (uint32_t)a : a, type == IR_F32 ? (uint32_t)b : b,
-                            op == OP_fmax);
+            if (imm & SOFT_NAN_WINS && (is_nan(x) || is_nan(y)))
+                result = nan_result(f, &context, x, y);
+            else
+                result = minmax(f, &context, x, y, a & mask, b & mask, op == OP_fmax);
         }
     }
     cs->fp_flags |= context.flags;

@@ -1,5 +1,6 @@
 /*
- * What people see of the JIT: -d in_asm and out_asm (through capstone where it is there), info jit.
+ * What people see of the JIT: -d in_asm (through the target's disassembler) and out_asm (through capstone where it is
+ * there), info jit.
  * SPDX-License-Identifier: MIT
  */
 #include "util/log.h"
@@ -19,14 +20,29 @@ static void hex_dump(GString *out, const uint8_t *bytes, size_t len, uint64_t ad
     g_string_append_c(out, '\n');
 }
 
-/* Returns false if capstone does not know the architecture. */
-static bool disassemble(GString *out, int arch, int mode, const uint8_t *bytes, size_t len, uint64_t address)
+void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc)
 {
+    const Target *target = c->vcpu->target;
+    g_autoptr(GString) out = g_string_new(NULL);
+    unsigned done = 0, n;
+    do {
+        g_string_append_printf(out, "0x%016" PRIx64 ": ", pc + done);
+        n = target->disassemble ? target->disassemble(c->cs, pc + done, bytes + done, unit->bytes - done, out) : 0;
+        g_string_append_c(out, '\n');
+        done += n;
+    } while (n && done < unit->bytes);
+    if (done < unit->bytes)
+        hex_dump(out, bytes + done, unit->bytes - done, pc + done);
+    log_write("IN: %u instructions, mode %x\n%s\n", unit->insns, unit->mode, out->str);
+}
+
 #ifdef HAVE_CAPSTONE
+static size_t disassemble_host(GString *out, const uint8_t *bytes, size_t len, uint64_t address)
+{
     csh handle;
     cs_insn *insns;
-    if (cs_open(arch, mode, &handle) != CS_ERR_OK)
-        return false;
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
+        return 0;
     size_t n = cs_disasm(handle, bytes, len, address, 0, &insns), done = 0;
     for (size_t i = 0; i < n; i++) {
         g_string_append_printf(out, "0x%016" PRIx64 ": %s %s\n", insns[i].address, insns[i].mnemonic, insns[i].op_str);
@@ -34,32 +50,23 @@ static bool disassemble(GString *out, int arch, int mode, const uint8_t *bytes, 
     }
     if (n)
         cs_free(insns, n);
-    if (done < len)
-        hex_dump(out, bytes + done, len - done, address + done);
     cs_close(&handle);
-    return true;
+    return done;
+}
 #else
-    return false;
-#endif
-}
-
-void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc)
+static size_t disassemble_host(GString *out, const uint8_t *bytes, size_t len, uint64_t address)
 {
-    const Target *target = c->vcpu->target;
-    g_autoptr(GString) out = g_string_new(NULL);
-    if (!target->capstone_mode ||
-        !disassemble(out, target->capstone_arch, target->capstone_mode, bytes, unit->bytes, pc))
-        hex_dump(out, bytes, unit->bytes, pc);
-    log_write("IN: %u instructions, mode %x\n%s\n", unit->insns, unit->mode, out->str);
+    return 0;
 }
+#endif
 
 void tcg_log_host(const Unit *unit, const uint8_t *code)
 {
     g_autoptr(GString) out = g_string_new(NULL);
-#ifdef HAVE_CAPSTONE
-    if (!disassemble(out, CS_ARCH_X86, CS_MODE_64, code, unit->code_size, (uintptr_t)unit->code))
-#endif
-        hex_dump(out, code, unit->code_size, (uintptr_t)unit->code);
+    uintptr_t at = (uintptr_t)unit->code;
+    size_t done = disassemble_host(out, code, unit->code_size, at);
+    if (done < unit->code_size)
+        hex_dump(out, code + done, unit->code_size - done, at + done);
     log_write("OUT: %u bytes\n%s\n", unit->code_size, out->str);
 }
 

@@ -392,6 +392,51 @@ uint64_t tcg_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, u
     return tcg_slow_cas(cs, va, expected, value, memop);
 }
 
+static void host_cas16(void *p, uint64_t old[2], const uint64_t value[2])
+{
+#ifdef __x86_64__
+    __asm__ volatile("lock cmpxchg16b %0"
+                     : "+m"(*(unsigned __int128 *)p), "+a"(old[0]), "+d"(old[1])
+                     : "b"(value[0]), "c"(value[1])
+                     : "cc", "memory");
+#else
+    unsigned __int128 expected = (unsigned __int128)old[1] << 64 | old[0];
+    __atomic_compare_exchange_n((unsigned __int128 *)p, &expected, (unsigned __int128)value[1] << 64 | value[0], false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    old[0] = expected;
+    old[1] = expected >> 64;
+#endif
+}
+
+bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[2])
+{
+    TcgCpu *c = tcg_cpu(cs);
+    L2Entry *e;
+    void *p = atomic_host(c, va, 16, &e);
+    if (!p)
+        return false;
+    host_cas16(p, old, value);
+    atomic_done(c, e, va, 16);
+    return true;
+}
+
+void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    uint64_t block = va & -(uint64_t)size;
+    L2Entry *e = find_page(c, va, ACCESS_STORE);
+    if (!e)
+        return;
+    if (e->kind != PAGE_RAM || !e->write) {
+        c->vcpu->target->raise_bus_error(cs, va, ACCESS_STORE);
+        return;
+    }
+    for (unsigned i = 0; i < size; i += 8)
+        ram_put(e->host + (block & (GUEST_PAGE_SIZE - 1)) + i, 8, 0);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in ram_store */
+    atomic_done(c, e, block, size);
+}
+
 /* ---- physical accesses of page walkers ---- */
 
 static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t *offset)

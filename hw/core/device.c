@@ -430,10 +430,20 @@ static void type_save(const DeviceType *type, Device *dev, GByteArray *out)
     }
 }
 
+static void type_quiesce(const DeviceType *type, Device *dev, bool on)
+{
+    if (type->parent)
+        type_quiesce(type->parent, dev, on);
+    if (type->quiesce)
+        type->quiesce(dev, on);
+}
+
 GByteArray *device_save(Device *dev)
 {
     GByteArray *out = g_byte_array_new();
+    type_quiesce(dev->type, dev, true);
     type_save(dev->type, dev, out);
+    type_quiesce(dev->type, dev, false);
     return out;
 }
 
@@ -483,8 +493,10 @@ bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err)
     size_t size = type_state_size(dev->type);
     if (len != size)
         return error_set(err, "state of '%s' has %zu bytes, %zu are needed", dev->type->name, len, size);
+    type_quiesce(dev->type, dev, true);
     type_load(dev->type, dev, data);
     type_post_load(dev->type, dev);
+    type_quiesce(dev->type, dev, false);
     return true;
 }
 

@@ -133,6 +133,9 @@ struct DeviceType {
     bool (*realize)(Device *dev, GError **err);
     void (*unrealize)(Device *dev);
     void (*reset)(Device *dev); /* must put back every member that the guest can change */
+    /* on: nothing but the caller touches the state until off, whatever threads the device has. Around save and load.
+     * May be NULL. */
+    void (*quiesce)(Device *dev, bool on);
     /* The state list was loaded: set what follows from it. The parent's is called first. May be NULL. */
     void (*post_load)(Device *dev);
     void (*describe_irqs)(Device *dev, GString *out); /* info irq, of an interrupt controller; may be NULL */

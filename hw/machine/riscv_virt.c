@@ -8,6 +8,7 @@
 #include "hw/core/machine.h"
 #include "hw/firmware/fw_cfg.h"
 #include "hw/firmware/loader.h"
+#include "hw/firmware/pflash_cfi01.h"
 #include "hw/firmware/sifive_test.h"
 #include "hw/intc/riscv_aclint.h"
 #include "hw/intc/sifive_plic.h"
@@ -28,12 +29,15 @@ typedef struct RiscvVirt {
     RiscvAclint *aclint;
     SifivePlic *plic;
     GpexHost *pci;
+    FwCfg *fw_cfg;
+    BlockNode *flash[2];              /* properties pflash0, pflash1 */
+    unsigned acpi, aclint_mode, aia;  /* properties: only what is there can be chosen */
     uint64_t pci_high, pci_high_size; /* the 64-bit window for BARs */
     uint64_t kernel_entry, fdt_addr;
     bool dumped;
 } RiscvVirt;
 
-enum { MROM, TEST, RTC, CLINT, PCI_PIO, PLIC, UART0, VIRTIO, FW_CFG, PCI_ECAM, PCI_MMIO, DRAM };
+enum { MROM, TEST, RTC, CLINT, PCI_PIO, PLIC, UART0, VIRTIO, FW_CFG, FLASH, PCI_ECAM, PCI_MMIO, DRAM };
 static const struct {
     uint64_t base, size;
 } map[] = {
@@ -47,6 +51,7 @@ static const struct {
     [FW_CFG] = { 0x10100000, 0x18 },
     [DRAM] = { 0x80000000, 0 },
     [PCI_PIO] = { 0x3000000, 0x10000 },
+    [FLASH] = { 0x20000000, 0x4000000 },
     [PCI_ECAM] = { 0x30000000, GPEX_ECAM_SIZE },
     [PCI_MMIO] = { 0x40000000, 0x40000000 },
 };
@@ -157,6 +162,26 @@ static bool add_fw_cfg(RiscvVirt *v, GError **err)
     if (!fw_cfg)
         return false;
     mem_add(&v->machine.root, map[FW_CFG].base, &fw_cfg->mmio, 0);
+    v->fw_cfg = fw_cfg;
+    return true;
+}
+
+/* Two of 32 MiB: firmware, and its variables. What -drive if=pflash names goes before the properties. */
+static bool add_flash(RiscvVirt *v, GError **err)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        Device *dev = device_new(&v->machine, &pflash_cfi01_type);
+        PflashCfi01 *flash = (PflashCfi01 *)dev;
+        BlockNode *named = block_drive_find("pflash", unit);
+        flash->drive = v->flash[unit] = named ? named : v->flash[unit];
+        flash->name = g_strdup_printf("virt.flash%u", unit);
+        if (!device_realize(dev, NULL, err)) {
+            g_prefix_error(err, "pflash%u: ", unit);
+            device_free(dev);
+            return false;
+        }
+        mem_add(&v->machine.root, map[FLASH].base + unit * map[FLASH].size / 2, &flash->mmio, 0);
+    }
     return true;
 }
 
@@ -174,7 +199,7 @@ static bool virt_init(Machine *machine, GError **err)
         !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) ||
         !(v->plic = place(machine, &sifive_plic_type, err, "num-contexts", contexts)) ||
         !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err) ||
-        !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err))
+        !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err) || !add_flash(v, err))
         return false;
     machine->ram = &v->ram;
     mem_add(&machine->root, map[DRAM].base, &v->ram, 0);
@@ -222,6 +247,13 @@ static void put_cpu(void *fdt, Machine *machine, unsigned i)
     fdt_property_string(fdt, "riscv,isa", isa);
     fdt_property_string(fdt, "riscv,isa-base", machine->target->bits == 64 ? "rv64i" : "rv32i");
     fdt_property(fdt, "riscv,isa-extensions", list, length);
+    static const char *const blocks[][2] = { { "zicbom", "riscv,cbom-block-size" },
+                                             { "zicbop", "riscv,cbop-block-size" },
+                                             { "zicboz", "riscv,cboz-block-size" } };
+    for (unsigned b = 0; b < G_N_ELEMENTS(blocks); b++) {
+        if (riscv_cpu_has(cs, blocks[b][0]))
+            fdt_property_u32(fdt, blocks[b][1], RISCV_CACHE_BLOCK);
+    }
     fdt_property_string(fdt, "mmu-type", riscv_cpu_mmu_type(cs));
     fdt_begin_node(fdt, "interrupt-controller");
     fdt_property_u32(fdt, "#interrupt-cells", 1);
@@ -416,6 +448,14 @@ static void *make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint6
     put_reg(fdt, map[DRAM].base, machine->config.ram_size);
     fdt_end_node(fdt);
     put_cpus(fdt, machine);
+    const uint64_t half = map[FLASH].size / 2;
+    const uint64_t flash[] = { GUINT64_TO_BE(map[FLASH].base), GUINT64_TO_BE(half),
+                               GUINT64_TO_BE(map[FLASH].base + half), GUINT64_TO_BE(half) };
+    begin(fdt, "flash", map[FLASH].base);
+    fdt_property_u32(fdt, "bank-width", 4);
+    fdt_property(fdt, "reg", flash, sizeof(flash));
+    fdt_property_string(fdt, "compatible", "cfi-flash");
+    fdt_end_node(fdt);
     begin(fdt, "fw-cfg", map[FW_CFG].base);
     fdt_property(fdt, "dma-coherent", NULL, 0);
     put_reg(fdt, map[FW_CFG].base, map[FW_CFG].size);
@@ -478,7 +518,7 @@ static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64
         return error_set(err, "-dtb: '%s' is not a device tree blob", config->dtb);
     if (config->dumpdtb && !v->dumped) {
         v->dumped = true;
-        if (!g_file_set_contents(config->dumpdtb, fdt, size, err))
+        if (!write_whole_file("-machine: dumpdtb", config->dumpdtb, fdt, size, err))
             return false;
         machine_request_shutdown(machine, SHUTDOWN_HOST_QUIT, 0);
     }
@@ -489,6 +529,31 @@ static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64
         return error_set(err, "-m: %" PRIu64 " MiB of RAM are too few for kernel, initrd and device tree",
                          config->ram_size >> 20);
     return as_load_image(&machine->memory, v->fdt_addr, fdt, size, err);
+}
+
+/* For firmware in the flash, which starts the kernel itself: the files through fw_cfg. */
+static bool offer_kernel(RiscvVirt *v, GError **err)
+{
+    const MachineConfig *config = &v->machine.config;
+    const struct {
+        const char *option, *path;
+        uint16_t size_key, data_key;
+    } files[] = { { "-kernel", config->kernel, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA },
+                  { "-initrd", config->initrd, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        uint64_t size;
+        g_autofree uint8_t *data = files[i].path ? read_whole_file(files[i].option, files[i].path, &size, err) : NULL;
+        if (files[i].path && !data)
+            return false;
+        if (!data)
+            continue;
+        fw_cfg_set_integer(v->fw_cfg, files[i].size_key, size, 4);
+        fw_cfg_set(v->fw_cfg, files[i].data_key, data, size);
+    }
+    const char *line = config->append ? config->append : "";
+    fw_cfg_set_integer(v->fw_cfg, FW_CFG_CMDLINE_SIZE, strlen(line) + 1, 4);
+    fw_cfg_set(v->fw_cfg, FW_CFG_CMDLINE_DATA, line, strlen(line) + 1);
+    return true;
 }
 
 static bool virt_load(Machine *machine, GError **err)
@@ -508,7 +573,12 @@ static bool virt_load(Machine *machine, GError **err)
         low = image.high;
         start = image.entry;
     }
-    v->kernel_entry = 0;
+    v->kernel_entry = v->flash[0] ? map[FLASH].base : 0;
+    if (v->flash[0]) {
+        if (!has_firmware)
+            start = map[FLASH].base;
+        return offer_kernel(v, err) && load_fdt(v, 0, 0, low, err) && put_reset_vector(v, start, err);
+    }
     if (config->kernel) {
         uint64_t at = has_firmware ? (low + align - 1) & ~(align - 1) : map[DRAM].base;
         if (!load_executable(&machine->memory, "-kernel", config->kernel, at, end, machine->target->bits, &image, err))
@@ -530,6 +600,17 @@ static bool virt_load(Machine *machine, GError **err)
     return load_fdt(v, initrd, initrd_size, low, err) && put_reset_vector(v, start, err);
 }
 
+static const Prop props[] = {
+    PROP(RiscvVirt, DRIVE, "pflash0", flash[0], .help = "drive with firmware"),
+    PROP(RiscvVirt, DRIVE, "pflash1", flash[1], .help = "drive with its variables"),
+    PROP(RiscvVirt, ENUM, "acpi", acpi, .names = (const char *const[]){ "auto", "off", NULL },
+         .help = "there are no tables yet"),
+    PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", NULL },
+         .help = "the SiFive CLINT's layout"),
+    PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", NULL }, .help = "the PLIC"),
+    PROP_END,
+};
+
 const MachineType riscv_virt_machine = {
     .name = "virt",
     .desc = "RISC-V VirtIO board",
@@ -538,6 +619,7 @@ const MachineType riscv_virt_machine = {
     .max_cpus = RISCV_ACLINT_HARTS,
     .default_cpu = "",
     .default_nic = "virtio-net-pci",
+    .props = props,
     .size = sizeof(RiscvVirt),
     .init = virt_init,
     .load = virt_load,

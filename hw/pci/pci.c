@@ -197,6 +197,7 @@ static bool pci_realize(Device *dev, GError **err)
     PciDevice *pci = (PciDevice *)dev;
     pci->config_size = pci->pci->express ? PCIE_CONFIG_SIZE : PCI_CONFIG_SIZE;
     pci->capabilities_end = 0x40;
+    pci->config[PCI_HEADER_TYPE] = pci->multifunction ? 0x80 : 0;
     pci_put16(pci->writable + PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | 0x0140 |
                                                PCI_COMMAND_INTX_DISABLE); /* and parity, SERR# */
     pci_put16(pci->write_one_clear + PCI_STATUS, 0xf900);
@@ -219,6 +220,15 @@ static void pci_reset(Device *dev)
     update_bars(pci);
 }
 
+static void pci_post_load(Device *dev)
+{
+    PciDevice *pci = (PciDevice *)dev;
+    g_mutex_lock(&pci->pci->lock);
+    update_intx(pci);
+    g_mutex_unlock(&pci->pci->lock);
+    update_bars(pci);
+}
+
 static void pci_unrealize(Device *dev)
 {
     PciDevice *pci = (PciDevice *)dev;
@@ -229,8 +239,11 @@ static void pci_unrealize(Device *dev)
     }
 }
 
-static const Prop props[] = { PROP(PciDevice, STRING, "addr", addr_text, .help = "slot and function, as in 04.0"),
-                              PROP_END };
+static const Prop props[] = {
+    PROP(PciDevice, STRING, "addr", addr_text, .help = "slot and function, as in 04.0"),
+    PROP(PciDevice, BOOL, "multifunction", multifunction, .help = "function 0 of a slot: there may be others"),
+    PROP_END,
+};
 static const StateField state[] = { STATE_ARRAY(PciDevice, config),
                                     STATE(PciDevice, irq_level),
                                     STATE_SKIP(PciDevice, irq_asserted, "follows from irq_level and config"),
@@ -262,6 +275,7 @@ const DeviceType pci_device_type = {
     .realize = pci_realize,
     .unrealize = pci_unrealize,
     .reset = pci_reset,
+    .post_load = pci_post_load,
 };
 
 /* ---- bus ---- */
@@ -292,6 +306,10 @@ static bool plug(Bus *bus, Device *dev, GError **err)
         if (pci->devices[function->addr])
             return error_set(err, "addr=%s is taken by '%s'", function->addr_text,
                              pci->devices[function->addr]->dev.type->name);
+        const PciDevice *first = pci->devices[function->addr & ~7];
+        if (first && !first->multifunction)
+            return error_set(err, "addr=%s: function 0 of the slot, '%s', has not multifunction=on",
+                             function->addr_text, first->dev.type->name);
     } else {
         function->addr = 8;
         while (function->addr < 256 && pci->devices[function->addr])

@@ -69,8 +69,9 @@ typedef struct MsixVector {
 struct PciDevice {
     Device dev;
     PciBus *pci;
-    int32_t addr;    /* device << 3 | function */
-    char *addr_text; /* property: "DD[.F]", or NULL */
+    int32_t addr;       /* device << 3 | function */
+    char *addr_text;    /* property: "DD[.F]", or NULL */
+    bool multifunction; /* property, of function 0: there may be others in its slot */
     uint32_t config_size;
     uint8_t config[PCIE_CONFIG_SIZE];
     uint8_t initial[PCIE_CONFIG_SIZE]; /* config after reset */

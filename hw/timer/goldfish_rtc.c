@@ -143,6 +143,11 @@ static void reset(Device *dev)
     update(s);
 }
 
+static void post_load(Device *dev)
+{
+    update(rtc(dev));
+}
+
 static const StateField state[] = { STATE(GoldfishRtc, offset),
                                     STATE(GoldfishRtc, alarm),
                                     STATE(GoldfishRtc, time_high),
@@ -165,4 +170,5 @@ const DeviceType goldfish_rtc_type = {
     .regs = &bank,
     .realize = realize,
     .reset = reset,
+    .post_load = post_load,
 };

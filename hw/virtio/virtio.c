@@ -253,6 +253,26 @@ static void reset(Device *dev)
     v->generation = 0;
 }
 
+static void quiesce_device(Device *dev, bool on)
+{
+    quiesce((VirtioDevice *)dev, on);
+}
+
+/* The rings are found again when they are used. A snapshot may hold anything: sizes are what rings are indexed by. */
+static void post_load(Device *dev)
+{
+    VirtioDevice *v = (VirtioDevice *)dev;
+    for (unsigned i = 0; i < v->queue_count; i++) {
+        VirtQueueState *s = v->queues[i].s;
+        s->size = MIN(MAX(s->size, 1), v->queues[i].max_size);
+        s->next_avail = s->next_avail < s->size || !(v->accepted & VIRTIO_F_RING_PACKED) ? s->next_avail & 0xffff : 0;
+        s->next_used = s->next_used < s->size || !(v->accepted & VIRTIO_F_RING_PACKED) ? s->next_used & 0xffff : 0;
+        s->avail_wrap &= 1;
+        s->used_wrap &= 1;
+        virtq_unmap(&v->queues[i]);
+    }
+}
+
 static const Prop props[] = {
     PROP(VirtioDevice, BOOL, "indirect_desc", indirect_desc, .fallback = "on", .help = "offer indirect descriptors"),
     PROP(VirtioDevice, BOOL, "event_idx", event_idx, .fallback = "on", .help = "offer event indexes"),
@@ -282,4 +302,6 @@ const DeviceType virtio_device_type = {
     .props = props,
     .state = state,
     .reset = reset,
+    .quiesce = quiesce_device,
+    .post_load = post_load,
 };

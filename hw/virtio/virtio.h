@@ -159,6 +159,12 @@ void virtio_config_write(VirtioDevice *v, uint32_t offset, uint32_t value, unsig
 /* Queue registers; queue may be any number. */
 VirtQueue *virtio_queue(VirtioDevice *v, uint32_t index); /* NULL: not there */
 void virtq_set_size(VirtQueue *queue, uint32_t size);
+/* Set the low or high half of one of the addresses in queue->s. */
+static inline void virtq_set_address(uint64_t *address, bool high, uint32_t value)
+{
+    unsigned shift = high ? 32 : 0;
+    *address = (*address & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
+}
 void virtq_set_ready(VirtQueue *queue, bool ready);
 /* The driver's doorbell. Any thread. */
 void virtio_kick(VirtioDevice *v, uint32_t index);

@@ -94,12 +94,6 @@ static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned size)
     }
 }
 
-static void set_half(uint64_t *address, uint64_t offset, uint32_t value)
-{
-    unsigned shift = offset & 4 ? 32 : 0;
-    *address = (*address & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
-}
-
 static void queue_write(VirtioMmio *m, VirtQueue *queue, uint64_t offset, uint32_t value)
 {
     VirtQueueState *s = queue->s;
@@ -116,15 +110,15 @@ static void queue_write(VirtioMmio *m, VirtQueue *queue, uint64_t offset, uint32
         break;
     case QUEUE_DESC:
     case QUEUE_DESC + 4:
-        set_half(&s->descriptors, offset, value);
+        virtq_set_address(&s->descriptors, offset & 4, value);
         break;
     case QUEUE_DRIVER:
     case QUEUE_DRIVER + 4:
-        set_half(&s->driver, offset, value);
+        virtq_set_address(&s->driver, offset & 4, value);
         break;
     case QUEUE_DEVICE:
     case QUEUE_DEVICE + 4:
-        set_half(&s->device, offset, value);
+        virtq_set_address(&s->device, offset & 4, value);
         break;
     default:
         guest_error(&m->dev, "write to offset 0x%x, where nothing can be written", (unsigned)offset);

@@ -110,13 +110,6 @@ static uint16_t valid_vector(const VirtioPci *p, uint16_t vector)
     return vector < p->pci.msix_count ? vector : VIRTIO_NO_VECTOR;
 }
 
-/* Set 32 bits of a 64-bit address. */
-static void set_half(uint64_t *address, unsigned offset, uint32_t value)
-{
-    unsigned shift = offset & 4 ? 32 : 0;
-    *address = (*address & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
-}
-
 static void queue_write(VirtioPci *p, VirtQueue *queue, uint64_t offset, uint32_t value)
 {
     switch (offset) {
@@ -132,15 +125,15 @@ static void queue_write(VirtioPci *p, VirtQueue *queue, uint64_t offset, uint32_
         break;
     case QUEUE_DESC:
     case QUEUE_DESC + 4:
-        set_half(&queue->s->descriptors, offset, value);
+        virtq_set_address(&queue->s->descriptors, offset & 4, value);
         break;
     case QUEUE_DRIVER:
     case QUEUE_DRIVER + 4:
-        set_half(&queue->s->driver, offset, value);
+        virtq_set_address(&queue->s->driver, offset & 4, value);
         break;
     case QUEUE_DEVICE:
     case QUEUE_DEVICE + 4:
-        set_half(&queue->s->device, offset, value);
+        virtq_set_address(&queue->s->device, offset & 4, value);
         break;
     default:
         guest_error(&p->pci.dev, "write to read-only offset 0x%x of the common configuration", (unsigned)offset);

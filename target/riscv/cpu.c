@@ -10,9 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_CAPSTONE
-#include <capstone/capstone.h>
-#endif
 
 /* ---- registers ---- */
 
@@ -47,7 +44,7 @@ static const GuestReg regs32[RISCV_REG_COUNT] = { REGISTERS };
 /* ---- models ---- */
 
 static const struct {
-    uint32_t bit;
+    uint64_t bit;
     const char *name;
 } extensions[] = {
 #define E(upper, name, help) { EXT_##upper, #name },
@@ -55,24 +52,69 @@ static const struct {
 #undef E
 };
 
+/* What rv64 and rv32 have; others are asked for by name, so that a guest of today finds the same CPU tomorrow. */
+#define EXT_GENERIC                                                                                          \
+    (EXT_I | EXT_M | EXT_A | EXT_F | EXT_D | EXT_C | EXT_S | EXT_U | EXT_ZICSR | EXT_ZIFENCEI | EXT_ZICNTR | \
+     EXT_ZIHPM | EXT_ZIHINTPAUSE | EXT_ZBA | EXT_ZBB | EXT_ZBS | EXT_SSTC | EXT_SVADU | EXT_SVINVAL | EXT_SVVPTC)
+#define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
+#define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
+
 typedef struct Model {
     const char *name, *desc;
     unsigned xlen; /* 0: both */
+    uint64_t ext;
 } Model;
 static const Model models[] = {
-    { "rv64", "generic 64-bit CPU with all that is implemented", 64 },
-    { "rv32", "generic 32-bit CPU with all that is implemented", 32 },
-    { "max", "all that is implemented", 0 },
+    { "rv64", "generic 64-bit CPU", 64, EXT_GENERIC },
+    { "rv32", "generic 32-bit CPU", 32, EXT_GENERIC },
+    { "max", "all that is implemented", 0, EXT_ALL },
+};
+
+/* Names for several. */
+static const struct {
+    const char *name;
+    uint64_t ext;
+    const char *help;
+} groups[] = {
+    { "b", EXT_ZBA | EXT_ZBB | EXT_ZBS, "zba, zbb, zbs" },
+    { "zkn", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKND | EXT_ZKNE | EXT_ZKNH, "zbkb, zbkc, zbkx, zknd, zkne, zknh" },
+    { "zks", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKSED | EXT_ZKSH, "zbkb, zbkc, zbkx, zksed, zksh" },
+};
+
+/* What does nothing, or has no meaning, without another. */
+static const struct {
+    uint64_t ext, needs;
+    const char *name, *needs_name;
+} requirements[] = {
+#define NEEDS(upper, name, needs_upper, needs_name)        \
+    {                                                      \
+        EXT_##upper, EXT_##needs_upper, #name, #needs_name \
+    }
+    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
+    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
+    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
 };
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
 {
-    const char *names[EXT_COUNT + 5];
+    const char *names[EXT_COUNT + G_N_ELEMENTS(groups) + 5];
     unsigned n = 0;
     for (; n < EXT_COUNT; n++) {
         names[n] = extensions[n].name;
         if (!strcmp(name, names[n])) {
             s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
+            if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
+                s->ext |= EXT_ZFHMIN;
+            return true;
+        }
+    }
+    for (unsigned g = 0; g < G_N_ELEMENTS(groups); g++) {
+        names[n++] = groups[g].name;
+        if (!strcmp(name, groups[g].name)) {
+            s->ext = on ? s->ext | groups[g].ext : s->ext & ~groups[g].ext;
             return true;
         }
     }
@@ -105,10 +147,14 @@ static bool apply_features(RiscvState *s, char **words, GError **err)
         if (!set_feature(s, word, on, err))
             return false;
     }
-    if (riscv_has(s, EXT_D) && !riscv_has(s, EXT_F))
-        return error_set(err, "-cpu: 'd' needs 'f'");
-    if (riscv_has(s, EXT_S) && !riscv_has(s, EXT_U))
-        return error_set(err, "-cpu: 's' needs 'u'");
+    for (unsigned i = 0; i < G_N_ELEMENTS(requirements); i++) {
+        if (riscv_has(s, requirements[i].ext) && !riscv_has(s, requirements[i].needs))
+            return error_set(err, "-cpu: '%s' needs '%s'", requirements[i].name, requirements[i].needs_name);
+    }
+    for (unsigned i = 0; i < EXT_COUNT && s->xlen == 32; i++) {
+        if (s->ext & extensions[i].bit & EXT_RV64ONLY)
+            return error_set(err, "-cpu: '%s' is for 64-bit CPUs", extensions[i].name);
+    }
     if (!riscv_has(s, EXT_I) || !riscv_has(s, EXT_ZICSR))
         return error_set(err, "-cpu: 'i' and 'zicsr' cannot be turned off");
     if (s->xlen == 64 && s->max_satp < SATP_SV39)
@@ -138,9 +184,10 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     if (!found)
         return error_unknown_name(err, "-cpu: model", words[0] ? words[0] : "", names);
     s->xlen = xlen;
-    s->ext = EXT_COUNT == 32 ? ~0u : (1u << EXT_COUNT) - 1;
+    s->ext = found->ext & (xlen == 64 ? EXT_ALL : ~EXT_RV64ONLY);
     s->max_satp = xlen == 64 ? SATP_SV57 : SATP_SV32;
     s->hart = vcpu->index;
+    riscv_crypto_init();
     if (!apply_features(s, words + 1, err))
         return false;
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
@@ -215,6 +262,8 @@ static char *cpu_help(void)
 #define E(upper, name, help) g_string_append_printf(out, "  %-12s %s\n", #name, help);
     RISCV_EXTENSIONS(E)
 #undef E
+    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
+        g_string_append_printf(out, "  %-12s %s\n", groups[i].name, groups[i].help);
     g_string_append(out, "  sv39, sv48, sv57   largest address translation scheme (64-bit; default sv57)\n");
     return g_string_free(out, FALSE);
 }
@@ -231,6 +280,15 @@ void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)
 {
     riscv(cs)->reset_pc = pc;
     cs->pc = pc;
+}
+
+bool riscv_cpu_has(CpuState *cs, const char *extension)
+{
+    for (unsigned i = 0; i < EXT_COUNT; i++) {
+        if (!strcmp(extensions[i].name, extension))
+            return riscv_has(riscv(cs), extensions[i].bit);
+    }
+    return false;
 }
 
 static bool in_isa_string(unsigned i)
@@ -282,22 +340,25 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     riscv_raise(riscv(cs), cause[access], va);
 }
 
-#if defined(HAVE_CAPSTONE) && CS_API_MAJOR >= 5 /* the first with RISC-V */
-#define CAPSTONE(mode) .capstone_arch = CS_ARCH_RISCV, .capstone_mode = (mode) | CS_MODE_RISCVC,
-#else
-#define CAPSTONE(mode)
-#endif
 #define TARGET_COMMON                                                                                               \
     .default_machine = "virt", .page_bits = 12, .insn_align = 2, .reg_count = RISCV_REG_COUNT,                      \
     .helpers = riscv_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
     .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
     .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .scan = riscv_scan,                   \
-    .translate = riscv_translate, .info_mem = riscv_info_mem
+    .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
 
 const Target target_riscv64 = {
-    .name = "riscv64", .bits = 64, .default_cpu = "rv64", .regs = regs64, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV64)
+    .name = "riscv64",
+    .bits = 64,
+    .default_cpu = "rv64",
+    .regs = regs64,
+    TARGET_COMMON,
 };
 const Target target_riscv32 = {
-    .name = "riscv32", .bits = 32, .default_cpu = "rv32", .regs = regs32, TARGET_COMMON, CAPSTONE(CS_MODE_RISCV32)
+    .name = "riscv32",
+    .bits = 32,
+    .default_cpu = "rv32",
+    .regs = regs32,
+    TARGET_COMMON,
 };

@@ -14,26 +14,50 @@
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 
 /* Extensions, as bits of RiscvState.ext: RISCV_EXT(NAME, isa string name, help) */
-#define RISCV_EXTENSIONS(E)                                              \
-    E(I, i, "base integer instructions")                                 \
-    E(M, m, "multiplication and division")                               \
-    E(A, a, "atomic instructions")                                       \
-    E(F, f, "single-precision floating point")                           \
-    E(D, d, "double-precision floating point")                           \
-    E(C, c, "compressed instructions")                                   \
-    E(S, s, "supervisor mode")                                           \
-    E(U, u, "user mode")                                                 \
-    E(ZICSR, zicsr, "control and status registers")                      \
-    E(ZIFENCEI, zifencei, "instruction-fetch fence")                     \
-    E(ZICNTR, zicntr, "cycle, time and instret")                         \
-    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")      \
-    E(ZIHINTPAUSE, zihintpause, "pause hint")                            \
-    E(ZBA, zba, "address generation")                                    \
-    E(ZBB, zbb, "basic bit manipulation")                                \
-    E(ZBS, zbs, "single-bit instructions")                               \
-    E(SSTC, sstc, "supervisor timer compare")                            \
-    E(SVADU, svadu, "hardware updates of accessed and dirty bits")       \
-    E(SVINVAL, svinval, "fine-grained address translation invalidation") \
+#define RISCV_EXTENSIONS(E)                                                 \
+    E(I, i, "base integer instructions")                                    \
+    E(M, m, "multiplication and division")                                  \
+    E(A, a, "atomic instructions")                                          \
+    E(F, f, "single-precision floating point")                              \
+    E(D, d, "double-precision floating point")                              \
+    E(C, c, "compressed instructions")                                      \
+    E(S, s, "supervisor mode")                                              \
+    E(U, u, "user mode")                                                    \
+    E(ZICBOM, zicbom, "cache block management")                             \
+    E(ZICBOP, zicbop, "cache block prefetch")                               \
+    E(ZICBOZ, zicboz, "zeroing of cache blocks")                            \
+    E(ZICNTR, zicntr, "cycle, time and instret")                            \
+    E(ZICOND, zicond, "integer conditional operations")                     \
+    E(ZICSR, zicsr, "control and status registers")                         \
+    E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
+    E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
+    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
+    E(ZIMOP, zimop, "instructions that may be operations later")            \
+    E(ZACAS, zacas, "atomic compare-and-swap")                              \
+    E(ZAWRS, zawrs, "waiting on a reservation set")                         \
+    E(ZCB, zcb, "more compressed instructions")                             \
+    E(ZCMOP, zcmop, "compressed instructions that may be operations later") \
+    E(ZFA, zfa, "additional floating-point instructions")                   \
+    E(ZFBFMIN, zfbfmin, "bfloat16 conversions")                             \
+    E(ZFH, zfh, "half-precision floating point")                            \
+    E(ZFHMIN, zfhmin, "half-precision loads, stores and conversions")       \
+    E(ZBA, zba, "address generation")                                       \
+    E(ZBB, zbb, "basic bit manipulation")                                   \
+    E(ZBC, zbc, "carry-less multiplication")                                \
+    E(ZBKB, zbkb, "bit manipulation for cryptography")                      \
+    E(ZBKC, zbkc, "carry-less multiplication for cryptography")             \
+    E(ZBKX, zbkx, "crossbar permutations")                                  \
+    E(ZBS, zbs, "single-bit instructions")                                  \
+    E(ZKND, zknd, "AES decryption")                                         \
+    E(ZKNE, zkne, "AES encryption")                                         \
+    E(ZKNH, zknh, "SHA-2")                                                  \
+    E(ZKSED, zksed, "SM4")                                                  \
+    E(ZKSH, zksh, "SM3")                                                    \
+    E(SSTC, sstc, "supervisor timer compare")                               \
+    E(SVADU, svadu, "hardware updates of accessed and dirty bits")          \
+    E(SVINVAL, svinval, "fine-grained address translation invalidation")    \
+    E(SVNAPOT, svnapot, "naturally aligned ranges of pages (64-bit)")       \
+    E(SVPBMT, svpbmt, "memory types in page table entries (64-bit)")        \
     E(SVVPTC, svvptc, "new valid page table entries need no fence")
 enum {
 #define E(upper, name, help) EXT_BIT_##upper,
@@ -42,7 +66,7 @@ enum {
         EXT_COUNT
 };
 enum {
-#define E(upper, name, help) EXT_##upper = 1u << EXT_BIT_##upper,
+#define E(upper, name, help) EXT_##upper = 1ull << EXT_BIT_##upper,
     RISCV_EXTENSIONS(E)
 #undef E
 };
@@ -82,8 +106,16 @@ enum {
     CAUSE_STORE_PAGE = 15,
 };
 
-#define MENVCFG_STCE (1ull << 63)
-#define MENVCFG_ADUE (1ull << 61)
+#define MENVCFG_STCE  (1ull << 63)
+#define MENVCFG_PBMTE (1ull << 62)
+#define MENVCFG_ADUE  (1ull << 61)
+/* menvcfg and senvcfg */
+#define ENVCFG_FIOM  (1ull << 0)
+#define ENVCFG_CBIE  (3ull << 4)
+#define ENVCFG_CBCFE (1ull << 6)
+#define ENVCFG_CBZE  (1ull << 7)
+
+#define RISCV_CACHE_BLOCK 64 /* bytes that Zicbom, Zicbop and Zicboz work on */
 
 enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 
@@ -104,7 +136,7 @@ typedef struct RiscvState {
     uint8_t fp_off;   /* mstatus.FS is Off: floating-point instructions are illegal */
     uint8_t fp_dirty; /* FS has become Dirty since mstatus was last looked at */
     uint8_t priv, frm;
-    uint32_t ext;
+    uint64_t ext;
     unsigned xlen;
     uint64_t mstatus, satp;
     uint64_t mepc, mcause, mtval, mtvec, mscratch, medeleg, mideleg, mie;
@@ -116,7 +148,8 @@ typedef struct RiscvState {
     uint64_t cycle_offset, instret_offset;
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
-    unsigned pmp_active; /* entries up to the last that is not off */
+    bool faults_as_stores; /* a walk for a load now raises what a store would */
+    unsigned pmp_active;   /* entries up to the last that is not off */
     /* not the guest's: fixed by the model and the machine */
     unsigned max_satp; /* highest satp mode offered */
     uint64_t reset_pc;
@@ -130,7 +163,8 @@ static inline RiscvState *riscv(CpuState *cs)
 {
     return (RiscvState *)cs;
 }
-static inline bool riscv_has(const RiscvState *s, uint32_t ext)
+/* Any of these (EXT_*)? */
+static inline bool riscv_has(const RiscvState *s, uint64_t ext)
 {
     return s->ext & ext;
 }
@@ -143,6 +177,7 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level);
 /* Where `time` and stimecmp come from: ticks at 10 MHz. */
 void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);
+bool riscv_cpu_has(CpuState *cs, const char *extension);
 /* For the device tree. Free with g_free. */
 char *riscv_cpu_isa_string(CpuState *cs);     /* "rv64imafdc_zicsr_..." */
 char *riscv_cpu_isa_extensions(CpuState *cs); /* NUL-separated list, ends with two NULs */
@@ -161,6 +196,8 @@ void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked 
 void riscv_update_stimer(RiscvState *s);
 void riscv_wake(RiscvState *s);             /* inputs changed */
 void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
+/* May the block that holds va be managed: read, or else written? If not, a store fault is raised. */
+void riscv_probe_block(RiscvState *s, uint64_t va);
 bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
 void riscv_pmp_changed(RiscvState *s);
 bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv);
@@ -170,6 +207,8 @@ void riscv_info_mem(CpuState *cs, GString *out);
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old);
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
+unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
 extern const HelperDesc riscv_helpers[];
+void riscv_crypto_init(void); /* tables of the helpers; any number of times */
 
 #endif

@@ -62,7 +62,7 @@ static uint64_t read_misa(RiscvState *s)
 {
     uint64_t v = s->xlen == 64 ? 2ull << 62 : 1ull << 30;
     static const struct {
-        uint32_t ext;
+        uint64_t ext;
         char letter;
     } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' },
                     { EXT_D, 'd' }, { EXT_C, 'c' }, { EXT_S, 's' }, { EXT_U, 'u' } };
@@ -247,15 +247,26 @@ static void write_scounteren(RiscvState *s, uint64_t v)
 
 /* ---- environment configuration, timer compare ---- */
 
+static uint64_t envcfg_writable(const RiscvState *s)
+{
+    return ENVCFG_FIOM | (riscv_has(s, EXT_ZICBOM) ? ENVCFG_CBIE | ENVCFG_CBCFE : 0) |
+           (riscv_has(s, EXT_ZICBOZ) ? ENVCFG_CBZE : 0);
+}
+/* CBIE of 2 is reserved: the field stays as it was. */
+static uint64_t envcfg_legal(uint64_t old, uint64_t v)
+{
+    return (v & ENVCFG_CBIE) == 2 << 4 ? (v & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : v;
+}
 static uint64_t menvcfg_writable(RiscvState *s)
 {
-    return 1 | (riscv_has(s, EXT_SSTC) ? MENVCFG_STCE : 0) | (riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0);
+    return envcfg_writable(s) | (riscv_has(s, EXT_SSTC) ? MENVCFG_STCE : 0) |
+           (riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0) | (riscv_has(s, EXT_SVPBMT) ? MENVCFG_PBMTE : 0);
 }
 static void set_menvcfg(RiscvState *s, uint64_t v)
 {
     uint64_t old = s->menvcfg;
-    s->menvcfg = v & menvcfg_writable(s);
-    if ((old ^ s->menvcfg) & MENVCFG_ADUE)
+    s->menvcfg = envcfg_legal(old, v) & menvcfg_writable(s);
+    if ((old ^ s->menvcfg) & (MENVCFG_ADUE | MENVCFG_PBMTE))
         tcg_flush_all(&s->cs);
     if ((old ^ s->menvcfg) & MENVCFG_STCE) {
         if (!(s->menvcfg & MENVCFG_STCE))
@@ -277,7 +288,7 @@ static void write_menvcfgh(RiscvState *s, uint64_t v)
 }
 static void write_senvcfg(RiscvState *s, uint64_t v)
 {
-    s->senvcfg = v & 1;
+    s->senvcfg = envcfg_legal(s->senvcfg, v) & envcfg_writable(s);
 }
 static void write_stimecmp(RiscvState *s, uint64_t v)
 {

@@ -7,7 +7,7 @@
  */
 #include "target/riscv/translate.h"
 
-static void enable(Ctx *c, const Arg *a)
+void fp_enable(Ctx *c, const Arg *a)
 {
     ir_guard(c->ir, offsetof(RiscvState, fp_off), HELPER_FP_OFF, a->bits);
 }
@@ -24,8 +24,7 @@ static void set_f(Ctx *c, IrType type, unsigned r, IrTmp v)
     ir_setreg(c->ir, RISCV_REG_F0 + r, type == IR_F32 ? ir_fmove(c->ir, OP_fbox, IR_F64, v) : v);
 }
 
-/* The instruction's rounding mode. False: reserved. */
-static bool rounding(Ctx *c, const Arg *a, IrRound *round)
+bool fp_rounding(Ctx *c, const Arg *a, IrRound *round)
 {
     unsigned frm = c->insn->mode >> MODE_FRM_SHIFT & 3;
     if (a->rm == 7) {
@@ -39,9 +38,9 @@ static bool rounding(Ctx *c, const Arg *a, IrRound *round)
 static bool arith(Ctx *c, const Arg *a, IrOp op, IrType type)
 {
     IrRound round;
-    if (!rounding(c, a, &round))
+    if (!fp_rounding(c, a, &round))
         return false;
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp x = get_f(c, type, a->rs1), y = op == OP_fsqrt ? 0 : get_f(c, type, a->rs2);
     set_f(c, type, a->rd, ir_fp(c->ir, op, type, round, x, y));
     ir_mark(c->ir, offsetof(RiscvState, fp_dirty));
@@ -50,29 +49,29 @@ static bool arith(Ctx *c, const Arg *a, IrOp op, IrType type)
 static bool fused(Ctx *c, const Arg *a, unsigned negate, IrType type)
 {
     IrRound round;
-    if (!rounding(c, a, &round))
+    if (!fp_rounding(c, a, &round))
         return false;
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp x = get_f(c, type, a->rs1), y = get_f(c, type, a->rs2), z = get_f(c, type, a->rs3);
     set_f(c, type, a->rd, ir_fma(c->ir, type, round, negate, x, y, z));
     return true;
 }
 static bool minmax(Ctx *c, const Arg *a, IrOp op, IrType type)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, type, a->rd, ir_fp(c->ir, op, type, FROUND_DYN, get_f(c, type, a->rs1), get_f(c, type, a->rs2)));
     return true;
 }
 static bool sign(Ctx *c, const Arg *a, unsigned kind, IrType type)
 {
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp x = get_f(c, type, a->rs1), y = a->rs1 == a->rs2 ? x : get_f(c, type, a->rs2);
     set_f(c, type, a->rd, ir_fsgn(c->ir, type, kind, x, y));
     return true;
 }
 static bool compare(Ctx *c, const Arg *a, IrFcmp cond, IrType type)
 {
-    enable(c, a);
+    fp_enable(c, a);
     ir_mark(c->ir, offsetof(RiscvState, fp_dirty)); /* flags */
     set_x(c, a->rd, ir_fcmp(c->ir, c->xt, cond, get_f(c, type, a->rs1), get_f(c, type, a->rs2)));
     return true;
@@ -80,9 +79,9 @@ static bool compare(Ctx *c, const Arg *a, IrFcmp cond, IrType type)
 static bool to_integer(Ctx *c, const Arg *a, bool wide, bool is_unsigned, IrType type)
 {
     IrRound round;
-    if (!rounding(c, a, &round))
+    if (!fp_rounding(c, a, &round))
         return false;
-    enable(c, a);
+    fp_enable(c, a);
     ir_mark(c->ir, offsetof(RiscvState, fp_dirty));
     IrTmp v = ir_fftoi(c->ir, wide ? IR_I64 : IR_I32, is_unsigned, round, get_f(c, type, a->rs1));
     if (wide)
@@ -94,29 +93,29 @@ static bool to_integer(Ctx *c, const Arg *a, bool wide, bool is_unsigned, IrType
 static bool from_integer(Ctx *c, const Arg *a, bool wide, bool is_unsigned, IrType type)
 {
     IrRound round;
-    if (!rounding(c, a, &round))
+    if (!fp_rounding(c, a, &round))
         return false;
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp v = wide ? get_x(c, a->rs1) : get_w(c, a->rs1);
     set_f(c, type, a->rd, ir_fitof(c->ir, type, is_unsigned, round, v));
     return true;
 }
 static bool classify(Ctx *c, const Arg *a, IrType type)
 {
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp bits = ir_fmove(c->ir, OP_fbits, type == IR_F32 ? IR_I32 : IR_I64, get_f(c, type, a->rs1));
     if (type == IR_F32)
         bits = ir_ext(c->ir, IR_I64, MO_32, bits);
-    IrTmp v = ir_call(c->ir, IR_I64, HELPER_FCLASS, bits, ir_const(c->ir, IR_I64, type == IR_F32), 0, 0);
+    IrTmp v = ir_call(c->ir, IR_I64, HELPER_FCLASS, bits, ir_const(c->ir, IR_I64, type == IR_F32 ? 23 : 52), 0, 0);
     set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, v) : v);
     return true;
 }
 static bool convert(Ctx *c, const Arg *a, IrType to)
 {
     IrRound round;
-    if (!rounding(c, a, &round))
+    if (!fp_rounding(c, a, &round))
         return false;
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, to, a->rd, ir_fp(c->ir, OP_fcvt, to, round, get_f(c, to == IR_F32 ? IR_F64 : IR_F32, a->rs1), 0));
     return true;
 }
@@ -181,45 +180,45 @@ bool rv_fcvt_d_s(Ctx *c, const Arg *a)
 /* ---- moves, loads, stores: bits as they are ---- */
 bool rv_fmv_x_w(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp bits = ir_fmove(c->ir, OP_fbits, IR_I64, get_f(c, IR_F64, a->rs1));
     set_w(c, a->rd, ir_unary(c->ir, OP_trunc, IR_I32, bits));
     return true;
 }
 bool rv_fmv_w_x(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, IR_F32, a->rd, ir_fmove(c->ir, OP_fofbits, IR_F32, get_w(c, a->rs1)));
     return true;
 }
 bool rv_fmv_x_d(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_x(c, a->rd, ir_fmove(c->ir, OP_fbits, IR_I64, get_f(c, IR_F64, a->rs1)));
     return true;
 }
 bool rv_fmv_d_x(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, IR_F64, a->rd, ir_fmove(c->ir, OP_fofbits, IR_F64, get_x(c, a->rs1)));
     return true;
 }
 bool rv_flw(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, IR_F32, a->rd, ir_ld(c->ir, IR_F32, MO_32, get_x(c, a->rs1), a->imm));
     return true;
 }
 bool rv_fld(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     set_f(c, IR_F64, a->rd, ir_ld(c->ir, IR_F64, MO_64, get_x(c, a->rs1), a->imm));
     return true;
 }
 /* A store writes the low half, whether it is boxed or not. */
 bool rv_fsw(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     IrTmp v = ir_getreg(c->ir, RISCV_REG_F0 + a->rs2);
     IrTmp low = ir_unary(c->ir, OP_trunc, IR_I32, ir_fmove(c->ir, OP_fbits, IR_I64, v));
     ir_st(c->ir, MO_32, get_x(c, a->rs1), a->imm, low);
@@ -227,7 +226,7 @@ bool rv_fsw(Ctx *c, const Arg *a)
 }
 bool rv_fsd(Ctx *c, const Arg *a)
 {
-    enable(c, a);
+    fp_enable(c, a);
     ir_st(c->ir, MO_64, get_x(c, a->rs1), a->imm, get_f(c, IR_F64, a->rs2));
     return true;
 }

@@ -62,6 +62,9 @@ bool rv_lui(Ctx *c, const Arg *a) { set_x(c, a->rd, imm_x(c, a->imm)); return tr
 bool rv_c_lui(Ctx *c, const Arg *a) { return rv_lui(c, a); }
 bool rv_c_addi16sp(Ctx *c, const Arg *a) { return rv_addi(c, a); }
 bool rv_auipc(Ctx *c, const Arg *a) { set_x(c, a->rd, pc_plus(c, a->imm)); return true; }
+bool rv_c_not(Ctx *c, const Arg *a) { set_x(c, a->rd, ir_binary_imm(c->ir, OP_xor, c->xt, get_x(c, a->rs1), -1)); return true; }
+bool rv_c_mop(Ctx *c, const Arg *a) { return true; }
+bool rv_mop(Ctx *c, const Arg *a) { set_x(c, a->rd, imm_x(c, 0)); return true; }
 bool rv_c_illegal(Ctx *c, const Arg *a) { return false; }
 /* clang-format on */
 
@@ -146,6 +149,7 @@ bool rv_ctzw(Ctx *c, const Arg *a) { return unary_w(c, a, OP_ctz); }
 bool rv_cpopw(Ctx *c, const Arg *a) { return unary_w(c, a, OP_popcnt); }
 bool rv_sext_b(Ctx *c, const Arg *a) { return extend(c, a, MO_8 | MO_SIGNED); }
 bool rv_sext_h(Ctx *c, const Arg *a) { return extend(c, a, MO_16 | MO_SIGNED); }
+bool rv_zext_b(Ctx *c, const Arg *a) { return extend(c, a, MO_8); }
 bool rv_zext_h(Ctx *c, const Arg *a) { return extend(c, a, MO_16); }
 bool rv_min(Ctx *c, const Arg *a) { return pick(c, a, COND_LT); }
 bool rv_minu(Ctx *c, const Arg *a) { return pick(c, a, COND_LTU); }
@@ -198,6 +202,19 @@ bool rv_bclri(Ctx *c, const Arg *a) { return single_bit(c, a, OP_andc, imm_x(c, 
 bool rv_bseti(Ctx *c, const Arg *a) { return single_bit(c, a, OP_or, imm_x(c, a->imm)); }
 bool rv_binvi(Ctx *c, const Arg *a) { return single_bit(c, a, OP_xor, imm_x(c, a->imm)); }
 bool rv_bexti(Ctx *c, const Arg *a) { return extract_bit(c, a, imm_x(c, a->imm)); }
+
+/* clang-format on */
+
+/* ---- Zicond ---- */
+static bool zero_if(Ctx *c, const Arg *a, IrCond cond)
+{
+    IrTmp zero = imm_x(c, 0);
+    set_x(c, a->rd, ir_select(c->ir, c->xt, cond, get_x(c, a->rs2), zero, zero, get_x(c, a->rs1)));
+    return true;
+}
+/* clang-format off */
+bool rv_czero_eqz(Ctx *c, const Arg *a) { return zero_if(c, a, COND_EQ); }
+bool rv_czero_nez(Ctx *c, const Arg *a) { return zero_if(c, a, COND_NE); }
 
 /* ---- control transfer ---- */
 bool rv_jal(Ctx *c, const Arg *a)
@@ -294,14 +311,22 @@ bool rv_sw(Ctx *c, const Arg *a) { return store(c, a, MO_32); }
 bool rv_sd(Ctx *c, const Arg *a) { return store(c, a, MO_64); }
 /* clang-format on */
 
+static bool yield(Ctx *c)
+{
+    ir_exit(c->ir, c->insn->offset + c->length, EXIT_YIELD);
+    c->stop = true;
+    return true;
+}
+/* wrs.nto, wrs.sto: may end early for any reason, and always do; so mstatus.TW, which bounds the wait, has no say. */
+bool rv_wrs(Ctx *c, const Arg *a)
+{
+    return yield(c);
+}
 bool rv_fence(Ctx *c, const Arg *a)
 {
     unsigned pred = a->imm >> 4 & 15, succ = a->imm & 15;
-    if (a->imm == 0x010 && !a->rd && !a->rs1) { /* pause */
-        ir_exit(c->ir, c->insn->offset + c->length, EXIT_YIELD);
-        c->stop = true;
-        return true;
-    }
+    if (a->imm == 0x010 && !a->rd && !a->rs1) /* pause */
+        return yield(c);
     if ((pred & 5) && (succ & 10)) /* output or write before input or read */
         ir_fence(c->ir, FENCE_ALL);
     return true;
@@ -367,6 +392,52 @@ bool rv_amomax(Ctx *c, const Arg *a) { return amo(c, a, AMO_MAX); }
 bool rv_amominu(Ctx *c, const Arg *a) { return amo(c, a, AMO_MINU); }
 bool rv_amomaxu(Ctx *c, const Arg *a) { return amo(c, a, AMO_MAXU); }
 /* clang-format on */
+
+/* ---- Zacas ---- */
+bool rv_amocas(Ctx *c, const Arg *a)
+{
+    IrTmp addr = get_x(c, a->rs1), expected = get_x(c, a->rd), value = get_x(c, a->rs2);
+    set_x(c, a->rd, ir_cas(c->ir, c->xt, atomic_memop(a), addr, expected, value));
+    return true;
+}
+/* RV32: an even register and the next are 64 bits; x0 and its next are 0, and stay so. */
+static IrTmp get_pair(Ctx *c, unsigned r)
+{
+    if (!r)
+        return ir_const(c->ir, IR_I64, 0);
+    IrTmp low = ir_ext(c->ir, IR_I64, MO_32, get_x(c, r)), high = ir_ext(c->ir, IR_I64, MO_32, get_x(c, r + 1));
+    return ir_binary(c->ir, OP_or, IR_I64, ir_binary_imm(c->ir, OP_shl, IR_I64, high, 32), low);
+}
+bool rv_amocas_pair(Ctx *c, const Arg *a)
+{
+    if ((a->rd | a->rs2) & 1)
+        return false;
+    IrTmp expected = get_pair(c, a->rd), value = get_pair(c, a->rs2);
+    IrTmp old = ir_cas(c->ir, IR_I64, atomic_memop(a), get_x(c, a->rs1), expected, value);
+    if (a->rd) {
+        set_x(c, a->rd, ir_unary(c->ir, OP_trunc, IR_I32, old));
+        IrTmp high = ir_binary_imm(c->ir, OP_shr, IR_I64, old, 32);
+        set_x(c, a->rd + 1, ir_unary(c->ir, OP_trunc, IR_I32, high));
+    }
+    return true;
+}
+bool rv_amocas_q(Ctx *c, const Arg *a)
+{
+    if ((a->rd | a->rs2) & 1)
+        return false;
+    ir_call(c->ir, IR_I64, HELPER_CAS16, get_x(c, a->rs1), ir_const(c->ir, IR_I64, a->rd | a->rs2 << 8), 0, 0);
+    return true;
+}
+
+/* ---- Zicbom, Zicboz ---- */
+bool rv_cbo(Ctx *c, const Arg *a)
+{
+    IrTmp va = get_x(c, a->rs1);
+    if (c->xt == IR_I32)
+        va = ir_ext(c->ir, IR_I64, MO_32, va);
+    ir_call(c->ir, IR_I64, HELPER_CBO, va, ir_const(c->ir, IR_I64, a->rs2), ir_const(c->ir, IR_I64, a->bits), 0);
+    return true;
+}
 
 /* ---- Zicsr ---- */
 static bool access_csr(Ctx *c, const Arg *a, unsigned kind, IrTmp operand, bool write)

@@ -1,7 +1,7 @@
 /*
- * RISC-V address translation and protection: Sv32, Sv39, Sv48, Sv57 with hardware updates of A and D (Svadu), PMP
- * (privileged ISA 20240411, sections 3.7 and 12.3-12.6). PMP regions have a grain of 4 KiB, so that a page is always
- * wholly inside or outside.
+ * RISC-V address translation and protection: Sv32, Sv39, Sv48, Sv57 with hardware updates of A and D (Svadu), Svnapot,
+ * Svpbmt, PMP (privileged ISA 20240411, sections 3.7 and 12.3-12.6). PMP regions have a grain of 4 KiB, so that a page
+ * is always wholly inside or outside.
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/cpu.h"
@@ -9,6 +9,10 @@
 #include <inttypes.h>
 
 enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_G = 32, PTE_A = 64, PTE_D = 128 };
+#define PTE_PBMT     (3ull << 61)
+#define PTE_N        (1ull << 63)
+#define PTE_RESERVED (0x7full << 54)
+#define NAPOT_PAGES  16 /* the only size: 64 KiB */
 enum { PMP_R = 1, PMP_W = 2, PMP_X = 4, PMP_A = 0x18, PMP_TOR = 0x08, PMP_NAPOT = 0x18, PMP_L = 0x80 };
 
 /* ---- PMP ---- */
@@ -99,10 +103,33 @@ static bool walk_fault(RiscvState *s, uint64_t va, Access access, bool page, boo
     static const uint8_t page_cause[] = { CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE, CAUSE_FETCH_PAGE };
     static const uint8_t access_cause[] = { CAUSE_LOAD_ACCESS, CAUSE_STORE_ACCESS, CAUSE_FETCH_ACCESS };
     if (raise) {
+        if (access == ACCESS_LOAD && s->faults_as_stores)
+            access = ACCESS_STORE;
         log_printf(LOG_MMU, "riscv: hart %" PRIu64 " %s fault at %" PRIx64 "\n", s->hart, page ? "page" : "access", va);
         riscv_raise(s, page ? page_cause[access] : access_cause[access], va);
     }
     return false;
+}
+
+/* Bits above the page number (RV64): is the entry reserved? */
+static bool reserved_bits(const RiscvState *s, uint64_t pte, bool leaf, int level)
+{
+    if (s->xlen == 32 || !(pte >> 54))
+        return false;
+    if (pte & PTE_RESERVED || (!leaf && pte >> 54))
+        return true;
+    if (pte & PTE_PBMT && (!(s->menvcfg & MENVCFG_PBMTE) || (pte & PTE_PBMT) == PTE_PBMT))
+        return true;
+    return pte & PTE_N && (!riscv_has(s, EXT_SVNAPOT) || level || (pte >> 10 & (NAPOT_PAGES - 1)) != NAPOT_PAGES / 2);
+}
+
+/* Where a leaf's page is, in a range of pages that of va. */
+static uint64_t leaf_base(const RiscvState *s, uint64_t pte, uint64_t va)
+{
+    uint64_t page = s->xlen == 32 ? pte >> 10 : pte >> 10 & 0xfffffffffff;
+    if (s->xlen == 64 && pte & PTE_N)
+        page = (page & ~(uint64_t)(NAPOT_PAGES - 1)) | (va >> 12 & (NAPOT_PAGES - 1));
+    return page << 12;
 }
 
 /* May this leaf be used so? Without the A and D bits. */
@@ -175,10 +202,13 @@ again:;
         uint64_t at = table + (va >> shift & ((1u << scheme.index_bits) - 1)) * scheme.pte_size, pte;
         if (!riscv_pmp_allows(s, at, ACCESS_LOAD, PRIV_S) || !tcg_phys_load(cs, at, scheme.pte_size, &pte))
             return walk_fault(s, va, access, false, raise);
-        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || (s->xlen == 64 && pte >> 54))
+        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W)
             return walk_fault(s, va, access, true, raise);
-        uint64_t base = (s->xlen == 32 ? pte >> 10 : pte >> 10 & 0xfffffffffff) << 12;
-        if (!(pte & (PTE_R | PTE_W | PTE_X))) {
+        bool leaf = pte & (PTE_R | PTE_W | PTE_X);
+        uint64_t base = leaf_base(s, pte, va);
+        if (reserved_bits(s, pte, leaf, level))
+            return walk_fault(s, va, access, true, raise);
+        if (!leaf) {
             if (pte & (PTE_U | PTE_A | PTE_D))
                 return walk_fault(s, va, access, true, raise);
             table = base;
@@ -195,6 +225,19 @@ again:;
         return finish_walk(s, va, base | offset, pte, shift, access, priv, mmu_index, raise, w);
     }
     return walk_fault(s, va, access, true, raise);
+}
+
+void riscv_probe_block(RiscvState *s, uint64_t va)
+{
+    Walk w;
+    unsigned index = s->cs.mmu_index;
+    if (riscv_walk(&s->cs, va, ACCESS_LOAD, index, false, &w)) {
+        s->faults_as_stores = true; /* still, A may be clear and not be ours to set */
+        riscv_walk(&s->cs, va, ACCESS_LOAD, index, true, &w);
+        s->faults_as_stores = false;
+    } else {
+        riscv_walk(&s->cs, va, ACCESS_STORE, index, true, &w);
+    }
 }
 
 /* ---- info mem ---- */
@@ -224,7 +267,7 @@ static void list_table(Listing *l, uint64_t table, int level, uint64_t va)
         uint64_t pte, at = va + ((uint64_t)i << shift);
         if (!tcg_phys_load(&l->s->cs, table + i * l->scheme.pte_size, l->scheme.pte_size, &pte) || !(pte & PTE_V))
             continue;
-        uint64_t base = (l->s->xlen == 32 ? pte >> 10 : pte >> 10 & 0xfffffffffff) << 12;
+        uint64_t base = leaf_base(l->s, pte, at);
         if (!(pte & (PTE_R | PTE_W | PTE_X))) {
             if (level)
                 list_table(l, base, level - 1, at);

@@ -99,6 +99,15 @@ static bool operands16(const DecodeRow *row, uint32_t i, Arg *a)
         a->rs1 = high;
         a->imm = bits(i, 6, 5) << 6 | bits(i, 12, 10) << 3;
         break;
+    case FORMAT_CLB:
+    case FORMAT_CLH:
+        a->rd = a->rs2 = low;
+        a->rs1 = high;
+        a->imm = bits(i, 5, 5) << 1 | (row->format == FORMAT_CLB ? bits(i, 6, 6) : 0);
+        break;
+    case FORMAT_CU:
+        a->rd = a->rs1 = high;
+        break;
     case FORMAT_CI:
         a->rd = a->rs1 = rd;
         a->imm = imm6;
@@ -182,13 +191,14 @@ static const DecodeRow *find_row(const RiscvState *s, const DecodeRow *rows, con
 {
     for (unsigned n = 0; n < count; n++) {
         const DecodeRow *row = &rows[list[n]];
-        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->ext))
+        if ((i & row->mask) == row->match && (!row->xlen || row->xlen == s->xlen) && riscv_has(s, row->any) &&
+            riscv_has(s, row->also))
             return row;
     }
     return NULL;
 }
 
-static const DecodeRow *decode(const RiscvState *s, uint32_t i, Arg *a)
+const DecodeRow *riscv_decode(const RiscvState *s, uint32_t i, Arg *a)
 {
     const DecodeRow *row;
     if ((i & 3) == 3) {
@@ -203,6 +213,15 @@ static const DecodeRow *decode(const RiscvState *s, uint32_t i, Arg *a)
         return NULL;
     row = find_row(s, rvc_rows, &rvc_list[rvc_index[key].first], rvc_index[key].count, i);
     return row && operands16(row, i, a) ? row : NULL;
+}
+
+const DecodeRow *riscv_row_of(bool (*translate)(Ctx *c, const Arg *a))
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rv32_rows); i++) {
+        if (rv32_rows[i].translate == translate)
+            return &rv32_rows[i];
+    }
+    return NULL;
 }
 
 static uint32_t fetch(const uint8_t *bytes, unsigned length)
@@ -295,7 +314,7 @@ bool riscv_translate(TranslateInsn *insn)
               .length = insn->length };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;
-    const DecodeRow *row = decode(s, i, &a);
+    const DecodeRow *row = riscv_decode(s, i, &a);
     if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);
     return !c.stop;

@@ -30,9 +30,15 @@ typedef struct DecodeRow {
     uint32_t mask, match;
     bool (*translate)(Ctx *c, const Arg *a); /* false: illegal instruction */
     uint8_t format;
-    uint32_t ext;
+    uint64_t any, also; /* extensions: one of each set must be there */
     uint8_t xlen;
+    const char *name;
 } DecodeRow;
+
+/* The row of an instruction as fetched (16 or 32 bits) and its operands; NULL: illegal. */
+const DecodeRow *riscv_decode(const RiscvState *s, uint32_t bits, Arg *a);
+/* The first row of the 32-bit tables with this function: what a compressed instruction stands for. NULL: none. */
+const DecodeRow *riscv_row_of(bool (*translate)(Ctx *c, const Arg *a));
 
 /* Registers: x0 reads as zero and swallows writes. */
 static inline IrTmp get_x(Ctx *c, unsigned r)
@@ -78,11 +84,32 @@ enum {
     HELPER_ECALL,
     HELPER_FCLASS,
     HELPER_FP_OFF,
+    HELPER_SOFT_FP,
+    HELPER_FCVTMOD,
+    HELPER_CAS16,
+    HELPER_CBO,
+    HELPER_CLMUL,
+    HELPER_XPERM,
+    HELPER_AES32,
+    HELPER_AES64,
+    HELPER_AES64IM,
+    HELPER_AES64KS1I,
+    HELPER_SM4ED,
+    HELPER_SM4KS,
     HELPER_COUNT
 };
 
+/* Those that are not in helpers.c: crypto.c. */
+enum { AES_MIX = 1, AES_DECRYPT = 2 };
+HelperFn riscv_helper_clmul, riscv_helper_xperm, riscv_helper_aes32, riscv_helper_aes64, riscv_helper_aes64im,
+    riscv_helper_aes64ks1i, riscv_helper_sm4ed, riscv_helper_sm4ks;
+
 /* Raise cause at this instruction; ends the unit. */
 void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
+/* Floating point: illegal if it is off. */
+void fp_enable(Ctx *c, const Arg *a);
+/* The instruction's rounding mode. False: reserved. */
+bool fp_rounding(Ctx *c, const Arg *a, IrRound *round);
 /* Jump to this instruction + displacement (an unconditional transfer). */
 void jump_to(Ctx *c, int64_t displacement);
 
@@ -122,6 +149,9 @@ enum {
     FORMAT_CJALR,
     FORMAT_CMV,
     FORMAT_CADD,
+    FORMAT_CLB,
+    FORMAT_CLH,
+    FORMAT_CU,
 };
 
 #include "riscv-decode16.h"

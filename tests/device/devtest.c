@@ -4,6 +4,7 @@
  */
 #include "devtest.h"
 #include "accel/accel.h"
+#include "block/block.h"
 #include <string.h>
 
 /* ---- machines ---- */
@@ -83,6 +84,39 @@ Device *devm_device_add(DevMachine *m, const char *text, GError **err)
     Device *dev = device_add(m->machine, opts, err);
     machine_unlock(m->machine);
     return dev;
+}
+
+static void *find_drive(const char *id, GError **err)
+{
+    return block_find(id);
+}
+
+Device *devm_device_add_type(DevMachine *m, const char *type, GError **err)
+{
+    static const struct {
+        const char *type, *before; /* a device that has the bus it needs */
+        bool drive;
+    } needs[] = { { "virtio-blk-pci", NULL, true },
+                  { "virtio-blk-device", NULL, true },
+                  { "virtconsole", "virtio-serial-pci", false },
+                  { "virtserialport", "virtio-serial-pci", false } };
+    static unsigned drives;
+    g_autofree char *text = g_strdup(type);
+    for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
+        if (strcmp(needs[i].type, type))
+            continue;
+        if (needs[i].before && !devm_device_add(m, needs[i].before, err))
+            return NULL;
+        if (!needs[i].drive)
+            continue;
+        g_autofree char *node = g_strdup_printf("driver=null-co,node-name=drive%u,size=1M", drives);
+        g_autoptr(Opts) opts = opts_parse("-blockdev", node, NULL, NULL);
+        g_assert_nonnull(block_add(opts, NULL));
+        device_set_resolver(PROP_DRIVE, find_drive, NULL);
+        g_free(text);
+        text = g_strdup_printf("%s,drive=drive%u", type, drives++);
+    }
+    return devm_device_add(m, text, err);
 }
 
 void devm_map(DevMachine *m, MemRegion *region, uint64_t addr)

@@ -20,14 +20,15 @@
 
 typedef struct DevMachine {
     Machine *machine;
-    MemRegion ram;       /* DEVM_RAM_SIZE bytes at DEVM_RAM_BASE; not there in a machine of devm_build */
-    uint64_t next_dma;   /* of devm_dma */
-    GPtrArray *devices;  /* Device * of devm_add that are not realized yet */
+    MemRegion ram;      /* DEVM_RAM_SIZE bytes at DEVM_RAM_BASE; not there in a machine of devm_build */
+    uint64_t next_dma;  /* of devm_dma */
+    GPtrArray *devices; /* Device * of devm_add that are not realized yet */
 } DevMachine;
 
 /* An empty machine with RAM, under the test accelerator. Virtual time stands at 0. */
 DevMachine *devm_new(void);
-/* A whole machine of this type for this guest under the test accelerator, not loaded; NULL if it cannot be built (err). */
+/* A whole machine of this type for this guest under the test accelerator, not loaded; NULL if it cannot be built (err).
+ */
 DevMachine *devm_build(const MachineType *type, const char *target, GError **err);
 void devm_free(DevMachine *m);
 
@@ -37,14 +38,16 @@ void *devm_add(DevMachine *m, const DeviceType *type, const char *props);
 void devm_realize(DevMachine *m, void *dev);
 /* What -device does. */
 Device *devm_device_add(DevMachine *m, const char *text, GError **err);
+/* A device of this type, with what it cannot do without: a drive (of zeros), a bus. */
+Device *devm_device_add_type(DevMachine *m, const char *type, GError **err);
 /* Place a region in the machine's memory. */
 void devm_map(DevMachine *m, MemRegion *region, uint64_t addr);
 /* Device functions are called under the machine lock: so must a test that calls them directly. */
-#define DEVM_LOCKED(m, ...)                                                                                            \
-    do {                                                                                                               \
-        machine_lock((m)->machine);                                                                                    \
-        __VA_ARGS__;                                                                                                   \
-        machine_unlock((m)->machine);                                                                                  \
+#define DEVM_LOCKED(m, ...)           \
+    do {                              \
+        machine_lock((m)->machine);   \
+        __VA_ARGS__;                  \
+        machine_unlock((m)->machine); \
     } while (0)
 
 /* Accesses that must succeed. */

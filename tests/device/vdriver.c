@@ -96,7 +96,9 @@ static void find_areas(Driver *d, const uint64_t *bars)
 
 static void set_messages(Driver *d)
 {
-    d->messages = devm_dma(d->m, 4 * 128, 4096);
+    if (!d->messages)
+        d->messages = devm_dma(d->m, 4 * 128, 4096);
+    memset(driver_ram(d, d->messages), 0, 4 * 128);
     for (unsigned i = 0; i < d->vectors; i++) {
         w32(d->m, d->table + 16 * i, d->messages + 4 * i);
         w32(d->m, d->table + 16 * i + 8, 0x1000 + i);
@@ -104,9 +106,14 @@ static void set_messages(Driver *d)
     }
 }
 
-static void probe_pci(Driver *d)
+void driver_probe(Driver *d)
 {
     uint64_t bars[6] = { 0 };
+    if (d->mmio) {
+        g_assert_cmphex(r32(d->m, DRIVER_MMIO_BASE), ==, 0x74726976);
+        return;
+    }
+    d->common = d->doorbell = d->isr = d->config = d->table = 0;
     for (d->slot = 8; d->slot < 256 && r16(d->m, cfg(d, 0)) != 0x1af4; d->slot += 8)
         g_assert_cmphex(r32(d->m, cfg(d, 0)), ==, UINT32_MAX);
     g_assert_cmpuint(d->slot, <, 256);
@@ -135,10 +142,7 @@ Driver *driver_new(Transport transport, const char *name, const char *props)
     devm_device_add(d->m, text, &err);
     g_assert_no_error(err);
     devm_reset(d->m);
-    if (transport == TRANSPORT_MMIO)
-        g_assert_cmphex(r32(d->m, DRIVER_MMIO_BASE), ==, 0x74726976);
-    else
-        probe_pci(d);
+    driver_probe(d);
     return d;
 }
 
@@ -342,7 +346,7 @@ void driver_setup_queue(Driver *d, unsigned index, unsigned size)
     driver_ready(d, index, true);
 }
 
-static void put_desc(const Driver *d, uint64_t at, const Seg *seg, uint16_t third, uint16_t fourth)
+void driver_put_desc(const Driver *d, uint64_t at, const Seg *seg, uint16_t third, uint16_t fourth)
 {
     uint64_t addr = GUINT64_TO_LE(seg->addr);
     uint32_t len = GUINT32_TO_LE(seg->len);
@@ -360,7 +364,7 @@ static void fill_table(DriverQueue *q, uint16_t id, const Seg *segs, unsigned co
     g_assert_cmpuint(count, <=, DRIVER_TABLE_MAX);
     for (unsigned i = 0; i < count; i++) {
         uint16_t flags = (segs[i].in ? DESC_WRITE : 0) | (!packed(q) && i + 1 < count ? DESC_NEXT : 0);
-        put_desc(q->d, table->addr + 16 * i, &segs[i], packed(q) ? 0 : flags, packed(q) ? flags : i + 1);
+        driver_put_desc(q->d, table->addr + 16 * i, &segs[i], packed(q) ? 0 : flags, packed(q) ? flags : i + 1);
     }
 }
 
@@ -372,7 +376,7 @@ static int add_split(DriverQueue *q, const Seg *segs, unsigned count, uint16_t e
         q->free_count--;
         uint16_t next = i + 1 < count ? q->free[q->free_count - 1] : 0;
         uint16_t flags = extra | (segs[i].in ? DESC_WRITE : 0) | (i + 1 < count ? DESC_NEXT : 0);
-        put_desc(q->d, q->desc + 16 * at, &segs[i], flags, next);
+        driver_put_desc(q->d, q->desc + 16 * at, &segs[i], flags, next);
         q->links[at] = next;
         at = next;
     }
@@ -391,7 +395,7 @@ static int add_packed(DriverQueue *q, const Seg *segs, unsigned count, uint16_t 
         uint16_t flags = extra | (segs[i].in ? DESC_WRITE : 0) | (i + 1 < count ? DESC_NEXT : 0) |
                          (q->avail_wrap ? DESC_AVAIL : DESC_USED);
         uint64_t at = q->desc + 16 * q->next_avail;
-        put_desc(q->d, at, &segs[i], id, i ? flags : get16(q->d, at + 14));
+        driver_put_desc(q->d, at, &segs[i], id, i ? flags : get16(q->d, at + 14));
         head_flags = i ? head_flags : flags;
         if (++q->next_avail == q->size) {
             q->next_avail = 0;

@@ -104,6 +104,11 @@ int dq_wait(DriverQueue *q, uint32_t *len);
 void dq_no_interrupts(DriverQueue *q);
 void dq_interrupt_after(DriverQueue *q, unsigned count);
 
+/* After a reset of the machine: find the device once more, program BARs and MSI-X. */
+void driver_probe(Driver *d);
+/* A descriptor at any address; third and fourth are its last two fields. */
+void driver_put_desc(const Driver *d, uint64_t at, const Seg *seg, uint16_t third, uint16_t fourth);
+
 /* Host memory of guest RAM. */
 uint8_t *driver_ram(const Driver *d, uint64_t addr);
 

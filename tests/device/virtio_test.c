@@ -618,6 +618,7 @@ static Console console_new(const Variant *v, const char *port)
 static void console_free(Console *c)
 {
     driver_free(c->d);
+    devm_poll(NULL, NULL); /* what is posted for the chardev */
     chardev_remove_all();
     g_unlink(c->path);
     g_free(c->path);

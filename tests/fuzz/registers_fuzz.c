@@ -45,16 +45,15 @@ static void fuzz_machine(const MachineType *type, const char *target, const char
     DevMachine *m = devm_build(type, target, &err);
     g_assert_no_error(err);
     alarm(SECONDS_PER_MACHINE + fuzz_count / 10000);
-    if (device && !devm_device_add(m, device, &err)) {
-        g_print("left out: %s\n", err->message);
-    } else {
-        if (fuzz_verbose)
-            g_print("%s", fuzz_what);
-        devm_reset(m);
-        devm_fuzz(m, rand, fuzz_count);
-        devm_reset(m);
-        devm_fuzz(m, rand, fuzz_count / 10);
-    }
+    if (device)
+        devm_device_add_type(m, device, &err);
+    g_assert_no_error(err);
+    if (fuzz_verbose)
+        g_print("%s", fuzz_what);
+    devm_reset(m);
+    devm_fuzz(m, rand, fuzz_count);
+    devm_reset(m);
+    devm_fuzz(m, rand, fuzz_count / 10);
     alarm(0);
     devm_free(m);
 }

@@ -100,6 +100,15 @@ def test_boot_interpreter():
     userland("-accel", "tcg,jit=off")
 
 
+def test_boot_max():
+    """The kernel finds the extensions that are off by default, and uses some of them."""
+    status, out = boot("cat /proc/cpuinfo\npoweroff -f\n", "-smp", 2, "-m", "1024", "-cpu", "max")
+    isa = re.search(r"isa\s*: (\S+)", out)
+    found = isa[1].split("_") if isa else []
+    expect(all(e in found for e in ["zicbom", "zicboz", "zbc", "zfh", "svpbmt"]), "the extensions in /proc/cpuinfo", out)
+    expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with -cpu max", f"status {status}\n{out}")
+
+
 def test_reboot():
     status, out = boot("echo RUNNING\nreboot -f\n", "-m", "512")
     expect(status == 0 and out.count("RUNNING") == 1, "-no-reboot ends at a reset with status 0", out)
@@ -281,6 +290,7 @@ def test_monitor():
                 ("info mtree", "riscv_virt.ram"), ("info qtree", 'dev: virtio-blk-pci, id "disk0"'), ("info jit", "units translated"),
                 ("info irq", "riscv.sifive.plic"), ("info version", "\n"), ("info block", "d0: raw on file, 1048576 bytes"), ("stop", ""),
                 ("info status", "VM status: paused"), ("xp /2xw 0x1000", "0000000000001000: 0x00000297 0x"), ("x /4xg $sp", ": 0x"),
+                ("xp /2i 0x1000", "00000297  auipc      t0, 0x0"), ("x /3i $pc", "0x"),
                 ("print /x 0x10 * (1 + 2)", "0x30"), ("x 0x10", "cannot access memory"), ("nonsense", "unknown command"),
                 ("help", "system_powerdown"), ("cont", "")]
     with tempfile.TemporaryDirectory() as tmp:
@@ -303,14 +313,64 @@ def test_monitor():
         expect(status == 0, f"{len(commands)} commands of the monitor; system_reset with -no-reboot leaves with status 0", f"status {status}\n{out}")
 
 
-def metal(xlen, want, *args):
+def flash(tmp):
+    """EDK2 of Debian's package in two flash drives; the second, with the variables, is a copy in tmp."""
+    with images.lock():
+        folder = images.package("riscv64", "qemu-efi-riscv64") + "/usr/share/qemu-efi-riscv64"
+    if not os.path.exists(f"{tmp}/vars"):
+        shutil.copy(f"{folder}/RISCV_VIRT_VARS.fd", f"{tmp}/vars")
+    return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={folder}/RISCV_VIRT_CODE.fd", "-drive",
+            f"if=pflash,unit=1,format=raw,file={tmp}/vars"]
+
+
+def test_edk2():
+    """EDK2 from flash reaches its shell, keeps a variable, and starts a kernel from fw_cfg."""
+    with tempfile.TemporaryDirectory() as tmp:
+        for command, wanted in [("set kept inflash", ""), ("set kept", "inflash")]:
+            s = Session("-M", "virt,acpi=off", "-m", 1024, "-nographic", *flash(tmp))
+            s.wait_for("to skip")
+            s.send("\x1b")
+            s.wait_for("Shell>")
+            s.send(f"{command}\r")
+            s.wait_for(command)
+            s.wait_for(wanted)
+            s.wait_for("Shell>")
+            s.send("reset -s\r")
+            status, out = s.end()
+            expect(status == 0, f"EDK2's shell: {command}, power-off with status 0", f"status {status}\n{out}")
+        s = Session(*linux("uname -a\npoweroff -f\n", [], tmp), "-m", 1024, "-nographic", *flash(tmp))
+        status, out = s.end()
+        expect(status == 0 and "riscv64 GNU/Linux" in out and "EFI stub" in out, "EDK2 starts Linux from fw_cfg", f"status {status}\n{out}")
+
+
+def test_uboot():
+    """U-Boot as OpenSBI's payload and as the firmware itself, to its prompt; it reads a virtio disk."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with images.lock():
+            folder = images.package("riscv64", "u-boot-qemu") + "/usr/lib/u-boot"
+        with open(f"{tmp}/disk", "wb") as f:
+            f.write(b"sector 0 of the disk".ljust(1 << 20, b"\0"))
+        for options in (["-kernel", f"{folder}/qemu-riscv64_smode/uboot.elf"], ["-bios", f"{folder}/qemu-riscv64/u-boot.bin"]):
+            s = Session("-M", "virt", "-m", 512, "-nographic", *options, "-drive", f"file={tmp}/disk,format=raw,if=virtio")
+            s.wait_for("Hit any key")
+            s.send(" ")
+            s.wait_for("=> ")
+            for command, wanted in [("virtio scan", "=> "), ("virtio read 0x88000000 0 1", "1 blocks read: OK"), ("md.b 0x88000000 0x14", "sector 0 of the")]:
+                s.send(command + "\r")
+                s.wait_for(wanted)
+            s.send("\1x")
+            status, out = s.end()
+            expect(status == 0, f"U-Boot ({options[0]}) reads a disk", f"status {status}\n{out}")
+
+
+def metal(xlen, want, *args, define=()):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
         abi = {64: ["-march=rv64gc", "-mabi=lp64d"], 32: ["-march=rv32gc", "-mabi=ilp32d"]}[xlen]
         subprocess.run([cc, *abi, *"-mcmodel=medany -O2 -Wall -Wextra -fno-strict-aliasing -nostdlib -nostartfiles -static -ffreestanding "
-                        "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}",
+                        "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}", *define,
                         f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/metal.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
@@ -332,6 +392,16 @@ def test_metal32():
 
 def test_metal32_interpreter():
     metal(32, 42, "-accel", "tcg,jit=off")
+
+
+def test_metal64_max():
+    metal(64, 5, "-cpu", "max", define=["-DEXTENSIONS"])
+    metal(64, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
+
+
+def test_metal32_max():
+    metal(32, 5, "-cpu", "max", define=["-DEXTENSIONS"])
+    metal(32, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
 
 
 def main():

@@ -4,96 +4,22 @@
  *
  *   riscv-gen [--machine] [--xlen 32|64] [--seed N] [--blocks N] [--length N] [--passes N] [--only NAME] [--full] FILE
  *   riscv-gen --count ...   prints how many random instructions run, and how many kinds there are
+ *   riscv-gen --list ...    prints the names of all kinds
  *
  * The program is a row of blocks. A block is some random instructions; then a shared routine folds all registers
  * and fcsr into a hash, appends it to the results, loads other random register values, and goes on with the next block.
  * The whole row runs --passes times with different inputs. At the end the results and the scratch memory go to standard
  * output or the UART. The encodings here are written from the ISA manual (20240411), not taken from the decoder that
- * they test.
+ * they test. Extensions that the oracle does not know are in riscv_gen_ext.c.
  * SPDX-License-Identifier: MIT
  */
+#include "riscv_gen.h"
 #include <elf.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { X0, RA, SP, GP, TP, T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, A6, A7 };
-
-/* Operand patterns. */
-typedef enum {
-    R,  /* rd, rs1, rs2 */
-    R1, /* rd, rs1 (rs2 is part of match) */
-    I,  /* rd, rs1, imm12 */
-    SH5,
-    SH6,
-    SHX, /* rd, rs1, shift amount of 5, 6, log2(XLEN) bits */
-    LOAD,
-    STORE,
-    FLOAD,
-    FSTORE,
-    AMO,
-    LRSC,
-    B,
-    U,
-    JAL,
-    JALR,
-    FR,    /* f rd, f rs1, f rs2, rm */
-    FRN,   /* f rd, f rs1, f rs2, no rm */
-    FR1,   /* f rd, f rs1, rm */
-    FR4,   /* f rd, f rs1, f rs2, f rs3, rm */
-    FCMP,  /* x rd, f rs1, f rs2 */
-    FTOI,  /* x rd, f rs1, rm */
-    FTOIN, /* x rd, f rs1 */
-    ITOF,  /* f rd, x rs1, rm */
-    ITOFN, /* f rd, x rs1 */
-    FCSR,
-    FCSRI,
-    FENCE,
-    CADDI,
-    CLI,
-    CLUI,
-    CADDI4SPN,
-    CADDI16SP,
-    CSLLI,
-    CSRLI,
-    CANDI,
-    CALU,
-    CMV,
-    CADDIW,
-    CLW,
-    CLD,
-    CSW,
-    CSD,
-    CLWSP,
-    CLDSP,
-    CSWSP,
-    CSDSP,
-    CFLD,
-    CFSD,
-    CFLDSP,
-    CFSDSP,
-    CFLW,
-    CFSW,
-    CFLWSP,
-    CFSWSP,
-    CBZ,
-    CJ,
-    CNOP,
-} Form;
-
-enum { BOTH = 0, ONLY64 = 64, ONLY32 = 32 };
-
-typedef struct Kind {
-    const char *name;
-    uint32_t match;
-    uint8_t form, xlen;
-} Kind;
-
-#define OPREG(f7, f3, op)       ((uint32_t)(f7) << 25 | (f3) << 12 | (op))
-#define FUNARY(f7, rs2, f3, op) (OPREG(f7, f3, op) | (uint32_t)(rs2) << 20)
-static const Kind kinds[] = {
+static const Kind base_kinds[] = {
     /* RV32I, RV64I */
     { "addi", OPREG(0, 0, 0x13), I, BOTH },
     { "slti", OPREG(0, 2, 0x13), I, BOTH },
@@ -220,28 +146,7 @@ static const Kind kinds[] = {
     { "bexti", OPREG(0x24, 5, 0x13), SHX, BOTH },
     { "binvi", OPREG(0x34, 1, 0x13), SHX, BOTH },
     { "bseti", OPREG(0x14, 1, 0x13), SHX, BOTH },
-/* F and D: fmt 0 is single, 1 is double */
-#define FLOATS(s, fmt)                                                                                                \
-    { "fadd" s, OPREG(0x00 | fmt, 0, 0x53), FR, BOTH }, { "fsub" s, OPREG(0x04 | fmt, 0, 0x53), FR, BOTH },           \
-        { "fmul" s, OPREG(0x08 | fmt, 0, 0x53), FR, BOTH }, { "fdiv" s, OPREG(0x0c | fmt, 0, 0x53), FR, BOTH },       \
-        { "fsqrt" s, OPREG(0x2c | fmt, 0, 0x53), FR1, BOTH }, { "fsgnj" s, OPREG(0x10 | fmt, 0, 0x53), FRN, BOTH },   \
-        { "fsgnjn" s, OPREG(0x10 | fmt, 1, 0x53), FRN, BOTH }, { "fsgnjx" s, OPREG(0x10 | fmt, 2, 0x53), FRN, BOTH }, \
-        { "fmin" s, OPREG(0x14 | fmt, 0, 0x53), FRN, BOTH }, { "fmax" s, OPREG(0x14 | fmt, 1, 0x53), FRN, BOTH },     \
-        { "fle" s, OPREG(0x50 | fmt, 0, 0x53), FCMP, BOTH }, { "flt" s, OPREG(0x50 | fmt, 1, 0x53), FCMP, BOTH },     \
-        { "feq" s, OPREG(0x50 | fmt, 2, 0x53), FCMP, BOTH }, { "fclass" s, OPREG(0x70 | fmt, 1, 0x53), FTOIN, BOTH }, \
-        { "fcvt.w" s, FUNARY(0x60 | fmt, 0, 0, 0x53), FTOI, BOTH },                                                   \
-        { "fcvt.wu" s, FUNARY(0x60 | fmt, 1, 0, 0x53), FTOI, BOTH },                                                  \
-        { "fcvt.l" s, FUNARY(0x60 | fmt, 2, 0, 0x53), FTOI, ONLY64 },                                                 \
-        { "fcvt.lu" s, FUNARY(0x60 | fmt, 3, 0, 0x53), FTOI, ONLY64 },                                                \
-        { "fcvt" s ".w", FUNARY(0x68 | fmt, 0, 0, 0x53), ITOF, BOTH },                                                \
-        { "fcvt" s ".wu", FUNARY(0x68 | fmt, 1, 0, 0x53), ITOF, BOTH },                                               \
-        { "fcvt" s ".l", FUNARY(0x68 | fmt, 2, 0, 0x53), ITOF, ONLY64 },                                              \
-        { "fcvt" s ".lu", FUNARY(0x68 | fmt, 3, 0, 0x53), ITOF, ONLY64 },                                             \
-        { "fmadd" s, OPREG(fmt, 0, 0x43), FR4, BOTH }, { "fmsub" s, OPREG(fmt, 0, 0x47), FR4, BOTH },                 \
-        { "fnmsub" s, OPREG(fmt, 0, 0x4b), FR4, BOTH },                                                               \
-    {                                                                                                                 \
-        "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
-    }
+    /* F and D */
     FLOATS(".s", 0),
     FLOATS(".d", 1),
     { "fcvt.s.d", FUNARY(0x20, 1, 0, 0x53), FR1, BOTH },
@@ -300,11 +205,18 @@ static const Kind kinds[] = {
     { "c.bnez", 0xe001, CBZ, BOTH },
     { "c.j", 0xa001, CJ, BOTH },
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { BASE_KINDS = sizeof base_kinds / sizeof *base_kinds };
+#define KINDS (BASE_KINDS + ext_kind_count)
+static const Kind *kind(unsigned i)
+{
+    return i < BASE_KINDS ? &base_kinds[i] : &ext_kinds[i - BASE_KINDS];
+}
 
 /* ---- options and the image ---- */
-static unsigned xlen = 64, blocks = 1000, length = 24, passes = 4;
-static bool machine_mode, full;
+unsigned xlen = 64;
+bool machine_mode;
+static unsigned blocks = 1000, length = 24, passes = 4;
+static bool full;
 static const char *only;
 static uint64_t seed = 1;
 static uint64_t instances;
@@ -320,52 +232,52 @@ enum { SAVE = 0, RESULT = 0x400, INPUT = 0x408, NEXT = 0x410, PASS = 0x418, SAVE
 static uint8_t *image;
 static uint32_t at; /* where code goes next */
 
-static uint64_t rnd(void)
+uint64_t rnd(void)
 {
     uint64_t z = seed += 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return z ^ z >> 31;
 }
-static unsigned below(unsigned n)
+unsigned below(unsigned n)
 {
     return rnd() % n;
 }
-static void put16(uint32_t v)
+void put16(uint32_t v)
 {
     memcpy(image + at, &v, 2);
     at += 2;
 }
-static void put(uint32_t v)
+void put(uint32_t v)
 {
     memcpy(image + at, &v, 4);
     at += 4;
 }
 
 /* ---- plain encoders ---- */
-static uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
+uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
 {
     return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20;
 }
-static uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
+uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
 {
     return op | (imm & 31) << 7 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 127) << 25;
 }
-static uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
+uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
 {
     return op | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 63) << 25 |
            (uint32_t)(imm >> 12 & 1) << 31;
 }
-static uint32_t enc_j(int rd, int imm)
+uint32_t enc_j(int rd, int imm)
 {
     return 0x6f | rd << 7 | (imm & 0xff000) | (imm >> 11 & 1) << 20 | (uint32_t)(imm >> 1 & 0x3ff) << 21 |
            (uint32_t)(imm >> 20 & 1) << 31;
 }
-static uint32_t enc_load(int rd, int rs1, int imm)
+uint32_t enc_load(int rd, int rs1, int imm)
 {
     return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm);
 }
-static uint32_t enc_store(int rs2, int rs1, int imm)
+uint32_t enc_store(int rs2, int rs1, int imm)
 {
     return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm);
 }
@@ -381,12 +293,12 @@ static void li32(int rd, uint32_t v)
     }
 }
 
-/* ---- random operands. gp, sp, s0, s1 keep their values: state area and scratch addresses. ---- */
-static int any_x(void)
+/* ---- random operands ---- */
+int any_x(void)
 {
     return below(32);
 }
-static int dest_x(void)
+int dest_x(void)
 {
     for (;;) {
         int r = below(32);
@@ -398,11 +310,11 @@ static int dest_c(void)
 {
     return 10 + below(6);
 } /* a0..a5: x8 and x9 are bases */
-static int any_f(void)
+int any_f(void)
 {
     return below(4) ? below(8) + 10 : below(32);
 }
-static int base_x(void)
+int base_x(void)
 {
     return below(2) ? SP : S0;
 }
@@ -423,7 +335,7 @@ static void gen_one(const Kind *k);
 static const Kind *simple_kind(void)
 {
     for (;;) {
-        const Kind *k = &kinds[below(KINDS)];
+        const Kind *k = kind(below(KINDS));
         if (k->form <= SHX && (!k->xlen || k->xlen == xlen))
             return k;
     }
@@ -675,6 +587,9 @@ static void gen_one(const Kind *k)
     case FENCE:
         put(m);
         break;
+    case MODEL:
+        k->gen(k);
+        break;
     default:
         if (k->form >= CADDI)
             gen_compressed(k);
@@ -812,7 +727,7 @@ static uint32_t put_trap(void)
     return here;
 }
 
-static uint64_t random_value(bool is_float)
+uint64_t random_value(bool is_float)
 {
     static const uint64_t edge[] = {
         0, 1,    ~0ull, 1ull << 63, 1ull << 31, 0x7fffffff, 0x7fffffffffffffff, 0xffffffff, 0xffffffff80000000,
@@ -843,12 +758,18 @@ static uint64_t random_value(bool is_float)
     static const uint32_t f32[] = { 0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000,
                                     0x7f800001, 0xffc01234, 1,          0x807fffff, 0x00800000, 0x7f7fffff, 0x4f000000,
                                     0xcf000000, 0x5f000000, 0x4f7fffff, 0x3f000000, 0x3fc00000, 0x34000000 };
+    static const uint16_t f16[] = { 0,      0x8000, 0x3c00, 0xbc00, 0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xfe12, 1,
+                                    0x83ff, 0x0400, 0x7bff, 0x7800, 0xf800, 0x3800, 0x3e00, 0x1400, 0x5bff, 0x6400 };
     uint64_t r = rnd();
     if (!is_float)
         return below(3) ? (below(2) ? r : (uint64_t)((int64_t)r >> below(63))) : edge[below(12)];
-    switch (below(8)) {
+    switch (below(10)) {
     case 0:
         return r;
+    case 7:
+        return ~0xffffull | f16[below(20)];
+    case 8:
+        return ~0xffffull | (r & 0xffff);
     case 1:
         return f64[below(22)];
     case 2:
@@ -872,7 +793,7 @@ static void put_blocks(uint32_t epilogue)
         for (unsigned n = 0; n < length; n++) {
             const Kind *k;
             do
-                k = &kinds[below(KINDS)];
+                k = kind(below(KINDS));
             while ((k->xlen && k->xlen != xlen) || (only && strcmp(k->name, only)));
             gen_one(k);
         }
@@ -994,10 +915,19 @@ static void write_elf(FILE *f, uint32_t entry, uint32_t file_size, uint32_t memo
     fwrite(image, file_size, 1, f);
 }
 
+static int list_kinds(void)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        if (!kind(i)->xlen || kind(i)->xlen == xlen)
+            printf("%s\n", kind(i)->name);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *path = NULL;
-    bool count = false;
+    bool count = false, list = false;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(a, "--machine"))
@@ -1006,6 +936,8 @@ int main(int argc, char **argv)
             full = true;
         else if (!strcmp(a, "--count"))
             count = true;
+        else if (!strcmp(a, "--list"))
+            list = true;
         else if (!strcmp(a, "--xlen"))
             xlen = atoi(v), i++;
         else if (!strcmp(a, "--seed"))
@@ -1021,14 +953,16 @@ int main(int argc, char **argv)
         else
             path = a;
     }
+    if (list)
+        return list_kinds();
     bool any = false;
     for (unsigned i = 0; i < KINDS; i++)
-        any |= (!kinds[i].xlen || kinds[i].xlen == xlen) && (!only || !strcmp(only, kinds[i].name));
+        any |= (!kind(i)->xlen || kind(i)->xlen == xlen) && (!only || !strcmp(only, kind(i)->name));
     if (!any) {
         fprintf(stderr, "riscv-gen: RV%u has no '%s'\n", xlen, only);
         return 1;
     }
-    uint32_t code_room = (0x2000 + blocks * (length * 24 + 16) + 0xfff) & ~0xfff;
+    uint32_t code_room = (0x2000 + blocks * (length * (only ? 160 : 32) + 16) + 0xfff) & ~0xfff;
     uint32_t file_size = code_room + INPUTS + INPUT_BYTES;
     image = calloc(file_size, 1);
     if (!image)
@@ -1037,7 +971,7 @@ int main(int argc, char **argv)
     if (count) {
         unsigned n = 0;
         for (unsigned i = 0; i < KINDS; i++)
-            n += !kinds[i].xlen || kinds[i].xlen == xlen;
+            n += !kind(i)->xlen || kind(i)->xlen == xlen;
         printf("%llu instances of %u kinds\n", (unsigned long long)instances * passes, n);
         return 0;
     }

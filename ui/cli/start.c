@@ -53,10 +53,10 @@ static bool add_drive_devices(Machine *machine, GError **err)
 {
     for (const BlockDrive *const *d = block_drives(); *d; d++) {
         const char *interface = (*d)->interface ? (*d)->interface : "virtio";
-        if (!strcmp(interface, "none"))
-            continue;
+        if (!strcmp(interface, "none") || ((*d)->node && (*d)->node->user))
+            continue; /* or the machine has taken it */
         if (strcmp(interface, "virtio"))
-            return error_set(err, "-drive: machine '%s' has no if=%s; virtio and none are possible",
+            return error_set(err, "-drive: machine '%s' has no place for if=%s; virtio, pflash and none are possible",
                              machine->type->name, interface);
         if (!(*d)->node)
             continue;

@@ -61,6 +61,51 @@ static void put_item(GString *out, const uint8_t *p, unsigned size, char format)
     }
 }
 
+typedef struct Listing {
+    uint64_t addr;
+    unsigned count;
+    bool physical;
+    GString *out;
+    uint64_t failed;
+    bool ok;
+} Listing;
+
+/* On the vCPU's thread, whose state says how to decode. */
+static void list_code(Vcpu *vcpu, void *opaque)
+{
+    enum { LONGEST = 16 };
+    Listing *l = opaque;
+    for (; l->count; l->count--) {
+        uint8_t bytes[LONGEST] = { 0 };
+        Fetch f = { .addr = l->addr, .data = bytes };
+        for (f.ok = true; f.length < LONGEST && f.ok;) { /* as much as is there */
+            f.length++;
+            if (l->physical)
+                f.ok = as_read(&vcpu->machine->memory, f.addr, bytes, f.length) == MEM_OK;
+            else
+                fetch_virtual(vcpu, &f);
+        }
+        unsigned available = f.ok ? f.length : f.length - 1;
+        g_autoptr(GString) line = g_string_new(NULL);
+        unsigned n = vcpu->target->disassemble(vcpu->state, l->addr, bytes, available, line);
+        l->ok = n;
+        l->failed = l->addr + available;
+        if (!n)
+            return;
+        g_string_append_printf(l->out, "0x%016" PRIx64 ": %s\n", l->addr, line->str);
+        l->addr += n;
+    }
+}
+
+static bool show_code(Monitor *m, const MonitorArg *args, bool physical, GString *out, GError **err)
+{
+    Listing l = { .addr = args[1].number, .count = MAX(args[0].display.count, 1), .physical = physical, .out = out };
+    if (!m->machine->target->disassemble)
+        return error_set(err, "x: there is no disassembler for %s", m->machine->target->name);
+    monitor_on_cpu(m, m->cpu, list_code, &l);
+    return l.ok || error_set(err, "cannot access memory at address 0x%" PRIx64, l.failed);
+}
+
 static bool show(Monitor *m, const MonitorArg *args, bool physical, GString *out, GError **err)
 {
     char format = args[0].display.format ? args[0].display.format : 'x';
@@ -69,7 +114,7 @@ static bool show(Monitor *m, const MonitorArg *args, bool physical, GString *out
     g_autofree uint8_t *data = g_malloc((size_t)size * count);
     Fetch f = { .addr = args[1].number, .length = (size_t)size * count, .data = data };
     if (format == 'i')
-        return error_set(err, "x: there is no disassembler for this guest");
+        return show_code(m, args, physical, out, err);
     if (physical)
         f.ok = as_read(&m->machine->memory, f.addr, data, f.length) == MEM_OK;
     else

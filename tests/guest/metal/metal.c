@@ -1,7 +1,8 @@
 /*
  * Bare-metal RISC-V tests (RV32 and RV64, -M virt -bios none, two harts): precise faults, page-crossing and misaligned
  * accesses, counts of zeros, paging, self-modifying code by this hart, by another and by DMA, LR/SC and AMO contention, timer
- * interrupts in tight loops. The exit status is that of the first check that failed, 0 if none did; "exit=N" (built in by
+ * interrupts in tight loops. Built with -DEXTENSIONS, for -cpu max: traps of cache block operations, page table entries of
+ * Svnapot and Svpbmt, compare-and-swap of pairs. The exit status is that of the first check that failed, 0 if none did; "exit=N" (built in by
  * -DEXIT=N) makes a passing run end with status N.
  * SPDX-License-Identifier: MIT
  */
@@ -10,10 +11,14 @@
 typedef unsigned long ulong;
 #define XLEN __riscv_xlen
 #define NOINLINE __attribute__((noinline))
-#define csr_read(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
-#define csr_write(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_set(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
+#define csr_read(csr) csr_read_(csr)
+#define csr_read_(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
+#define csr_write(csr, v) csr_write_(csr, v)
+#define csr_write_(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
+#define csr_set(csr, v) csr_set_(csr, v)
+#define csr_set_(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
+#define csr_clear(csr, v) csr_clear_(csr, v)
+#define csr_clear_(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
 #define fence_i() __asm__ volatile("fence.i" ::: "memory")
 
 enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, UART = 0x10000000, FINISHER = 0x100000,
@@ -69,6 +74,7 @@ typedef struct Trap {
 } Trap;
 static volatile ulong trap_cause, trap_tval, trap_pc, trap_count, timer_count;
 static volatile ulong trap_t1, trap_t2;
+static volatile ulong first_cause, first_tval; /* of the first trap after trap_count was 0 */
 static volatile int expect_trap;
 static ulong return_to;
 
@@ -105,6 +111,10 @@ void trap(Trap *t)
     trap_cause = cause;
     trap_tval = csr_read(mtval);
     trap_pc = t->pc;
+    if (!trap_count) {
+        first_cause = cause;
+        first_tval = trap_tval;
+    }
     trap_t1 = t->x[5];
     trap_t2 = t->x[6];
     trap_count++;
@@ -118,7 +128,7 @@ void trap(Trap *t)
         print("\n");
         finish(201);
     }
-    if (cause == 8 || cause == 9 || cause == 1 || cause == 12) { /* ecall from U or S, or a jump to nowhere: return to the caller in M */
+    if ((cause >= 8 && cause <= 11) || cause == 1 || cause == 12) { /* ecall, or a jump to nowhere: return to the caller in M */
         csr_set(mstatus, 3 << 11);
         t->pc = return_to ? return_to : t->x[0];
         return;
@@ -271,6 +281,28 @@ static NOINLINE void contend(void)
     }
 }
 
+#ifdef EXTENSIONS
+/* amocas.q, or RV32's amocas.d: (n, ~n) becomes (n + 1, ~(n + 1)); another hart's change is seen whole. */
+static volatile ulong pair[2] __attribute__((aligned(16)));
+static volatile int torn;
+static NOINLINE void contend_pair(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        register ulong low __asm__("a2") = 0, high __asm__("a3") = ~0ul;
+        register ulong want_low, new_low __asm__("a4"), new_high __asm__("a5");
+        do {
+            want_low = low;
+            new_low = low + 1;
+            new_high = ~new_low;
+            __asm__ volatile(".insn r 0x2f, %5, 0x16, %0, %4, %2"
+                             : "+r"(low), "+r"(high) : "r"(new_low), "r"(new_high), "r"(pair), "i"(XLEN == 64 ? 4 : 3) : "memory");
+            if (high != ~low)
+                torn = 1;
+        } while (low != want_low);
+    }
+}
+#endif
+
 void secondary(ulong hart)
 {
     if (hart != 1)
@@ -280,6 +312,11 @@ void secondary(ulong hart)
         case 1:
             contend();
             break;
+#ifdef EXTENSIONS
+        case 3:
+            contend_pair();
+            break;
+#endif
         case 2: /* rewrite the code that hart 0 runs, 500 times, each time when it says so */
             for (int i = 1; i <= 500; i++) {
                 while (lock_word != (ulong)i)
@@ -474,10 +511,189 @@ static void test_counts(void)
     }
 }
 
+#ifdef EXTENSIONS
+static ulong call_in_mode(int mode, uint32_t insn, ulong argument) /* one instruction; the cause of its trap, or of ecall */
+{
+    static uint32_t program[2];
+    program[0] = insn;
+    program[1] = 0x73;
+    fence_i();
+    trap_count = 0;
+    run_in_mode(mode, (ulong)program, argument);
+    return first_cause;
+}
+enum { CBO = 0x0005200f, INVAL = 0, CLEAN = 1, FLUSH = 2, ZERO = 4 }; /* cbo.* (a0) */
+#define MENVCFG_ADUE ((ulong)1 << (XLEN == 64 ? 61 : 29))
+#if XLEN == 64
+#define ADUE_CSR 0x30a
+#else
+#define ADUE_CSR 0x31a
+#endif
+
+static void check_block_enables(unsigned kind, int mode, ulong menvcfg, ulong senvcfg)
+{
+    static volatile uint8_t block[192] __attribute__((aligned(64)));
+    ulong bits = kind == ZERO ? 0x80 : kind == INVAL ? 0x30 : 0x40;
+    uint32_t insn = CBO | kind << 20;
+    int on = mode == 3 || ((menvcfg & bits) && (mode == 1 || (senvcfg & bits)));
+    for (int i = 0; i < 192; i++)
+        block[i] = 0x5a;
+    csr_clear(0x30a, 0xf0);
+    csr_set(0x30a, menvcfg);
+    csr_write(0x10a, senvcfg);
+    ulong cause = call_in_mode(mode, insn, (ulong)block + 64 + 37);
+    check(cause == (on ? 8 + (ulong)mode : 2), "is the cache block operation enabled?", cause);
+    check(on || first_tval == insn, "illegal cache block operation", first_tval);
+    for (int i = 0; i < 192; i++)
+        check(block[i] == (on && kind == ZERO && i >= 64 && i < 128 ? 0 : 0x5a), "a block", i);
+}
+static void test_cache_blocks(void)
+{
+    static const uint8_t kinds[] = { INVAL, CLEAN, FLUSH, ZERO }, fields[] = { 0, 0x10, 0x30, 0x40, 0x80, 0xf0 };
+    csr_write(pmpaddr0, ~0ul);
+    csr_write(pmpcfg0, 0x1f);
+    for (unsigned k = 0; k < 4; k++) {
+        for (unsigned m = 0; m < 6; m++) {
+            for (unsigned s = 0; s < 6; s++) {
+                check_block_enables(kinds[k], 3, fields[m], fields[s]);
+                check_block_enables(kinds[k], 1, fields[m], fields[s]);
+                check_block_enables(kinds[k], 0, fields[m], fields[s]);
+            }
+        }
+    }
+    csr_write(0x10a, 0x20); /* reserved CBIE */
+    check((csr_read(0x10a) & 0x30) != 0x20, "CBIE is never 2", csr_read(0x10a));
+    check(call_in_mode(3, CBO | ZERO << 20, 8) == 7 && first_tval == 8, "zeroing where nothing is", first_cause);
+    csr_set(0x30a, 0xf0);
+    csr_write(0x10a, 0xf0);
+}
+
+/* In S under paging: one instruction with a0 = va; the cause of its trap, or 9. The instruction is at VA_INSN. */
+enum { VA_INSN = 0x40001000, VA_PAGE = 0x40002000, VA_RANGE = 0x40010000 };
+static ulong paged(uint32_t insn, ulong va)
+{
+    static uint32_t program[1024] __attribute__((aligned(4096)));
+    program[0] = insn;
+    program[1] = 0x73;
+    map(VA_INSN, (ulong)program, V | RD | EX | AC);
+    fence_i();
+    csr_write(satp, SATP_MODE | (ulong)tables[0] >> 12);
+    __asm__ volatile("sfence.vma" ::: "memory");
+    trap_count = 0;
+    run_in_mode(1, VA_INSN, va);
+    csr_write(satp, 0);
+    __asm__ volatile("sfence.vma" ::: "memory");
+    return first_cause;
+}
+static void test_block_permissions(void)
+{
+    static volatile uint8_t data[4096] __attribute__((aligned(4096)));
+    const uint32_t zero = CBO | ZERO << 20, clean = CBO | CLEAN << 20;
+    const ulong va = VA_PAGE + 77;
+    ulong *entry = map(VA_PAGE, (ulong)data, V | RD | AC | DI);
+    data[64] = data[127] = data[63] = data[128] = 1;
+    check(paged(zero, va) == 15 && first_tval == va, "zeroing a page that is read-only", first_tval);
+    check(paged(clean, va) == 9, "cleaning it", first_cause);
+    *entry = (*entry & ~(ulong)RD) | EX;
+    check(paged(clean, va) == 15 && first_tval == va, "cleaning a page that is neither read nor written", first_cause);
+    *entry = (*entry & ~(ulong)(EX | AC | DI)) | RD | WR;
+    csr_clear(ADUE_CSR, MENVCFG_ADUE);
+    check(paged(clean, va) == 15 && first_tval == va, "cleaning a page without A", first_cause);
+    check(paged(zero, va) == 15 && first_tval == va, "zeroing it", first_cause);
+    csr_set(ADUE_CSR, MENVCFG_ADUE);
+    check(paged(clean, va) == 9 && (*entry & (AC | DI)) == AC, "cleaning sets A only", *entry);
+    check(paged(zero, va) == 9 && (*entry & (AC | DI)) == (AC | DI), "zeroing sets A and D", *entry);
+    check(data[63] && !data[64] && !data[127] && data[128], "the block is zero", data[64]);
+}
+
+static void test_pairs(void)
+{
+    static ulong memory[4] __attribute__((aligned(32))) = { 1, 2, 3, 4 };
+    const uint32_t wide = XLEN == 64 ? 4 : 3; /* funct3 of pairs */
+    const uint32_t pairs = 0x28a5002f | wide << 12 | 12 << 7, single = 0x28a5002f | 2 << 12; /* amocas a2, a0, (a0) */
+    check(call_in_mode(3, pairs, (ulong)memory) == 11, "amocas of pairs", first_cause);
+    check(call_in_mode(3, pairs | 1 << 7, (ulong)memory) == 2, "odd destination", first_cause);
+    check(call_in_mode(3, pairs | 1 << 20, (ulong)memory) == 2, "odd source", first_cause);
+    check(call_in_mode(3, pairs, (ulong)memory + sizeof(ulong)) == 6 && first_tval == (ulong)memory + sizeof(ulong),
+          "misaligned amocas of pairs", first_cause);
+    check(call_in_mode(3, single, (ulong)memory + 2) == 6, "misaligned amocas.w", first_cause);
+    check(call_in_mode(3, pairs, 16) == 7 && first_tval == 16, "amocas where nothing is", first_cause);
+    pair[0] = 0;
+    pair[1] = ~0ul;
+    start_other(3);
+    contend_pair();
+    while (!done)
+        ;
+    check(pair[0] == 2 * ROUNDS && pair[1] == ~pair[0] && !torn, "amocas of two harts", pair[0]);
+}
+
+#if XLEN == 64
+static void test_entries(void)
+{
+    static uint32_t range[0x4000] __attribute__((aligned(0x10000)));
+    const uint32_t load = 0x00052303; /* lw t1, 0(a0) */
+    const ulong pbmt = 1ul << 61, n = 1ul << 63;
+    csr_write(pmpaddr0, ~0ul);
+    csr_write(pmpcfg0, 0x1f);
+    for (int i = 0; i < 16; i++) {
+        range[i * 1024 + 3] = 1000 + i;
+        map(VA_RANGE + i * 4096, (ulong)range + 0x8000, n | V | RD | WR | AC | DI);
+    }
+    for (int i = 0; i < 16; i++) {
+        ulong cause = paged(load, VA_RANGE + i * 4096 + 12);
+        check(cause == 9 && trap_t1 == 1000ul + i, "a load from a range of 64 KiB", trap_t1);
+    }
+    map(VA_RANGE, (ulong)range + 0x4000, n | V | RD | WR | AC | DI);
+    check(paged(load, VA_RANGE) == 13, "a range of a size that is not there", first_cause);
+    csr_clear(0x30a, 1ul << 62);
+    for (ulong type = 0; type < 4; type++) {
+        map(VA_RANGE, (ulong)range, type * pbmt | V | RD | WR | AC | DI);
+        check(paged(load, VA_RANGE + 12) == (type ? 13 : 9), "memory types while off", type);
+    }
+    csr_set(0x30a, 1ul << 62);
+    for (ulong type = 0; type < 4; type++) {
+        map(VA_RANGE, (ulong)range, type * pbmt | V | RD | WR | AC | DI);
+        check(paged(load, VA_RANGE + 12) == (type == 3 ? 13 : 9), "memory types", type);
+        map(VA_RANGE, (ulong)range + 0x8000, n | type * pbmt | V | RD | WR | AC | DI);
+        check(paged(load, VA_RANGE + 12) == (type == 3 ? 13 : 9), "memory types of a range", type);
+    }
+    csr_clear(0x30a, 1ul << 62);
+}
+#endif
+#elif !REFERENCE
+/* What a CPU lacks is illegal: one instruction of each extension that is off by default. */
+static void test_absent(void)
+{
+    static const uint32_t insns[] = { 0x0eb55533, 0x0ab51533, 0x08b54533, 0x28b52533, 0x10051513, 0x10851513, 0x0420f553,
+                                      0xf0108053, 0x81c54573, 0x00d00073, 0x28a5252f, 0x0045200f, 0x0015200f, 0x00051007 };
+    expect_trap = 1;
+    for (unsigned i = 0; i < sizeof insns / sizeof *insns; i++) {
+        static uint32_t program[2];
+        program[0] = insns[i];
+        program[1] = 0x8067;
+        fence_i();
+        trap_cause = 0;
+        ((void (*)(void))program)();
+        check(trap_cause == 2 && trap_tval == insns[i], "an instruction of an extension that is off", insns[i]);
+    }
+    expect_trap = 0;
+}
+#endif
+
 static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
+#ifdef EXTENSIONS
+    { "cache blocks", test_cache_blocks },
+    { "cache blocks under paging", test_block_permissions },
+    { "compare and swap of pairs", test_pairs },
+#if XLEN == 64
+    { "ranges and memory types", test_entries },
+#endif
+#elif !REFERENCE
+    { "extensions that are off", test_absent },
+#endif
     { "mid-block faults", test_mid_block },
     { "illegal instructions", test_illegal },
     { "counting zeros", test_counts },
