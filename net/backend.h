@@ -15,7 +15,9 @@ typedef struct NetdevType {
     bool (*open)(Netdev *n, Opts *opts, GError **err);         /* reads its keys, calls net_keys_done, then acts */
     void (*close)(Netdev *n);                                  /* also after an open that failed; may be NULL */
     void (*send)(Netdev *n, const uint8_t *frame, size_t len); /* from the front end; main loop's thread, no lock */
-    void (*sent)(Netdev *n);                   /* after some of them, which may have led to net_deliver. May be NULL */
+    void (*sent)(Netdev *n); /* after some of them, which may have led to net_deliver. May be NULL */
+    /* The monitor's hostfwd_add and hostfwd_remove. NULL: cannot be done */
+    bool (*forward)(Netdev *n, const char *rule, bool add, GError **err);
     void (*describe)(Netdev *n, GString *out); /* for info network: ",key=value...". May be NULL */
 } NetdevType;
 

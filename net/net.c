@@ -371,6 +371,18 @@ Netdev *net_add(Opts *opts, GError **err)
     return NULL;
 }
 
+bool net_forward(const char *id, const char *rule, bool add, GError **err)
+{
+    Netdev *n = id ? net_find(id) : NULL;
+    for (guint i = 0; !id && !n && all && i < all->len; i++)
+        n = ((Netdev *)all->pdata[i])->type->forward ? all->pdata[i] : NULL;
+    if (!n)
+        return id ? error_set(err, "there is no netdev '%s'", id)
+                  : error_set(err, "no netdev forwards ports; -netdev user does");
+    return n->type->forward ? n->type->forward(n, rule, add, err)
+                            : error_set(err, "netdev '%s' is of type %s, which forwards no ports", id, n->type->name);
+}
+
 char *net_unused(void)
 {
     GString *out = g_string_new(NULL);

@@ -55,6 +55,9 @@ void net_accept_input(Netdev *netdev);
 void net_set_link(Netdev *netdev, bool up);
 bool net_link_up(const Netdev *netdev); /* any thread */
 
+/* Add a rule as in hostfwd=, or remove it ("tcp:[addr]:port"); id NULL: of the first back end that can. */
+bool net_forward(const char *id, const char *rule, bool add, GError **err);
+
 /* MAC addresses 52:54:00:12:34:56 and up: one that no device has, or that is all used up. Lock held. */
 void net_mac_choose(uint8_t mac[6]);
 void net_mac_claim(const uint8_t mac[6]);

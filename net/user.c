@@ -305,6 +305,21 @@ static bool add_forward(User *u, const char *option, const char *text, GError **
     return error_set_errno(err, errno, "%s user: hostfwd: '%s'", option, text);
 }
 
+static bool remove_forward(User *u, const char *rule, GError **err)
+{
+    g_autofree char *whole = g_strdup_printf("%s-:1", rule); /* the guest's end says nothing here */
+    Forward f = { .host.s_addr = INADDR_ANY };
+    if (strchr(rule, '-') || !parse_forward("hostfwd_remove:", whole, &f, NULL))
+        return error_set(err, "'%s' is not [tcp|udp]:[addr]:port", rule);
+    return !slirp_remove_hostfwd(u->slirp, f.udp, f.host, f.host_port) ||
+           error_set(err, "netdev '%s' does not forward '%s'", u->n->id, rule);
+}
+
+static bool user_forward(Netdev *n, const char *rule, bool add, GError **err)
+{
+    return add ? add_forward(n->state, "netdev", rule, err) : remove_forward(n->state, rule, err);
+}
+
 /* ---- type ---- */
 
 static bool read_strings(Opts *opts, SlirpConfig *c, GError **err)
@@ -408,5 +423,6 @@ const NetdevType net_user = {
     .close = user_close,
     .send = user_send,
     .sent = net_flush,
+    .forward = user_forward,
     .describe = user_describe,
 };

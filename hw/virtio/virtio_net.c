@@ -173,9 +173,8 @@ static void run_control(VirtioNet *s)
     VirtElement *e = &s->element;
     /* One command waits for the other's answer: there are no more than the ring holds. */
     for (unsigned n = 0; n < queue->max_size && virtq_pop(queue, e); n++) {
-        /* The largest table that counts; of a larger one, the rest says nothing new but is copied all the same. */
         size_t len = MIN(e->out_bytes, NET_FRAME_MAX);
-        uint8_t ack;
+        uint8_t ack; /* a command longer than that is cut, and refused */
         if (!e->in_bytes) {
             virtio_broken(&s->v, "control command without room for its answer");
             return;

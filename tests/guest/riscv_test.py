@@ -255,6 +255,16 @@ reboot -f
             s.send("cont\n\x01c")
             s.wait_for(digest)
             s.wait_for("END")
+        s.send("\x01c")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for command, listens in (f"add tcp:127.0.0.1:{port}-:80", True), (f"remove nic0 tcp:127.0.0.1:{port}", False):
+            s.send(f"hostfwd_{command}\nprint 1000 + 234\n")
+            s.wait_for("\n1234")
+            with socket.socket() as c:
+                expect((c.connect_ex(("127.0.0.1", port)) == 0) == listens, f"hostfwd_{command.split()[0]}")
+        s.send(f"hostfwd_remove tcp:127.0.0.1:{port}\n")
+        s.wait_for("does not forward")
         s.send("\x01x")
         status, out = s.end()
         expect(status == 0, "two downloads with a pause, a reset between them", out)

@@ -214,6 +214,22 @@ static bool info_network(Monitor *m, const MonitorArg *args, GString *out, GErro
     return true;
 }
 
+static bool forward(const MonitorArg *args, bool add, GError **err)
+{
+    bool named = args[1].given;
+    return net_forward(named ? args[0].text : NULL, args[named].text, add, err);
+}
+
+static bool hostfwd_add(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    return forward(args, true, err);
+}
+
+static bool hostfwd_remove(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    return forward(args, false, err);
+}
+
 static bool set_link(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     Netdev *n = net_find(args[0].text);
@@ -343,6 +359,10 @@ const Command monitor_commands[] = {
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
     { "help", "?", "name:s?", "this list, or one command", help },
+    { "hostfwd_add", NULL, "netdev_id_or_rule:s rule:s?", "forward a port: [tcp|udp]:[addr]:port-[addr]:port",
+      hostfwd_add },
+    { "hostfwd_remove", NULL, "netdev_id_or_rule:s rule:s?", "forward it no more: [tcp|udp]:[addr]:port",
+      hostfwd_remove },
     { "info", NULL, NULL, "show something; 'help info' lists what", NULL, info_commands },
     { "log", NULL, "items:s", "log these items (see -d), or none", set_log },
     { "logfile", NULL, "filename:s?", "log to a file, or to standard error", set_log_file },
