@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, os, re, select, shlex, shutil, signal, subprocess, sys, tempfile, time
+import hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -166,6 +166,108 @@ def test_devices():
                            "-device", "virtconsole,chardev=c0", modules=["virtio-rng"])
         expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", f"status {status}\n{out}")
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
+
+
+class Files(http.server.BaseHTTPRequestHandler):
+    """What the guest fetches from the host: /data, and /back, for which the host fetches from the guest first."""
+
+    def do_GET(self):
+        body = self.server.data if self.path == "/data" else self.from_guest()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def from_guest(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.forwarded}/file", timeout=300) as reply:
+            return b"host got " + hashlib.sha256(reply.read()).hexdigest().encode() + b"\n"
+
+    def log_message(self, *args):
+        pass
+
+
+def serve_files(megabytes):
+    """A server on the host's loopback with that much data."""
+    if len(EMULATOR) == 1 and "user" not in rhea("riscv64", "-netdev", "help")[1]:
+        skip("built without libslirp")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    server.data = random.Random(1).randbytes(megabytes << 20)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_net():
+    """DHCP, a download from the host, and an upload through a forwarded port, over virtio-net and the user network."""
+    server = serve_files(20)
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        server.forwarded = s.getsockname()[1]
+    url = f"http://10.0.2.2:{server.server_port}"
+    status, out = boot(f"""cat > /tmp/lease <<'END'
+#!/bin/sh
+[ $1 = bound ] && ip addr add $ip/$mask dev $interface && ip route add default via $router && echo LEASE $ip/$mask $router $dns
+END
+chmod +x /tmp/lease
+ip link set lo up
+ip link set eth0 up
+udhcpc -q -n -i eth0 -s /tmp/lease
+mkdir /tmp/www
+dd if=/dev/urandom of=/tmp/www/file bs=1M count=8 2>/dev/null
+httpd -p 80 -h /tmp/www
+cut -d ' ' -f 1 /proc/uptime
+wget -q -O /tmp/data {url}/data
+echo "DOWN $(sha256sum < /tmp/data) $(cut -d ' ' -f 1 /proc/uptime)"
+wget -q -O - {url}/back
+echo "UP $(sha256sum < /tmp/www/file) $(cut -d ' ' -f 1 /proc/uptime)"
+ping -c 3 -s 1400 10.0.2.2 | grep transmitted
+grep eth0 /proc/net/dev
+poweroff -f
+""", "-smp", "2", "-m", "512", "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{server.forwarded}-:80", "-device", "virtio-net-pci,netdev=n0",
+                       modules=["virtio_net"])
+    expect(status == 0, "exit status 0", f"status {status}\n{out}")
+    expect("LEASE 10.0.2.15/24 10.0.2.2 10.0.2.3" in out, "a lease from the user network", out)
+    expect(f"DOWN {hashlib.sha256(server.data).hexdigest()}" in out, "20 MB from the host, with its checksum", out)
+    back = re.search(r"host got ([0-9a-f]{64})\s", out)
+    expect(back and f"UP {back[1]}" in out, "8 MB from the guest through a forwarded port, with its checksum", out)
+    expect("3 packets received" in out, "ping", out)
+    expect(re.search(r"eth0: *\d+ +\d+ +0 +0 +0 +0 +0 +0 +\d+ +\d+ +0 +0 ", out), "no errors, nothing dropped", out)
+
+
+def test_net_pause():
+    """A connection outlives a pause of the machine; after a reset the network is as new. With the NIC that comes by itself."""
+    server = serve_files(80)
+    digest = hashlib.sha256(server.data).hexdigest()
+    script = f"""ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+echo START
+wget -q -O - http://10.0.2.2:{server.server_port}/data | sha256sum
+echo END
+reboot -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        options = linux(script, ["virtio_net"], tmp)
+        options.remove("-no-reboot")
+        s = Session(*options, "-m", "512", "-nographic")
+        for _ in range(2):
+            s.wait_for("START")
+            time.sleep(0.3)
+            s.send("\x01cstop\n")
+            time.sleep(2)
+            s.send("cont\n\x01c")
+            s.wait_for(digest)
+            s.wait_for("END")
+        s.send("\x01c")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for command, listens in (f"add tcp:127.0.0.1:{port}-:80", True), (f"remove nic0 tcp:127.0.0.1:{port}", False):
+            s.send(f"hostfwd_{command}\nprint 1000 + 234\n")
+            s.wait_for("\n1234")
+            with socket.socket() as c:
+                expect((c.connect_ex(("127.0.0.1", port)) == 0) == listens, f"hostfwd_{command.split()[0]}")
+        s.send(f"hostfwd_remove tcp:127.0.0.1:{port}\n")
+        s.wait_for("does not forward")
+        s.send("\x01x")
+        status, out = s.end()
+        expect(status == 0, "two downloads with a pause, a reset between them", out)
 
 
 def test_end_by_signal():
