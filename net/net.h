@@ -73,8 +73,7 @@ char *net_nic_help(void); /* -nic model=help. Free with g_free */
 bool net_legacy_option(const char *text, GError **err);
 /* Make the devices of -nic. Lock held. */
 bool net_add_nics(Machine *machine, GError **err);
-/* All devices are there: adds the machine's default NIC if defaults is set and no option was about networks; warns of
- * back ends without a NIC. Lock held. */
-bool net_finish_nics(Machine *machine, bool defaults, GError **err);
+/* All devices are there: warns of back ends without a NIC. */
+void net_report_unused(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * NICs of the command line: -netdev, -nic (a back end and its device in one), -net none, the default; MAC addresses.
+ * NICs of the command line: -netdev, -nic (a back end and its device in one), -net none; MAC addresses.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/core/machine.h"
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool asked;      /* some option was about networks: no default NIC */
 static GPtrArray *nics; /* Opts * of -nic's devices, to be made */
 
 /* ---- MAC addresses ---- */
@@ -43,13 +42,11 @@ void net_mac_release(const uint8_t mac[6])
 bool net_netdev_option(const char *text, GError **err)
 {
     g_autoptr(Opts) opts = opts_parse("-netdev", text, "type", err);
-    asked = true;
     return opts && net_add(opts, err);
 }
 
 bool net_legacy_option(const char *text, GError **err)
 {
-    asked = true;
     return !strcmp(text, "none") ||
            error_set(err, "-net: '%s': only 'none' is possible; -nic makes a NIC and what it is connected to", text);
 }
@@ -107,7 +104,6 @@ bool net_nic_option(const char *text, GError **err)
 {
     static const char *const none_keys[] = { "type", NULL };
     g_autoptr(Opts) opts = opts_parse("-nic", text, "type", err);
-    asked = true;
     if (!opts)
         return false;
     const char *type = opts_string(opts, "type", NULL);
@@ -142,28 +138,9 @@ bool net_add_nics(Machine *machine, GError **err)
     return ok;
 }
 
-static bool add_default(Machine *machine, GError **err)
+void net_report_unused(void)
 {
-#ifdef HAVE_SLIRP
-    g_autofree char *id = unused_id();
-    g_autoptr(Opts) opts = opts_new("-nic");
-    opts_add(opts, "type", "user");
-    opts_add(opts, "id", id);
-    if (!net_add(opts, err))
-        return false;
-    remember_nic("-nic", machine->type->default_nic, id, NULL);
-    return net_add_nics(machine, err);
-#else
-    return true;
-#endif
-}
-
-bool net_finish_nics(Machine *machine, bool defaults, GError **err)
-{
-    if (defaults && !asked && machine->type->default_nic && !add_default(machine, err))
-        return false;
     g_autofree char *unused = net_unused();
     if (*unused)
         fprintf(stderr, "rhea: -netdev: no NIC uses %s; -device virtio-net-pci,netdev=... makes one\n", unused);
-    return true;
 }

@@ -59,7 +59,6 @@ struct MachineType {
     uint64_t default_ram;
     unsigned max_cpus;
     const char *default_cpu; /* by target; "" lets the target choose */
-    const char *default_nic; /* its device, if no option is about networks; NULL: none */
     const Prop *props;       /* of -machine; offsets in Machine-derived struct of size */
     size_t size;             /* of the struct that embeds Machine first */
     /* Build everything: RAM, vCPUs (vcpu_new), devices. Machine lock held. */

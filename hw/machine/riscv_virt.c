@@ -618,7 +618,6 @@ const MachineType riscv_virt_machine = {
     .default_ram = 128 << 20,
     .max_cpus = RISCV_ACLINT_HARTS,
     .default_cpu = "",
-    .default_nic = "virtio-net-pci",
     .props = props,
     .size = sizeof(RiscvVirt),
     .init = virt_init,

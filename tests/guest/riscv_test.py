@@ -233,7 +233,7 @@ poweroff -f
 
 
 def test_net_pause():
-    """A connection outlives a pause of the machine; after a reset the network is as new. With the NIC that comes by itself."""
+    """A connection outlives a pause of the machine; after a reset the network is as new."""
     server = serve_files(80)
     digest = hashlib.sha256(server.data).hexdigest()
     script = f"""ip link set eth0 up
@@ -246,7 +246,7 @@ reboot -f
     with tempfile.TemporaryDirectory() as tmp:
         options = linux(script, ["virtio_net"], tmp)
         options.remove("-no-reboot")
-        s = Session(*options, "-m", "512", "-nographic")
+        s = Session(*options, "-m", "512", "-nographic", "-nic", "user")
         for _ in range(2):
             s.wait_for("START")
             time.sleep(0.3)

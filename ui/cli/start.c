@@ -196,8 +196,9 @@ static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
     bool ok = add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
     for (guint i = 0; i < c->devices->len && ok; i++)
         ok = device_add(machine, c->devices->pdata[i], err);
-    ok = ok && add_drive_devices(machine, err) && net_finish_nics(machine, !c->nodefaults, err) &&
-         machine_prepare(machine, err);
+    ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
+    if (ok)
+        net_report_unused();
     machine_unlock(machine);
     return ok;
 }
