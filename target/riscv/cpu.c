@@ -190,6 +190,7 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     riscv_crypto_init();
     if (!apply_features(s, words + 1, err))
         return false;
+    g_mutex_init(&s->stimer_lock);
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
     return true;
 }
@@ -197,6 +198,7 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
 static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
+    g_mutex_clear(&riscv(cs)->stimer_lock);
 }
 
 static void cpu_reset(CpuState *cs)

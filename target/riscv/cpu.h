@@ -157,6 +157,7 @@ typedef struct RiscvState {
     uint64_t (*time)(void *opaque);
     void *time_opaque;
     Timer stimer;
+    GMutex stimer_lock; /* leaf but for the interrupt inputs: stimecmp and stimer, which the main loop's thread reads */
 } RiscvState;
 
 static inline RiscvState *riscv(CpuState *cs)
@@ -194,6 +195,7 @@ bool riscv_deliver_interrupt(CpuState *cs);
 bool riscv_has_work(CpuState *cs);
 void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked */
 void riscv_update_stimer(RiscvState *s);
+void riscv_set_stimecmp(RiscvState *s, uint64_t value);
 void riscv_wake(RiscvState *s);             /* inputs changed */
 void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
 /* May the block that holds va be managed: read, or else written? If not, a store fault is raised. */

@@ -292,8 +292,7 @@ static void write_senvcfg(RiscvState *s, uint64_t v)
 }
 static void write_stimecmp(RiscvState *s, uint64_t v)
 {
-    s->stimecmp = s->xlen == 32 ? (s->stimecmp >> 32 << 32) | (uint32_t)v : v;
-    riscv_update_stimer(s);
+    riscv_set_stimecmp(s, s->xlen == 32 ? (s->stimecmp >> 32 << 32) | (uint32_t)v : v);
 }
 static uint64_t read_stimecmph(RiscvState *s)
 {
@@ -301,8 +300,7 @@ static uint64_t read_stimecmph(RiscvState *s)
 }
 static void write_stimecmph(RiscvState *s, uint64_t v)
 {
-    s->stimecmp = v << 32 | (uint32_t)s->stimecmp;
-    riscv_update_stimer(s);
+    riscv_set_stimecmp(s, v << 32 | (uint32_t)s->stimecmp);
 }
 
 /* ---- floating point ---- */

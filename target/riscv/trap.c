@@ -173,7 +173,7 @@ void riscv_return(RiscvState *s, unsigned from)
 
 /* ---- the supervisor's own timer (Sstc) ---- */
 
-void riscv_update_stimer(RiscvState *s)
+static void update_stimer(RiscvState *s)
 {
     if (!s->time || !(s->menvcfg & MENVCFG_STCE)) {
         timer_cancel(&s->stimer);
@@ -192,4 +192,19 @@ void riscv_update_stimer(RiscvState *s)
         timer_cancel(&s->stimer);
     else
         timer_set(&s->stimer, base + (int64_t)ticks * 100);
+}
+
+void riscv_update_stimer(RiscvState *s)
+{
+    g_mutex_lock(&s->stimer_lock);
+    update_stimer(s);
+    g_mutex_unlock(&s->stimer_lock);
+}
+
+void riscv_set_stimecmp(RiscvState *s, uint64_t value)
+{
+    g_mutex_lock(&s->stimer_lock);
+    s->stimecmp = value;
+    update_stimer(s);
+    g_mutex_unlock(&s->stimer_lock);
 }

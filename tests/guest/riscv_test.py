@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
+import functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -371,6 +371,103 @@ def test_uboot():
             s.send("\1x")
             status, out = s.end()
             expect(status == 0, f"U-Boot ({options[0]}) reads a disk", f"status {status}\n{out}")
+
+
+DEBIAN = "systemd-sysv udev dbus login iproute2 openssh-server wget openssl zstd python3-minimal stress-ng".split()
+
+
+def debian_image():
+    """An ext4 image with a configured Debian, in the cache; the first time it is made, the guest itself configures it (some minutes)."""
+    if not shutil.which("debootstrap") or os.geteuid():
+        skip("debootstrap is missing" if not os.geteuid() else "root is needed to unpack a Debian with its owners and devices")
+    image = f"{images.CACHE}/riscv64/debian-{hashlib.sha256(' '.join(DEBIAN).encode()).hexdigest()[:8]}.img"
+    if os.path.exists(image):
+        return image
+    new = f"{image}.new"
+    with images.lock(), tempfile.TemporaryDirectory() as tmp:
+        images.debian_first_stage("riscv64", DEBIAN, f"{tmp}/root")
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-d", f"{tmp}/root", new, "3G"], check=True)
+    script = f"""date -s @{int(time.time())}
+mount -t ext4 /dev/vda /mnt
+for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
+chroot /mnt /bin/sh -c 'PATH=/usr/sbin:/usr/bin:/sbin:/bin /debootstrap/debootstrap --second-stage' && chroot /mnt /usr/bin/passwd -d root && echo CONFIGURED
+echo rhea > /mnt/etc/hostname
+echo '/dev/vda / ext4 defaults 0 1' > /mnt/etc/fstab
+echo virtio_net > /mnt/etc/modules
+printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /mnt/etc/systemd/network/wired.network
+ln -s /usr/lib/systemd/system/systemd-networkd.service /mnt/etc/systemd/system/multi-user.target.wants/
+for d in proc sys dev; do umount /mnt/$d; done
+umount /mnt; sync; poweroff -f
+"""
+    status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
+                       modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=1800)
+    expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
+    os.rename(new, image)
+    return image
+
+
+def package_repository(folder):
+    """A package of our own and the list of it."""
+    os.makedirs(f"{folder}/p/DEBIAN")
+    os.makedirs(f"{folder}/p/usr/bin")
+    with open(f"{folder}/p/DEBIAN/control", "w") as f:
+        f.write("Package: rhea-test\nVersion: 1\nArchitecture: riscv64\nMaintainer: none\nDescription: a test\n")
+    with open(f"{folder}/p/usr/bin/rhea-test", "w") as f:
+        f.write("#!/bin/sh\necho installed by apt\n")
+    os.chmod(f"{folder}/p/usr/bin/rhea-test", 0o755)
+    subprocess.run(["dpkg-deb", "-q", "--build", f"{folder}/p", f"{folder}/rhea-test.deb"], check=True)
+    data = open(f"{folder}/rhea-test.deb", "rb").read()
+    with open(f"{folder}/Packages", "w") as f:
+        f.write(open(f"{folder}/p/DEBIAN/control").read() + f"Filename: ./rhea-test.deb\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n")
+
+
+class QuietServer(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_debian():
+    """A whole Debian: systemd's login, the network, sshd, apt, stress-ng and self-checks; the disk is clean afterwards."""
+    with tempfile.TemporaryDirectory() as tmp:
+        shutil.copy(debian_image(), f"{tmp}/disk")
+        os.makedirs(f"{tmp}/repository")
+        package_repository(f"{tmp}/repository")
+        handler = functools.partial(QuietServer, directory=f"{tmp}/repository")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        s = Session(*linux("mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n", ["virtio_blk", "virtio_net", "ext4", "crc32c_generic"], tmp),
+                    "-m", 2048, "-smp", 2, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio", "-nic",
+                    f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
+        s.wait_for("login: ", 600)
+        s.send("root\r")
+        s.wait_for(":~# ")
+        stress = " ".join(f"--{m} 2 --{m}-ops {n}" for m, n in [("cpu", 200), ("fp", 200), ("vecmath", 200), ("atomic", 200), ("matrix", 200)])
+        for what, command in [
+                ("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
+                ("an address by DHCP", "until ip -4 addr show | grep -q 10.0.2.15; do sleep 0.2; done"),
+                ("apt installs from the host", f"echo 'deb [trusted=yes] http://10.0.2.2:{server.server_port} ./' > /etc/apt/sources.list && "
+                 "apt-get -q update && apt-get -qy install rhea-test && rhea-test | grep 'installed by apt'"),
+                ("stress-ng --verify", f"stress-ng --verify {stress} --vm 2 --vm-bytes 32M --vm-ops 1000"),
+                ("openssl's arithmetic", "openssl genrsa -out /tmp/k 2048 && openssl rsa -in /tmp/k -check -noout && seq 100000 > /tmp/s && "
+                 "openssl enc -aes-256-ctr -pbkdf2 -k a -in /tmp/s -out /tmp/e && openssl enc -d -aes-256-ctr -pbkdf2 -k a -in /tmp/e | cmp - /tmp/s"),
+                ("zstd's round trip", "zstd -qk -19 /usr/bin/openssl -o /tmp/z && zstd -qdc /tmp/z | cmp - /usr/bin/openssl"),
+                ("python3's arithmetic", "python3 -c 'import math,hashlib; assert sum(i*i for i in range(10**6)) == 333332833333500000; "
+                 "assert math.fsum([.1]*10) == 1.0; print(hashlib.sha256(b\"a\").hexdigest())'")]:
+            s.send(f"{command}; echo STA''TUS $?\r")
+            s.wait_for("STATUS ", 600)
+            s.wait_for("\n")
+            good = s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r")
+            expect(good, what, s.seen.decode(errors="replace"))
+            s.wait_for(":~# ")
+        with socket.create_connection(("127.0.0.1", port), 60) as c:
+            expect(c.recv(8) == b"SSH-2.0-", "sshd through hostfwd")
+        s.send("poweroff\r")
+        status, out = s.end()
+        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
+        check = subprocess.run(["e2fsck", "-fn", f"{tmp}/disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
 def metal(xlen, want, *args, define=()):
