@@ -7,8 +7,10 @@
 #include "util/error.h"
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define MAX_UNPACKED ((uint64_t)1 << 30)
@@ -188,4 +190,21 @@ bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t ad
             err, "%s: '%s' takes %" PRIu64 " bytes, but there is only room for %" PRIu64 " in RAM; use a greater -m",
             what, path, *size, limit > address ? limit - address : 0);
     return as_load_image(as, address, data, *size, err);
+}
+
+bool write_whole_file(const char *what, const char *path, const void *data, uint64_t size, GError **err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = fd >= 0;
+    for (uint64_t done = 0; ok && done < size;) {
+        ssize_t n = write(fd, (const char *)data + done, size - done);
+        ok = n > 0 || (n < 0 && errno == EINTR);
+        done += MAX(n, 0);
+    }
+    int e = errno;
+    if (fd >= 0 && close(fd) && ok) { /* a full disk may show only now */
+        e = errno;
+        ok = false;
+    }
+    return ok || error_set_errno(err, e, "%s: cannot write '%s'", what, path);
 }

@@ -21,5 +21,8 @@ bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t ad
                GError **err);
 /* Read a file into memory. Free with g_free. NULL and *err, which names what and path. */
 uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GError **err);
+/* Write it into what path names, which stays what it is (a device, a link, a pipe). False and *err, which names what
+ * and path. */
+bool write_whole_file(const char *what, const char *path, const void *data, uint64_t size, GError **err);
 
 #endif

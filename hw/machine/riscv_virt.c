@@ -478,7 +478,7 @@ static bool load_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64
         return error_set(err, "-dtb: '%s' is not a device tree blob", config->dtb);
     if (config->dumpdtb && !v->dumped) {
         v->dumped = true;
-        if (!g_file_set_contents(config->dumpdtb, fdt, size, err))
+        if (!write_whole_file("-machine: dumpdtb", config->dumpdtb, fdt, size, err))
             return false;
         machine_request_shutdown(machine, SHUTDOWN_HOST_QUIT, 0);
     }

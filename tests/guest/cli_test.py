@@ -79,6 +79,8 @@ BAD = [
     (["-mon", "chardev=a,mode=control"], "mode"),
     (["-uuid", "x"], "is not a UUID"),
     (["-echr", "x"], "-echr"),
+    (["-M", "virt,dumpdtb=/nonexistent/x"], "dumpdtb: cannot write '/nonexistent/x'"),
+    (["-M", "virt,dumpdtb=/dev/full"], "No space left on device"),
     (["-fw_cfg", "opt/a"], "either file= or string="),
     (["-fw_cfg", "opt/a,file=/nonexistent"], "cannot read '/nonexistent'"),
     (["-nographic", "-daemonize"], "cannot be used with -daemonize"),
@@ -207,7 +209,7 @@ def daemon(rhea, tmp):
 
 def fall_back(rhea):
     """The first accelerator that can be had is taken, with a notice."""
-    p = subprocess.run([rhea, *TARGET, "-accel", "nothing", "-accel", "tcg", "-S", "-M", "virt,dumpdtb=/dev/null"], stdin=subprocess.DEVNULL,
+    p = subprocess.run([rhea, *TARGET, "-accel", "nothing", "-accel", "tcg", "-M", "virt,dumpdtb=/dev/null"], stdin=subprocess.DEVNULL,
                        stderr=subprocess.PIPE, text=True, timeout=20)
     if p.returncode or p.stderr.count("\n") != 1 or "'nothing'" not in p.stderr:
         print(f"FAILED accelerators: status {p.returncode}, {p.stderr}")
@@ -215,10 +217,20 @@ def fall_back(rhea):
     return 0
 
 
+def dump(rhea, tmp):
+    """dumpdtb= writes into what its path names: a link stays a link."""
+    os.symlink(f"{tmp}/tree", f"{tmp}/link")
+    p = subprocess.run([rhea, *TARGET, "-M", f"virt,dumpdtb={tmp}/link"], stdin=subprocess.DEVNULL, timeout=20)
+    if p.returncode or not os.path.islink(f"{tmp}/link") or open(f"{tmp}/tree", "rb").read(4) != b"\xd0\x0d\xfe\xed":
+        print(f"FAILED dumpdtb: status {p.returncode}")
+        return 1
+    return 0
+
+
 with tempfile.TemporaryDirectory() as folder:
     prepare(folder)
     program = sys.argv[1]
-    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program)]
-    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 1 + 1
+    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder)]
+    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 3
     print(f"{total - sum(parts)} as they should be, {sum(parts)} not")
     sys.exit(sum(parts) > 0)
