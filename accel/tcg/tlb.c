@@ -392,6 +392,17 @@ uint64_t tcg_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, u
     return tcg_slow_cas(cs, va, expected, value, memop);
 }
 
+bool tcg_can_load(CpuState *cs, uint64_t va)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Walk w;
+    L2Entry e = { 0 };
+    if (!c->vcpu->target->walk(cs, va, ACCESS_LOAD, cs->mmu_index, false, &w))
+        return false;
+    describe_phys(c, w.phys, &e);
+    return e.kind == PAGE_RAM;
+}
+
 /* ---- physical accesses of page walkers ---- */
 
 static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t *offset)

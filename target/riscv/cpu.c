@@ -62,9 +62,20 @@ static const Model models[] = {
     { "max", "all that is implemented", 0 },
 };
 
+/* vlen=N: bits of a vector register. */
+static bool set_vlen(RiscvState *s, const char *value, GError **err)
+{
+    char *end;
+    unsigned long v = strtoul(value, &end, 10);
+    if (!g_ascii_isdigit(*value) || *end || v < VLEN_MIN || v > VLEN_MAX || v & (v - 1))
+        return error_set(err, "-cpu: vlen must be 128, 256, 512 or 1024, not '%s'", value);
+    s->vlenb = v / 8;
+    return true;
+}
+
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
 {
-    const char *names[EXT_COUNT + 5];
+    const char *names[EXT_COUNT + 6];
     unsigned n = 0;
     for (; n < EXT_COUNT; n++) {
         names[n] = extensions[n].name;
@@ -81,6 +92,7 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
             return true;
         }
     }
+    names[n++] = "vlen=N";
     names[n] = NULL;
     return error_unknown_name(err, "-cpu: feature", name, names);
 }
@@ -90,6 +102,11 @@ static bool apply_features(RiscvState *s, char **words, GError **err)
     for (; *words; words++) {
         char *word = *words, *equals = strchr(word, '=');
         bool on = true;
+        if (g_str_has_prefix(word, "vlen=")) {
+            if (!set_vlen(s, equals + 1, err))
+                return false;
+            continue;
+        }
         if (*word == '+' || *word == '-') {
             on = *word++ == '+';
         } else if (equals) {
@@ -104,6 +121,8 @@ static bool apply_features(RiscvState *s, char **words, GError **err)
     }
     if (riscv_has(s, EXT_D) && !riscv_has(s, EXT_F))
         return error_set(err, "-cpu: 'd' needs 'f'");
+    if (riscv_has(s, EXT_V) && !riscv_has(s, EXT_D))
+        return error_set(err, "-cpu: 'v' needs 'd'");
     if (riscv_has(s, EXT_S) && !riscv_has(s, EXT_U))
         return error_set(err, "-cpu: 's' needs 'u'");
     if (!riscv_has(s, EXT_I) || !riscv_has(s, EXT_ZICSR))
@@ -136,6 +155,9 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
         return error_unknown_name(err, "-cpu: model", words[0] ? words[0] : "", names);
     s->xlen = xlen;
     s->ext = EXT_COUNT == 32 ? ~0u : (1u << EXT_COUNT) - 1;
+    if (found->xlen) /* vectors only where asked for, as the reference has it */
+        s->ext &= ~EXT_V;
+    s->vlenb = VLEN_MIN / 8;
     s->max_satp = xlen == 64 ? SATP_SV57 : SATP_SV32;
     s->hart = vcpu->index;
     if (!apply_features(s, words + 1, err))
@@ -169,6 +191,7 @@ static void cpu_reset(CpuState *cs)
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
     memset(s->pmpaddr, 0, sizeof(s->pmpaddr));
     s->pmp_active = 0;
+    riscv_vector_reset(s);
     cs->pc = s->reset_pc;
     cs->raised = cs->fp_flags = 0;
     cs->reserve_addr = UINT64_MAX;
@@ -201,6 +224,8 @@ static void cpu_dump(CpuState *cs, GString *out)
     for (unsigned r = 0; r < 32; r++)
         g_string_append_printf(out, " f%-2u/%-4s %016" PRIx64 "%s", r, regs64[RISCV_REG_F0 + r].name, s->f[r],
                                r % 4 == 3 ? "\n" : "");
+    if (riscv_has(s, EXT_V))
+        riscv_vector_dump(s, out);
 }
 
 static char *cpu_help(void)
@@ -212,6 +237,7 @@ static char *cpu_help(void)
 #define E(upper, name, help) g_string_append_printf(out, "  %-12s %s\n", #name, help);
     RISCV_EXTENSIONS(E)
 #undef E
+    g_string_append(out, "  vlen=N             bits of a vector register: 128 (default), 256, 512, 1024\n");
     g_string_append(out, "  sv39, sv48, sv57   largest address translation scheme (64-bit; default sv57)\n");
     return g_string_free(out, FALSE);
 }

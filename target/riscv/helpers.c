@@ -4,6 +4,7 @@
  */
 #include "target/riscv/csr.h"
 #include "target/riscv/translate.h"
+#include "target/riscv/vector.h"
 
 static uint64_t helper_raise(CpuState *cs, uint64_t cause, uint64_t tval, uint64_t c, uint64_t d)
 {
@@ -113,5 +114,6 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_FENCE_I] = { "fence_i", helper_fence_i, 0, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
+    [HELPER_VECTOR] = { "vector", helper_vector, 4, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
 };

@@ -84,6 +84,7 @@ enum {
     HELPER_ECALL,
     HELPER_FCLASS,
     HELPER_FP_OFF,
+    HELPER_VECTOR,
     HELPER_COUNT
 };
 
@@ -103,6 +104,7 @@ enum {
     FORMAT_A,
     FORMAT_F,
     FORMAT_N,
+    FORMAT_V,
     FORMAT_NONE,
     FORMAT_CIW,
     FORMAT_CLW,

@@ -14,7 +14,12 @@ uint64_t riscv_mstatus(RiscvState *s)
         s->mstatus |= MSTATUS_FS;
         s->fp_dirty = 0;
     }
-    return (s->mstatus & MSTATUS_FS) == MSTATUS_FS ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
+    if (s->vs_dirty) {
+        s->mstatus |= MSTATUS_VS;
+        s->vs_dirty = 0;
+    }
+    bool dirty = (s->mstatus & MSTATUS_FS) == MSTATUS_FS || (s->mstatus & MSTATUS_VS) == MSTATUS_VS;
+    return dirty ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
 }
 
 void riscv_mode_changed(RiscvState *s)
@@ -25,6 +30,7 @@ void riscv_mode_changed(RiscvState *s)
     if (data == PRIV_M || !(s->xlen == 64 ? s->satp >> 60 : s->satp >> 31))
         mmu = data; /* no translation: SUM and MXR mean nothing */
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
+    s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
     s->cs.mode = s->priv | (s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2) << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
     tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu | s->priv << MMU_FETCH_SHIFT);
