@@ -94,8 +94,9 @@ enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 1
 /* Static mode flags of a unit (CpuState.mode). */
 enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: illegal */, MODE_XLEN32 = 16 };
 
-/* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches. */
-enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4 };
+/* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches; and what else a unit's mode depends on,
+ * since jump caches go with it. */
+enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4, MMU_FRM_SHIFT = 6 };
 
 /* Vector registers: of VLEN bits, one behind the other, so that a group is contiguous. */
 enum { VLEN_MIN = 128, VLEN_MAX = 1024 };
@@ -106,8 +107,8 @@ typedef struct RiscvState {
     CpuState cs;
     uint64_t x[32];
     uint64_t f[32];
-    uint8_t fp_off;   /* mstatus.FS is Off: floating-point instructions are illegal */
-    uint8_t fp_dirty; /* FS has become Dirty since mstatus was last looked at */
+    uint8_t fp_off;           /* mstatus.FS is Off: floating-point instructions are illegal */
+    uint8_t fp_dirty;         /* FS has become Dirty since mstatus was last looked at */
     uint8_t vs_off, vs_dirty; /* the same for mstatus.VS and vectors */
     uint8_t priv, frm;
     uint32_t ext;
