@@ -169,6 +169,7 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
 static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
+    riscv_vector_free(riscv(cs));
 }
 
 static void cpu_reset(CpuState *cs)

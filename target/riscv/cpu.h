@@ -136,6 +136,7 @@ typedef struct RiscvState {
     uint64_t vl, vtype, vstart;
     uint8_t vxrm, vxsat;
     uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
+    struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
 } RiscvState;
 
 static inline RiscvState *riscv(CpuState *cs)
@@ -185,6 +186,7 @@ bool riscv_translate(TranslateInsn *insn);
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
 /* The state of the vector unit after reset, and as text. */
 void riscv_vector_reset(RiscvState *s);
+void riscv_vector_free(RiscvState *s);
 void riscv_vector_dump(const RiscvState *s, GString *out);
 extern const HelperDesc riscv_helpers[];
 

@@ -39,11 +39,38 @@ static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
         y = get_x64(c, a->rs2);
     if (scalar == FSCALAR)
         x = get_f64(c, a->rs1);
-    IrTmp v = ir_call(c->ir, IR_I64, HELPER_VECTOR, x, y, ir_const(c->ir, IR_I64, a->bits), ir_const(c->ir, IR_I64, op));
+    IrTmp v =
+        ir_call(c->ir, IR_I64, HELPER_VECTOR, x, y, ir_const(c->ir, IR_I64, a->bits), ir_const(c->ir, IR_I64, op));
     if (scalar == RESULT || scalar == SETVL)
         set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, v) : v);
     if (scalar == FRESULT)
         ir_setreg(c->ir, RISCV_REG_F0 + a->rd, ir_fmove(c->ir, OP_fofbits, IR_F64, v));
+    return true;
+}
+
+/* vset{i}vli where the new vtype is one that there is: inline. */
+static bool set_vl(Ctx *c, const Arg *a, bool immediate)
+{
+    unsigned vtype = a->bits >> 20 & (immediate ? 0x3ff : 0x7ff), sew = vtype >> 3 & 7;
+    int lmul = (int)(vtype << 29) >> 29;
+    if (!v_type_legal(vtype))
+        return vector(c, a, immediate ? VOP_setivli : VOP_setvli, immediate ? RESULT : SETVL);
+    ir_guard(c->ir, offsetof(RiscvState, vs_off), HELPER_FP_OFF, a->bits);
+    ir_mark(c->ir, offsetof(RiscvState, vs_dirty));
+    unsigned bytes = c->s->vlenb >> sew, most = lmul >= 0 ? bytes << lmul : bytes >> -lmul;
+    IrTmp max = ir_const(c->ir, IR_I64, most), vl = max;
+    if (immediate) {
+        vl = ir_const(c->ir, IR_I64, MIN(a->rs1, most));
+    } else if (a->rs1 || !a->rd) {
+        IrTmp avl = a->rs1 ? get_x(c, a->rs1) : ir_ldstate(c->ir, IR_I64, offsetof(RiscvState, vl), MO_64);
+        if (a->rs1 && c->xt == IR_I32)
+            avl = ir_ext(c->ir, IR_I64, MO_32, avl);
+        vl = ir_select(c->ir, IR_I64, COND_LTU, avl, max, avl, max);
+    }
+    ir_ststate(c->ir, offsetof(RiscvState, vl), MO_64, vl);
+    ir_ststate(c->ir, offsetof(RiscvState, vtype), MO_64, ir_const(c->ir, IR_I64, vtype));
+    ir_ststate(c->ir, offsetof(RiscvState, vstart), MO_64, ir_const(c->ir, IR_I64, 0));
+    set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, vl) : vl);
     return true;
 }
 
@@ -82,7 +109,10 @@ VECTOR_ELEMENTWISE(V)
 #define SPECIAL_FLOAT SPECIAL_NONE
 #define SPECIAL_RESULT SPECIAL_NONE
 #define SPECIAL_FRESULT SPECIAL_NONE
-#define SPECIAL_SETVL SPECIAL_NONE
+#define SPECIAL_SETVL(name, scalar) SETVL_##name(name, scalar)
+#define SETVL_setvl SPECIAL_NONE
+#define SETVL_setvli(name, scalar) bool rv_vsetvli(Ctx *c, const Arg *a) { return set_vl(c, a, false); }
+#define SPECIAL_SETIVL(name, scalar) bool rv_vsetivli(Ctx *c, const Arg *a) { return set_vl(c, a, true); }
 #define SPECIAL_ADDRESS(name, scalar)
 VECTOR_SPECIAL(S)
 #undef S
@@ -95,4 +125,4 @@ MEMORY(8) MEMORY(16) MEMORY(32) MEMORY(64)
 T(lm_v, lm, ADDRESS)
 T(sm_v, sm, ADDRESS)
 T(sr_v, sr, ADDRESS)
-/* clang-format on */
+    /* clang-format on */

@@ -10,12 +10,54 @@
 
 /* ---- state ---- */
 
+/* Where an operation's operands are. */
+typedef struct Shape {
+    uint8_t sew;
+    int8_t d_eew, d_emul, eew2, emul2;
+    bool vector1; /* s1 is a vector */
+    bool masked;
+    uint16_t flags;
+} Shape;
+
+/* An elementwise instruction found legal under a vtype: looked at again by these two. */
+#define CHECKED_BITS 6
+typedef struct VectorChecked {
+    uint32_t bits, vtype; /* bits 0: none */
+    VectorKernel *kernel;
+    Shape shape;
+} VectorChecked;
+
+static VectorKernel *kernels[VOP_ELEMENTWISE][4];
+
+static void choose_kernels(void)
+{
+    static gsize ready;
+    if (!g_once_init_enter(&ready))
+        return;
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    for (unsigned op = 0; op < VOP_ELEMENTWISE; op++)
+        for (unsigned sew = 0; sew < 4; sew++) {
+            VectorKernel *i = (avx2 ? vector_int_kernels_avx2 : vector_int_kernels_base)[op][sew];
+            VectorKernel *f = (avx2 ? vector_float_kernels_avx2 : vector_float_kernels_base)[op][sew];
+            kernels[op][sew] = i ? i : f;
+        }
+    g_once_init_leave(&ready, 1);
+}
+
 void riscv_vector_reset(RiscvState *s)
 {
+    choose_kernels();
+    if (!s->vector_checked)
+        s->vector_checked = g_new0(VectorChecked, 1 << CHECKED_BITS);
     memset(s->v, 0, sizeof(s->v));
     s->vtype = 1ull << 63;
     s->vl = s->vstart = 0;
     s->vxrm = s->vxsat = s->vs_dirty = 0;
+}
+
+void riscv_vector_free(RiscvState *s)
+{
+    g_free(s->vector_checked);
 }
 
 void riscv_vector_dump(const RiscvState *s, GString *out)
@@ -51,7 +93,7 @@ void v_fp_end(CpuState *cs, FpBracket bracket)
 
 /* ---- vset{i}vl{i} ---- */
 
-static bool vtype_legal(uint64_t vtype)
+bool v_type_legal(uint64_t vtype)
 {
     int lmul = (int)(vtype << 29 & 0xe0000000) >> 29;
     unsigned sew = vtype >> 3 & 7;
@@ -73,7 +115,7 @@ bool vector_set_vl(VectorCall *c)
     else if (!v_s1(c->bits))
         avl = v_d(c->bits) ? UINT64_MAX : s->vl;
     s->vstart = 0;
-    if (!vtype_legal(vtype)) {
+    if (!v_type_legal(vtype)) {
         s->vtype = 1ull << 63;
         s->vl = c->result = 0;
         return true;
@@ -94,23 +136,6 @@ static const Operation operations[VOP_ELEMENTWISE] = {
 #undef V
 };
 
-static VectorKernel *kernels[VOP_ELEMENTWISE][4];
-
-static void choose_kernels(void)
-{
-    static gsize ready;
-    if (!g_once_init_enter(&ready))
-        return;
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    for (unsigned op = 0; op < VOP_ELEMENTWISE; op++)
-        for (unsigned sew = 0; sew < 4; sew++) {
-            VectorKernel *i = (avx2 ? vector_int_kernels_avx2 : vector_int_kernels_base)[op][sew];
-            VectorKernel *f = (avx2 ? vector_float_kernels_avx2 : vector_float_kernels_base)[op][sew];
-            kernels[op][sew] = i ? i : f;
-        }
-    g_once_init_leave(&ready, 1);
-}
-
 bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, int eew)
 {
     unsigned d_regs = v_regs(d_emul), regs = v_regs(emul);
@@ -120,14 +145,6 @@ bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, 
         return d == r;
     return emul >= 0 && d + d_regs == r + regs;
 }
-
-/* Where an operation's operands are. */
-typedef struct Shape {
-    unsigned sew, flags;
-    int d_eew, d_emul, eew2, emul2;
-    bool vector1; /* s1 is a vector */
-    bool masked;
-} Shape;
 
 static bool shape_legal(const RiscvState *s, uint32_t bits, const Shape *h)
 {
@@ -277,15 +294,30 @@ static uint64_t scalar_operand(const VectorCall *c, const Shape *h)
     return c->a;
 }
 
-static bool elementwise(VectorCall *c)
+static const VectorChecked *checked(const VectorCall *c)
 {
-    RiscvState *s = c->s;
-    uint8_t buffer[MAX_ELEMENTS] __attribute__((aligned(64))), carry[MAX_ELEMENTS + 8], mask[MAX_ELEMENTS];
+    const RiscvState *s = c->s;
+    VectorChecked *e = &s->vector_checked[(c->bits * 0x9e3779b1u) >> (32 - CHECKED_BITS)];
+    if (e->bits == c->bits && e->vtype == s->vtype)
+        return e;
     Shape h;
     VectorKernel *kernel = kernels[c->op][v_sew(s)];
     shape_of(s, c->bits, c->op, &h);
     if (!kernel || !shape_legal(s, c->bits, &h))
+        return NULL;
+    *e = (VectorChecked){ c->bits, s->vtype, kernel, h };
+    return e;
+}
+
+static bool elementwise(VectorCall *c)
+{
+    RiscvState *s = c->s;
+    uint8_t buffer[MAX_ELEMENTS] __attribute__((aligned(64))), carry[MAX_ELEMENTS + 8], mask[MAX_ELEMENTS];
+    const VectorChecked *known = checked(c);
+    if (!known)
         return false;
+    VectorKernel *kernel = known->kernel;
+    Shape h = known->shape;
     unsigned n = s->vl;
     if (s->vstart >= n)
         return true;
@@ -343,7 +375,6 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
 {
     RiscvState *s = riscv(cs);
     VectorCall c = { .s = s, .bits = bits, .op = op, .a = a, .b = b };
-    choose_kernels();
     if (s->vs_off || (s->vtype >> 63 && needs_vtype(op)) ||
         !(op < VOP_ELEMENTWISE ? elementwise(&c) : special[op - VOP_ELEMENTWISE](&c))) {
         riscv_raise(s, CAUSE_ILLEGAL, bits);

@@ -225,7 +225,7 @@ enum {
     S(mv4r_v, move_whole, NONE)             \
     S(mv8r_v, move_whole, NONE)             \
     S(setvli, set_vl, SETVL)                \
-    S(setivli, set_vl, RESULT)              \
+    S(setivli, set_vl, SETIVL)              \
     S(setvl, set_vl, SETVL)                 \
     S(le, unit_stride, ADDRESS)             \
     S(se, unit_stride, ADDRESS)             \
@@ -268,6 +268,9 @@ typedef VectorKernel *VectorKernels[VOP_ELEMENTWISE][4];
 /* The same source compiled for the baseline and for AVX2 and FMA. */
 extern const VectorKernels vector_int_kernels_base, vector_int_kernels_avx2, vector_float_kernels_base,
     vector_float_kernels_avx2;
+
+/* Is this vtype, without vill, one that there is? */
+bool v_type_legal(uint64_t vtype);
 
 /* Fields of an instruction. */
 static inline unsigned v_d(uint32_t bits)
