@@ -75,9 +75,11 @@ void riscv_vector_dump(const RiscvState *s, GString *out)
 FpBracket v_fp_begin(CpuState *cs)
 {
     static const uint8_t control[] = { 0, 3, 1, 2, 0 };
-    FpBracket bracket = { __builtin_ia32_stmxcsr() };
-    if (!cs->fp_live)
-        __builtin_ia32_ldmxcsr(0x1f80 | control[cs->fp_round] << 13);
+    FpBracket bracket = { 0 };
+    if (cs->fp_live)
+        return bracket;
+    bracket.saved = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(0x1f80 | control[cs->fp_round] << 13);
     return bracket;
 }
 

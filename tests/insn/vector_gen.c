@@ -977,9 +977,25 @@ static void put_block(uint32_t next)
     jump(RA, next);
 }
 
-static uint32_t put_program(uint32_t code_room)
+/* User mode (t1 is 0): SIGILL goes to the handler. */
+static void put_sigaction(uint32_t handler)
 {
     unsigned word = xlen / 8;
+    li32(T0, BASE + handler);
+    put(enc_store(T0, GP, ACTION));
+    addi(T0, X0, 4); /* SA_SIGINFO */
+    put(enc_store(T0, GP, ACTION + word));
+    put(enc_b(0x1063, T1, X0, 28));
+    addi(A0, X0, 4); /* SIGILL */
+    addi(A1, GP, ACTION);
+    addi(A2, X0, 0);
+    addi(A3, X0, 8);
+    addi(A7, X0, 134); /* rt_sigaction */
+    put(0x73);
+}
+
+static uint32_t put_program(uint32_t code_room)
+{
     data_start = BASE + code_room;
     input_bytes = 0x8000 + 64 * vlen;
     file_size = code_room + INPUTS + input_bytes;
@@ -1001,17 +1017,7 @@ static uint32_t put_program(uint32_t code_room)
     li32(SP, data_start + SCRATCH - 16);
     li32(S0, data_start + SCRATCH + SCRATCH_BYTES / 2);
     li32(S3, 0x7ff);
-    li32(T0, BASE + handler);
-    put(enc_store(T0, GP, ACTION));
-    addi(T0, X0, 4); /* SA_SIGINFO */
-    put(enc_store(T0, GP, ACTION + word));
-    put(enc_b(0x1063, T1, X0, 28));
-    addi(A0, X0, 4); /* SIGILL */
-    addi(A1, GP, ACTION);
-    addi(A2, X0, 0);
-    addi(A3, X0, 8);
-    addi(A7, X0, 134); /* rt_sigaction */
-    put(0x73);
+    put_sigaction(handler);
     li32(T0, data_start + INPUTS);
     put(enc_store(T0, GP, INPUT));
     addi(T0, X0, passes);
