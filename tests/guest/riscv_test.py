@@ -470,15 +470,15 @@ def test_debian():
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
-def metal(xlen, want, *args, define=()):
+def metal(xlen, want, *args, define=(), source="metal", v=""):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
-        abi = {64: ["-march=rv64gc", "-mabi=lp64d"], 32: ["-march=rv32gc", "-mabi=ilp32d"]}[xlen]
+        abi = {64: ["-march=rv64gc" + v, "-mabi=lp64d"], 32: ["-march=rv32gc" + v, "-mabi=ilp32d"]}[xlen]
         subprocess.run([cc, *abi, *"-mcmodel=medany -O2 -Wall -Wextra -fno-strict-aliasing -nostdlib -nostartfiles -static -ffreestanding "
                         "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}", *define,
-                        f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/metal.c", "-o", f"{tmp}/metal.elf"], check=True)
+                        f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/{source}.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
         expect("all passed" in out and status == want, f"bare-metal RV{xlen} {' '.join(args)}: exit status {want} through the finisher",
@@ -509,6 +509,32 @@ def test_metal64_max():
 def test_metal32_max():
     metal(32, 5, "-cpu", "max", define=["-DEXTENSIONS"])
     metal(32, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
+
+
+def test_metal_vector():
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
+
+
+def vector_program(*args):
+    """A program with vectors in Linux, several processes on one CPU."""
+    cc = shutil.which("riscv64-linux-gnu-gcc")
+    if not cc:
+        skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run([cc, "-march=rv64gcv", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
+                        f"{HERE}/vector/vector.c", "-o", f"{tmp}/vector", "-lm"], check=True)
+        with images.lock():
+            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/vector\npoweroff -f\n", f"{tmp}/initrd", {"bin/vector": f"{tmp}/vector"})
+            options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
+        status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
+        expect(status == 0 and "vectors: all right" in out, f"vectors in Linux: {' '.join(args)}", f"status {status}\n{out}")
+
+
+def test_vector():
+    vector_program("-cpu", "rv64,v=on")
+    vector_program("-cpu", "rv64,v=on,vlen=512", "-smp", "2")
 
 
 def main():
