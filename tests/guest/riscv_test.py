@@ -415,7 +415,7 @@ def package_repository(folder):
     with open(f"{folder}/p/usr/bin/rhea-test", "w") as f:
         f.write("#!/bin/sh\necho installed by apt\n")
     os.chmod(f"{folder}/p/usr/bin/rhea-test", 0o755)
-    subprocess.run(["dpkg-deb", "-q", "--build", f"{folder}/p", f"{folder}/rhea-test.deb"], check=True)
+    subprocess.run(["dpkg-deb", "--build", f"{folder}/p", f"{folder}/rhea-test.deb"], check=True, stdout=subprocess.DEVNULL)
     data = open(f"{folder}/rhea-test.deb", "rb").read()
     with open(f"{folder}/Packages", "w") as f:
         f.write(open(f"{folder}/p/DEBIAN/control").read() + f"Filename: ./rhea-test.deb\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n")
