@@ -10,7 +10,7 @@
  */
 #include "target/riscv/vector_kernels.h"
 #include "tcg/softfloat.h"
-#include <math.h>
+#include <emmintrin.h>
 
 typedef float F32;
 typedef double F64;
@@ -347,32 +347,67 @@ BOTH(ESTIMATES, )
 
 #define SOFT(value, op, to, round, is_unsigned, from) \
     soft_fp(e->cs, value, 0, 0, SOFT_WHAT(op, to, round, is_unsigned, from))
-#define CONVERSIONS(bits, name)                                                                                        \
-    KERNEL_UNARY(fcvt_xu_f_v_##bits, U##bits, U##bits, SOFT(x, OP_fftoi, INT_OF##bits, FROUND_DYN, 1, IR_OF##bits))    \
-    KERNEL_UNARY(fcvt_x_f_v_##bits, U##bits, U##bits, SOFT(x, OP_fftoi, INT_OF##bits, FROUND_DYN, 0, IR_OF##bits))     \
-    KERNEL_UNARY(fcvt_rtz_xu_f_v_##bits, U##bits, U##bits,                                                             \
-                 SOFT(x, OP_fftoi, INT_OF##bits, FROUND_RTZ, 1, IR_OF##bits))                                          \
-    KERNEL_UNARY(fcvt_rtz_x_f_v_##bits, U##bits, U##bits, SOFT(x, OP_fftoi, INT_OF##bits, FROUND_RTZ, 0, IR_OF##bits)) \
-    KERNEL_UNARY(fcvt_f_xu_v_##bits, U##bits, U##bits, SOFT(x, OP_fitof, IR_OF##bits, FROUND_DYN, 1, INT_OF##bits))    \
-    KERNEL_UNARY(fcvt_f_x_v_##bits, U##bits, U##bits, SOFT(x, OP_fitof, IR_OF##bits, FROUND_DYN, 0, INT_OF##bits))
-BOTH(CONVERSIONS, )
-
-KERNEL_UNARY(fwcvt_xu_f_v_32, U64, U32, SOFT(x, OP_fftoi, IR_I64, FROUND_DYN, 1, IR_F32))
-KERNEL_UNARY(fwcvt_x_f_v_32, U64, U32, SOFT(x, OP_fftoi, IR_I64, FROUND_DYN, 0, IR_F32))
-KERNEL_UNARY(fwcvt_rtz_xu_f_v_32, U64, U32, SOFT(x, OP_fftoi, IR_I64, FROUND_RTZ, 1, IR_F32))
-KERNEL_UNARY(fwcvt_rtz_x_f_v_32, U64, U32, SOFT(x, OP_fftoi, IR_I64, FROUND_RTZ, 0, IR_F32))
+/* On the host's unit if it rounds as it must. fix: make NaNs canonical */
+#define CONVERT(name, D, A, host, fix, otherwise)                                        \
+    static void name(void *d_, const void *a_, const void *b_, unsigned n, KernelEnv *e) \
+    {                                                                                    \
+        if (e->soft) {                                                                   \
+            U##D *d = d_;                                                                \
+            const U##A *a = a_;                                                          \
+            for (unsigned i = 0; i < n; i++) {                                           \
+                U##A x = a[i];                                                           \
+                d[i] = otherwise;                                                        \
+            }                                                                            \
+            return;                                                                      \
+        }                                                                                \
+        F##D *d = d_;                                                                    \
+        const host *a = a_;                                                              \
+        IVDEP for (unsigned i = 0; i < n; i++) d[i] = (F##D)a[i];                        \
+        fix;                                                                             \
+    }
+#define FROM_INTEGER(to, from, is_unsigned) SOFT(x, OP_fitof, IR_OF##to, FROUND_DYN, is_unsigned, INT_OF##from)
+CONVERT(fcvt_f_xu_v_32, 32, 32, U32, , FROM_INTEGER(32, 32, 1))
+CONVERT(fcvt_f_x_v_32, 32, 32, S32, , FROM_INTEGER(32, 32, 0))
+CONVERT(fcvt_f_x_v_64, 64, 64, S64, , FROM_INTEGER(64, 64, 0))
+CONVERT(fncvt_f_x_w_32, 32, 64, S64, , FROM_INTEGER(32, 64, 0))
+CONVERT(fwcvt_f_f_v_32, 64, 32, F32, canonical64(d_, n), SOFT(x, OP_fcvt, IR_F64, FROUND_DYN, 0, IR_F32))
+CONVERT(fncvt_f_f_w_32, 32, 64, F64, canonical32(d_, n), SOFT(x, OP_fcvt, IR_F32, FROUND_DYN, 0, IR_F64))
+KERNEL_UNARY(fcvt_f_xu_v_64, U64, U64, FROM_INTEGER(64, 64, 1))
+KERNEL_UNARY(fncvt_f_xu_w_32, U32, U64, FROM_INTEGER(32, 64, 1))
 KERNEL_UNARY(fwcvt_f_xu_v_16, F32, U16, x) /* exact */
 KERNEL_UNARY(fwcvt_f_x_v_16, F32, S16, x)
 KERNEL_UNARY(fwcvt_f_xu_v_32, F64, U32, x)
 KERNEL_UNARY(fwcvt_f_x_v_32, F64, S32, x)
-KERNEL_UNARY(fwcvt_f_f_v_32, U64, U32, SOFT(x, OP_fcvt, IR_F64, FROUND_RNE, 0, IR_F32))
-KERNEL_UNARY(fncvt_f_xu_w_32, U32, U64, SOFT(x, OP_fitof, IR_F32, FROUND_DYN, 1, IR_I64))
-KERNEL_UNARY(fncvt_f_x_w_32, U32, U64, SOFT(x, OP_fitof, IR_F32, FROUND_DYN, 0, IR_I64))
-KERNEL_UNARY(fncvt_f_f_w_32, U32, U64, SOFT(x, OP_fcvt, IR_F32, FROUND_DYN, 0, IR_F64))
-KERNEL_UNARY(fncvt_xu_f_w_32, U32, U64, SOFT(x, OP_fftoi, IR_I32, FROUND_DYN, 1, IR_F64))
-KERNEL_UNARY(fncvt_x_f_w_32, U32, U64, SOFT(x, OP_fftoi, IR_I32, FROUND_DYN, 0, IR_F64))
-KERNEL_UNARY(fncvt_rtz_xu_f_w_32, U32, U64, SOFT(x, OP_fftoi, IR_I32, FROUND_RTZ, 1, IR_F64))
-KERNEL_UNARY(fncvt_rtz_x_f_w_32, U32, U64, SOFT(x, OP_fftoi, IR_I32, FROUND_RTZ, 0, IR_F64))
+
+/* To integers of D bits: on the host's unit if no element comes near what does not fit. */
+#define TO_INTEGER(name, D, A, is_unsigned, limit, round, host)                          \
+    static void name(void *d_, const void *a_, const void *b_, unsigned n, KernelEnv *e) \
+    {                                                                                    \
+        U##D *d = d_;                                                                    \
+        const U##A *a = a_;                                                              \
+        U##A beyond = e->soft;                                                           \
+        for (unsigned i = 0; i < n; i++)                                                 \
+            beyond |= (a[i] & (is_unsigned ? ~(U##A)0 : SIGN##A - 1)) >= limit;          \
+        if (beyond) {                                                                    \
+            for (unsigned i = 0; i < n; i++)                                             \
+                d[i] = SOFT(a[i], OP_fftoi, INT_OF##D, round, is_unsigned, IR_OF##A);    \
+            return;                                                                      \
+        }                                                                                \
+        const F##A *f = a_;                                                              \
+        IVDEP for (unsigned i = 0; i < n; i++) d[i] = host(f[i]);                        \
+    }
+#define ROUND_S32_S32(v) _mm_cvtss_si32(_mm_set_ss(v))
+#define ROUND_S32_S64(v) _mm_cvtss_si64(_mm_set_ss(v))
+#define ROUND_S64_S64(v) _mm_cvtsd_si64(_mm_set_sd(v))
+#define TO_INTEGERS(prefix, suffix, D, A, limit, host_dyn)                    \
+    TO_INTEGER(prefix##xu_f_##suffix, D, A, 1, limit, FROUND_DYN, host_dyn)   \
+    TO_INTEGER(prefix##x_f_##suffix, D, A, 0, limit, FROUND_DYN, host_dyn)    \
+    TO_INTEGER(prefix##rtz_xu_f_##suffix, D, A, 1, limit, FROUND_RTZ, (S##D)) \
+    TO_INTEGER(prefix##rtz_x_f_##suffix, D, A, 0, limit, FROUND_RTZ, (S##D))
+TO_INTEGERS(fcvt_, v_32, 32, 32, 0x4f000000, ROUND_S32_S32)          /* 2^31 */
+TO_INTEGERS(fcvt_, v_64, 64, 64, 0x43e0000000000000, ROUND_S64_S64)  /* 2^63 */
+TO_INTEGERS(fwcvt_, v_32, 64, 32, 0x5f000000, ROUND_S32_S64)         /* 2^63 */
+TO_INTEGERS(fncvt_, w_32, 32, 64, 0x41d0000000000000, ROUND_S64_S64) /* 2^30 */
 
 /* Single to 16-bit integers: what does not fit is only invalid. */
 static uint16_t to_short(uint32_t v, unsigned round, bool is_unsigned, KernelEnv *e)

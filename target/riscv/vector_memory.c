@@ -7,7 +7,6 @@
  */
 #include "hw/core/ram_access.h"
 #include "target/riscv/vector.h"
-#include <string.h>
 
 typedef struct Memory {
     RiscvState *s;
@@ -81,9 +80,9 @@ static void copy_run(const Memory *m, uint64_t va, unsigned i)
         unsigned room = (GUEST_PAGE_SIZE - (va & (GUEST_PAGE_SIZE - 1))) >> m->eew, count = MIN(room, m->n - i);
         uint8_t *host = count ? host_memory(cs, va, m->store) : NULL;
         if (host && m->store) {
-            memcpy(host, m->reg + (i << m->eew), count << m->eew);
+            ram_copy(host, m->reg + (i << m->eew), count << m->eew);
         } else if (host) {
-            memcpy(m->reg + (i << m->eew), host, count << m->eew);
+            ram_copy(m->reg + (i << m->eew), host, count << m->eew);
         } else {
             count = 1; /* the access fills the TLB, if that may be */
             if (!one_segment(m, va, i))

@@ -25,6 +25,8 @@ BAD = [
     (["-cpu", "rv64,d=maybe"], "-cpu: d"),
     (["-cpu", "max,-zfhmin"], "'zfh' needs 'zfhmin'"),
     (["-cpu", "rv64,+zcb,-c"], "'zcb' needs 'c'"),
+    (["-cpu", "rv64,v=on,vlen=100"], "vlen must be 128, 256, 512 or 1024"),
+    (["-cpu", "rv64,v=on,d=off"], "'v' needs 'd'"),
     (["-m", "0"], "-m:"),
     (["-m", "1X"], "is not a size"),
     (["-m", "99999G"], "-m:"),

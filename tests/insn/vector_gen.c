@@ -11,7 +11,7 @@
  * instructions are legal; the others go to a handler (of SIGILL, or the trap handler), which skips them and notes
  * where they were. The encodings are written from the ISA manual (20240411).
  *
- * Left out, because qemu-user 7.2 is wrong or free to differ (vector_spec_test.c has the right results):
+ * Left out, because qemu-user 7.2 is wrong or free to differ (tests/guest/metal/vector.c has the right results):
  *   - vstart at or above vl, and for slides up, moves of scalars and whole registers, loads and stores of whole
  * registers: 7.2 does not set it to 0;
  *   - whole-register moves while vill is set;
