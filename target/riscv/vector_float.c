@@ -195,7 +195,7 @@ WIDE_FUSED(fwnmsac, -, +)
             signalling |= (x_nan & !(x & QUIET##bits)) | (y_nan & !(y & QUIET##bits));            \
             r = x_nan ? y : r;                                                                    \
             r = y_nan ? x : r;                                                                    \
-            d[i] = x_nan & y_nan ? NAN##bits : r;                                                 \
+            d[i] = (x_nan & y_nan) ? NAN##bits : r;                                               \
         }                                                                                         \
         e->flags |= signalling ? IR_FP_NV : 0;                                                    \
     }

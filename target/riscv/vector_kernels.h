@@ -8,7 +8,11 @@
 #include "target/riscv/vector.h"
 
 /* No turn of a loop depends on another: where operands overlap, the ISA has them lie so that going up is right. */
+#ifdef __clang__
+#define IVDEP /* clang looks whether operands overlap */
+#else
 #define IVDEP _Pragma("GCC ivdep")
+#endif
 
 #define TYPES(bits, wide)           \
     typedef uint##bits##_t U##bits; \
