@@ -126,6 +126,16 @@ static inline void vex_rr(Asm *a, unsigned map, unsigned pp, bool w, unsigned op
     put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
+static inline void vex_rm(Asm *a, unsigned map, unsigned pp, bool w, unsigned op, int reg, int v, Mem m)
+{
+    unsigned x = m.index == NO_INDEX ? 0 : m.index >> 3 & 1;
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~m.base >> 3 & 1) << 5 | map);
+    put_byte(a, w << 7 | (~v & 15) << 3 | pp);
+    put_byte(a, op);
+    put_mem(a, reg, m);
+}
+
 /* ---- moves ---- */
 static inline void mov_rr(Asm *a, int dst, int src, bool wide)
 {

@@ -13,9 +13,11 @@ bool emit_available(void)
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return false;
     bool os_avx = (c & bit_OSXSAVE) && (c & bit_AVX);
-    host_features = (HostFeatures){
-        .popcnt = c & bit_POPCNT, .movbe = c & bit_MOVBE, .sse41 = c & bit_SSE4_1, .fma = (c & bit_FMA) && os_avx
-    };
+    host_features = (HostFeatures){ .popcnt = c & bit_POPCNT,
+                                    .movbe = c & bit_MOVBE,
+                                    .sse41 = c & bit_SSE4_1,
+                                    .avx = os_avx,
+                                    .fma = (c & bit_FMA) && os_avx };
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         host_features.bmi1 = (b & bit_BMI) && os_avx; /* VEX-encoded: the system must save AVX state */
         host_features.bmi2 = (b & bit_BMI2) && os_avx;

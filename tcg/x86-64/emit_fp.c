@@ -63,7 +63,13 @@ static void emit_arith(Emit *e, const IrInsn *insn, unsigned opcode)
     int x = use_reg(e, a), y = a == b ? x : use_reg_or_mem(e, b, &m);
     int dst = def_reg(e, insn->dst, 0);
     uint32_t op = scalar(insn->type) | opcode;
-    if (y == NO_REG) {
+    if (host_features.avx && (y == NO_REG || dst != x)) { /* three operands: no copy */
+        unsigned prefix = insn->type == IR_F64 ? 3 : 2;
+        if (y == NO_REG)
+            vex_rm(&e->a, 1, prefix, false, opcode, dst - XMM0, x - XMM0, m);
+        else
+            vex_rr(&e->a, 1, prefix, false, opcode, dst - XMM0, x - XMM0, y - XMM0);
+    } else if (y == NO_REG) {
         move_xmm(e, dst, x);
         op_rm(&e->a, op, dst - XMM0, m, false);
     } else if (dst == y && dst != x) {

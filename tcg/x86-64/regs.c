@@ -17,9 +17,10 @@ int pinned_host(const GuestReg *reg)
 void regs_begin_segment(Emit *e)
 {
     for (int r = 0; r < HOST_REGS; r++)
-        e->host[r] = (HostReg){ 0, -1 };
+        e->host[r] = (HostReg){ 0, -1, 0 };
     memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
+    memset(e->group_host, NO_REG, e->u->group_count);
     e->spill_used[0] = e->spill_used[1] = 0;
 }
 
@@ -100,8 +101,30 @@ static void spill(Emit *e, IrTmp t, int reg)
     e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
 }
 
+static void forget_group(Emit *e, int reg)
+{
+    e->group_host[e->host[reg].group] = NO_REG;
+    e->host[reg].group = 0;
+}
+
+int group_addend(Emit *e, const IrInsn *insn)
+{
+    int reg = insn->group ? e->group_host[insn->group] : NO_REG;
+    if (reg != NO_REG)
+        e->busy |= 1u << reg;
+    return reg;
+}
+
+void keep_addend(Emit *e, unsigned group, int reg)
+{
+    e->host[reg].group = group;
+    e->group_host[group] = reg;
+}
+
 void evict(Emit *e, int reg)
 {
+    if (e->host[reg].group)
+        forget_group(e, reg);
     IrTmp t = e->host[reg].tmp;
     int guest = e->host[reg].guest;
     if (t) {
@@ -128,8 +151,13 @@ static int take_register(Emit *e, bool xmm)
         if (e->busy >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
-        unsigned score = !h->tmp ? (h->guest < 0 ? 20000 : 10000)
-                                 : 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
+        unsigned score;
+        if (h->group) /* to look up again is dearer than to spill and load */
+            score = e->u->groups[h->group].last <= e->index ? 20000 : 1 + (e->u->groups[h->group].last - e->index) / 2;
+        else if (!h->tmp)
+            score = h->guest < 0 ? 20000 : 10000;
+        else
+            score = 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
             best_score = score;
             best = reg;
@@ -467,6 +495,6 @@ ColdStub *new_stub(Emit *e, int kind)
         e->stub_count--;
     }
     ColdStub *s = &e->stubs[e->stub_count++];
-    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset };
+    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset, .addend = NO_REG };
     return s;
 }
