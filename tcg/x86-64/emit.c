@@ -168,6 +168,7 @@ static void emit_stub(Emit *e, const ColdStub *s)
         break;
     case STUB_GUARD:
         patch_to(s->from, a->p);
+        emit_stub_nans(e, s);
         mov_imm(a, RSI, s->info);
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
@@ -247,9 +248,25 @@ static void emit_call(Emit *e, const IrInsn *insn)
 
 /* ---- driver ---- */
 
+/* May control go elsewhere on other ways than a cold stub that looks at unchecked results? */
+static bool leaves(unsigned op)
+{
+    switch (op) {
+    case OP_brcond:
+    case OP_brjump:
+    case OP_poll:
+    case OP_call:
+        return true;
+    default:
+        return ir_op_info[op].effects == IR_END;
+    }
+}
+
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
+    if (e->unchecked && leaves(insn->op))
+        check_later_nans(e);
     switch (insn->op) {
     case OP_nop:
         break;

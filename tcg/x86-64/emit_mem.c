@@ -272,6 +272,7 @@ static void emit_store(Emit *e, const IrInsn *insn)
     bool swap = insn->aux & MO_BIG_ENDIAN && size > 1;
     int known = group_addend(e, insn);
     int value = use_reg(e, insn->arg[1]);
+    check_later_nan(e, value);
     Address at = use_address(e, insn, insn->imm);
     ColdStub *s = memory_stub(e, insn, STUB_STORE);
     s->value = value;
@@ -417,6 +418,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     patch_to(s->from, here);
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
+    emit_stub_nans(e, s);
     if (s->value != NO_REG)
         frame_store(e, FRAME_VALUE, s->value);
     if (s->kind == STUB_CAS)

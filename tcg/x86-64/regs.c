@@ -22,6 +22,7 @@ void regs_begin_segment(Emit *e)
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
     memset(e->group_host, NO_REG, e->u->group_count);
     e->spill_used[0] = e->spill_used[1] = 0;
+    e->unchecked = 0;
 }
 
 static void forget_guest(Emit *e, int reg)
@@ -59,6 +60,7 @@ static Mem spill_mem(unsigned slot)
 /* xmm moves: movsd/movss loads and stores, movaps between registers */
 static void load_place(Emit *e, int reg, Mem m, unsigned type)
 {
+    e->unchecked &= ~(1u << reg);
     if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
     else
@@ -66,6 +68,7 @@ static void load_place(Emit *e, int reg, Mem m, unsigned type)
 }
 static void store_place(Emit *e, Mem m, int reg, unsigned type)
 {
+    check_later_nan(e, reg);
     if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
     else
@@ -75,6 +78,7 @@ static void move_regs(Emit *e, int dst, int src, unsigned type)
 {
     if (dst == src)
         return;
+    e->unchecked = (e->unchecked & ~(1u << dst)) | (e->unchecked >> src & 1) << dst;
     if (is_xmm(dst))
         op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
     else
@@ -135,6 +139,7 @@ void evict(Emit *e, int reg)
         }
         e->host[reg].tmp = 0;
     }
+    e->unchecked &= ~(1u << reg); /* spilled or dead */
     forget_guest(e, reg);
 }
 
@@ -330,6 +335,7 @@ static bool is_pin(int reg)
 
 void def_done(Emit *e, IrTmp dst, int reg)
 {
+    e->unchecked &= ~(1u << reg);
     if (is_pin(reg)) {
         IrTmp old = e->pin_tmp[reg];
         if (old && old != dst)
@@ -356,9 +362,10 @@ void release_dead(Emit *e, const IrInsn *insn)
         if (!t || e->u->tmps[t].last_use != e->index)
             continue;
         Place *p = &e->place[t];
-        if (p->where == AT_REG && e->host[p->reg].tmp == t)
+        if (p->where == AT_REG && e->host[p->reg].tmp == t) {
             e->host[p->reg].tmp = 0;
-        else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
+            e->unchecked &= ~(1u << p->reg);
+        } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
             e->pin_tmp[p->reg] = 0;
         else if (p->where == AT_SPILL)
             e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
@@ -419,6 +426,7 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
         move_place(e, pin, t);
     if (p->where == AT_REG) { /* from now on the pinned register stands for it */
         e->host[p->reg].tmp = 0;
+        e->unchecked &= ~(1u << p->reg);
         *p = (Place){ AT_PIN, pin, 0 };
         e->pin_tmp[pin] = t;
     }
@@ -495,6 +503,6 @@ ColdStub *new_stub(Emit *e, int kind)
         e->stub_count--;
     }
     ColdStub *s = &e->stubs[e->stub_count++];
-    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset, .addend = NO_REG };
+    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset, .addend = NO_REG, .nans = e->unchecked >> XMM0 };
     return s;
 }

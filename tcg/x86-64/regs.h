@@ -52,6 +52,7 @@ typedef struct ColdStub {
     uint8_t kind;
     int8_t va, value, value2, dst; /* host registers */
     int8_t addend;                 /* of a group: set to ADDEND_UNKNOWN; or NO_REG */
+    uint16_t nans;                 /* xmm registers with results not yet looked at, see Emit.unchecked */
     bool retry;                    /* of a group: the access may be in the TLB for all that */
     uint16_t insn;
     int64_t disp;
@@ -75,7 +76,10 @@ typedef struct Emit {
     HostReg host[HOST_REGS];
     IrTmp pin_tmp[HOST_REGS]; /* the temporary whose place is that pinned register */
     uint32_t busy;            /* host registers that the current instruction must not lose */
-    unsigned clock;           /* round-robin start of the search for a register */
+    /* xmm registers with an F64 result that may be a NaN other than the canonical one. Arithmetic on it gives a NaN
+     * again, so it is enough to look before anything else can see it: a store, the end of the segment, a slow path. */
+    uint32_t unchecked;
+    unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
@@ -150,6 +154,9 @@ void spill_all(Emit *e, bool guests_change);
 void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
 
+/* Make results canonical that are not checked yet: one register's; all. */
+void check_later_nan(Emit *e, int reg);
+void check_later_nans(Emit *e);
 ColdStub *new_stub(Emit *e, int kind);
 enum {
     STUB_LOAD,
@@ -173,6 +180,8 @@ bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
+/* At the start of a stub after which C may see registers. */
+void emit_stub_nans(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
 /* cmp a, b for a condition; returns the condition code. */
 int emit_compare(Emit *e, const IrInsn *insn);
@@ -190,6 +199,7 @@ enum {
     THUNK_CALL,
     THUNK_RETRY_LOAD,
     THUNK_RETRY_STORE,
+    THUNK_NANS,
     THUNK_COUNT
 };
 enum { CONST_BOX32, CONST_SIGN32, CONST_SIGN64, CONST_ABS32, CONST_ABS64, CONST_NAN32, CONST_NAN64, CONST_COUNT };

@@ -304,6 +304,24 @@ static void emit_retry(Thunks *t, bool store)
     jmp_to(a, thunk(store ? THUNK_STORE : THUNK_LOAD));
 }
 
+/* Canonical NaNs in those xmm registers that FRAME_EXTRA names. Every other register stays. */
+static void emit_nans(Thunks *t)
+{
+    Asm *a = &t->a;
+    thunk_table.at[THUNK_NANS] = a->p - thunk_table.base;
+    for (int reg = 0; reg < 16; reg++) {
+        op_rm(a, 0xf7, 0, mem(RSP, 8 + FRAME_EXTRA), false); /* test dword [], bit */
+        put_u32(a, 1u << reg);
+        uint8_t *other = jcc_short(a, CC_E);
+        op_rr(a, P_66 | P_0F | 0x2e, reg, reg, false); /* ucomisd */
+        uint8_t *number = jcc_short(a, CC_NP);
+        op_rip(a, P_0F | 0x28, reg, constant(CONST_NAN64), false);
+        patch_short(other, a->p);
+        patch_short(number, a->p);
+    }
+    put_byte(a, 0xc3);
+}
+
 /* Helper at rax (relative to the program's text), arguments in rsi, rdx, rcx and FRAME_VALUE; FRAME_INFO: pc offset. */
 static void emit_call_thunk(Thunks *t)
 {
@@ -356,6 +374,7 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     emit_call_thunk(&t);
     emit_retry(&t, false);
     emit_retry(&t, true);
+    emit_nans(&t);
     uintptr_t address = (uintptr_t)enter + exec_offset;
     memcpy(&out->enter, &address, sizeof(address));
     out->size = (t.a.p - buf + 63) & ~63u;
