@@ -1,6 +1,6 @@
 /*
  * x86-64 encoders that know no IR (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2).
- * Every function appends one instruction; when the room is used up, `full` is set and nothing more is written.
+ * Every function appends one instruction and trusts that there is room: asm_room says so for a stretch of them.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_X86_64_ASM_H
@@ -32,21 +32,22 @@ static inline Mem mem_index(int base, int index, int32_t disp)
     return (Mem){ base, index, disp };
 }
 
+/* What is emitted between two looks at the room: more than one IR instruction or stub ever takes. */
+#define ASM_STRETCH 4096
+static inline bool asm_room(Asm *a)
+{
+    a->full |= a->end - a->p < ASM_STRETCH;
+    return !a->full;
+}
+
 static inline void put_byte(Asm *a, unsigned v)
 {
-    if (a->p < a->end)
-        *a->p++ = v;
-    else
-        a->full = true;
+    *a->p++ = v;
 }
 static inline void put_u32(Asm *a, uint32_t v)
 {
-    if (a->end - a->p >= 4) {
-        memcpy(a->p, &v, 4);
-        a->p += 4;
-    } else {
-        a->full = true;
-    }
+    memcpy(a->p, &v, 4);
+    a->p += 4;
 }
 static inline void put_u64(Asm *a, uint64_t v)
 {

@@ -367,9 +367,11 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     e->failed = false;
     e->clock = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
-    *out = (EmitResult){ 0 };
+    out->size = out->exit_count = out->loads = out->stores = 0;
     regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && !e->a.full && !e->failed; i++) {
+    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++) {
+        if (u->insns[i].op == OP_nop)
+            continue;
         e->index = i;
         e->busy = 0;
         emit_insn(e, &u->insns[i]);
@@ -381,7 +383,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
         else
             e->failed = true;
     }
-    for (unsigned i = 0; i < e->stub_count && !e->failed && !e->a.full; i++)
+    for (unsigned i = 0; i < e->stub_count && !e->failed && asm_room(&e->a); i++)
         emit_stub(e, &e->stubs[i]);
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }

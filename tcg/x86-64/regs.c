@@ -20,6 +20,7 @@ void regs_begin_segment(Emit *e)
         e->host[r] = (HostReg){ 0, -1, 0 };
     memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
+    memset(e->in_state, 0, sizeof(e->in_state));
     memset(e->group_host, NO_REG, e->u->group_count);
     e->spill_used[0] = e->spill_used[1] = 0;
     e->unchecked = 0;
@@ -134,6 +135,7 @@ void evict(Emit *e, int reg)
     if (t) {
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
+            e->in_state[guest] = true;
         } else {
             spill(e, t, reg);
         }
@@ -143,6 +145,9 @@ void evict(Emit *e, int reg)
     forget_guest(e, reg);
 }
 
+/* More than any other score: nothing is lost. */
+#define FREE 20000
+
 /* A temporary register: free if there is one, else the least useful. */
 static int take_register(Emit *e, bool xmm)
 {
@@ -150,22 +155,23 @@ static int take_register(Emit *e, bool xmm)
     int best = NO_REG;
     unsigned best_score = 0;
     e->clock++;
-    for (unsigned i = 0; i < n; i++) {
-        unsigned k = (i + e->clock) % n;
+    for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
         if (e->busy >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
         unsigned score;
         if (h->group) /* to look up again is dearer than to spill and load */
-            score = e->u->groups[h->group].last <= e->index ? 20000 : 1 + (e->u->groups[h->group].last - e->index) / 2;
+            score = e->u->groups[h->group].last <= e->index ? FREE : 1 + (e->u->groups[h->group].last - e->index) / 2;
         else if (!h->tmp)
-            score = h->guest < 0 ? 20000 : 10000;
+            score = h->guest < 0 ? FREE : FREE / 2;
         else
             score = 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
             best_score = score;
             best = reg;
+            if (score == FREE)
+                break;
         }
     }
     if (best == NO_REG) {
@@ -357,9 +363,9 @@ void def_done(Emit *e, IrTmp dst, int reg)
 
 void release_dead(Emit *e, const IrInsn *insn)
 {
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
         IrTmp t = insn->arg[k];
-        if (!t || e->u->tmps[t].last_use != e->index)
+        if (e->u->tmps[t].last_use != e->index)
             continue;
         Place *p = &e->place[t];
         if (p->where == AT_REG && e->host[p->reg].tmp == t) {
@@ -381,6 +387,7 @@ void emit_getreg(Emit *e, const IrInsn *insn)
     int pin = pinned_host(&e->u->regs[guest]);
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
+        e->in_state[guest] = true;
     } else if (e->pin_tmp[pin]) { /* another temporary stands for it: copy */
         int reg = take_register(e, is_xmm(pin));
         move_regs(e, reg, pin, insn->type);
@@ -394,6 +401,9 @@ void emit_getreg(Emit *e, const IrInsn *insn)
 /* Temporaries that stand for the old value of an unpinned guest register move to registers. */
 static void save_state_aliases(Emit *e, unsigned guest)
 {
+    if (!e->in_state[guest])
+        return;
+    e->in_state[guest] = false;
     /* builders keep one temporary per register value, so a short look back finds it */
     const IrUnit *u = e->u;
     for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {

@@ -82,6 +82,7 @@ typedef struct Emit {
     unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
+    bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
     uint8_t *labels[IR_MAX_LABELS];

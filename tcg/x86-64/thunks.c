@@ -355,7 +355,7 @@ static void emit_call_thunk(Thunks *t)
 bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_count, uint8_t *buf, uint32_t room,
                  ptrdiff_t exec_offset, EmitThunks *out)
 {
-    if (room < 8192)
+    if (room < 4 * ASM_STRETCH)
         return false;
     Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false },
                  .regs = regs,
