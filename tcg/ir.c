@@ -57,6 +57,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->count = 0;
     u->tmp_count = 1;
     u->label_count = 0;
+    u->group_count = 0;
     u->overflow = false;
     u->unreachable = false;
     u->insn_offset = 0;

@@ -109,8 +109,17 @@ typedef struct IrInsn {
     uint8_t op, type, aux, flags;
     IrTmp dst;
     IrTmp arg[4];
+    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own */
     int64_t imm;
 } IrInsn;
+
+/* Accesses of one kind to bytes of [root + low, root + high). */
+typedef struct IrGroup {
+    int32_t low, high;
+    IrTmp root;
+    uint16_t count, last; /* accesses; index of the last */
+    bool store;
+} IrGroup;
 
 typedef struct IrTmpInfo {
     uint8_t type; /* IrType */
@@ -144,6 +153,7 @@ typedef struct GuestReg GuestReg;
 #define IR_MAX_INSNS  4000
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
+#define IR_MAX_GROUPS 128
 
 typedef struct IrUnit {
     const GuestReg *regs; /* the target's table */
@@ -157,6 +167,8 @@ typedef struct IrUnit {
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
+    unsigned group_count;
+    IrGroup groups[IR_MAX_GROUPS];      /* from 1 on, after ir_group_accesses */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
@@ -222,6 +234,10 @@ void ir_mark(IrUnit *u, uint32_t offset);
 void ir_optimise(IrUnit *u);
 /* Set IR_LD_RECURRENT; after ir_optimise. */
 void ir_mark_recurrent(IrUnit *u);
+/* Set the groups of loads and stores; after ir_optimise. */
+void ir_group_accesses(IrUnit *u);
+/* The address of a load or store as a temporary and what is added to it. */
+IrTmp ir_address_root(const IrUnit *u, const IrInsn *insn, int64_t *offset);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
 char *ir_verify(const IrUnit *u);
 /* Text of the whole unit, for -d op. Free with g_free. */

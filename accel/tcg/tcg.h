@@ -156,6 +156,8 @@ typedef struct TcgState {
     int fd;
     uint8_t *writable, *executable;
     size_t size, used, thunks_end;
+    size_t touched;     /* up to here the cache's pages were asked for from the kernel */
+    GThreadPool *touch; /* of one thread, which does so ahead of the translator */
     ptrdiff_t exec_offset;
     EmitThunks thunks;
     /* units */
@@ -173,6 +175,8 @@ static inline TcgCpu *tcg_cpu(CpuState *cs);
 
 /* ---- cache.c ---- */
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
+/* Code was added: have pages ready for what comes next. */
+void tcg_cache_ahead(TcgState *t);
 void tcg_cache_free(TcgState *t);
 
 /* ---- perf.c ---- */

@@ -65,6 +65,14 @@ static void copy_code(uint8_t *to, const uint8_t *from, size_t len)
 {
     while (len) {
         size_t lane = (uintptr_t)from & 7, n = MIN(len, 8 - lane);
+        if (n == 8) { /* the usual case, with a length that the compiler knows */
+            uint64_t whole = __atomic_load_n((const uint64_t *)from, __ATOMIC_RELAXED);
+            memcpy(to, &whole, 8);
+            to += 8;
+            from += 8;
+            len -= 8;
+            continue;
+        }
         uint64_t word = __atomic_load_n((const uint64_t *)(from - lane), __ATOMIC_RELAXED);
         memcpy(to, (const char *)&word + lane, n);
         to += n;
@@ -201,7 +209,7 @@ static bool generate(TcgCpu *c, Unit **unit, EmitResult *result)
 {
     TcgState *t = c->tcg;
     uint32_t room = t->size - t->used, id = t->units->len;
-    memset(result, 0, offsetof(EmitResult, exits));
+    result->size = result->exit_count = 0;
     if (t->jit) {
         if (room < MAX_UNIT_CODE)
             return false;
@@ -216,6 +224,7 @@ static bool generate(TcgCpu *c, Unit **unit, EmitResult *result)
     if (t->jit) {
         u->code = t->executable + t->used;
         t->used += (result->size + 15) & ~15u;
+        tcg_cache_ahead(t);
     } else {
         u->ir = keep_ir(t, c->ir);
     }
@@ -348,6 +357,7 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
         }
         ir_optimise(c->ir);
         ir_mark_recurrent(c->ir);
+        ir_group_accesses(c->ir);
         if (!generate(c, &u, &result)) {
             *full = true;
             return NULL;

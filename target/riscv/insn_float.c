@@ -20,8 +20,9 @@ static IrTmp get_f(Ctx *c, IrType type, unsigned r)
 }
 static void set_f(Ctx *c, IrType type, unsigned r, IrTmp v)
 {
-    ir_mark(c->ir, offsetof(RiscvState, fp_dirty));
+    /* the write first, so that v can be computed in the register's place */
     ir_setreg(c->ir, RISCV_REG_F0 + r, type == IR_F32 ? ir_fmove(c->ir, OP_fbox, IR_F64, v) : v);
+    ir_mark(c->ir, offsetof(RiscvState, fp_dirty));
 }
 
 bool fp_rounding(Ctx *c, const Arg *a, IrRound *round)
@@ -43,7 +44,6 @@ static bool arith(Ctx *c, const Arg *a, IrOp op, IrType type)
     fp_enable(c, a);
     IrTmp x = get_f(c, type, a->rs1), y = op == OP_fsqrt ? 0 : get_f(c, type, a->rs2);
     set_f(c, type, a->rd, ir_fp(c->ir, op, type, round, x, y));
-    ir_mark(c->ir, offsetof(RiscvState, fp_dirty));
     return true;
 }
 static bool fused(Ctx *c, const Arg *a, unsigned negate, IrType type)

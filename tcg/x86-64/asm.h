@@ -1,6 +1,6 @@
 /*
  * x86-64 encoders that know no IR (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2).
- * Every function appends one instruction; when the room is used up, `full` is set and nothing more is written.
+ * Every function appends one instruction and trusts that there is room: asm_room says so for a stretch of them.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TCG_X86_64_ASM_H
@@ -32,21 +32,22 @@ static inline Mem mem_index(int base, int index, int32_t disp)
     return (Mem){ base, index, disp };
 }
 
+/* What is emitted between two looks at the room: more than one IR instruction or stub ever takes. */
+#define ASM_STRETCH 4096
+static inline bool asm_room(Asm *a)
+{
+    a->full |= a->end - a->p < ASM_STRETCH;
+    return !a->full;
+}
+
 static inline void put_byte(Asm *a, unsigned v)
 {
-    if (a->p < a->end)
-        *a->p++ = v;
-    else
-        a->full = true;
+    *a->p++ = v;
 }
 static inline void put_u32(Asm *a, uint32_t v)
 {
-    if (a->end - a->p >= 4) {
-        memcpy(a->p, &v, 4);
-        a->p += 4;
-    } else {
-        a->full = true;
-    }
+    memcpy(a->p, &v, 4);
+    a->p += 4;
 }
 static inline void put_u64(Asm *a, uint64_t v)
 {
@@ -124,6 +125,16 @@ static inline void vex_rr(Asm *a, unsigned map, unsigned pp, bool w, unsigned op
     put_byte(a, w << 7 | (~v & 15) << 3 | pp);
     put_byte(a, op);
     put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+static inline void vex_rm(Asm *a, unsigned map, unsigned pp, bool w, unsigned op, int reg, int v, Mem m)
+{
+    unsigned x = m.index == NO_INDEX ? 0 : m.index >> 3 & 1;
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~m.base >> 3 & 1) << 5 | map);
+    put_byte(a, w << 7 | (~v & 15) << 3 | pp);
+    put_byte(a, op);
+    put_mem(a, reg, m);
 }
 
 /* ---- moves ---- */

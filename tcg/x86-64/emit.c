@@ -13,9 +13,11 @@ bool emit_available(void)
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return false;
     bool os_avx = (c & bit_OSXSAVE) && (c & bit_AVX);
-    host_features = (HostFeatures){
-        .popcnt = c & bit_POPCNT, .movbe = c & bit_MOVBE, .sse41 = c & bit_SSE4_1, .fma = (c & bit_FMA) && os_avx
-    };
+    host_features = (HostFeatures){ .popcnt = c & bit_POPCNT,
+                                    .movbe = c & bit_MOVBE,
+                                    .sse41 = c & bit_SSE4_1,
+                                    .avx = os_avx,
+                                    .fma = (c & bit_FMA) && os_avx };
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         host_features.bmi1 = (b & bit_BMI) && os_avx; /* VEX-encoded: the system must save AVX state */
         host_features.bmi2 = (b & bit_BMI2) && os_avx;
@@ -166,6 +168,7 @@ static void emit_stub(Emit *e, const ColdStub *s)
         break;
     case STUB_GUARD:
         patch_to(s->from, a->p);
+        emit_stub_nans(e, s);
         mov_imm(a, RSI, s->info);
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
@@ -245,9 +248,25 @@ static void emit_call(Emit *e, const IrInsn *insn)
 
 /* ---- driver ---- */
 
+/* May control go elsewhere on other ways than a cold stub that looks at unchecked results? */
+static bool leaves(unsigned op)
+{
+    switch (op) {
+    case OP_brcond:
+    case OP_brjump:
+    case OP_poll:
+    case OP_call:
+        return true;
+    default:
+        return ir_op_info[op].effects == IR_END;
+    }
+}
+
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
+    if (e->unchecked && leaves(insn->op))
+        check_later_nans(e);
     switch (insn->op) {
     case OP_nop:
         break;
@@ -348,9 +367,11 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     e->failed = false;
     e->clock = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
-    *out = (EmitResult){ 0 };
+    out->size = out->exit_count = out->loads = out->stores = 0;
     regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && !e->a.full && !e->failed; i++) {
+    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++) {
+        if (u->insns[i].op == OP_nop)
+            continue;
         e->index = i;
         e->busy = 0;
         emit_insn(e, &u->insns[i]);
@@ -362,7 +383,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
         else
             e->failed = true;
     }
-    for (unsigned i = 0; i < e->stub_count && !e->failed && !e->a.full; i++)
+    for (unsigned i = 0; i < e->stub_count && !e->failed && asm_room(&e->a); i++)
         emit_stub(e, &e->stubs[i]);
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }

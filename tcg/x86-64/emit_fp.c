@@ -37,17 +37,68 @@ static void emit_soft(Emit *e, const IrInsn *insn)
     def_done(e, insn->dst, dst);
 }
 
-/* After an operation into reg: a NaN becomes the canonical one. */
-static void check_nan(Emit *e, const IrInsn *insn, int reg)
+static void compare_self(Emit *e, int reg, int other)
 {
-    if (!(insn->flags & IR_NAN_CANONICAL))
-        return;
-    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, reg - XMM0, reg - XMM0, false); /* ucomis */
+    op_rr(&e->a, P_66 | P_0F | 0x2e, reg - XMM0, other - XMM0, false); /* ucomisd: unordered if either is a NaN */
+}
+
+static void replace_nan(Emit *e, int reg, unsigned type)
+{
+    op_rip(&e->a, P_0F | 0x28, reg - XMM0, constant(type == IR_F64 ? CONST_NAN64 : CONST_NAN32), false);
+}
+
+/* Two registers (or the same twice) with results not looked at yet. */
+static void check_pair(Emit *e, int reg, int other)
+{
+    compare_self(e, reg, other);
     ColdStub *s = new_stub(e, STUB_NAN);
     s->from = jcc_forward(&e->a, CC_P);
     s->back = e->a.p;
     s->dst = reg;
+    s->value = other;
+    s->info = IR_F64;
+    e->unchecked &= ~(1u << reg | 1u << other);
+}
+
+void check_later_nan(Emit *e, int reg)
+{
+    if (e->unchecked >> reg & 1)
+        check_pair(e, reg, reg);
+}
+
+void check_later_nans(Emit *e)
+{
+    while (e->unchecked) {
+        int reg = __builtin_ctz(e->unchecked);
+        uint32_t others = e->unchecked & ~(1u << reg);
+        check_pair(e, reg, others ? __builtin_ctz(others) : reg);
+    }
+}
+
+void emit_stub_nans(Emit *e, const ColdStub *s)
+{
+    if (!s->nans)
+        return;
+    mov_mem_imm(&e->a, mem(RSP, FRAME_EXTRA), s->nans, false);
+    call_to(&e->a, thunk(THUNK_NANS));
+}
+
+/* After an operation into reg: a NaN becomes the canonical one, at once or (F64) when something is about to see it. */
+static void define_checked(Emit *e, const IrInsn *insn, int reg)
+{
+    if (insn->type == IR_F64 || !(insn->flags & IR_NAN_CANONICAL)) {
+        def_done(e, insn->dst, reg);
+        if (insn->flags & IR_NAN_CANONICAL)
+            e->unchecked |= 1u << reg;
+        return;
+    }
+    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, reg - XMM0, reg - XMM0, false); /* ucomis */
+    ColdStub *s = new_stub(e, STUB_NAN);
+    s->from = jcc_forward(&e->a, CC_P);
+    s->back = e->a.p;
+    s->dst = s->value = reg;
     s->info = insn->type;
+    def_done(e, insn->dst, reg);
 }
 
 static void move_xmm(Emit *e, int dst, int src)
@@ -63,7 +114,13 @@ static void emit_arith(Emit *e, const IrInsn *insn, unsigned opcode)
     int x = use_reg(e, a), y = a == b ? x : use_reg_or_mem(e, b, &m);
     int dst = def_reg(e, insn->dst, 0);
     uint32_t op = scalar(insn->type) | opcode;
-    if (y == NO_REG) {
+    if (host_features.avx && (y == NO_REG || dst != x)) { /* three operands: no copy */
+        unsigned prefix = insn->type == IR_F64 ? 3 : 2;
+        if (y == NO_REG)
+            vex_rm(&e->a, 1, prefix, false, opcode, dst - XMM0, x - XMM0, m);
+        else
+            vex_rr(&e->a, 1, prefix, false, opcode, dst - XMM0, x - XMM0, y - XMM0);
+    } else if (y == NO_REG) {
         move_xmm(e, dst, x);
         op_rm(&e->a, op, dst - XMM0, m, false);
     } else if (dst == y && dst != x) {
@@ -79,16 +136,14 @@ static void emit_arith(Emit *e, const IrInsn *insn, unsigned opcode)
         move_xmm(e, dst, x);
         op_rr(&e->a, op, dst - XMM0, y - XMM0, false);
     }
-    check_nan(e, insn, dst);
-    def_done(e, insn->dst, dst);
+    define_checked(e, insn, dst);
 }
 
 static void emit_sqrt(Emit *e, const IrInsn *insn)
 {
     int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
     op_rr(&e->a, scalar(insn->type) | 0x51, dst - XMM0, x - XMM0, false);
-    check_nan(e, insn, dst);
-    def_done(e, insn->dst, dst);
+    define_checked(e, insn, dst);
 }
 
 static void emit_fma(Emit *e, const IrInsn *insn)
@@ -105,8 +160,12 @@ static void emit_fma(Emit *e, const IrInsn *insn)
     vex_rr(&e->a, 2, 1, insn->type == IR_F64, forms231[insn->imm & 3], dst - XMM0, x - XMM0, y - XMM0);
     /* A NaN goes to software: infinity * 0 + quiet NaN is invalid, which the host does not say. The product's operands
      * are intact, and a third that was overwritten makes no difference any more. */
-    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, dst - XMM0, dst - XMM0, false); /* ucomis */
+    uint32_t others = e->unchecked & ~(1u << dst);
+    int other = insn->type == IR_F64 && others ? __builtin_ctz(others) : dst; /* looked at on the occasion */
+    op_rr(&e->a, (insn->type == IR_F64 ? P_66 : 0) | P_0F | 0x2e, dst - XMM0, other - XMM0, false); /* ucomis */
+    e->unchecked &= ~(1u << other);
     ColdStub *s = new_stub(e, STUB_FMA);
+    s->value2 = other;
     s->from = jcc_forward(&e->a, CC_P);
     s->back = e->a.p;
     s->va = x;
@@ -191,8 +250,7 @@ static void emit_fcvt(Emit *e, const IrInsn *insn)
     }
     int x = use_reg(e, insn->arg[0]), dst = def_reg(e, insn->dst, 0);
     op_rr(&e->a, scalar(insn->type == IR_F64 ? IR_F32 : IR_F64) | 0x5a, dst - XMM0, x - XMM0, false);
-    check_nan(e, insn, dst);
-    def_done(e, insn->dst, dst);
+    define_checked(e, insn, dst);
 }
 
 static void emit_fmove(Emit *e, const IrInsn *insn)
@@ -220,7 +278,7 @@ static void emit_fmove(Emit *e, const IrInsn *insn)
         ColdStub *s = new_stub(e, STUB_NAN);
         s->from = jcc_forward(a, CC_NE);
         s->back = a->p;
-        s->dst = dst;
+        s->dst = s->value = dst;
         s->info = IR_F32;
     }
     }
@@ -257,13 +315,29 @@ static void emit_fsgn(Emit *e, const IrInsn *insn)
     def_done(e, insn->dst, dst);
 }
 
+static void check_in_stub(Emit *e, int reg)
+{
+    compare_self(e, reg, reg);
+    uint8_t *number = jcc_short(&e->a, CC_NP);
+    replace_nan(e, reg, IR_F64);
+    patch_short(number, e->a.p);
+}
+
 void emit_float_stub(Emit *e, const ColdStub *s)
 {
     Asm *a = &e->a;
     patch_to(s->from, a->p);
-    if (s->kind == STUB_NAN) {
-        op_rip(a, P_0F | 0x28, s->dst - XMM0, constant(s->info == IR_F64 ? CONST_NAN64 : CONST_NAN32), false);
+    if (s->kind == STUB_NAN && s->dst == s->value) {
+        replace_nan(e, s->dst, s->info);
+    } else if (s->kind == STUB_NAN) {
+        check_in_stub(e, s->dst);
+        check_in_stub(e, s->value);
     } else {
+        if (s->kind == STUB_FMA && s->value2 != s->dst) {
+            check_in_stub(e, s->value2);
+            compare_self(e, s->dst, s->dst);
+            patch_to(jcc_forward(a, CC_NP), s->back);
+        }
         op_rm(a, P_F2 | P_0F | 0x11, s->va - XMM0, mem(RSP, FRAME_VA), false);
         if (s->kind == STUB_FMA) {
             op_rm(a, P_F2 | P_0F | 0x11, s->value - XMM0, mem(RSP, FRAME_VALUE), false);
@@ -279,9 +353,32 @@ void emit_float_stub(Emit *e, const ColdStub *s)
     jmp_to(a, s->back);
 }
 
+/* Does it make a difference which NaN an operand is? */
+static bool sees_nan(unsigned op)
+{
+    switch (op) {
+    case OP_fbits:
+    case OP_fbox:
+    case OP_funbox:
+    case OP_fsgn:
+    case OP_fmin:
+    case OP_fmax:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool emit_float(Emit *e, const IrInsn *insn)
 {
     bool fixed_round = insn->aux != FROUND_DYN;
+    if (e->unchecked && sees_nan(insn->op)) {
+        for (unsigned k = 0; k < 2; k++) {
+            const Place *p = &e->place[insn->arg[k]];
+            if (insn->arg[k] && (p->where == AT_REG || p->where == AT_PIN))
+                check_later_nan(e, p->reg);
+        }
+    }
     switch (insn->op) {
     case OP_fadd:
     case OP_fsub:

@@ -166,7 +166,7 @@ static void emit_mul_high(Emit *e, const IrInsn *insn, bool wide)
     op_rr(&e->a, 0xf7, insn->op == OP_mulhs ? 5 : 4, y, wide);
     if (correction != NO_REG)
         alu_rr(&e->a, ALU_SUB, RDX, correction, wide);
-    e->host[RAX] = (HostReg){ 0, -1 };
+    e->host[RAX] = (HostReg){ 0, -1, 0 };
     def_done(e, insn->dst, RDX);
 }
 
@@ -237,7 +237,7 @@ static void emit_shift(Emit *e, const IrInsn *insn, bool wide)
     if (dst != x)
         mov_rr(&e->a, dst, x, wide);
     shift_cl(&e->a, op, dst, wide);
-    e->host[RCX] = (HostReg){ 0, -1 };
+    e->host[RCX] = (HostReg){ 0, -1, 0 };
     def_done(e, insn->dst, dst);
 }
 

@@ -82,6 +82,42 @@ void emit_guess_stub(Emit *e, const ColdStub *s)
     jmp_to(a, s->back);
 }
 
+/* The bytes that a probe answers for: those of the access, or of all its group; relative to at.base. */
+typedef struct Span {
+    int32_t first, last;
+} Span;
+
+static bool leads_group(const Emit *e, const IrInsn *insn)
+{
+    return insn->group && e->u->groups[insn->group].count > 1 && e->u->groups[insn->group].last > e->index;
+}
+
+static Span span_of(const Emit *e, Address at, const IrInsn *insn)
+{
+    Span s = { at.disp, at.disp + (int32_t)MO_BYTES(insn->aux) - 1 };
+    if (insn->op != OP_ld && insn->op != OP_st)
+        return s;
+    if (leads_group(e, insn)) {
+        const IrGroup *g = &e->u->groups[insn->group];
+        int64_t own;
+        ir_address_root(e->u, insn, &own);
+        s.first = at.disp + (int32_t)(g->low - own);
+        s.last = at.disp + (int32_t)(g->high - 1 - own);
+    }
+    return s;
+}
+
+/* The page was found by another access of the group: see whether it was. */
+static void check_group(Emit *e, Address at, int addend, ColdStub *stub)
+{
+    op_rr(&e->a, 0xf6 | BYTE_REG, 0, addend, false); /* test addend8, ADDEND_UNKNOWN */
+    put_byte(&e->a, ADDEND_UNKNOWN);
+    stub->from = jcc_forward(&e->a, CC_NE);
+    stub->va = at.base;
+    stub->disp = at.disp;
+    stub->retry = true;
+}
+
 /*
  * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
  * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
@@ -91,8 +127,9 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
     Asm *a = &e->a;
     unsigned size = MO_BYTES(insn->aux);
     int index = scratch_int(e), tag = scratch_int(e);
-    if (at.disp)
-        lea(a, index, mem(at.base, at.disp), false);
+    Span span = span_of(e, at, insn);
+    if (span.first)
+        lea(a, index, mem(at.base, span.first), false);
     else
         mov_rr(a, index, at.base, false);
     if (aligned && size > 1) {
@@ -102,9 +139,9 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
     }
     shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
     alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
-    int32_t last = aligned ? 0 : size - 1;
-    if (at.disp + last)
-        lea(a, tag, mem(at.base, at.disp + last), true);
+    int32_t last = aligned ? at.disp : span.last;
+    if (last)
+        lea(a, tag, mem(at.base, last), true);
     else
         mov_rr(a, tag, at.base, true);
     alu_imm(a, ALU_AND, tag, -GUEST_PAGE_SIZE, true);
@@ -172,9 +209,18 @@ static bool swaps_float(const IrInsn *insn)
     return fp_type(insn->type) && insn->aux & MO_BIG_ENDIAN;
 }
 
+/* The access of the stub has found the page of its group. */
+static void lead_group(Emit *e, const IrInsn *insn, int addend, ColdStub *stub)
+{
+    keep_addend(e, insn->group, addend);
+    stub->addend = addend;
+    stub->retry = true;
+}
+
 static void emit_load(Emit *e, const IrInsn *insn)
 {
     unsigned size = MO_BYTES(insn->aux);
+    int known = group_addend(e, insn);
     Address at = use_address(e, insn, insn->imm);
     ColdStub *s = memory_stub(e, insn, STUB_LOAD);
     if (swaps_float(insn)) {
@@ -185,7 +231,12 @@ static void emit_load(Emit *e, const IrInsn *insn)
         return;
     }
     int dst = def_reg(e, insn->dst, 0);
-    int addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
+    bool leads = known == NO_REG && leads_group(e, insn);
+    int addend = known;
+    if (known != NO_REG)
+        check_group(e, at, known, s);
+    else
+        addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type))
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
@@ -196,6 +247,8 @@ static void emit_load(Emit *e, const IrInsn *insn)
     s->back = e->a.p;
     s->dst = dst;
     def_done(e, insn->dst, dst);
+    if (leads)
+        lead_group(e, insn, addend, s);
 }
 
 static void store_value(Emit *e, Mem m, int value, unsigned memop)
@@ -217,7 +270,9 @@ static void emit_store(Emit *e, const IrInsn *insn)
 {
     unsigned size = MO_BYTES(insn->aux);
     bool swap = insn->aux & MO_BIG_ENDIAN && size > 1;
+    int known = group_addend(e, insn);
     int value = use_reg(e, insn->arg[1]);
+    check_later_nan(e, value);
     Address at = use_address(e, insn, insn->imm);
     ColdStub *s = memory_stub(e, insn, STUB_STORE);
     s->value = value;
@@ -227,7 +282,11 @@ static void emit_store(Emit *e, const IrInsn *insn)
         return;
     }
     int t = swap ? scratch_int(e) : NO_REG;
-    int addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN, s);
+    int addend = known;
+    if (known != NO_REG)
+        check_group(e, at, known, s);
+    else
+        addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
     if (fp_type(insn->type)) {
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
@@ -241,6 +300,8 @@ static void emit_store(Emit *e, const IrInsn *insn)
         store_value(e, m, value, insn->aux);
     }
     s->back = e->a.p;
+    if (known == NO_REG && leads_group(e, insn))
+        lead_group(e, insn, addend, s);
 }
 
 /* lock op [m], value: where nobody wants the old value */
@@ -335,7 +396,7 @@ static void emit_cas(Emit *e, const IrInsn *insn)
         emit_by_stub(e, at, s);
     }
     s->back = e->a.p;
-    e->host[RAX] = (HostReg){ 0, -1 };
+    e->host[RAX] = (HostReg){ 0, -1, 0 };
     def_done(e, insn->dst, RAX);
 }
 
@@ -357,6 +418,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     patch_to(s->from, here);
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
+    emit_stub_nans(e, s);
     if (s->value != NO_REG)
         frame_store(e, FRAME_VALUE, s->value);
     if (s->kind == STUB_CAS)
@@ -367,7 +429,12 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->disp)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-    call_to(a, thunk(thunks[s->kind]));
+    if (s->retry)
+        call_to(a, thunk(s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
+    else
+        call_to(a, thunk(thunks[s->kind]));
+    if (s->addend != NO_REG)
+        mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {
         if (is_xmm(s->dst))
             op_rm(a, P_F2 | P_0F | 0x10, s->dst - XMM0, mem(RSP, FRAME_RESULT), false);

@@ -17,10 +17,13 @@ int pinned_host(const GuestReg *reg)
 void regs_begin_segment(Emit *e)
 {
     for (int r = 0; r < HOST_REGS; r++)
-        e->host[r] = (HostReg){ 0, -1 };
+        e->host[r] = (HostReg){ 0, -1, 0 };
     memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
+    memset(e->in_state, 0, sizeof(e->in_state));
+    memset(e->group_host, NO_REG, e->u->group_count);
     e->spill_used[0] = e->spill_used[1] = 0;
+    e->unchecked = 0;
 }
 
 static void forget_guest(Emit *e, int reg)
@@ -58,6 +61,7 @@ static Mem spill_mem(unsigned slot)
 /* xmm moves: movsd/movss loads and stores, movaps between registers */
 static void load_place(Emit *e, int reg, Mem m, unsigned type)
 {
+    e->unchecked &= ~(1u << reg);
     if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
     else
@@ -65,6 +69,7 @@ static void load_place(Emit *e, int reg, Mem m, unsigned type)
 }
 static void store_place(Emit *e, Mem m, int reg, unsigned type)
 {
+    check_later_nan(e, reg);
     if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
     else
@@ -74,6 +79,7 @@ static void move_regs(Emit *e, int dst, int src, unsigned type)
 {
     if (dst == src)
         return;
+    e->unchecked = (e->unchecked & ~(1u << dst)) | (e->unchecked >> src & 1) << dst;
     if (is_xmm(dst))
         op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
     else
@@ -100,20 +106,47 @@ static void spill(Emit *e, IrTmp t, int reg)
     e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
 }
 
+static void forget_group(Emit *e, int reg)
+{
+    e->group_host[e->host[reg].group] = NO_REG;
+    e->host[reg].group = 0;
+}
+
+int group_addend(Emit *e, const IrInsn *insn)
+{
+    int reg = insn->group ? e->group_host[insn->group] : NO_REG;
+    if (reg != NO_REG)
+        e->busy |= 1u << reg;
+    return reg;
+}
+
+void keep_addend(Emit *e, unsigned group, int reg)
+{
+    e->host[reg].group = group;
+    e->group_host[group] = reg;
+}
+
 void evict(Emit *e, int reg)
 {
+    if (e->host[reg].group)
+        forget_group(e, reg);
     IrTmp t = e->host[reg].tmp;
     int guest = e->host[reg].guest;
     if (t) {
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
+            e->in_state[guest] = true;
         } else {
             spill(e, t, reg);
         }
         e->host[reg].tmp = 0;
     }
+    e->unchecked &= ~(1u << reg); /* spilled or dead */
     forget_guest(e, reg);
 }
+
+/* More than any other score: nothing is lost. */
+#define FREE 20000
 
 /* A temporary register: free if there is one, else the least useful. */
 static int take_register(Emit *e, bool xmm)
@@ -122,17 +155,23 @@ static int take_register(Emit *e, bool xmm)
     int best = NO_REG;
     unsigned best_score = 0;
     e->clock++;
-    for (unsigned i = 0; i < n; i++) {
-        unsigned k = (i + e->clock) % n;
+    for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
         if (e->busy >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
-        unsigned score = !h->tmp ? (h->guest < 0 ? 20000 : 10000)
-                                 : 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
+        unsigned score;
+        if (h->group) /* to look up again is dearer than to spill and load */
+            score = e->u->groups[h->group].last <= e->index ? FREE : 1 + (e->u->groups[h->group].last - e->index) / 2;
+        else if (!h->tmp)
+            score = h->guest < 0 ? FREE : FREE / 2;
+        else
+            score = 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
             best_score = score;
             best = reg;
+            if (score == FREE)
+                break;
         }
     }
     if (best == NO_REG) {
@@ -302,6 +341,7 @@ static bool is_pin(int reg)
 
 void def_done(Emit *e, IrTmp dst, int reg)
 {
+    e->unchecked &= ~(1u << reg);
     if (is_pin(reg)) {
         IrTmp old = e->pin_tmp[reg];
         if (old && old != dst)
@@ -323,14 +363,15 @@ void def_done(Emit *e, IrTmp dst, int reg)
 
 void release_dead(Emit *e, const IrInsn *insn)
 {
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
         IrTmp t = insn->arg[k];
-        if (!t || e->u->tmps[t].last_use != e->index)
+        if (e->u->tmps[t].last_use != e->index)
             continue;
         Place *p = &e->place[t];
-        if (p->where == AT_REG && e->host[p->reg].tmp == t)
+        if (p->where == AT_REG && e->host[p->reg].tmp == t) {
             e->host[p->reg].tmp = 0;
-        else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
+            e->unchecked &= ~(1u << p->reg);
+        } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
             e->pin_tmp[p->reg] = 0;
         else if (p->where == AT_SPILL)
             e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
@@ -346,6 +387,7 @@ void emit_getreg(Emit *e, const IrInsn *insn)
     int pin = pinned_host(&e->u->regs[guest]);
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
+        e->in_state[guest] = true;
     } else if (e->pin_tmp[pin]) { /* another temporary stands for it: copy */
         int reg = take_register(e, is_xmm(pin));
         move_regs(e, reg, pin, insn->type);
@@ -359,6 +401,9 @@ void emit_getreg(Emit *e, const IrInsn *insn)
 /* Temporaries that stand for the old value of an unpinned guest register move to registers. */
 static void save_state_aliases(Emit *e, unsigned guest)
 {
+    if (!e->in_state[guest])
+        return;
+    e->in_state[guest] = false;
     /* builders keep one temporary per register value, so a short look back finds it */
     const IrUnit *u = e->u;
     for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {
@@ -391,6 +436,7 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
         move_place(e, pin, t);
     if (p->where == AT_REG) { /* from now on the pinned register stands for it */
         e->host[p->reg].tmp = 0;
+        e->unchecked &= ~(1u << p->reg);
         *p = (Place){ AT_PIN, pin, 0 };
         e->pin_tmp[pin] = t;
     }
@@ -467,6 +513,6 @@ ColdStub *new_stub(Emit *e, int kind)
         e->stub_count--;
     }
     ColdStub *s = &e->stubs[e->stub_count++];
-    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset };
+    *s = (ColdStub){ .kind = kind, .insn = e->insn_offset, .addend = NO_REG, .nans = e->unchecked >> XMM0 };
     return s;
 }

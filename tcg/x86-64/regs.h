@@ -40,13 +40,20 @@ typedef struct Place {
 } Place;
 
 typedef struct HostReg {
-    IrTmp tmp;     /* lives here; 0: none */
-    int16_t guest; /* unpinned guest register whose value this is; -1: none */
+    IrTmp tmp;      /* lives here; 0: none */
+    int16_t guest;  /* unpinned guest register whose value this is; -1: none */
+    uint16_t group; /* holds the addend of this group of accesses, or ADDEND_UNKNOWN; 0: none */
 } HostReg;
+
+/* In place of a group's addend, where the group has no page of its own in the TLB: no addend is odd. */
+#define ADDEND_UNKNOWN 1
 
 typedef struct ColdStub {
     uint8_t kind;
     int8_t va, value, value2, dst; /* host registers */
+    int8_t addend;                 /* of a group: set to ADDEND_UNKNOWN; or NO_REG */
+    uint16_t nans;                 /* xmm registers with results not yet looked at, see Emit.unchecked */
+    bool retry;                    /* of a group: the access may be in the TLB for all that */
     uint16_t insn;
     int64_t disp;
     uint8_t *from, *from_misaligned; /* rel32 fields of jumps here */
@@ -69,9 +76,14 @@ typedef struct Emit {
     HostReg host[HOST_REGS];
     IrTmp pin_tmp[HOST_REGS]; /* the temporary whose place is that pinned register */
     uint32_t busy;            /* host registers that the current instruction must not lose */
-    unsigned clock;           /* round-robin start of the search for a register */
+    /* xmm registers with an F64 result that may be a NaN other than the canonical one. Arithmetic on it gives a NaN
+     * again, so it is enough to look before anything else can see it: a store, the end of the segment, a slow path. */
+    uint32_t unchecked;
+    unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
-    int8_t guest_host[96]; /* unpinned guest register: host register that equals it, or NO_REG */
+    int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
+    bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
+    int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
     uint8_t *labels[IR_MAX_LABELS];
     struct {
@@ -85,7 +97,7 @@ typedef struct Emit {
 
 /* What cpuid said, once. */
 typedef struct HostFeatures {
-    bool bmi1, bmi2, lzcnt, popcnt, fma, movbe, sse41;
+    bool bmi1, bmi2, lzcnt, popcnt, avx, fma, movbe, sse41;
 } HostFeatures;
 extern HostFeatures host_features;
 
@@ -124,6 +136,10 @@ int scratch_xmm(Emit *e);
 /* The register where dst is to be computed: a pinned one if the instruction is followed by setreg and nothing between
  * could see it; and not one that must_not names (bit mask) unless it may be overwritten by then. */
 int def_reg(Emit *e, IrTmp dst, uint32_t must_not);
+/* The register with the addend of the instruction's group, busy; NO_REG: none. */
+int group_addend(Emit *e, const IrInsn *insn);
+/* From now on reg has the addend of the group, as long as it is not needed for something else. */
+void keep_addend(Emit *e, unsigned group, int reg);
 /* Tell the allocator that dst is in reg now. */
 void def_done(Emit *e, IrTmp dst, int reg);
 /* Make reg free: whatever lives there moves elsewhere. */
@@ -139,6 +155,9 @@ void spill_all(Emit *e, bool guests_change);
 void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
 
+/* Make results canonical that are not checked yet: one register's; all. */
+void check_later_nan(Emit *e, int reg);
+void check_later_nans(Emit *e);
 ColdStub *new_stub(Emit *e, int kind);
 enum {
     STUB_LOAD,
@@ -162,6 +181,8 @@ bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
+/* At the start of a stub after which C may see registers. */
+void emit_stub_nans(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
 /* cmp a, b for a condition; returns the condition code. */
 int emit_compare(Emit *e, const IrInsn *insn);
@@ -177,6 +198,9 @@ enum {
     THUNK_CAS,
     THUNK_SOFT,
     THUNK_CALL,
+    THUNK_RETRY_LOAD,
+    THUNK_RETRY_STORE,
+    THUNK_NANS,
     THUNK_COUNT
 };
 enum { CONST_BOX32, CONST_SIGN32, CONST_SIGN64, CONST_ABS32, CONST_ABS64, CONST_NAN32, CONST_NAN64, CONST_COUNT };

@@ -254,6 +254,74 @@ static void emit_slow(Thunks *t, int which)
     }
 }
 
+/* Of a group of accesses that has no page in the TLB, one access: it may have, where the group crosses into another
+ * page. */
+static void emit_retry(Thunks *t, bool store)
+{
+    Asm *a = &t->a;
+    enum { DEPTH = 32 };
+    size_t table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read);
+    Mem va = mem(RSP, DEPTH + FRAME_VA), memop = mem(RSP, DEPTH + FRAME_INFO);
+    thunk_table.at[store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD] = a->p - thunk_table.base;
+    push(a, RAX);
+    push(a, RCX);
+    push(a, RDX);
+    mov_load(a, RCX, memop, false);
+    alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
+    mov_imm(a, RDX, 1);
+    shift_cl(a, SHIFT_SHL, RDX, false);
+    mov_load(a, RAX, va, true);
+    lea(a, RDX, (Mem){ RAX, RDX, -1 }, true);
+    alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
+    mov_rr(a, RCX, RAX, false);
+    shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);
+    alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, table), true);
+    uint8_t *miss = jcc_forward(a, CC_NE);
+    alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, table + 8), true);
+    mov_load(a, RCX, memop, false);
+    if (store)
+        mov_load(a, RDX, mem(RSP, DEPTH + FRAME_VALUE), true);
+    alu_imm(a, ALU_AND, RCX, store ? MO_SIZE : MO_SIZE | MO_SIGNED, false);
+    static const uint32_t stores[] = { 0x88, P_66 | 0x89, 0x89, 0x89 };
+    static const uint32_t loads[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b, P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
+    for (int kind = store ? 3 : 7; kind >= 0; kind--) {
+        alu_imm(a, ALU_CMP, RCX, kind, false);
+        uint8_t *other = jcc_short(a, CC_NE);
+        op_rm(a, store ? stores[kind] : loads[kind], RDX, mem(RAX, 0), store ? kind == MO_64 : kind >= MO_64);
+        patch_short(other, a->p);
+    }
+    if (!store)
+        mov_store(a, mem(RSP, DEPTH + FRAME_RESULT), RDX, true);
+    pop(a, RDX);
+    pop(a, RCX);
+    pop(a, RAX);
+    put_byte(a, 0xc3);
+    patch_to(miss, a->p);
+    pop(a, RDX);
+    pop(a, RCX);
+    pop(a, RAX);
+    jmp_to(a, thunk(store ? THUNK_STORE : THUNK_LOAD));
+}
+
+/* Canonical NaNs in those xmm registers that FRAME_EXTRA names. Every other register stays. */
+static void emit_nans(Thunks *t)
+{
+    Asm *a = &t->a;
+    thunk_table.at[THUNK_NANS] = a->p - thunk_table.base;
+    for (int reg = 0; reg < 16; reg++) {
+        op_rm(a, 0xf7, 0, mem(RSP, 8 + FRAME_EXTRA), false); /* test dword [], bit */
+        put_u32(a, 1u << reg);
+        uint8_t *other = jcc_short(a, CC_E);
+        op_rr(a, P_66 | P_0F | 0x2e, reg, reg, false); /* ucomisd */
+        uint8_t *number = jcc_short(a, CC_NP);
+        op_rip(a, P_0F | 0x28, reg, constant(CONST_NAN64), false);
+        patch_short(other, a->p);
+        patch_short(number, a->p);
+    }
+    put_byte(a, 0xc3);
+}
+
 /* Helper at rax (relative to the program's text), arguments in rsi, rdx, rcx and FRAME_VALUE; FRAME_INFO: pc offset. */
 static void emit_call_thunk(Thunks *t)
 {
@@ -287,7 +355,7 @@ static void emit_call_thunk(Thunks *t)
 bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_count, uint8_t *buf, uint32_t room,
                  ptrdiff_t exec_offset, EmitThunks *out)
 {
-    if (room < 8192)
+    if (room < 4 * ASM_STRETCH)
         return false;
     Thunks t = { .a = { buf + sizeof(ThunkData), buf + room, false },
                  .regs = regs,
@@ -304,6 +372,9 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
         emit_slow(&t, which);
     emit_call_thunk(&t);
+    emit_retry(&t, false);
+    emit_retry(&t, true);
+    emit_nans(&t);
     uintptr_t address = (uintptr_t)enter + exec_offset;
     memcpy(&out->enter, &address, sizeof(address));
     out->size = (t.a.p - buf + 63) & ~63u;

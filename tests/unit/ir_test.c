@@ -494,6 +494,7 @@ static void test_recurrent(void)
         ir_jump(u, 0, false);
         ir_optimise(u);
         ir_mark_recurrent(u);
+        ir_group_accesses(u);
         check_unit(u);
         for (unsigned i = 0; i < u->count; i++)
             if (u->insns[i].op == OP_ld)

@@ -711,6 +711,16 @@ static void gen_memory(Gen *g)
     case 5:
         ir_fence(u, roll(g, FENCE_ALL + 1));
         break;
+    case 6: /* fields of one structure, which may lie across a page's end */
+        a = random_address(g, 1);
+        for (unsigned n = 2 + roll(g, 5); n--;) {
+            offset = (int64_t)roll(g, 64) - 32;
+            if (roll(g, 2))
+                ir_st(u, random_memop(g, size, false), a, offset, operand(g, type));
+            else
+                take(g, ir_ld(u, type, random_memop(g, size, true), a, offset));
+        }
+        break;
     default:
         a = random_address(g, 1);
         take(g, ir_ld(u, type, random_memop(g, size, true), a, offset));
