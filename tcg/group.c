@@ -60,9 +60,9 @@ void ir_group_accesses(IrUnit *u)
         if (!may_share(u, insn))
             continue;
         IrTmp root = ir_address_root(u, insn, &low);
-        int64_t high = low + MO_BYTES(insn->aux);
-        if (low < -(1 << 30) || high > 1 << 30)
+        if (low < -(1 << 30) || low > 1 << 30)
             continue;
+        int64_t high = low + MO_BYTES(insn->aux);
         unsigned first = MAX(open, u->group_count - MIN(u->group_count, RECENT)), g = u->group_count;
         first = MAX(first, 1);
         while (g-- > first) {

@@ -12,23 +12,37 @@
  * step ahead; where the kernel cannot do it (before 5.14), or is late, the translator does as before. */
 #define TOUCH_STEP ((size_t)1 << 20)
 
-static void touch_pages(gpointer data, gpointer user)
+static void *touch_pages(void *opaque)
 {
+    TcgState *t = opaque;
+    g_mutex_lock(&t->touch_lock);
+    for (size_t done = TOUCH_STEP; !t->touch_stop;) {
+        if (done >= t->touched) {
+            g_cond_wait(&t->touch_wanted, &t->touch_lock);
+            continue;
+        }
+        size_t length = MIN(TOUCH_STEP, t->size - done);
+        g_mutex_unlock(&t->touch_lock);
 #ifdef MADV_POPULATE_WRITE
-    TcgState *t = user;
-    size_t from = GPOINTER_TO_SIZE(data);
-    madvise(t->writable + from, MIN(TOUCH_STEP, t->size - from), MADV_POPULATE_WRITE);
-    madvise(t->executable + from, MIN(TOUCH_STEP, t->size - from), MADV_POPULATE_READ);
+        madvise(t->writable + done, length, MADV_POPULATE_WRITE);
+        madvise(t->executable + done, length, MADV_POPULATE_READ);
 #endif
+        done += TOUCH_STEP;
+        g_mutex_lock(&t->touch_lock);
+    }
+    g_mutex_unlock(&t->touch_lock);
+    return NULL;
 }
 
 void tcg_cache_ahead(TcgState *t)
 {
-    while (t->touched < t->size && t->used + TOUCH_STEP > t->touched) {
-        t->touched += TOUCH_STEP; /* the first step is the translator's own: a pool takes no pointer that is NULL */
-        if (t->touched < t->size)
-            g_thread_pool_push(t->touch, GSIZE_TO_POINTER(t->touched), NULL);
-    }
+    /* Only the translator, which is under the leaf lock, writes touched; so it may read it without this lock. */
+    if (t->touched >= t->size || t->used + TOUCH_STEP <= t->touched)
+        return;
+    g_mutex_lock(&t->touch_lock);
+    t->touched = MIN((t->used / TOUCH_STEP + 2) * TOUCH_STEP, t->size);
+    g_cond_signal(&t->touch_wanted);
+    g_mutex_unlock(&t->touch_lock);
 }
 
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
@@ -48,14 +62,20 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
                      t->exec_offset, &t->thunks))
         return error_set(err, "-accel tcg: tb-size is too small");
     t->used = t->thunks_end = t->thunks.size;
-    t->touch = g_thread_pool_new(touch_pages, t, 1, FALSE, NULL);
+    t->touched = TOUCH_STEP; /* the first step is the translator's own */
+    t->touch = g_thread_new("code-pages", touch_pages, t);
     return true;
 }
 
 void tcg_cache_free(TcgState *t)
 {
-    if (t->touch)
-        g_thread_pool_free(t->touch, TRUE, TRUE);
+    if (t->touch) {
+        g_mutex_lock(&t->touch_lock);
+        t->touch_stop = true;
+        g_cond_signal(&t->touch_wanted);
+        g_mutex_unlock(&t->touch_lock);
+        g_thread_join(t->touch);
+    }
     if (t->writable && t->writable != MAP_FAILED)
         munmap(t->writable, t->size);
     if (t->executable && t->executable != MAP_FAILED)

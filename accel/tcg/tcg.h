@@ -156,8 +156,11 @@ typedef struct TcgState {
     int fd;
     uint8_t *writable, *executable;
     size_t size, used, thunks_end;
-    size_t touched;     /* up to here the cache's pages were asked for from the kernel */
-    GThreadPool *touch; /* of one thread, which does so ahead of the translator */
+    GThread *touch;     /* asks the kernel for the cache's pages ahead of the translator */
+    GMutex touch_lock;  /* leaf: touched, which only the translator changes, and touch_stop */
+    GCond touch_wanted; /* one of them has changed */
+    size_t touched;     /* up to here the pages were asked for, or will be */
+    bool touch_stop;
     ptrdiff_t exec_offset;
     EmitThunks thunks;
     /* units */
