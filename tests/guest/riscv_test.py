@@ -176,7 +176,7 @@ def aia(mode, *wanted):
         data = os.urandom(4 << 20)
         with open(f"{tmp}/disk", "wb") as f:
             f.write(data)
-        status, out = boot('for c in 0 1 2 3; do echo "SUM $(taskset $((1 << c)) sha256sum < /dev/vda)"; echo 3 > /proc/sys/vm/drop_caches; done\n'
+        status, out = boot('dmesg -n 1\nfor c in 0 1 2 3; do echo "SUM $(taskset $((1 << c)) sha256sum < /dev/vda)"; echo 3 > /proc/sys/vm/drop_caches; done\n'
                            "cat /proc/interrupts\npoweroff -f\n", "-M", f"virt,aia={mode}", "-smp", 4, "-m", 512, "-bios", firmware, "-drive",
                            f"file={tmp}/disk,format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0", modules=["virtio_blk"])
     expect(status == 0 and "Oops" not in out and "BUG:" not in out, f"boot with aia={mode}", f"status {status}\n{out}")
