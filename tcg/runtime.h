@@ -108,6 +108,8 @@ void tcg_fetch_barrier(CpuState *cs);
  * (cs->raised becomes 1) and return 0; cs->pc must be exact before. */
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
+/* Is there RAM at va that a load reads without an exception? Changes nothing in the guest. */
+bool tcg_can_load(CpuState *cs, uint64_t va);
 /* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says).
  * kind: IrAmo. */
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);

@@ -207,6 +207,20 @@ const char *opts_string(Opts *opts, const char *key, const char *fallback)
     return fallback;
 }
 
+const char **opts_strings(Opts *opts, const char *key)
+{
+    GPtrArray *values = g_ptr_array_new();
+    for (unsigned i = 0; i < opts->pairs->len; i++) {
+        Pair *pair = g_ptr_array_index(opts->pairs, i);
+        if (!strcmp(pair->key, key)) {
+            pair->read = true;
+            g_ptr_array_add(values, pair->value);
+        }
+    }
+    g_ptr_array_add(values, NULL);
+    return (const char **)g_ptr_array_free(values, FALSE);
+}
+
 /* Say which option and key a parse error is about; returns ok. */
 static bool opts_result(Opts *opts, const char *key, bool ok, GError **err)
 {

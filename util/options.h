@@ -30,6 +30,8 @@ void opts_add(Opts *opts, const char *key, const char *value);
 bool opts_has(const Opts *opts, const char *key);
 /* The last value of key, or fallback; marks key as read. The pointer lives as long as opts and its key. */
 const char *opts_string(Opts *opts, const char *key, const char *fallback);
+/* All values of key in order, ends with NULL; marks them as read. Free the array with g_free. */
+const char **opts_strings(Opts *opts, const char *key);
 /* Typed reads: leave *value alone if key is absent; false and *err if the value is malformed or out of range. */
 bool opts_bool(Opts *opts, const char *key, bool *value, GError **err);
 bool opts_uint(Opts *opts, const char *key, uint64_t *value, uint64_t min, uint64_t max, GError **err);

@@ -437,6 +437,17 @@ void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
     atomic_done(c, e, block, size);
 }
 
+bool tcg_can_load(CpuState *cs, uint64_t va)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Walk w;
+    L2Entry e = { 0 };
+    if (!c->vcpu->target->walk(cs, va, ACCESS_LOAD, cs->mmu_index, false, &w))
+        return false;
+    describe_phys(c, w.phys, &e);
+    return e.kind == PAGE_RAM;
+}
+
 /* ---- physical accesses of page walkers ---- */
 
 static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t *offset)

@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/ring.h"
-#include <string.h>
+#include "hw/core/ram_access.h"
 
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
 enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
@@ -86,17 +86,17 @@ static bool usable(VirtQueue *queue)
 
 static Descriptor descriptor_at(const uint8_t *p, bool is_packed)
 {
-    Descriptor d;
-    uint16_t third, fourth;
-    memcpy(&d.addr, p, 8);
-    memcpy(&d.len, p + 8, 4);
-    memcpy(&third, p + 12, 2);
-    memcpy(&fourth, p + 14, 2);
-    d.addr = GUINT64_FROM_LE(d.addr);
-    d.len = GUINT32_FROM_LE(d.len);
-    d.flags = GUINT16_FROM_LE(is_packed ? fourth : third);
-    d.next = GUINT16_FROM_LE(is_packed ? third : fourth);
-    return d;
+    struct __attribute__((packed)) {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t third, fourth;
+    } raw;
+    ram_copy(&raw, p, sizeof(raw));
+    uint16_t third = GUINT16_FROM_LE(raw.third), fourth = GUINT16_FROM_LE(raw.fourth);
+    return (Descriptor){ .addr = GUINT64_FROM_LE(raw.addr),
+                         .len = GUINT32_FROM_LE(raw.len),
+                         .flags = is_packed ? fourth : third,
+                         .next = is_packed ? third : fourth };
 }
 
 /* Add a descriptor's bytes to the element, as one segment or more. */
@@ -143,7 +143,7 @@ static bool table_entry(VirtQueue *queue, const Descriptor *table, uint64_t i, D
         const uint8_t *host = as_map(memory(queue), table->addr + 16 * i + done, &len, false);
         if (!host)
             return virtio_broken(queue->vdev, "queue %u: indirect table is not in RAM", queue->index), false;
-        memcpy(bytes + done, host, len);
+        ram_copy(bytes + done, host, len);
     }
     *d = descriptor_at(bytes, packed(queue));
     return true;
@@ -216,15 +216,18 @@ static bool split_pop(VirtQueue *queue, VirtElement *e)
     return true;
 }
 
-static void split_push(VirtQueue *queue, const VirtElement *e, uint32_t written)
+/* The index goes up once all entries are there: what the driver sees is whole. */
+static void split_push(VirtQueue *queue, VirtElement *const *e, const uint32_t *written, unsigned count)
 {
     VirtQueueState *s = queue->s;
-    uint8_t *entry = queue->device + 4 + 8 * (s->next_used & (s->size - 1));
-    uint32_t pair[] = { GUINT32_TO_LE(e->id), GUINT32_TO_LE(written) };
-    memcpy(entry, pair, sizeof(pair));
-    s->next_used = (uint16_t)(s->next_used + 1);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *entry = queue->device + 4 + 8 * (s->next_used & (s->size - 1));
+        uint32_t pair[] = { GUINT32_TO_LE(e[i]->id), GUINT32_TO_LE(written[i]) };
+        ram_copy(entry, pair, sizeof(pair));
+        s->next_used = (uint16_t)(s->next_used + 1);
+        as_unmap(memory(queue), entry, sizeof(pair));
+    }
     store16(queue->device + 2, s->next_used);
-    as_unmap(memory(queue), entry, sizeof(pair));
     as_unmap(memory(queue), queue->device, 4);
 }
 
@@ -287,22 +290,33 @@ static bool packed_pop(VirtQueue *queue, VirtElement *e)
     return true;
 }
 
-static void packed_push(VirtQueue *queue, const VirtElement *e, uint32_t written)
+/* The first entry's flags come last: the driver looks at nothing behind it before. */
+static void packed_push(VirtQueue *queue, VirtElement *const *e, const uint32_t *written, unsigned count)
 {
     VirtQueueState *s = queue->s;
-    uint8_t *entry = queue->descriptors + 16 * s->next_used;
-    uint32_t len = GUINT32_TO_LE(written);
-    uint16_t id = GUINT16_TO_LE(e->id), flags = s->used_wrap ? DESC_AVAIL | DESC_USED : 0;
-    memcpy(entry + 8, &len, sizeof(len));
-    memcpy(entry + 12, &id, sizeof(id));
-    store16(entry + 14, flags | (written ? DESC_WRITE : 0));
-    as_unmap(memory(queue), entry, 16);
-    s->next_used += e->slots;
-    if (s->next_used >= s->size) {
-        s->next_used -= s->size;
-        s->used_wrap ^= 1;
-        s->signalled_valid = 0; /* passed() does not count across the wrap: tell the driver once more than needed */
+    uint8_t *first = queue->descriptors + 16 * s->next_used;
+    uint16_t first_flags = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *entry = queue->descriptors + 16 * s->next_used;
+        uint32_t len = GUINT32_TO_LE(written[i]);
+        uint16_t id = GUINT16_TO_LE(e[i]->id);
+        uint16_t flags = (s->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written[i] ? DESC_WRITE : 0);
+        ram_copy(entry + 8, &len, sizeof(len));
+        ram_copy(entry + 12, &id, sizeof(id));
+        if (i)
+            store16(entry + 14, flags);
+        else
+            first_flags = flags;
+        as_unmap(memory(queue), entry, 16);
+        s->next_used += e[i]->slots;
+        if (s->next_used >= s->size) {
+            s->next_used -= s->size;
+            s->used_wrap ^= 1;
+            s->signalled_valid = 0; /* passed() does not count across the wrap: tell the driver once more than needed */
+        }
     }
+    store16(first + 14, first_flags);
+    as_unmap(memory(queue), first, 16);
 }
 
 static bool packed_wants_interrupt(VirtQueue *queue)
@@ -366,20 +380,29 @@ void virtq_unpop(VirtQueue *queue, const VirtElement *e)
     }
 }
 
-void virtq_push(VirtQueue *queue, const VirtElement *e, uint32_t written)
+void virtq_push_all(VirtQueue *queue, VirtElement *const *elements, const uint32_t *written, unsigned count)
 {
-    uint32_t left = written;
-    if (!usable(queue))
+    if (!usable(queue) || !count)
         return;
-    for (unsigned i = 0; i < e->in_count && left; i++) {
-        uint32_t here = MIN(left, e->in[i].iov_len);
-        as_unmap(memory(queue), e->in[i].iov_base, here);
-        left -= here;
+    for (unsigned n = 0; n < count; n++) {
+        const VirtElement *e = elements[n];
+        uint32_t left = written[n];
+        for (unsigned i = 0; i < e->in_count && left; i++) {
+            uint32_t here = MIN(left, e->in[i].iov_len);
+            as_unmap(memory(queue), e->in[i].iov_base, here);
+            left -= here;
+        }
     }
     if (packed(queue))
-        packed_push(queue, e, written);
+        packed_push(queue, elements, written, count);
     else
-        split_push(queue, e, written);
+        split_push(queue, elements, written, count);
+}
+
+void virtq_push(VirtQueue *queue, const VirtElement *e, uint32_t written)
+{
+    VirtElement *const one = (VirtElement *)e;
+    virtq_push_all(queue, &one, &written, 1);
 }
 
 void virtq_notify(VirtQueue *queue)
@@ -415,7 +438,7 @@ static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset, u
         }
         uint8_t *at = (uint8_t *)iov[i].iov_base + offset;
         size_t here = MIN(len - done, iov[i].iov_len - offset);
-        memcpy(write ? at : buf + done, write ? buf + done : at, here);
+        ram_copy(write ? at : buf + done, write ? buf + done : at, here);
         done += here;
         offset = 0;
     }

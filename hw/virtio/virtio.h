@@ -133,6 +133,8 @@ bool virtq_pop(VirtQueue *queue, VirtElement *element);
 bool virtq_available(VirtQueue *queue);
 /* Give it back, the first written bytes of its in segments filled. */
 void virtq_push(VirtQueue *queue, const VirtElement *element, uint32_t written);
+/* The same for several, which the driver sees all at once: buffers that belong together. */
+void virtq_push_all(VirtQueue *queue, VirtElement *const *elements, const uint32_t *written, unsigned count);
 /* Put back what pop took last, untouched. */
 void virtq_unpop(VirtQueue *queue, const VirtElement *element);
 /* Tell the driver of what was pushed, if it wants to know. */

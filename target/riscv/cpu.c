@@ -90,24 +90,29 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),
-    NEEDS(S, s, U, u),
-    NEEDS(ZACAS, zacas, A, a),
-    NEEDS(SVNAPOT, svnapot, S, s),
-    NEEDS(SVPBMT, svpbmt, S, s),
-    NEEDS(ZAWRS, zawrs, A, a),
-    NEEDS(ZCB, zcb, C, c),
-    NEEDS(ZCMOP, zcmop, C, c),
-    NEEDS(ZFA, zfa, F, f),
-    NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(SSAIA, ssaia, S, s),
-    NEEDS(ZFHMIN, zfhmin, F, f),
-    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
+    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
+    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
 };
+
+/* vlen=N: bits of a vector register. */
+static bool set_vlen(RiscvState *s, const char *value, GError **err)
+{
+    char *end;
+    unsigned long v = strtoul(value, &end, 10);
+    if (!g_ascii_isdigit(*value) || *end || v < VLEN_MIN || v > VLEN_MAX || v & (v - 1))
+        return error_set(err, "-cpu: vlen must be 128, 256, 512 or 1024, not '%s'", value);
+    s->vlenb = v / 8;
+    return true;
+}
 
 static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
 {
-    const char *names[EXT_COUNT + G_N_ELEMENTS(groups) + 5];
+    const char *names[EXT_COUNT + G_N_ELEMENTS(groups) + 6];
     unsigned n = 0;
     for (; n < EXT_COUNT; n++) {
         names[n] = extensions[n].name;
@@ -133,6 +138,7 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
             return true;
         }
     }
+    names[n++] = "vlen=N";
     names[n] = NULL;
     return error_unknown_name(err, "-cpu: feature", name, names);
 }
@@ -142,6 +148,11 @@ static bool apply_features(RiscvState *s, char **words, GError **err)
     for (; *words; words++) {
         char *word = *words, *equals = strchr(word, '=');
         bool on = true;
+        if (g_str_has_prefix(word, "vlen=")) {
+            if (!set_vlen(s, equals + 1, err))
+                return false;
+            continue;
+        }
         if (*word == '+' || *word == '-') {
             on = *word++ == '+';
         } else if (equals) {
@@ -192,11 +203,13 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
         return error_unknown_name(err, "-cpu: model", words[0] ? words[0] : "", names);
     s->xlen = xlen;
     s->ext = found->ext & (xlen == 64 ? EXT_ALL : ~EXT_RV64ONLY);
+    s->vlenb = VLEN_MIN / 8;
     s->max_satp = xlen == 64 ? SATP_SV57 : SATP_SV32;
     s->hart = vcpu->index;
     riscv_crypto_init();
     if (!apply_features(s, words + 1, err))
         return false;
+    g_mutex_init(&s->stimer_lock);
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
     return true;
 }
@@ -204,6 +217,8 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
 static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
+    g_mutex_clear(&riscv(cs)->stimer_lock);
+    riscv_vector_free(riscv(cs));
 }
 
 static void cpu_reset(CpuState *cs)
@@ -227,6 +242,7 @@ static void cpu_reset(CpuState *cs)
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
     memset(s->pmpaddr, 0, sizeof(s->pmpaddr));
     s->pmp_active = 0;
+    riscv_vector_reset(s);
     cs->pc = s->reset_pc;
     cs->raised = cs->fp_flags = 0;
     cs->reserve_addr = UINT64_MAX;
@@ -259,6 +275,8 @@ static void cpu_dump(CpuState *cs, GString *out)
     for (unsigned r = 0; r < 32; r++)
         g_string_append_printf(out, " f%-2u/%-4s %016" PRIx64 "%s", r, regs64[RISCV_REG_F0 + r].name, s->f[r],
                                r % 4 == 3 ? "\n" : "");
+    if (riscv_has(s, EXT_V))
+        riscv_vector_dump(s, out);
 }
 
 static char *cpu_help(void)
@@ -272,6 +290,7 @@ static char *cpu_help(void)
 #undef E
     for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
         g_string_append_printf(out, "  %-12s %s\n", groups[i].name, groups[i].help);
+    g_string_append(out, "  vlen=N             bits of a vector register: 128 (default), 256, 512, 1024\n");
     g_string_append(out, "  sv39, sv48, sv57   largest address translation scheme (64-bit; default sv57)\n");
     return g_string_free(out, FALSE);
 }

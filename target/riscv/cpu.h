@@ -22,6 +22,7 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(F, f, "single-precision floating point")                              \
     E(D, d, "double-precision floating point")                              \
     E(C, c, "compressed instructions")                                      \
+    E(V, v, "vector operations (vlen=128 .. 1024)")                         \
     E(S, s, "supervisor mode")                                              \
     E(U, u, "user mode")                                                    \
     E(ZICBOM, zicbom, "cache block management")                             \
@@ -80,6 +81,7 @@ enum {
 #define MSTATUS_SPIE (1ull << 5)
 #define MSTATUS_MPIE (1ull << 7)
 #define MSTATUS_SPP  (1ull << 8)
+#define MSTATUS_VS   (3ull << 9)
 #define MSTATUS_MPP  (3ull << 11)
 #define MSTATUS_FS   (3ull << 13)
 #define MSTATUS_MPRV (1ull << 17)
@@ -127,8 +129,12 @@ enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 1
 /* Static mode flags of a unit (CpuState.mode). */
 enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: illegal */, MODE_XLEN32 = 16 };
 
-/* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches. */
-enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4 };
+/* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches; and what else a unit's mode depends on,
+ * since jump caches go with it. */
+enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4, MMU_FRM_SHIFT = 6 };
+
+/* Vector registers: of VLEN bits, one behind the other, so that a group is contiguous. */
+enum { VLEN_MIN = 128, VLEN_MAX = 1024 };
 
 enum { RISCV_REG_COUNT = 31 + 32, RISCV_REG_F0 = 31 };
 
@@ -136,8 +142,9 @@ struct RiscvState {
     CpuState cs;
     uint64_t x[32];
     uint64_t f[32];
-    uint8_t fp_off;   /* mstatus.FS is Off: floating-point instructions are illegal */
-    uint8_t fp_dirty; /* FS has become Dirty since mstatus was last looked at */
+    uint8_t fp_off;           /* mstatus.FS is Off: floating-point instructions are illegal */
+    uint8_t fp_dirty;         /* FS has become Dirty since mstatus was last looked at */
+    uint8_t vs_off, vs_dirty; /* the same for mstatus.VS and vectors */
     uint8_t priv, frm;
     uint64_t ext;
     unsigned xlen;
@@ -158,10 +165,17 @@ struct RiscvState {
     unsigned max_satp; /* highest satp mode offered */
     uint64_t reset_pc;
     uint64_t hart;
+    unsigned vlenb; /* bytes of a vector register */
     uint64_t (*time)(void *opaque);
     void *time_opaque;
     Timer stimer;
-    RiscvFile file[2]; /* interrupt files: of S, of M */
+    GMutex stimer_lock; /* leaf but for the interrupt inputs: stimecmp and stimer, which the main loop's thread reads */
+    /* vectors: see vector.h. vtype has its XLEN-independent form, vill in bit 63 */
+    uint64_t vl, vtype, vstart;
+    uint8_t vxrm, vxsat;
+    uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
+    struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
+    RiscvFile file[2];                    /* interrupt files: of S, of M */
 };
 
 static inline RiscvState *riscv(CpuState *cs)
@@ -205,6 +219,7 @@ bool riscv_deliver_interrupt(CpuState *cs);
 bool riscv_has_work(CpuState *cs);
 void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked */
 void riscv_update_stimer(RiscvState *s);
+void riscv_set_stimecmp(RiscvState *s, uint64_t value);
 void riscv_wake(RiscvState *s);             /* inputs changed */
 void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
 /* May the block that holds va be managed: read, or else written? If not, a store fault is raised. */
@@ -219,6 +234,10 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
+/* The state of the vector unit after reset, and as text. */
+void riscv_vector_reset(RiscvState *s);
+void riscv_vector_free(RiscvState *s);
+void riscv_vector_dump(const RiscvState *s, GString *out);
 extern const HelperDesc riscv_helpers[];
 void riscv_crypto_init(void); /* tables of the helpers; any number of times */
 

@@ -10,9 +10,10 @@
 #define ALL_INTERRUPTS 0xaaaull
 #define MSTATUS_WRITABLE                                                                                               \
     (MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | \
-     MSTATUS_MXR | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
-#define SSTATUS_VISIBLE \
-    (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL | MSTATUS_SD)
+     MSTATUS_VS | MSTATUS_MXR | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
+#define SSTATUS_VISIBLE                                                                                             \
+    (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL | \
+     MSTATUS_SD)
 #define MEDELEG_WRITABLE  0xb3ffull /* all but environment calls from M */
 #define COUNTERS_WRITABLE 7ull
 
@@ -33,6 +34,8 @@ static void write_status(RiscvState *s, uint64_t v, uint64_t mask)
     uint64_t old = riscv_mstatus(s);
     if (!riscv_has(s, EXT_F))
         mask &= ~MSTATUS_FS;
+    if (!riscv_has(s, EXT_V))
+        mask &= ~MSTATUS_VS;
     uint64_t now = (old & ~mask) | (v & mask);
     s->mstatus = now & ~MSTATUS_SD;
     if ((old ^ now) & ~(MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP))
@@ -55,7 +58,7 @@ static uint64_t read_sstatus(RiscvState *s)
 
 static void write_sstatus(RiscvState *s, uint64_t v)
 {
-    write_status(s, v, MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR);
+    write_status(s, v, MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR);
 }
 
 static uint64_t read_misa(RiscvState *s)
@@ -64,8 +67,8 @@ static uint64_t read_misa(RiscvState *s)
     static const struct {
         uint64_t ext;
         char letter;
-    } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' },
-                    { EXT_D, 'd' }, { EXT_C, 'c' }, { EXT_S, 's' }, { EXT_U, 'u' } };
+    } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' }, { EXT_D, 'd' },
+                    { EXT_C, 'c' }, { EXT_V, 'v' }, { EXT_S, 's' }, { EXT_U, 'u' } };
     for (unsigned i = 0; i < G_N_ELEMENTS(letters); i++)
         v |= riscv_has(s, letters[i].ext) ? 1ull << (letters[i].letter - 'a') : 0;
     return v;
@@ -310,8 +313,7 @@ static void write_senvcfg(RiscvState *s, uint64_t v)
 }
 static void write_stimecmp(RiscvState *s, uint64_t v)
 {
-    s->stimecmp = s->xlen == 32 ? (s->stimecmp >> 32 << 32) | (uint32_t)v : v;
-    riscv_update_stimer(s);
+    riscv_set_stimecmp(s, s->xlen == 32 ? (s->stimecmp >> 32 << 32) | (uint32_t)v : v);
 }
 static uint64_t read_stimecmph(RiscvState *s)
 {
@@ -319,8 +321,7 @@ static uint64_t read_stimecmph(RiscvState *s)
 }
 static void write_stimecmph(RiscvState *s, uint64_t v)
 {
-    s->stimecmp = v << 32 | (uint32_t)s->stimecmp;
-    riscv_update_stimer(s);
+    riscv_set_stimecmp(s, v << 32 | (uint32_t)s->stimecmp);
 }
 
 /* ---- floating point ---- */
@@ -355,6 +356,49 @@ static uint64_t read_fcsr(RiscvState *s)
 static void write_fcsr(RiscvState *s, uint64_t v)
 {
     set_fcsr(s, v & 31, v >> 5 & 7);
+}
+
+/* ---- vectors ---- */
+
+static uint64_t read_vtype(RiscvState *s)
+{
+    return s->xlen == 32 && s->vtype >> 63 ? 1u << 31 : s->vtype;
+}
+static uint64_t read_vlenb(RiscvState *s)
+{
+    return s->vlenb;
+}
+static uint64_t read_vxsat(RiscvState *s)
+{
+    return s->vxsat;
+}
+static uint64_t read_vxrm(RiscvState *s)
+{
+    return s->vxrm;
+}
+static uint64_t read_vcsr(RiscvState *s)
+{
+    return s->vxsat | s->vxrm << 1;
+}
+static void write_vcsr(RiscvState *s, uint64_t v)
+{
+    s->vxsat = v & 1;
+    s->vxrm = v >> 1 & 3;
+    s->vs_dirty = 1;
+}
+static void write_vxsat(RiscvState *s, uint64_t v)
+{
+    write_vcsr(s, (v & 1) | s->vxrm << 1);
+}
+static void write_vxrm(RiscvState *s, uint64_t v)
+{
+    write_vcsr(s, s->vxsat | (v & 3) << 1);
+}
+/* As many bits as an element number of the longest vector (SEW 8, LMUL 8) has. */
+static void write_vstart(RiscvState *s, uint64_t v)
+{
+    s->vstart = v & (s->vlenb * 8 - 1);
+    s->vs_dirty = 1;
 }
 
 /* ---- PMP: groups of entries, by the number of the CSR ---- */
@@ -402,6 +446,7 @@ static void write_pmpaddr(RiscvState *s, unsigned i, uint64_t v)
 enum {
     NEED_NOTHING,
     NEED_F,
+    NEED_V,
     NEED_S,
     NEED_COUNTER,
     NEED_STCE,
@@ -429,6 +474,10 @@ static const Csr csrs[] = {
     { 0x001, "fflags", NEED_F, .read = read_fflags, .write = write_fflags },
     { 0x002, "frm", NEED_F, true, .read = read_frm, .write = write_frm },
     { 0x003, "fcsr", NEED_F, true, .read = read_fcsr, .write = write_fcsr },
+    { 0x008, "vstart", NEED_V, MEMBER(vstart), .write = write_vstart },
+    { 0x009, "vxsat", NEED_V, .read = read_vxsat, .write = write_vxsat },
+    { 0x00a, "vxrm", NEED_V, .read = read_vxrm, .write = write_vxrm },
+    { 0x00f, "vcsr", NEED_V, .read = read_vcsr, .write = write_vcsr },
     { 0x100, "sstatus", NEED_S, true, .read = read_sstatus, .write = write_sstatus },
     { 0x104, "sie", NEED_S, .read = read_sie, .write = write_sie },
     { 0x105, "stvec", NEED_S, MEMBER(stvec), .write = write_stvec },
@@ -484,6 +533,9 @@ static const Csr csrs[] = {
     { 0xc00, "cycle", NEED_COUNTER, .read = read_cycle },
     { 0xc01, "time", NEED_COUNTER, .read = read_time },
     { 0xc02, "instret", NEED_COUNTER, .read = read_instret },
+    { 0xc20, "vl", NEED_V, MEMBER(vl) },
+    { 0xc21, "vtype", NEED_V, .read = read_vtype },
+    { 0xc22, "vlenb", NEED_V, .read = read_vlenb },
     { 0xc80, "cycleh", NEED_COUNTER, .read = read_cycleh },
     { 0xc81, "timeh", NEED_COUNTER, .read = read_timeh },
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
@@ -533,13 +585,15 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
         return false;
     if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
         return false;
-    if (csr >= 0xc00 && csr < 0xca0)
+    if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
         return counter_enabled(s, csr);
     if (!c)
         return true;
     switch (c->need) {
     case NEED_F:
         return !s->fp_off;
+    case NEED_V:
+        return !s->vs_off;
     case NEED_S:
         return riscv_has(s, EXT_S);
     case NEED_STCE:

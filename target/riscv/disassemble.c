@@ -100,6 +100,9 @@ static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint6
     case FORMAT_F:
         put_float(out, row, a);
         break;
+    case FORMAT_V: /* as numbers: which are vectors the name says */
+        g_string_append_printf(out, "%u, %u, %u%s", a->rd, a->rs2, a->rs1, a->bits >> 25 & 1 ? "" : ", v0.t");
+        break;
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "target/riscv/csr.h"
 #include "target/riscv/translate.h"
+#include "target/riscv/vector.h"
 #include "tcg/softfloat.h"
 
 static uint64_t helper_raise(CpuState *cs, uint64_t cause, uint64_t tval, uint64_t c, uint64_t d)
@@ -165,6 +166,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_FENCE_I] = { "fence_i", helper_fence_i, 0, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
+    [HELPER_VECTOR] = { "vector", helper_vector, 4, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },

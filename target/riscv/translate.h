@@ -96,6 +96,7 @@ enum {
     HELPER_AES64KS1I,
     HELPER_SM4ED,
     HELPER_SM4KS,
+    HELPER_VECTOR,
     HELPER_COUNT
 };
 
@@ -124,6 +125,7 @@ enum {
     FORMAT_A,
     FORMAT_F,
     FORMAT_N,
+    FORMAT_V,
     FORMAT_NONE,
     FORMAT_CIW,
     FORMAT_CLW,

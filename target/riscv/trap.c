@@ -14,7 +14,12 @@ uint64_t riscv_mstatus(RiscvState *s)
         s->mstatus |= MSTATUS_FS;
         s->fp_dirty = 0;
     }
-    return (s->mstatus & MSTATUS_FS) == MSTATUS_FS ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
+    if (s->vs_dirty) {
+        s->mstatus |= MSTATUS_VS;
+        s->vs_dirty = 0;
+    }
+    bool dirty = (s->mstatus & MSTATUS_FS) == MSTATUS_FS || (s->mstatus & MSTATUS_VS) == MSTATUS_VS;
+    return dirty ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
 }
 
 void riscv_mode_changed(RiscvState *s)
@@ -25,9 +30,12 @@ void riscv_mode_changed(RiscvState *s)
     if (data == PRIV_M || !(s->xlen == 64 ? s->satp >> 60 : s->satp >> 31))
         mmu = data; /* no translation: SUM and MXR mean nothing */
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
-    s->cs.mode = s->priv | (s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2) << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
+    s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
+    unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
+    s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
-    tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu | s->priv << MMU_FETCH_SHIFT);
+    mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT;
+    tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu);
 }
 
 static void enter_supervisor(RiscvState *s, uint64_t cause, uint64_t vector, uint64_t tval)
@@ -179,7 +187,7 @@ void riscv_return(RiscvState *s, unsigned from)
 
 /* ---- the supervisor's own timer (Sstc) ---- */
 
-void riscv_update_stimer(RiscvState *s)
+static void update_stimer(RiscvState *s)
 {
     if (!s->time || !(s->menvcfg & MENVCFG_STCE)) {
         timer_cancel(&s->stimer);
@@ -198,4 +206,19 @@ void riscv_update_stimer(RiscvState *s)
         timer_cancel(&s->stimer);
     else
         timer_set(&s->stimer, base + (int64_t)ticks * 100);
+}
+
+void riscv_update_stimer(RiscvState *s)
+{
+    g_mutex_lock(&s->stimer_lock);
+    update_stimer(s);
+    g_mutex_unlock(&s->stimer_lock);
+}
+
+void riscv_set_stimecmp(RiscvState *s, uint64_t value)
+{
+    g_mutex_lock(&s->stimer_lock);
+    s->stimecmp = value;
+    update_stimer(s);
+    g_mutex_unlock(&s->stimer_lock);
 }

@@ -125,6 +125,15 @@ def initramfs(arch, script, path, files={}):
     return path
 
 
+def debian_first_stage(arch, packages, out):
+    """The folder out: a minimal Debian with packages, unpacked but not configured (that takes code of arch). Needs root."""
+    _, suite, _ = GUESTS[arch]
+    private_apt(arch)
+    uri = re.search(r"\] (\S+) ", open(f"{CACHE}/apt-{GUESTS[arch][0]}/sources.list").read())[1]
+    print(f"images.py: unpacking Debian {suite} for {arch} ...", file=sys.stderr)
+    run("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri)
+
+
 def lock():
     """Only one process fills the cache at a time. Keep the result."""
     os.makedirs(CACHE, exist_ok=True)

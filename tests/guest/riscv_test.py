@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, os, re, select, shlex, shutil, signal, subprocess, sys, tempfile, time
+import functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -193,6 +193,108 @@ def test_aia_imsic():
     aia("aplic-imsic", r"[1-9]\d* .*PCI-MSIX\S* +\d+ Edge +virtio0-req", r"[1-9]\d* .*APLIC-MSI\S* +10 Level +\S+ +ttyS0")
 
 
+class Files(http.server.BaseHTTPRequestHandler):
+    """What the guest fetches from the host: /data, and /back, for which the host fetches from the guest first."""
+
+    def do_GET(self):
+        body = self.server.data if self.path == "/data" else self.from_guest()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def from_guest(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.forwarded}/file", timeout=300) as reply:
+            return b"host got " + hashlib.sha256(reply.read()).hexdigest().encode() + b"\n"
+
+    def log_message(self, *args):
+        pass
+
+
+def serve_files(megabytes):
+    """A server on the host's loopback with that much data."""
+    if len(EMULATOR) == 1 and "user" not in rhea("riscv64", "-netdev", "help")[1]:
+        skip("built without libslirp")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    server.data = random.Random(1).randbytes(megabytes << 20)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_net():
+    """DHCP, a download from the host, and an upload through a forwarded port, over virtio-net and the user network."""
+    server = serve_files(20)
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        server.forwarded = s.getsockname()[1]
+    url = f"http://10.0.2.2:{server.server_port}"
+    status, out = boot(f"""cat > /tmp/lease <<'END'
+#!/bin/sh
+[ $1 = bound ] && ip addr add $ip/$mask dev $interface && ip route add default via $router && echo LEASE $ip/$mask $router $dns
+END
+chmod +x /tmp/lease
+ip link set lo up
+ip link set eth0 up
+udhcpc -q -n -i eth0 -s /tmp/lease
+mkdir /tmp/www
+dd if=/dev/urandom of=/tmp/www/file bs=1M count=8 2>/dev/null
+httpd -p 80 -h /tmp/www
+cut -d ' ' -f 1 /proc/uptime
+wget -q -O /tmp/data {url}/data
+echo "DOWN $(sha256sum < /tmp/data) $(cut -d ' ' -f 1 /proc/uptime)"
+wget -q -O - {url}/back
+echo "UP $(sha256sum < /tmp/www/file) $(cut -d ' ' -f 1 /proc/uptime)"
+ping -c 3 -s 1400 10.0.2.2 | grep transmitted
+grep eth0 /proc/net/dev
+poweroff -f
+""", "-smp", "2", "-m", "512", "-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{server.forwarded}-:80", "-device", "virtio-net-pci,netdev=n0",
+                       modules=["virtio_net"])
+    expect(status == 0, "exit status 0", f"status {status}\n{out}")
+    expect("LEASE 10.0.2.15/24 10.0.2.2 10.0.2.3" in out, "a lease from the user network", out)
+    expect(f"DOWN {hashlib.sha256(server.data).hexdigest()}" in out, "20 MB from the host, with its checksum", out)
+    back = re.search(r"host got ([0-9a-f]{64})\s", out)
+    expect(back and f"UP {back[1]}" in out, "8 MB from the guest through a forwarded port, with its checksum", out)
+    expect("3 packets received" in out, "ping", out)
+    expect(re.search(r"eth0: *\d+ +\d+ +0 +0 +0 +0 +0 +0 +\d+ +\d+ +0 +0 ", out), "no errors, nothing dropped", out)
+
+
+def test_net_pause():
+    """A connection outlives a pause of the machine; after a reset the network is as new."""
+    server = serve_files(80)
+    digest = hashlib.sha256(server.data).hexdigest()
+    script = f"""ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+echo START
+wget -q -O - http://10.0.2.2:{server.server_port}/data | sha256sum
+echo END
+reboot -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        options = linux(script, ["virtio_net"], tmp)
+        options.remove("-no-reboot")
+        s = Session(*options, "-m", "512", "-nographic", "-nic", "user")
+        for _ in range(2):
+            s.wait_for("START")
+            time.sleep(0.3)
+            s.send("\x01cstop\n")
+            time.sleep(2)
+            s.send("cont\n\x01c")
+            s.wait_for(digest)
+            s.wait_for("END")
+        s.send("\x01c")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for command, listens in (f"add tcp:127.0.0.1:{port}-:80", True), (f"remove nic0 tcp:127.0.0.1:{port}", False):
+            s.send(f"hostfwd_{command}\nprint 1000 + 234\n")
+            s.wait_for("\n1234")
+            with socket.socket() as c:
+                expect((c.connect_ex(("127.0.0.1", port)) == 0) == listens, f"hostfwd_{command.split()[0]}")
+        s.send(f"hostfwd_remove tcp:127.0.0.1:{port}\n")
+        s.wait_for("does not forward")
+        s.send("\x01x")
+        status, out = s.end()
+        expect(status == 0, "two downloads with a pause, a reset between them", out)
+
+
 def test_end_by_signal():
     """A signal while the guest writes: what it had written is in the image, the pidfile is gone, the status is 0."""
     mark = b"written before the signal"
@@ -296,15 +398,112 @@ def test_uboot():
             expect(status == 0, f"U-Boot ({options[0]}) reads a disk", f"status {status}\n{out}")
 
 
-def metal(xlen, want, *args, define=()):
+DEBIAN = "systemd-sysv udev dbus login iproute2 openssh-server wget openssl zstd python3-minimal stress-ng".split()
+
+
+def debian_image():
+    """An ext4 image with a configured Debian, in the cache; the first time it is made, the guest itself configures it (some minutes)."""
+    if not shutil.which("debootstrap") or os.geteuid():
+        skip("debootstrap is missing" if not os.geteuid() else "root is needed to unpack a Debian with its owners and devices")
+    image = f"{images.CACHE}/riscv64/debian-{hashlib.sha256(' '.join(DEBIAN).encode()).hexdigest()[:8]}.img"
+    if os.path.exists(image):
+        return image
+    new = f"{image}.new"
+    with images.lock(), tempfile.TemporaryDirectory() as tmp:
+        images.debian_first_stage("riscv64", DEBIAN, f"{tmp}/root")
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-d", f"{tmp}/root", new, "3G"], check=True)
+    script = f"""date -s @{int(time.time())}
+mount -t ext4 /dev/vda /mnt
+for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
+chroot /mnt /bin/sh -c 'PATH=/usr/sbin:/usr/bin:/sbin:/bin /debootstrap/debootstrap --second-stage' && chroot /mnt /usr/bin/passwd -d root && echo CONFIGURED
+echo rhea > /mnt/etc/hostname
+echo '/dev/vda / ext4 defaults 0 1' > /mnt/etc/fstab
+echo virtio_net > /mnt/etc/modules
+printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /mnt/etc/systemd/network/wired.network
+ln -s /usr/lib/systemd/system/systemd-networkd.service /mnt/etc/systemd/system/multi-user.target.wants/
+for d in proc sys dev; do umount /mnt/$d; done
+umount /mnt; sync; poweroff -f
+"""
+    status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
+                       modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=1800)
+    expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
+    os.rename(new, image)
+    return image
+
+
+def package_repository(folder):
+    """A package of our own and the list of it."""
+    os.makedirs(f"{folder}/p/DEBIAN")
+    os.makedirs(f"{folder}/p/usr/bin")
+    with open(f"{folder}/p/DEBIAN/control", "w") as f:
+        f.write("Package: rhea-test\nVersion: 1\nArchitecture: riscv64\nMaintainer: none\nDescription: a test\n")
+    with open(f"{folder}/p/usr/bin/rhea-test", "w") as f:
+        f.write("#!/bin/sh\necho installed by apt\n")
+    os.chmod(f"{folder}/p/usr/bin/rhea-test", 0o755)
+    subprocess.run(["dpkg-deb", "--build", f"{folder}/p", f"{folder}/rhea-test.deb"], check=True, stdout=subprocess.DEVNULL)
+    data = open(f"{folder}/rhea-test.deb", "rb").read()
+    with open(f"{folder}/Packages", "w") as f:
+        f.write(open(f"{folder}/p/DEBIAN/control").read() + f"Filename: ./rhea-test.deb\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n")
+
+
+class QuietServer(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_debian():
+    """A whole Debian: systemd's login, the network, sshd, apt, stress-ng and self-checks; the disk is clean afterwards."""
+    with tempfile.TemporaryDirectory() as tmp:
+        shutil.copy(debian_image(), f"{tmp}/disk")
+        os.makedirs(f"{tmp}/repository")
+        package_repository(f"{tmp}/repository")
+        handler = functools.partial(QuietServer, directory=f"{tmp}/repository")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        s = Session(*linux("mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n", ["virtio_blk", "virtio_net", "ext4", "crc32c_generic"], tmp),
+                    "-m", 2048, "-smp", 2, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio", "-nic",
+                    f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
+        s.wait_for("login: ", 600)
+        s.send("root\r")
+        s.wait_for(":~# ")
+        stress = " ".join(f"--{m} 2 --{m}-ops {n}" for m, n in [("cpu", 200), ("fp", 200), ("vecmath", 200), ("atomic", 200), ("matrix", 200)])
+        for what, command in [
+                ("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
+                ("an address by DHCP", "until ip -4 addr show | grep -q 10.0.2.15; do sleep 0.2; done"),
+                ("apt installs from the host", f"echo 'deb [trusted=yes] http://10.0.2.2:{server.server_port} ./' > /etc/apt/sources.list && "
+                 "apt-get -q update && apt-get -qy install rhea-test && rhea-test | grep 'installed by apt'"),
+                ("stress-ng --verify", f"stress-ng --verify {stress} --vm 2 --vm-bytes 32M --vm-ops 1000"),
+                ("openssl's arithmetic", "openssl genrsa -out /tmp/k 2048 && openssl rsa -in /tmp/k -check -noout && seq 100000 > /tmp/s && "
+                 "openssl enc -aes-256-ctr -pbkdf2 -k a -in /tmp/s -out /tmp/e && openssl enc -d -aes-256-ctr -pbkdf2 -k a -in /tmp/e | cmp - /tmp/s"),
+                ("zstd's round trip", "zstd -qk -19 /usr/bin/openssl -o /tmp/z && zstd -qdc /tmp/z | cmp - /usr/bin/openssl"),
+                ("python3's arithmetic", "python3 -c 'import math,hashlib; assert sum(i*i for i in range(10**6)) == 333332833333500000; "
+                 "assert math.fsum([.1]*10) == 1.0; print(hashlib.sha256(b\"a\").hexdigest())'")]:
+            s.send(f"{command}; echo STA''TUS $?\r")
+            s.wait_for("STATUS ", 600)
+            s.wait_for("\n")
+            good = s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r")
+            expect(good, what, s.seen.decode(errors="replace"))
+            s.wait_for(":~# ")
+        with socket.create_connection(("127.0.0.1", port), 60) as c:
+            expect(c.recv(8) == b"SSH-2.0-", "sshd through hostfwd")
+        s.send("poweroff\r")
+        status, out = s.end()
+        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
+        check = subprocess.run(["e2fsck", "-fn", f"{tmp}/disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
+
+
+def metal(xlen, want, *args, define=(), source="metal", v=""):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
-        abi = {64: ["-march=rv64gc", "-mabi=lp64d"], 32: ["-march=rv32gc", "-mabi=ilp32d"]}[xlen]
+        abi = {64: ["-march=rv64gc" + v, "-mabi=lp64d"], 32: ["-march=rv32gc" + v, "-mabi=ilp32d"]}[xlen]
         subprocess.run([cc, *abi, *"-mcmodel=medany -O2 -Wall -Wextra -fno-strict-aliasing -nostdlib -nostartfiles -static -ffreestanding "
                         "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}", *define,
-                        f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/metal.c", "-o", f"{tmp}/metal.elf"], check=True)
+                        f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/{source}.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
         expect("all passed" in out and status == want, f"bare-metal RV{xlen} {' '.join(args)}: exit status {want} through the finisher",
@@ -335,6 +534,32 @@ def test_metal64_max():
 def test_metal32_max():
     metal(32, 5, "-cpu", "max", define=["-DEXTENSIONS"])
     metal(32, 5, "-cpu", "max", "-accel", "tcg,jit=off", define=["-DEXTENSIONS"])
+
+
+def test_metal_vector():
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
+
+
+def vector_program(*args):
+    """A program with vectors in Linux, several processes on one CPU."""
+    cc = shutil.which("riscv64-linux-gnu-gcc")
+    if not cc:
+        skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run([cc, "-march=rv64gcv", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
+                        f"{HERE}/vector/vector.c", "-o", f"{tmp}/vector", "-lm"], check=True)
+        with images.lock():
+            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/vector\npoweroff -f\n", f"{tmp}/initrd", {"bin/vector": f"{tmp}/vector"})
+            options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
+        status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
+        expect(status == 0 and "vectors: all right" in out, f"vectors in Linux: {' '.join(args)}", f"status {status}\n{out}")
+
+
+def test_vector():
+    vector_program("-cpu", "rv64,v=on")
+    vector_program("-cpu", "rv64,v=on,vlen=512", "-smp", "2")
 
 
 def main():

@@ -125,6 +125,10 @@ static void test_typed(void)
     g_assert_true(opts_bool(opts, "on", &on, &err) && on);
     g_assert_true(opts_enum(opts, "m", modes, &mode, &err) && mode == 1);
     g_assert_cmpstr(opts_string(opts, "none", "fallback"), ==, "fallback");
+    g_autofree const char **all = opts_strings(opts, "a"), **none = opts_strings(opts, "none");
+    g_assert_cmpstr(all[0], ==, "1");
+    g_assert_cmpstr(all[1], ==, "2");
+    g_assert_true(!all[2] && !none[0]);
     expect_message(opts_uint(opts, "n", &value, 0, 65535, &err), &err,
                    "-drive: n: 70000 is out of range, 0 to 65535 is accepted");
     expect_message(opts_uint(opts, "bad", &value, 0, 1, &err), &err, "-drive: bad: 'x' is not a number");

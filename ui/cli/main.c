@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "block/block.h"
+#include "net/net.h"
 #include "ui/chardev/chardev.h"
 #include "ui/cli/daemon.h"
 #include "ui/cli/start.h"
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
         if (command_line_parse(&c, argc, argv, &err))
             status = c.done ? 0 : run_command_line(&c, &err);
         chardev_remove_all();
+        net_remove_all();
         block_close_all();
         chardev_restore_terminal();
     }

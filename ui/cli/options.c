@@ -4,6 +4,7 @@
  */
 #include "ui/cli/options.h"
 #include "block/block.h"
+#include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
 #include "util/error.h"
@@ -244,6 +245,22 @@ static bool add_global(CommandLine *c, const char *value, GError **err)
     return opts_finish(opts, known, err) && device_add_global(driver, name, text, err);
 }
 
+static bool add_netdev(CommandLine *c, const char *value, GError **err)
+{
+    return is_help(value) ? print_text(c, net_help()) : net_netdev_option(value, err);
+}
+
+static bool add_nic(CommandLine *c, const char *value, GError **err)
+{
+    bool help = is_help(value) || g_str_has_suffix(value, "model=help");
+    return help ? print_text(c, net_nic_help()) : net_nic_option(value, err);
+}
+
+static bool set_net(CommandLine *c, const char *value, GError **err)
+{
+    return net_legacy_option(value, err);
+}
+
 static bool add_serial(CommandLine *c, const char *value, GError **err)
 {
     g_ptr_array_add(c->serials, (char *)value);
@@ -409,6 +426,12 @@ static const Option options[] = {
       "add a block node; help lists the drivers",
       add_blockdev },
     { { "snapshot" }, NULL, "keep what is written to disks in temporary files", set_snapshot },
+    { { "netdev" }, "BACKEND,id=ID[,KEY=VALUE...]", "add a network back end; help lists them", add_netdev },
+    { { "nic" },
+      "[BACKEND,model=MODEL,mac=MAC][,KEY=VALUE...]",
+      "add a network back end and its device; none: no default one; help lists the models",
+      add_nic },
+    { { "net" }, "none", "no default network device", set_net },
     { { "global" }, "DRIVER.PROPERTY=VALUE", "default of a property for all devices of a type", add_global },
     { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
     { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },

@@ -6,6 +6,7 @@
 #include "block/block.h"
 #include "hw/firmware/fw_cfg.h"
 #include "hw/firmware/loader.h"
+#include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
 #include "ui/monitor/monitor.h"
@@ -192,10 +193,12 @@ static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
 static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
 {
     machine_lock(machine);
-    bool ok = add_fw_cfg(c, machine, err);
+    bool ok = add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
     for (guint i = 0; i < c->devices->len && ok; i++)
         ok = device_add(machine, c->devices->pdata[i], err);
     ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
+    if (ok)
+        net_report_unused();
     machine_unlock(machine);
     return ok;
 }

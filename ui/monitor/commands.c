@@ -4,6 +4,7 @@
  */
 #include "accel/accel.h"
 #include "block/block.h"
+#include "net/net.h"
 #include "target/target.h"
 #include "ui/monitor/command.h"
 #include "util/error.h"
@@ -207,6 +208,40 @@ static bool info_block(Monitor *m, const MonitorArg *args, GString *out, GError 
     return true;
 }
 
+static bool info_network(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    take_text(out, net_describe());
+    return true;
+}
+
+static bool forward(const MonitorArg *args, bool add, GError **err)
+{
+    bool named = args[1].given;
+    return net_forward(named ? args[0].text : NULL, args[named].text, add, err);
+}
+
+static bool hostfwd_add(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    return forward(args, true, err);
+}
+
+static bool hostfwd_remove(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    return forward(args, false, err);
+}
+
+static bool set_link(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    Netdev *n = net_find(args[0].text);
+    bool up;
+    if (!n)
+        return error_set(err, "there is no netdev '%s'; info network lists them", args[0].text);
+    if (!parse_bool(args[1].text, &up, err))
+        return false;
+    net_set_link(n, up);
+    return true;
+}
+
 /* ---- looking around ---- */
 
 static bool select_cpu(Monitor *m, const MonitorArg *args, GString *out, GError **err)
@@ -311,6 +346,7 @@ static const Command info_commands[] = {
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
     { "mtree", NULL, NULL, "memory regions and flat views", info_mtree },
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
+    { "network", NULL, NULL, "network back ends", info_network },
     { "qtree", NULL, NULL, "devices and buses", info_qtree },
     { "registers", NULL, "a:-a?", "registers of the CPU, or with -a of all", info_registers },
     { "status", NULL, NULL, "is it running?", info_status },
@@ -323,12 +359,17 @@ const Command monitor_commands[] = {
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
     { "help", "?", "name:s?", "this list, or one command", help },
+    { "hostfwd_add", NULL, "netdev_id_or_rule:s rule:s?", "forward a port: [tcp|udp]:[addr]:port-[addr]:port",
+      hostfwd_add },
+    { "hostfwd_remove", NULL, "netdev_id_or_rule:s rule:s?", "forward it no more: [tcp|udp]:[addr]:port",
+      hostfwd_remove },
     { "info", NULL, NULL, "show something; 'help info' lists what", NULL, info_commands },
     { "log", NULL, "items:s", "log these items (see -d), or none", set_log },
     { "logfile", NULL, "filename:s?", "log to a file, or to standard error", set_log_file },
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
     { "ringbuf_read", NULL, "device:s size:i", "take characters out of a ringbuf character device", read_ringbuf },
+    { "set_link", NULL, "name:s up:s", "plug in (on) or pull (off) the cable of a network back end", set_link },
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },
     { "system_reset", NULL, NULL, "reset the machine", system_reset },
