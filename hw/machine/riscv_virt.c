@@ -11,6 +11,8 @@
 #include "hw/firmware/pflash_cfi01.h"
 #include "hw/firmware/sifive_test.h"
 #include "hw/intc/riscv_aclint.h"
+#include "hw/intc/riscv_aplic.h"
+#include "hw/intc/riscv_imsic.h"
 #include "hw/intc/sifive_plic.h"
 #include "hw/pci/gpex.h"
 #include "hw/timer/goldfish_rtc.h"
@@ -27,17 +29,40 @@ typedef struct RiscvVirt {
     Machine machine;
     MemRegion ram, mrom;
     RiscvAclint *aclint;
-    SifivePlic *plic;
+    SifivePlic *plic;                /* NULL with aia */
+    RiscvAplic *aplic[2];            /* of M, of S */
+    void (*wire)(void *, int, bool); /* how a source's level is set ... */
+    void *wire_opaque;               /* ... and whose: the PLIC's, the APLIC's */
     GpexHost *pci;
     FwCfg *fw_cfg;
-    BlockNode *flash[2];              /* properties pflash0, pflash1 */
-    unsigned acpi, aclint_mode, aia;  /* properties: only what is there can be chosen */
+    BlockNode *flash[2];             /* properties pflash0, pflash1 */
+    unsigned acpi, aclint_mode, aia; /* properties: only what is there can be chosen */
+    uint32_t aia_guests;
     uint64_t pci_high, pci_high_size; /* the 64-bit window for BARs */
     uint64_t kernel_entry, fdt_addr;
     bool dumped;
 } RiscvVirt;
 
-enum { MROM, TEST, RTC, CLINT, PCI_PIO, PLIC, UART0, VIRTIO, FW_CFG, FLASH, PCI_ECAM, PCI_MMIO, DRAM };
+enum { AIA_NONE, AIA_APLIC, AIA_IMSIC };
+enum {
+    MROM,
+    TEST,
+    RTC,
+    CLINT,
+    PCI_PIO,
+    PLIC,
+    APLIC_M,
+    APLIC_S,
+    UART0,
+    VIRTIO,
+    FW_CFG,
+    FLASH,
+    IMSIC_M,
+    IMSIC_S,
+    PCI_ECAM,
+    PCI_MMIO,
+    DRAM
+};
 static const struct {
     uint64_t base, size;
 } map[] = {
@@ -46,6 +71,10 @@ static const struct {
     [RTC] = { 0x101000, 0x1000 },
     [CLINT] = { 0x2000000, 0x10000 },
     [PLIC] = { 0xc000000, PLIC_SIZE },
+    [APLIC_M] = { 0xc000000, RISCV_APLIC_SIZE },
+    [APLIC_S] = { 0xd000000, RISCV_APLIC_SIZE },
+    [IMSIC_M] = { 0x24000000, RISCV_IMSIC_SIZE },
+    [IMSIC_S] = { 0x28000000, RISCV_IMSIC_SIZE },
     [UART0] = { 0x10000000, 0x100 },
     [VIRTIO] = { 0x10001000, 0x1000 },
     [FW_CFG] = { 0x10100000, 0x18 },
@@ -56,6 +85,7 @@ static const struct {
     [PCI_MMIO] = { 0x40000000, 0x40000000 },
 };
 enum { VIRTIO_IRQ = 1, VIRTIO_SLOTS = 8, UART0_IRQ = 10, RTC_IRQ = 11, PCI_IRQ = 32 };
+enum { LEVEL_HIGH = 4 }; /* of an interrupt's specifier */
 #define FDT_ROOM (2u << 20)
 
 static RiscvVirt *virt(Machine *machine)
@@ -80,6 +110,67 @@ static void *place(Machine *machine, const DeviceType *type, GError **err, const
     return dev;
 }
 
+static RiscvImsic *add_imsic(RiscvVirt *v, unsigned level, unsigned hart, GError **err)
+{
+    RiscvImsic *imsic = place(&v->machine, &riscv_imsic_type, err, NULL, NULL);
+    if (imsic)
+        mem_add(&v->machine.root, map[level ? IMSIC_S : IMSIC_M].base + (uint64_t)hart * RISCV_IMSIC_SIZE, &imsic->mmio,
+                0);
+    return imsic;
+}
+
+/* External interrupts of a hart: from the PLIC, the APLIC, or its own interrupt files. */
+static bool connect_cpu(RiscvVirt *v, unsigned hart, CpuState *cs, GError **err)
+{
+    for (unsigned level = 0; level < 2; level++) {
+        const Irq irq = { riscv_cpu_set_irq, cs, level ? IRQ_S_EXT : IRQ_M_EXT };
+        if (v->aia == AIA_NONE) {
+            v->plic->irq[2 * hart + level] = irq;
+        } else if (v->aia == AIA_APLIC) {
+            v->aplic[level]->irq[hart] = irq;
+        } else {
+            RiscvImsic *imsic = add_imsic(v, level, hart, err);
+            if (!imsic)
+                return false;
+            imsic->irq = irq;
+            riscv_cpu_set_file(cs, level ? PRIV_S : PRIV_M, riscv_imsic_access, imsic);
+        }
+    }
+    if (v->aia != AIA_NONE)
+        riscv_cpu_add_aia(cs);
+    return true;
+}
+
+/* What the wires of devices lead to. */
+static bool add_controller(RiscvVirt *v, GError **err)
+{
+    Machine *machine = &v->machine;
+    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus),
+                    *contexts = g_strdup_printf("%u", 2 * machine->config.cpus);
+    if (v->aia == AIA_NONE) {
+        if (!(v->plic = place(machine, &sifive_plic_type, err, "num-contexts", contexts)))
+            return false;
+        mem_add(&machine->root, map[PLIC].base, &v->plic->mmio, 0);
+        v->wire = sifive_plic_set;
+        v->wire_opaque = v->plic;
+        return true;
+    }
+    for (unsigned level = 0; level < 2; level++) {
+        Device *dev = device_new(machine, &riscv_aplic_type);
+        RiscvAplic *aplic = v->aplic[level] = (RiscvAplic *)dev;
+        aplic->parent = level ? v->aplic[0] : NULL;
+        aplic->msi = v->aia == AIA_IMSIC;
+        if (!device_set(dev, "num-harts", harts, err) || !device_realize(dev, NULL, err)) {
+            device_free(dev);
+            return false;
+        }
+        mem_add(&machine->root, map[level ? APLIC_S : APLIC_M].base, &aplic->mmio, 0);
+    }
+    v->wire = riscv_aplic_set;
+    v->wire_opaque = v->aplic[0];
+    return true;
+}
+
 static bool add_cpus(RiscvVirt *v, GError **err)
 {
     Machine *machine = &v->machine;
@@ -89,8 +180,8 @@ static bool add_cpus(RiscvVirt *v, GError **err)
             return false;
         v->aclint->msip[i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_SOFT };
         v->aclint->mtip[i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_TIMER };
-        v->plic->irq[2 * i] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_M_EXT };
-        v->plic->irq[2 * i + 1] = (Irq){ riscv_cpu_set_irq, vcpu->state, IRQ_S_EXT };
+        if (!connect_cpu(v, i, vcpu->state, err))
+            return false;
         riscv_cpu_set_time(vcpu->state, riscv_aclint_time, v->aclint);
         riscv_cpu_set_reset_pc(vcpu->state, map[MROM].base);
     }
@@ -103,7 +194,7 @@ static bool add_uart(RiscvVirt *v, GError **err)
     Device *dev = device_new(machine, &serial_16550_type);
     Serial16550 *uart = (Serial16550 *)dev;
     uart->chardev = machine->serials ? machine->serials->data : NULL;
-    uart->irq = (Irq){ sifive_plic_set, v->plic, UART0_IRQ };
+    uart->irq = (Irq){ v->wire, v->wire_opaque, UART0_IRQ };
     if (!device_realize(dev, NULL, err)) {
         device_free(dev);
         return false;
@@ -117,7 +208,7 @@ static bool add_rtc(RiscvVirt *v, GError **err)
     GoldfishRtc *rtc = place(&v->machine, &goldfish_rtc_type, err, NULL, NULL);
     if (!rtc)
         return false;
-    rtc->irq = (Irq){ sifive_plic_set, v->plic, RTC_IRQ };
+    rtc->irq = (Irq){ v->wire, v->wire_opaque, RTC_IRQ };
     mem_add(&v->machine.root, map[RTC].base, &rtc->mmio, 0);
     return true;
 }
@@ -128,7 +219,7 @@ static bool add_virtio(RiscvVirt *v, GError **err)
         VirtioMmio *slot = place(&v->machine, &virtio_mmio_type, err, NULL, NULL);
         if (!slot)
             return false;
-        slot->irq = (Irq){ sifive_plic_set, v->plic, VIRTIO_IRQ + i };
+        slot->irq = (Irq){ v->wire, v->wire_opaque, VIRTIO_IRQ + i };
         mem_add(&v->machine.root, map[VIRTIO].base + i * map[VIRTIO].size, &slot->mmio, 0);
     }
     return true;
@@ -139,14 +230,17 @@ static bool add_pci(RiscvVirt *v, GError **err)
 {
     Machine *machine = &v->machine;
     const uint64_t gib = 1 << 30, ram_end = map[DRAM].base + machine->config.ram_size;
-    GpexHost *pci = place(machine, &gpex_host_type, err, NULL, NULL);
-    if (!pci)
+    GpexHost *pci = (GpexHost *)device_new(machine, &gpex_host_type);
+    pci->pci.msi = v->aia == AIA_IMSIC;
+    if (!device_realize(&pci->dev, NULL, err)) {
+        device_free(&pci->dev);
         return false;
+    }
     v->pci = pci;
     v->pci_high_size = machine->target->bits == 64 ? 16 * gib : 4 * gib;
     v->pci_high = machine->target->bits == 64 ? (ram_end + 16 * gib - 1) & ~(16 * gib - 1) : 12 * gib;
     for (unsigned i = 0; i < 4; i++)
-        pci->pci.intx[i] = (Irq){ sifive_plic_set, v->plic, PCI_IRQ + i };
+        pci->pci.intx[i] = (Irq){ v->wire, v->wire_opaque, PCI_IRQ + i };
     mem_alias_init(&pci->mmio_window, machine, "gpex_mmio_window", &pci->mmio, map[PCI_MMIO].base, map[PCI_MMIO].size);
     mem_alias_init(&pci->mmio_high_window, machine, "gpex_mmio_high_window", &pci->mmio, v->pci_high, v->pci_high_size);
     mem_add(&machine->root, map[PCI_ECAM].base, &pci->ecam, 0);
@@ -188,16 +282,16 @@ static bool add_flash(RiscvVirt *v, GError **err)
 static bool virt_init(Machine *machine, GError **err)
 {
     RiscvVirt *v = virt(machine);
-    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus),
-                    *contexts = g_strdup_printf("%u", 2 * machine->config.cpus);
+    g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus);
     SifiveTest *test;
+    if (v->aia_guests)
+        return error_set(err, "aia-guests=%u: only 0 is possible, there is no hypervisor extension", v->aia_guests);
     uint64_t limit = machine->target->bits == 32 ? (uint64_t)1 << 31 : (uint64_t)1 << 40;
     if (machine->config.ram_size > limit)
         return error_set(err, "-m: machine 'virt' takes at most %" PRIu64 " MiB", limit >> 20);
     if (!mem_ram_init(&v->ram, machine, "riscv_virt.ram", machine->config.ram_size, err) ||
         !mem_rom_init(&v->mrom, machine, "riscv_virt.mrom", map[MROM].size, NULL, NULL, err) ||
-        !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) ||
-        !(v->plic = place(machine, &sifive_plic_type, err, "num-contexts", contexts)) ||
+        !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) || !add_controller(v, err) ||
         !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err) ||
         !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err) || !add_flash(v, err))
         return false;
@@ -205,7 +299,6 @@ static bool virt_init(Machine *machine, GError **err)
     mem_add(&machine->root, map[DRAM].base, &v->ram, 0);
     mem_add(&machine->root, map[MROM].base, &v->mrom, 0);
     mem_add(&machine->root, map[CLINT].base, &v->aclint->mmio, 0);
-    mem_add(&machine->root, map[PLIC].base, &v->plic->mmio, 0);
     mem_add(&machine->root, map[TEST].base, &test->mmio, 0);
     return true;
 }
@@ -215,7 +308,10 @@ static bool virt_init(Machine *machine, GError **err)
 enum {
     PHANDLE_CPU = 1,
     PHANDLE_INTC = 1 + RISCV_ACLINT_HARTS,
-    PHANDLE_PLIC = 1 + 2 * RISCV_ACLINT_HARTS,
+    PHANDLE_WIRES = 1 + 2 * RISCV_ACLINT_HARTS, /* what the wires of devices lead to, as the kernel sees it */
+    PHANDLE_APLIC_M,
+    PHANDLE_IMSIC_M,
+    PHANDLE_IMSIC_S,
     PHANDLE_TEST
 };
 
@@ -296,30 +392,38 @@ static void put_interrupts_extended(void *fdt, Machine *machine, unsigned first,
     fdt_property(fdt, "interrupts-extended", cells, 16 * machine->vcpus->len);
 }
 
-static void put_device(void *fdt, const char *name, const char *compatible, uint64_t base, uint64_t size, unsigned irq)
+/* The PLIC's specifiers are a number, the APLIC's have a kind of source too. */
+static void put_wire(void *fdt, const RiscvVirt *v, unsigned irq)
+{
+    const fdt32_t cells[] = { cpu_to_fdt32(irq), cpu_to_fdt32(LEVEL_HIGH) };
+    fdt_property(fdt, "interrupts", cells, v->aia == AIA_NONE ? 4 : 8);
+    fdt_property_u32(fdt, "interrupt-parent", PHANDLE_WIRES);
+}
+
+static void put_device(void *fdt, const RiscvVirt *v, const char *name, const char *compatible, uint64_t base,
+                       uint64_t size, unsigned irq)
 {
     begin(fdt, name, base);
-    if (irq) {
-        fdt_property_u32(fdt, "interrupts", irq);
-        fdt_property_u32(fdt, "interrupt-parent", PHANDLE_PLIC);
-    }
+    put_wire(fdt, v, irq);
     put_reg(fdt, base, size);
     fdt_property_string(fdt, "compatible", compatible);
     fdt_end_node(fdt);
 }
 
 /* Which input of the PLIC INTA to INTD of each slot reach: the pattern repeats every four slots, as the mask says. */
-static void put_interrupt_map(void *fdt)
+static void put_interrupt_map(void *fdt, const RiscvVirt *v)
 {
-    fdt32_t cells[4][4][6], mask[] = { cpu_to_fdt32(0x1800), 0, 0, cpu_to_fdt32(7) };
+    fdt32_t cells[4 * 4 * 7], *at = cells, mask[] = { cpu_to_fdt32(0x1800), 0, 0, cpu_to_fdt32(7) };
     for (unsigned slot = 0; slot < 4; slot++) {
         for (unsigned pin = 0; pin < 4; pin++) {
-            const uint32_t entry[] = { slot << 11, 0, 0, pin + 1, PHANDLE_PLIC, PCI_IRQ + (slot + pin) % 4 };
-            for (unsigned i = 0; i < G_N_ELEMENTS(entry); i++)
-                cells[slot][pin][i] = cpu_to_fdt32(entry[i]);
+            const uint32_t entry[] = {
+                slot << 11, 0, 0, pin + 1, PHANDLE_WIRES, PCI_IRQ + (slot + pin) % 4, LEVEL_HIGH
+            };
+            for (unsigned i = 0; i < (v->aia == AIA_NONE ? 6 : 7); i++)
+                *at++ = cpu_to_fdt32(entry[i]);
         }
     }
-    fdt_property(fdt, "interrupt-map", cells, sizeof(cells));
+    fdt_property(fdt, "interrupt-map", cells, (at - cells) * sizeof(*cells));
     fdt_property(fdt, "interrupt-map-mask", mask, sizeof(mask));
 }
 
@@ -342,7 +446,9 @@ static void put_pci(void *fdt, const RiscvVirt *v)
         }
     }
     begin(fdt, "pci", map[PCI_ECAM].base);
-    put_interrupt_map(fdt);
+    put_interrupt_map(fdt, v);
+    if (v->aia == AIA_IMSIC)
+        fdt_property_u32(fdt, "msi-parent", PHANDLE_IMSIC_S);
     fdt_property(fdt, "ranges", ranges, sizeof(ranges));
     put_reg(fdt, map[PCI_ECAM].base, map[PCI_ECAM].size);
     fdt_property(fdt, "dma-coherent", NULL, 0);
@@ -356,11 +462,90 @@ static void put_pci(void *fdt, const RiscvVirt *v)
     fdt_end_node(fdt);
 }
 
+static void put_plic(void *fdt, Machine *machine)
+{
+    static const char compatible[] = "sifive,plic-1.0.0\0riscv,plic0";
+    begin(fdt, "plic", map[PLIC].base);
+    fdt_property_u32(fdt, "phandle", PHANDLE_WIRES);
+    fdt_property_u32(fdt, "riscv,ndev", PLIC_SOURCES - 1);
+    put_reg(fdt, map[PLIC].base, map[PLIC].size);
+    put_interrupts_extended(fdt, machine, IRQ_M_EXT, IRQ_S_EXT);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    fdt_property(fdt, "compatible", compatible, sizeof(compatible));
+    fdt_property_u32(fdt, "#address-cells", 0);
+    fdt_property_u32(fdt, "#interrupt-cells", 1);
+    fdt_end_node(fdt);
+}
+
+/* One interrupt of each hart. */
+static void put_hart_interrupts(void *fdt, Machine *machine, unsigned irq)
+{
+    g_autofree fdt32_t *cells = g_new(fdt32_t, 2 * machine->vcpus->len);
+    for (unsigned i = 0; i < machine->vcpus->len; i++) {
+        cells[2 * i] = cpu_to_fdt32(PHANDLE_INTC + i);
+        cells[2 * i + 1] = cpu_to_fdt32(irq);
+    }
+    fdt_property(fdt, "interrupts-extended", cells, 8 * machine->vcpus->len);
+}
+
+static void put_aplic(void *fdt, RiscvVirt *v, bool supervisor)
+{
+    const fdt32_t delegate[] = { cpu_to_fdt32(PHANDLE_WIRES), cpu_to_fdt32(1), cpu_to_fdt32(RISCV_APLIC_SOURCES) };
+    unsigned place = supervisor ? APLIC_S : APLIC_M;
+    begin(fdt, "aplic", map[place].base);
+    fdt_property_u32(fdt, "phandle", supervisor ? PHANDLE_WIRES : PHANDLE_APLIC_M);
+    if (!supervisor) { /* the first name is the reference's, the second what became of it in the kernel's binding */
+        fdt_property(fdt, "riscv,delegate", delegate, sizeof(delegate));
+        fdt_property(fdt, "riscv,delegation", delegate, sizeof(delegate));
+        fdt_property_u32(fdt, "riscv,children", PHANDLE_WIRES);
+    }
+    fdt_property_u32(fdt, "riscv,num-sources", RISCV_APLIC_SOURCES);
+    put_reg(fdt, map[place].base, map[place].size);
+    if (v->aia == AIA_IMSIC)
+        fdt_property_u32(fdt, "msi-parent", supervisor ? PHANDLE_IMSIC_S : PHANDLE_IMSIC_M);
+    else
+        put_hart_interrupts(fdt, &v->machine, supervisor ? IRQ_S_EXT : IRQ_M_EXT);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    fdt_property_u32(fdt, "#interrupt-cells", 2);
+    fdt_property_string(fdt, "compatible", "riscv,aplic");
+    fdt_end_node(fdt);
+}
+
+static void put_imsics(void *fdt, RiscvVirt *v, bool supervisor)
+{
+    unsigned place = supervisor ? IMSIC_S : IMSIC_M;
+    begin(fdt, "imsics", map[place].base);
+    fdt_property_u32(fdt, "phandle", supervisor ? PHANDLE_IMSIC_S : PHANDLE_IMSIC_M);
+    fdt_property_u32(fdt, "riscv,ipi-id", 1);
+    fdt_property_u32(fdt, "riscv,num-ids", RISCV_IMSIC_IDS - 1);
+    put_reg(fdt, map[place].base, map[place].size * v->machine.vcpus->len);
+    put_hart_interrupts(fdt, &v->machine, supervisor ? IRQ_S_EXT : IRQ_M_EXT);
+    fdt_property(fdt, "msi-controller", NULL, 0);
+    fdt_property_u32(fdt, "#msi-cells", 0);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    fdt_property_u32(fdt, "#interrupt-cells", 0);
+    fdt_property_string(fdt, "compatible", "riscv,imsics");
+    fdt_end_node(fdt);
+}
+
+static void put_controllers(void *fdt, RiscvVirt *v)
+{
+    if (v->aia == AIA_NONE) {
+        put_plic(fdt, &v->machine);
+        return;
+    }
+    put_aplic(fdt, v, true);
+    put_aplic(fdt, v, false);
+    if (v->aia == AIA_IMSIC) {
+        put_imsics(fdt, v, true);
+        put_imsics(fdt, v, false);
+    }
+}
+
 static void put_soc(void *fdt, Machine *machine)
 {
     static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon",
-                      clint_compatible[] = "sifive,clint0\0riscv,clint0",
-                      plic_compatible[] = "sifive,plic-1.0.0\0riscv,plic0";
+                      clint_compatible[] = "sifive,clint0\0riscv,clint0";
     fdt_begin_node(fdt, "soc");
     fdt_property_u32(fdt, "#address-cells", 2);
     fdt_property_u32(fdt, "#size-cells", 2);
@@ -372,27 +557,17 @@ static void put_soc(void *fdt, Machine *machine)
     fdt_property(fdt, "compatible", test_compatible, sizeof(test_compatible));
     fdt_end_node(fdt);
     begin(fdt, "serial", map[UART0].base);
-    fdt_property_u32(fdt, "interrupts", UART0_IRQ);
-    fdt_property_u32(fdt, "interrupt-parent", PHANDLE_PLIC);
+    put_wire(fdt, virt(machine), UART0_IRQ);
     fdt_property_u32(fdt, "clock-frequency", 3686400);
     put_reg(fdt, map[UART0].base, map[UART0].size);
     fdt_property_string(fdt, "compatible", "ns16550a");
     fdt_end_node(fdt);
-    put_device(fdt, "rtc", "google,goldfish-rtc", map[RTC].base, map[RTC].size, RTC_IRQ);
+    put_device(fdt, virt(machine), "rtc", "google,goldfish-rtc", map[RTC].base, map[RTC].size, RTC_IRQ);
     for (unsigned i = VIRTIO_SLOTS; i--;)
-        put_device(fdt, "virtio_mmio", "virtio,mmio", map[VIRTIO].base + i * map[VIRTIO].size, map[VIRTIO].size,
-                   VIRTIO_IRQ + i);
+        put_device(fdt, virt(machine), "virtio_mmio", "virtio,mmio", map[VIRTIO].base + i * map[VIRTIO].size,
+                   map[VIRTIO].size, VIRTIO_IRQ + i);
     put_pci(fdt, virt(machine));
-    begin(fdt, "plic", map[PLIC].base);
-    fdt_property_u32(fdt, "phandle", PHANDLE_PLIC);
-    fdt_property_u32(fdt, "riscv,ndev", PLIC_SOURCES - 1);
-    put_reg(fdt, map[PLIC].base, map[PLIC].size);
-    put_interrupts_extended(fdt, machine, IRQ_M_EXT, IRQ_S_EXT);
-    fdt_property(fdt, "interrupt-controller", NULL, 0);
-    fdt_property(fdt, "compatible", plic_compatible, sizeof(plic_compatible));
-    fdt_property_u32(fdt, "#address-cells", 0);
-    fdt_property_u32(fdt, "#interrupt-cells", 1);
-    fdt_end_node(fdt);
+    put_controllers(fdt, virt(machine));
     begin(fdt, "clint", map[CLINT].base);
     put_interrupts_extended(fdt, machine, IRQ_M_SOFT, IRQ_M_TIMER);
     put_reg(fdt, map[CLINT].base, map[CLINT].size);
@@ -607,7 +782,9 @@ static const Prop props[] = {
          .help = "there are no tables yet"),
     PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", NULL },
          .help = "the SiFive CLINT's layout"),
-    PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", NULL }, .help = "the PLIC"),
+    PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", "aplic", "aplic-imsic", NULL },
+         .help = "interrupt controllers: PLIC; APLIC with wires; with messages (MSI) to IMSICs"),
+    PROP(RiscvVirt, U32, "aia-guests", aia_guests, .help = "there is no hypervisor extension: 0"),
     PROP_END,
 };
 

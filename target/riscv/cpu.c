@@ -96,7 +96,7 @@ static const struct {
     NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
     NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
     NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
-    NEEDS(V, v, D, d),
+    NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
 };
 
 /* vlen=N: bits of a vector register. */
@@ -238,6 +238,7 @@ static void cpu_reset(CpuState *cs)
     s->menvcfg = riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0;
     s->stimecmp = UINT64_MAX;
     s->cycle_offset = s->instret_offset = 0;
+    s->miselect = s->siselect = 0;
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
     memset(s->pmpaddr, 0, sizeof(s->pmpaddr));
     s->pmp_active = 0;
@@ -306,6 +307,17 @@ void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)
 {
     riscv(cs)->reset_pc = pc;
     cs->pc = pc;
+}
+
+void riscv_cpu_add_aia(CpuState *cs)
+{
+    RiscvState *s = riscv(cs);
+    s->ext |= EXT_SMAIA | (riscv_has(s, EXT_S) ? EXT_SSAIA : 0);
+}
+
+void riscv_cpu_set_file(CpuState *cs, unsigned priv, RiscvFileAccess *access, void *opaque)
+{
+    riscv(cs)->file[priv == PRIV_M] = (RiscvFile){ access, opaque };
 }
 
 bool riscv_cpu_has(CpuState *cs, const char *extension)

@@ -8,6 +8,7 @@
 #ifndef TARGET_RISCV_CPU_H
 #define TARGET_RISCV_CPU_H
 
+#include "target/riscv/aia.h"
 #include "target/target.h"
 #include "util/clock.h"
 
@@ -54,6 +55,8 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZKNH, zknh, "SHA-2")                                                  \
     E(ZKSED, zksed, "SM4")                                                  \
     E(ZKSH, zksh, "SM3")                                                    \
+    E(SMAIA, smaia, "advanced interrupt architecture, machine level")       \
+    E(SSAIA, ssaia, "advanced interrupt architecture, supervisor level")    \
     E(SSTC, sstc, "supervisor timer compare")                               \
     E(SVADU, svadu, "hardware updates of accessed and dirty bits")          \
     E(SVINVAL, svinval, "fine-grained address translation invalidation")    \
@@ -135,7 +138,7 @@ enum { VLEN_MIN = 128, VLEN_MAX = 1024 };
 
 enum { RISCV_REG_COUNT = 31 + 32, RISCV_REG_F0 = 31 };
 
-typedef struct RiscvState {
+struct RiscvState {
     CpuState cs;
     uint64_t x[32];
     uint64_t f[32];
@@ -153,6 +156,7 @@ typedef struct RiscvState {
     uint64_t mip_soft;   /* what software wrote */
     uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
     uint64_t cycle_offset, instret_offset;
+    uint64_t miselect, siselect;
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
     bool faults_as_stores; /* a walk for a load now raises what a store would */
@@ -171,7 +175,8 @@ typedef struct RiscvState {
     uint8_t vxrm, vxsat;
     uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
     struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
-} RiscvState;
+    RiscvFile file[2];                    /* interrupt files: of S, of M */
+};
 
 static inline RiscvState *riscv(CpuState *cs)
 {
@@ -191,6 +196,10 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level);
 /* Where `time` and stimecmp come from: ticks at 10 MHz. */
 void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);
+/* Smaia, and Ssaia where there is a supervisor mode. */
+void riscv_cpu_add_aia(CpuState *cs);
+/* The interrupt file that priv (PRIV_S, PRIV_M) reaches by its CSRs. */
+void riscv_cpu_set_file(CpuState *cs, unsigned priv, RiscvFileAccess *access, void *opaque);
 bool riscv_cpu_has(CpuState *cs, const char *extension);
 /* For the device tree. Free with g_free. */
 char *riscv_cpu_isa_string(CpuState *cs);     /* "rv64imafdc_zicsr_..." */
@@ -204,6 +213,8 @@ uint64_t riscv_mstatus(RiscvState *s);
 void riscv_mode_changed(RiscvState *s);
 /* Enter the handler of an exception at cs->pc; sets cs->raised. */
 void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval);
+/* The interrupt of mask that goes first; 0: mask has none. */
+unsigned riscv_first_interrupt(uint64_t mask);
 bool riscv_deliver_interrupt(CpuState *cs);
 bool riscv_has_work(CpuState *cs);
 void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked */

@@ -124,9 +124,14 @@ static void write_soft(RiscvState *s, uint64_t v, uint64_t mask)
     __atomic_fetch_or(&s->mip, __atomic_load_n(&s->mip_inputs, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     riscv_check_interrupts(s);
 }
+/* Bits of mvien are read-only zero: those of mvip are what software set in mip (AIA 1.0, section 5.3). */
+static uint64_t mvip_writable(const RiscvState *s)
+{
+    return 1ull << IRQ_S_SOFT | 1ull << IRQ_S_EXT | (s->menvcfg & MENVCFG_STCE ? 0 : 1ull << IRQ_S_TIMER);
+}
 static void write_mip(RiscvState *s, uint64_t v)
 {
-    write_soft(s, v, 1ull << IRQ_S_SOFT | 1ull << IRQ_S_EXT | (s->menvcfg & MENVCFG_STCE ? 0 : 1ull << IRQ_S_TIMER));
+    write_soft(s, v, mvip_writable(s));
 }
 static uint64_t read_sip(RiscvState *s)
 {
@@ -135,6 +140,19 @@ static uint64_t read_sip(RiscvState *s)
 static void write_sip(RiscvState *s, uint64_t v)
 {
     write_soft(s, v, s->mideleg & 1ull << IRQ_S_SOFT);
+}
+
+static uint64_t read_mvip(RiscvState *s)
+{
+    return s->mip_soft & mvip_writable(s);
+}
+static void write_miselect(RiscvState *s, uint64_t v)
+{
+    s->miselect = v & 0xfff;
+}
+static void write_siselect(RiscvState *s, uint64_t v)
+{
+    s->siselect = v & 0xfff;
 }
 
 static uint64_t tvec_legal(uint64_t v)
@@ -425,13 +443,26 @@ static void write_pmpaddr(RiscvState *s, unsigned i, uint64_t v)
 
 /* ---- the table ---- */
 
-enum { NEED_NOTHING, NEED_F, NEED_V, NEED_S, NEED_COUNTER, NEED_STCE, NEED_RV32 };
+enum {
+    NEED_NOTHING,
+    NEED_F,
+    NEED_V,
+    NEED_S,
+    NEED_COUNTER,
+    NEED_STCE,
+    NEED_RV32,
+    NEED_SMAIA,
+    NEED_SSAIA,
+    NEED_SMAIA32,
+    NEED_SSAIA32
+};
 
 typedef struct Csr {
     uint16_t number;
     const char *name;
     uint8_t need;
     bool ends;        /* a write may change modes, translations or pending interrupts: the unit ends */
+    bool indirect;    /* of the interrupt architecture: riscv_aia_csr */
     bool plain_write; /* the whole member may be written inline */
     uint16_t member;  /* offset in RiscvState; 0: functions only */
     uint64_t (*read)(RiscvState *s);
@@ -452,12 +483,17 @@ static const Csr csrs[] = {
     { 0x105, "stvec", NEED_S, MEMBER(stvec), .write = write_stvec },
     { 0x106, "scounteren", NEED_S, MEMBER(scounteren), .write = write_scounteren },
     { 0x10a, "senvcfg", NEED_S, MEMBER(senvcfg), .write = write_senvcfg },
+    { 0x114, "sieh", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
     { 0x140, "sscratch", NEED_S, .plain_write = true, MEMBER(sscratch) },
     { 0x141, "sepc", NEED_S, MEMBER(sepc), .write = write_sepc },
     { 0x142, "scause", NEED_S, .plain_write = true, MEMBER(scause) },
     { 0x143, "stval", NEED_S, .plain_write = true, MEMBER(stval) },
     { 0x144, "sip", NEED_S, .read = read_sip, .write = write_sip },
     { 0x14d, "stimecmp", NEED_STCE, MEMBER(stimecmp), .write = write_stimecmp },
+    { 0x150, "siselect", NEED_SSAIA, MEMBER(siselect), .write = write_siselect },
+    { 0x151, "sireg", NEED_SSAIA, .indirect = true },
+    { 0x154, "siph", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
+    { 0x15c, "stopei", NEED_SSAIA, .indirect = true },
     { 0x15d, "stimecmph", NEED_STCE, .read = read_stimecmph, .write = write_stimecmph },
     { 0x180, "satp", NEED_S, true, MEMBER(satp), .write = write_satp },
     { 0x300, "mstatus", 0, true, .read = read_mstatus, .write = write_mstatus },
@@ -467,8 +503,14 @@ static const Csr csrs[] = {
     { 0x304, "mie", MEMBER(mie), .write = write_mie },
     { 0x305, "mtvec", MEMBER(mtvec), .write = write_mtvec },
     { 0x306, "mcounteren", MEMBER(mcounteren), .write = write_mcounteren },
+    { 0x308, "mvien", NEED_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x309, "mvip", NEED_SMAIA, .read = read_mvip, .write = write_mip },
     { 0x30a, "menvcfg", 0, true, MEMBER(menvcfg), .write = write_menvcfg },
     { 0x310, "mstatush", NEED_RV32, .read = read_zero, .write = write_nothing },
+    { 0x313, "midelegh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
+    { 0x314, "mieh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
+    { 0x318, "mvienh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
+    { 0x319, "mviph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x31a, "menvcfgh", NEED_RV32, true, .read = read_menvcfgh, .write = write_menvcfgh },
     { 0x320, "mcountinhibit", MEMBER(mcountinhibit), .write = write_inhibit },
     { 0x340, "mscratch", .plain_write = true, MEMBER(mscratch) },
@@ -476,6 +518,10 @@ static const Csr csrs[] = {
     { 0x342, "mcause", .plain_write = true, MEMBER(mcause) },
     { 0x343, "mtval", .plain_write = true, MEMBER(mtval) },
     { 0x344, "mip", .read = read_mip, .write = write_mip },
+    { 0x350, "miselect", NEED_SMAIA, MEMBER(miselect), .write = write_miselect },
+    { 0x351, "mireg", NEED_SMAIA, .indirect = true },
+    { 0x354, "miph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
+    { 0x35c, "mtopei", NEED_SMAIA, .indirect = true },
     { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
     { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
     { 0x7a2, "tdata2", .read = read_zero, .write = write_nothing },
@@ -493,11 +539,13 @@ static const Csr csrs[] = {
     { 0xc80, "cycleh", NEED_COUNTER, .read = read_cycleh },
     { 0xc81, "timeh", NEED_COUNTER, .read = read_timeh },
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
+    { 0xdb0, "stopi", NEED_SSAIA, .read = riscv_read_stopi },
     { 0xf11, "mvendorid", .read = read_zero },
     { 0xf12, "marchid", .read = read_zero },
     { 0xf13, "mimpid", .read = read_zero },
     { 0xf14, "mhartid", .read = read_hart },
     { 0xf15, "mconfigptr", .read = read_zero },
+    { 0xfb0, "mtopi", NEED_SMAIA, .read = riscv_read_mtopi },
 };
 
 static const Csr *csr_find(unsigned number)
@@ -553,6 +601,14 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
                (s->priv == PRIV_M || (s->menvcfg & MENVCFG_STCE && s->mcounteren & 2));
     case NEED_RV32:
         return s->xlen == 32;
+    case NEED_SMAIA:
+        return riscv_has(s, EXT_SMAIA);
+    case NEED_SSAIA:
+        return riscv_has(s, EXT_SSAIA);
+    case NEED_SMAIA32:
+        return riscv_has(s, EXT_SMAIA) && s->xlen == 32;
+    case NEED_SSAIA32:
+        return riscv_has(s, EXT_SSAIA) && s->xlen == 32;
     default:
         return true;
     }
@@ -569,6 +625,8 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
     bool pmp = is_pmp(s, csr), hpm = !c && is_hpm(s, csr);
     if ((!c && !pmp && !hpm) || !csr_allowed(s, c, csr, write))
         return false;
+    if (c && c->indirect)
+        return riscv_aia_csr(s, csr, write, value, mask, old);
     uint64_t v = 0;
     if (read || ~mask) {
         if (pmp)

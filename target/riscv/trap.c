@@ -102,19 +102,25 @@ static uint64_t takeable(RiscvState *s)
     return s_on ? supervisor : 0;
 }
 
-bool riscv_deliver_interrupt(CpuState *cs)
+unsigned riscv_first_interrupt(uint64_t mask)
 {
     static const uint8_t order[] = { IRQ_M_EXT, IRQ_M_SOFT, IRQ_M_TIMER, IRQ_S_EXT, IRQ_S_SOFT, IRQ_S_TIMER };
-    RiscvState *s = riscv(cs);
-    uint64_t mask = takeable(s);
 
     for (unsigned i = 0; mask && i < G_N_ELEMENTS(order); i++) {
-        if (mask >> order[i] & 1) {
-            take_trap(s, order[i], true, 0);
-            return true;
-        }
+        if (mask >> order[i] & 1)
+            return order[i];
     }
-    return false;
+    return 0;
+}
+
+bool riscv_deliver_interrupt(CpuState *cs)
+{
+    RiscvState *s = riscv(cs);
+    unsigned irq = riscv_first_interrupt(takeable(s));
+
+    if (irq)
+        take_trap(s, irq, true, 0);
+    return irq;
 }
 
 void riscv_check_interrupts(RiscvState *s)

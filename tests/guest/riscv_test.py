@@ -168,6 +168,31 @@ def test_devices():
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
 
 
+def aia(mode, *wanted):
+    """Interrupts come as wanted says, to each of four processors. Firmware: trixie's, since Debian 12's knows no APLIC of machine level."""
+    with images.lock():
+        firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+    with tempfile.TemporaryDirectory() as tmp:
+        data = os.urandom(4 << 20)
+        with open(f"{tmp}/disk", "wb") as f:
+            f.write(data)
+        status, out = boot('dmesg -n 1\nfor c in 0 1 2 3; do echo "SUM $(taskset $((1 << c)) sha256sum < /dev/vda)"; echo 3 > /proc/sys/vm/drop_caches; done\n'
+                           "cat /proc/interrupts\npoweroff -f\n", "-M", f"virt,aia={mode}", "-smp", 4, "-m", 512, "-bios", firmware, "-drive",
+                           f"file={tmp}/disk,format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0", modules=["virtio_blk"])
+    expect(status == 0 and "Oops" not in out and "BUG:" not in out, f"boot with aia={mode}", f"status {status}\n{out}")
+    expect(out.count("SUM " + hashlib.sha256(data).hexdigest()) == 4, "the disk read from each processor", out)
+    for pattern in wanted:
+        expect(re.search(pattern, out), f"{pattern} in /proc/interrupts", out)
+
+
+def test_aia_aplic():
+    aia("aplic", r"APLIC-DIRECT +\d+ Level +virtio0", r"[1-9]\d* .*APLIC-DIRECT +10 Level +ttyS0")
+
+
+def test_aia_imsic():
+    aia("aplic-imsic", r"[1-9]\d* .*PCI-MSIX\S* +\d+ Edge +virtio0-req", r"[1-9]\d* .*APLIC-MSI\S* +10 Level +\S+ +ttyS0")
+
+
 class Files(http.server.BaseHTTPRequestHandler):
     """What the guest fetches from the host: /data, and /back, for which the host fetches from the guest first."""
 
