@@ -4,6 +4,7 @@
  */
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
+#include "target/riscv/hypervisor.h"
 #include "target/riscv/translate.h"
 #include "util/error.h"
 #include "util/options.h"
@@ -53,8 +54,8 @@ static const struct {
 };
 
 /* What rv64 and rv32 have; others are asked for by name, so that a guest of today finds the same CPU tomorrow. */
-#define EXT_GENERIC                                                                                          \
-    (EXT_I | EXT_M | EXT_A | EXT_F | EXT_D | EXT_C | EXT_S | EXT_U | EXT_ZICSR | EXT_ZIFENCEI | EXT_ZICNTR | \
+#define EXT_GENERIC                                                                                                  \
+    (EXT_I | EXT_M | EXT_A | EXT_F | EXT_D | EXT_C | EXT_H | EXT_S | EXT_U | EXT_ZICSR | EXT_ZIFENCEI | EXT_ZICNTR | \
      EXT_ZIHPM | EXT_ZIHINTPAUSE | EXT_ZBA | EXT_ZBB | EXT_ZBS | EXT_SSTC | EXT_SVADU | EXT_SVINVAL | EXT_SVVPTC)
 #define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
 #define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
@@ -97,6 +98,7 @@ static const struct {
     NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
     NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
     NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(H, h, S, s),
 };
 
 /* vlen=N: bits of a vector register. */
@@ -120,6 +122,8 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
             s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
             if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
                 s->ext |= EXT_ZFHMIN;
+            if (!on && extensions[n].bit == EXT_S) /* what has it by default cannot be there without */
+                s->ext &= ~EXT_H;
             return true;
         }
     }
@@ -182,7 +186,7 @@ static bool apply_features(RiscvState *s, char **words, GError **err)
 
 static void stimer_fired(void *opaque)
 {
-    riscv_update_stimer(opaque);
+    riscv_update_timers(opaque);
 }
 
 static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
@@ -210,14 +214,18 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     if (!apply_features(s, words + 1, err))
         return false;
     g_mutex_init(&s->stimer_lock);
+    g_mutex_init(&s->guest_lock);
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
+    timer_init(&s->vstimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
     return true;
 }
 
 static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
+    timer_cancel(&riscv(cs)->vstimer);
     g_mutex_clear(&riscv(cs)->stimer_lock);
+    g_mutex_clear(&riscv(cs)->guest_lock);
     riscv_vector_free(riscv(cs));
 }
 
@@ -225,6 +233,7 @@ static void cpu_reset(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
     timer_cancel(&s->stimer);
+    timer_cancel(&s->vstimer);
     memset(s->x, 0, sizeof(s->x));
     memset(s->f, 0, sizeof(s->f));
     s->mstatus = s->xlen == 64 ? 2ull << 32 | 2ull << 34 : 0;
@@ -237,6 +246,8 @@ static void cpu_reset(CpuState *cs)
     s->mcounteren = s->scounteren = s->mcountinhibit = s->senvcfg = 0;
     s->menvcfg = riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0;
     s->stimecmp = UINT64_MAX;
+    s->mideleg = riscv_has(s, EXT_H) ? H_INTERRUPTS : 0;
+    riscv_hypervisor_reset(s);
     s->cycle_offset = s->instret_offset = 0;
     s->miselect = s->siselect = 0;
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
@@ -301,6 +312,11 @@ void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque
 {
     riscv(cs)->time = fn;
     riscv(cs)->time_opaque = opaque;
+}
+
+void riscv_cpu_set_guest_files(CpuState *cs, unsigned count)
+{
+    riscv(cs)->guest_files = riscv_has(riscv(cs), EXT_H) ? count : 0;
 }
 
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)

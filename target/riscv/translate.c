@@ -311,6 +311,7 @@ bool riscv_translate(TranslateInsn *insn)
               .xlen = s->xlen,
               .xt = s->xlen == 32 ? IR_I32 : IR_I64,
               .priv = insn->mode & MODE_PRIV,
+              .virt = insn->mode & MODE_VIRT,
               .length = insn->length };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;

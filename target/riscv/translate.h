@@ -22,6 +22,7 @@ typedef struct Ctx {
     IrType xt; /* of x registers: IR_I64 or IR_I32 */
     unsigned xlen;
     unsigned priv;
+    bool virt; /* V: for a guest */
     unsigned length;
     bool stop; /* nothing follows in straight line */
 } Ctx;
@@ -97,6 +98,9 @@ enum {
     HELPER_SM4ED,
     HELPER_SM4KS,
     HELPER_VECTOR,
+    HELPER_HLV,
+    HELPER_HSV,
+    HELPER_HFENCE,
     HELPER_COUNT
 };
 
@@ -111,6 +115,8 @@ void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
 void fp_enable(Ctx *c, const Arg *a);
 /* The instruction's rounding mode. False: reserved. */
 bool fp_rounding(Ctx *c, const Arg *a, IrRound *round);
+/* Go on at the next instruction, which may be another one now, or run in another mode. True. */
+bool end_at_next(Ctx *c);
 /* Jump to this instruction + displacement (an unconditional transfer). */
 void jump_to(Ctx *c, int64_t displacement);
 
