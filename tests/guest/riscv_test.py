@@ -542,6 +542,13 @@ def test_metal_vector():
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
 
 
+def test_metal_hypervisor():
+    """Each emulator runs what it can: the reference is one program per XLEN."""
+    for xlen in (64, 32) if len(EMULATOR) == 1 else (int(re.search(r"riscv(32|64)", EMULATOR[0])[1]),):
+        for executor in ("tcg", "tcg,jit=off") if len(EMULATOR) == 1 else ("tcg",):
+            metal(xlen, 0, "-cpu", f"rv{xlen},h=true", "-accel", executor, source="hypervisor")
+
+
 def vector_program(*args):
     """A program with vectors in Linux, several processes on one CPU."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
