@@ -216,7 +216,7 @@ struct RiscvState {
     bool virt;
     uint64_t hstatus, hedeleg, hideleg, hcounteren, htimedelta, htval, htinst, henvcfg, hgatp, hgeie, mtval2, mtinst;
     uint64_t vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, vstimecmp;
-    uint64_t hgeip;       /* levels of the guest interrupt files, by number; under guest_lock */
+    uint64_t hgeip;        /* levels of the guest interrupt files, by number; under guest_lock */
     unsigned guest_files; /* GEILEN: how many there are; the machine's */
     GMutex guest_lock;    /* leaf but for the interrupt inputs: hgeip, hgeie, hstatus.VGEIN for other threads */
     uint8_t pmpcfg[PMP_ENTRIES];
