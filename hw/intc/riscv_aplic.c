@@ -31,9 +31,11 @@ enum {
 enum { IDC_DELIVERY = 0, IDC_FORCE = 4, IDC_THRESHOLD = 8, IDC_TOPI = 0x18, IDC_CLAIMI = 0x1c };
 enum { DOMAIN_FIXED = 0x80000000u, DOMAIN_IE = 0x100, DOMAIN_DM = 4 };
 enum { DELEGATED = 0x400, INACTIVE = 0, DETACHED = 1, EDGE1 = 4, EDGE0 = 5, LEVEL1 = 6, LEVEL0 = 7 };
-#define LOCKED      (1u << 31) /* of mmsiaddrcfgh */
-#define TARGET_HART 18
-#define EIID_MASK   0x7ffu
+#define LOCKED       (1u << 31) /* of mmsiaddrcfgh */
+#define TARGET_HART  18
+#define TARGET_GUEST 12
+#define GUEST_MASK   0x3fu
+#define EIID_MASK    0x7ffu
 
 static bool bit(const uint32_t *words, unsigned n)
 {
@@ -79,12 +81,13 @@ static bool level_sensitive(const RiscvAplic *s, unsigned n)
 
 /* A message for an interrupt file of the domain's privilege (section 4.9.1). Nothing but interrupt files takes them:
  * what else is on the bus might come back here. */
-static void send(RiscvAplic *s, unsigned hart, uint32_t id)
+static void send(RiscvAplic *s, unsigned hart, unsigned guest, uint32_t id)
 {
     const uint32_t *m = root_of(s)->msiaddr, *own = s->parent ? m + 2 : m;
     unsigned low_bits = m[1] >> 12 & 15, high_bits = m[1] >> 16 & 7, high_shift = m[1] >> 24 & 31;
     uint64_t low = hart & ((1u << low_bits) - 1), high = hart >> low_bits & ((1u << high_bits) - 1);
-    uint64_t page = ((uint64_t)(own[1] & 0xfff) << 32 | own[0]) | high << (high_shift + 12) | low << (own[1] >> 20 & 7);
+    uint64_t page =
+        ((uint64_t)(own[1] & 0xfff) << 32 | own[0]) | high << (high_shift + 12) | low << (own[1] >> 20 & 7) | guest;
     FlatView *view = view_get(&s->dev.machine->memory);
     const FlatRange *range = view_find(view, page << 12);
     if (!range || !riscv_imsic_owns(range->region) || range_store(range, page << 12, 4, id) != MEM_OK)
@@ -99,7 +102,7 @@ static void send_pending(RiscvAplic *s)
         for (uint32_t m = s->pending[w] & s->enable[w]; m; m &= m - 1) {
             unsigned n = w * 32 + __builtin_ctz(m);
             set_bit(s->pending, n, false);
-            send(s, s->target[n] >> TARGET_HART, s->target[n] & EIID_MASK);
+            send(s, s->target[n] >> TARGET_HART, s->target[n] >> TARGET_GUEST & GUEST_MASK, s->target[n] & EIID_MASK);
         }
     }
 }
@@ -209,9 +212,11 @@ static void write_source(RiscvAplic *s, unsigned n, uint32_t v)
 
 static void write_target(RiscvAplic *s, unsigned n, uint32_t v)
 {
-    uint32_t hart = v >> TARGET_HART < s->harts ? v >> TARGET_HART : 0;
+    uint32_t hart = v >> TARGET_HART < s->harts ? v >> TARGET_HART : 0, guest = v >> TARGET_GUEST & GUEST_MASK;
+    if (guest > s->guests)
+        guest = 0;
     if (active(s, n))
-        s->target[n] = hart << TARGET_HART | (s->msi ? v & EIID_MASK : v & 255 ? v & 255 : 1);
+        s->target[n] = hart << TARGET_HART | (s->msi ? guest << TARGET_GUEST | (v & EIID_MASK) : v & 255 ? v & 255 : 1);
 }
 
 /* ---- registers ---- */
@@ -333,7 +338,7 @@ static void register_write(RiscvAplic *s, uint64_t offset, uint32_t v)
         set_pending(s, offset == SETIPNUM_BE ? GUINT32_SWAP_LE_BE(v) : v, true);
     } else if (offset == GENMSI && s->msi) {
         s->genmsi = v & (UINT32_MAX << TARGET_HART | EIID_MASK);
-        send(s, v >> TARGET_HART, v & EIID_MASK); /* whatever IE is; never busy */
+        send(s, v >> TARGET_HART, 0, v & EIID_MASK); /* whatever IE is; never busy */
     } else if (offset > GENMSI && (offset - GENMSI) / 4 <= RISCV_APLIC_SOURCES) {
         write_target(s, (offset - GENMSI) / 4, v);
     } else if (offset >= IDC) {
@@ -463,6 +468,7 @@ static const StateField state[] = { STATE(RiscvAplic, domaincfg),
                                     STATE_SKIP(RiscvAplic, parent, "wiring"),
                                     STATE_SKIP(RiscvAplic, child, "wiring"),
                                     STATE_SKIP(RiscvAplic, harts, "property"),
+                                    STATE_SKIP(RiscvAplic, guests, "the machine's"),
                                     STATE_SKIP(RiscvAplic, msi, "property"),
                                     STATE_SKIP(RiscvAplic, irq, "wiring"),
                                     STATE_END };

@@ -19,8 +19,9 @@ typedef struct RiscvAplic {
     Device dev;
     MemRegion mmio;
     struct RiscvAplic *parent, *child;
-    uint32_t harts; /* property */
-    bool msi;       /* property: messages, not wires, to the harts */
+    uint32_t harts;  /* property */
+    unsigned guests; /* interrupt files of guests that messages may be for: numbers up to this */
+    bool msi;        /* property: messages, not wires, to the harts */
     uint32_t domaincfg, genmsi;
     uint32_t msiaddr[4]; /* of the root: mmsiaddrcfg, mmsiaddrcfgh, smsiaddrcfg, smsiaddrcfgh */
     uint32_t sourcecfg[RISCV_APLIC_SOURCES + 1], target[RISCV_APLIC_SOURCES + 1];

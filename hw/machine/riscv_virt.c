@@ -35,15 +35,16 @@ typedef struct RiscvVirt {
     void *wire_opaque;               /* ... and whose: the PLIC's, the APLIC's */
     GpexHost *pci;
     FwCfg *fw_cfg;
-    BlockNode *flash[2];             /* properties pflash0, pflash1 */
-    unsigned acpi, aclint_mode, aia; /* properties: only what is there can be chosen */
-    uint32_t aia_guests;
+    BlockNode *flash[2];              /* properties pflash0, pflash1 */
+    unsigned acpi, aclint_mode, aia;  /* properties: only what is there can be chosen */
+    uint32_t aia_guests;              /* property: interrupt files of each hart for guests */
     uint64_t pci_high, pci_high_size; /* the 64-bit window for BARs */
     uint64_t kernel_entry, fdt_addr;
     bool dumped;
 } RiscvVirt;
 
 enum { AIA_NONE, AIA_APLIC, AIA_IMSIC };
+enum { MAX_AIA_GUESTS = 7 };
 enum {
     MROM,
     TEST,
@@ -110,13 +111,32 @@ static void *place(Machine *machine, const DeviceType *type, GError **err, const
     return dev;
 }
 
-static RiscvImsic *add_imsic(RiscvVirt *v, unsigned level, unsigned hart, GError **err)
+/* Files of supervisor level: each hart has its own and behind it those of its guests, in a range of pages that is a
+ * power of two. */
+static unsigned guest_index_bits(const RiscvVirt *v)
+{
+    return g_bit_storage(v->aia_guests + 1) - !(v->aia_guests & (v->aia_guests + 1));
+}
+
+static RiscvImsic *add_imsic(RiscvVirt *v, unsigned level, unsigned hart, unsigned file, GError **err)
 {
     RiscvImsic *imsic = place(&v->machine, &riscv_imsic_type, err, NULL, NULL);
+    uint64_t page = level ? ((uint64_t)hart << guest_index_bits(v)) + file : hart;
     if (imsic)
-        mem_add(&v->machine.root, map[level ? IMSIC_S : IMSIC_M].base + (uint64_t)hart * RISCV_IMSIC_SIZE, &imsic->mmio,
-                0);
+        mem_add(&v->machine.root, map[level ? IMSIC_S : IMSIC_M].base + page * RISCV_IMSIC_SIZE, &imsic->mmio, 0);
     return imsic;
+}
+
+static bool add_guest_files(RiscvVirt *v, unsigned hart, CpuState *cs, GError **err)
+{
+    for (unsigned file = 1; riscv_cpu_has(cs, "h") && file <= v->aia_guests; file++) {
+        RiscvImsic *imsic = add_imsic(v, 1, hart, file, err);
+        if (!imsic)
+            return false;
+        imsic->irq = (Irq){ riscv_cpu_set_guest_irq, cs, file };
+        riscv_cpu_add_guest_file(cs, riscv_imsic_access, imsic);
+    }
+    return true;
 }
 
 /* External interrupts of a hart: from the PLIC, the APLIC, or its own interrupt files. */
@@ -129,8 +149,8 @@ static bool connect_cpu(RiscvVirt *v, unsigned hart, CpuState *cs, GError **err)
         } else if (v->aia == AIA_APLIC) {
             v->aplic[level]->irq[hart] = irq;
         } else {
-            RiscvImsic *imsic = add_imsic(v, level, hart, err);
-            if (!imsic)
+            RiscvImsic *imsic = add_imsic(v, level, hart, 0, err);
+            if (!imsic || (level && !add_guest_files(v, hart, cs, err)))
                 return false;
             imsic->irq = irq;
             riscv_cpu_set_file(cs, level ? PRIV_S : PRIV_M, riscv_imsic_access, imsic);
@@ -160,6 +180,7 @@ static bool add_controller(RiscvVirt *v, GError **err)
         RiscvAplic *aplic = v->aplic[level] = (RiscvAplic *)dev;
         aplic->parent = level ? v->aplic[0] : NULL;
         aplic->msi = v->aia == AIA_IMSIC;
+        aplic->guests = level ? v->aia_guests : 0;
         if (!device_set(dev, "num-harts", harts, err) || !device_realize(dev, NULL, err)) {
             device_free(dev);
             return false;
@@ -284,8 +305,8 @@ static bool virt_init(Machine *machine, GError **err)
     RiscvVirt *v = virt(machine);
     g_autofree char *harts = g_strdup_printf("%u", machine->config.cpus);
     SifiveTest *test;
-    if (v->aia_guests)
-        return error_set(err, "aia-guests=%u: only 0 is possible, there is no hypervisor extension", v->aia_guests);
+    if (v->aia_guests > MAX_AIA_GUESTS)
+        return error_set(err, "aia-guests=%u: 0 to %d are possible", v->aia_guests, MAX_AIA_GUESTS);
     uint64_t limit = machine->target->bits == 32 ? (uint64_t)1 << 31 : (uint64_t)1 << 40;
     if (machine->config.ram_size > limit)
         return error_set(err, "-m: machine 'virt' takes at most %" PRIu64 " MiB", limit >> 20);
@@ -513,12 +534,14 @@ static void put_aplic(void *fdt, RiscvVirt *v, bool supervisor)
 
 static void put_imsics(void *fdt, RiscvVirt *v, bool supervisor)
 {
-    unsigned place = supervisor ? IMSIC_S : IMSIC_M;
+    unsigned place = supervisor ? IMSIC_S : IMSIC_M, guest_bits = supervisor ? guest_index_bits(v) : 0;
     begin(fdt, "imsics", map[place].base);
     fdt_property_u32(fdt, "phandle", supervisor ? PHANDLE_IMSIC_S : PHANDLE_IMSIC_M);
     fdt_property_u32(fdt, "riscv,ipi-id", 1);
     fdt_property_u32(fdt, "riscv,num-ids", RISCV_IMSIC_IDS - 1);
-    put_reg(fdt, map[place].base, map[place].size * v->machine.vcpus->len);
+    if (guest_bits)
+        fdt_property_u32(fdt, "riscv,guest-index-bits", guest_bits);
+    put_reg(fdt, map[place].base, (map[place].size << guest_bits) * v->machine.vcpus->len);
     put_hart_interrupts(fdt, &v->machine, supervisor ? IRQ_S_EXT : IRQ_M_EXT);
     fdt_property(fdt, "msi-controller", NULL, 0);
     fdt_property_u32(fdt, "#msi-cells", 0);
@@ -784,7 +807,8 @@ static const Prop props[] = {
          .help = "the SiFive CLINT's layout"),
     PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", "aplic", "aplic-imsic", NULL },
          .help = "interrupt controllers: PLIC; APLIC with wires; with messages (MSI) to IMSICs"),
-    PROP(RiscvVirt, U32, "aia-guests", aia_guests, .help = "there is no hypervisor extension: 0"),
+    PROP(RiscvVirt, U32, "aia-guests", aia_guests,
+         .help = "with aplic-imsic: interrupt files of each hart for guests, 0 to 7"),
     PROP_END,
 };
 

@@ -1,6 +1,6 @@
 /*
- * Advanced Interrupt Architecture, the part inside a hart (RISC-V AIA 1.0, chapters 2 and 5), without the hypervisor:
- * indirect registers, the interrupts of highest priority, and the way to the hart's interrupt files.
+ * Advanced Interrupt Architecture, the part inside a hart (RISC-V AIA 1.0, chapters 2, 5 and 6): indirect registers,
+ * the interrupts of highest priority, and the way to the hart's interrupt files and those of its guests.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TARGET_RISCV_AIA_H
@@ -34,7 +34,11 @@ typedef struct RiscvFile {
 
 uint64_t riscv_read_mtopi(RiscvState *s);
 uint64_t riscv_read_stopi(RiscvState *s);
-/* mireg, sireg, mtopei, stopei; as riscv_csr. */
+/* With the hypervisor extension: vstopi, and what it depends on. */
+#define HVICTL_VTI (1u << 30)
+uint64_t riscv_read_vstopi(RiscvState *s);
+void riscv_write_hvictl(RiscvState *s, uint64_t v);
+/* mireg, sireg, vsireg, mtopei, stopei, vstopei; as riscv_csr. */
 bool riscv_aia_csr(RiscvState *s, unsigned csr, bool write, uint64_t value, uint64_t mask, uint64_t *old);
 
 #endif

@@ -314,9 +314,11 @@ void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque
     riscv(cs)->time_opaque = opaque;
 }
 
-void riscv_cpu_set_guest_files(CpuState *cs, unsigned count)
+void riscv_cpu_add_guest_file(CpuState *cs, RiscvFileAccess *access, void *opaque)
 {
-    riscv(cs)->guest_files = riscv_has(riscv(cs), EXT_H) ? count : 0;
+    RiscvState *s = riscv(cs);
+    g_assert(riscv_has(s, EXT_H) && s->guest_files < RISCV_MAX_GUEST_FILES);
+    s->guest_file[++s->guest_files] = (RiscvFile){ access, opaque };
 }
 
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)

@@ -215,8 +215,9 @@ struct RiscvState {
     /* hypervisor: V, its registers, and the guest's where HS-mode has one of its own */
     bool virt;
     uint64_t hstatus, hedeleg, hideleg, hcounteren, htimedelta, htval, htinst, henvcfg, hgatp, hgeie, mtval2, mtinst;
+    uint64_t vsiselect, hvictl, hviprio1, hviprio2;
     uint64_t vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, vstimecmp;
-    uint64_t hgeip;        /* levels of the guest interrupt files, by number; under guest_lock */
+    uint64_t hgeip;       /* levels of the guest interrupt files, by number; under guest_lock */
     unsigned guest_files; /* GEILEN: how many there are; the machine's */
     GMutex guest_lock;    /* leaf but for the interrupt inputs: hgeip, hgeie, hstatus.VGEIN for other threads */
     uint8_t pmpcfg[PMP_ENTRIES];
@@ -237,8 +238,9 @@ struct RiscvState {
     uint64_t vl, vtype, vstart;
     uint8_t vxrm, vxsat;
     uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
-    struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
-    RiscvFile file[2];                    /* interrupt files: of S, of M */
+    struct VectorChecked *vector_checked;            /* instructions found legal: vector.c */
+    RiscvFile file[2];                               /* interrupt files: of S, of M */
+    RiscvFile guest_file[RISCV_MAX_GUEST_FILES + 1]; /* of guests, by hstatus.VGEIN; there is no 0 */
 };
 
 static inline RiscvState *riscv(CpuState *cs)
@@ -259,8 +261,8 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level);
 /* Where `time` and stimecmp come from: ticks at 10 MHz. */
 void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);
-/* Guest interrupt files, up to RISCV_MAX_GUEST_FILES; without H there are none. */
-void riscv_cpu_set_guest_files(CpuState *cs, unsigned count);
+/* Guest interrupt file, from number 1 on in order, up to RISCV_MAX_GUEST_FILES; without H there are none. */
+void riscv_cpu_add_guest_file(CpuState *cs, RiscvFileAccess *access, void *opaque);
 /* The output of guest interrupt file 1 .. count changes; any thread. opaque: CpuState *. */
 void riscv_cpu_set_guest_irq(void *opaque, int file, bool level);
 /* Smaia, and Ssaia where there is a supervisor mode. */

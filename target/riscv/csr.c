@@ -175,6 +175,40 @@ static void write_siselect(RiscvState *s, uint64_t v)
     s->siselect = v & 0xfff;
 }
 
+static void write_vsiselect(RiscvState *s, uint64_t v)
+{
+    s->vsiselect = v & 0xfff;
+}
+/* Priorities of a guest's major interrupts, a byte each (AIA 1.0, section 6.3.4); there is no interrupt 0. */
+static uint64_t with_low(RiscvState *s, uint64_t old, uint64_t v)
+{
+    return s->xlen == 32 ? (old >> 32 << 32) | (uint32_t)v : v;
+}
+static void write_hviprio1(RiscvState *s, uint64_t v)
+{
+    s->hviprio1 = with_low(s, s->hviprio1, v & ~0xffull);
+}
+static void write_hviprio2(RiscvState *s, uint64_t v)
+{
+    s->hviprio2 = with_low(s, s->hviprio2, v);
+}
+static uint64_t read_hviprio1h(RiscvState *s)
+{
+    return s->hviprio1 >> 32;
+}
+static uint64_t read_hviprio2h(RiscvState *s)
+{
+    return s->hviprio2 >> 32;
+}
+static void write_hviprio1h(RiscvState *s, uint64_t v)
+{
+    s->hviprio1 = v << 32 | (uint32_t)s->hviprio1;
+}
+static void write_hviprio2h(RiscvState *s, uint64_t v)
+{
+    s->hviprio2 = v << 32 | (uint32_t)s->hviprio2;
+}
+
 static uint64_t tvec_legal(uint64_t v)
 {
     return v & 2 ? v & ~3ull : v & ~2ull; /* modes 0 and 1 */
@@ -518,6 +552,8 @@ enum {
     NEED_RV32,
     NEED_SMAIA,
     NEED_SSAIA,
+    NEED_GUEST_AIA,
+    NEED_GUEST_AIA32,
     NEED_SMAIA32,
     NEED_SSAIA32
 };
@@ -564,12 +600,17 @@ static const Csr csrs[] = {
     { 0x200, "vsstatus", NEED_H, true, .read = riscv_read_vsstatus, .write = riscv_write_vsstatus },
     { 0x204, "vsie", NEED_H, .read = riscv_read_vsie, .write = riscv_write_vsie },
     { 0x205, "vstvec", NEED_H, MEMBER(vstvec), .write = write_vstvec },
+    { 0x214, "vsieh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
     { 0x240, "vsscratch", NEED_H, .plain_write = true, MEMBER(vsscratch) },
     { 0x241, "vsepc", NEED_H, MEMBER(vsepc), .write = write_vsepc },
     { 0x242, "vscause", NEED_H, .plain_write = true, MEMBER(vscause) },
     { 0x243, "vstval", NEED_H, .plain_write = true, MEMBER(vstval) },
     { 0x244, "vsip", NEED_H, .read = riscv_read_vsip, .write = riscv_write_vsip },
     { 0x24d, "vstimecmp", NEED_VSTCE, MEMBER(vstimecmp), .write = write_vstimecmp },
+    { 0x250, "vsiselect", NEED_GUEST_AIA, MEMBER(vsiselect), .write = write_vsiselect },
+    { 0x251, "vsireg", NEED_GUEST_AIA, .indirect = true },
+    { 0x254, "vsiph", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
+    { 0x25c, "vstopei", NEED_GUEST_AIA, .indirect = true },
     { 0x25d, "vstimecmph", NEED_VSTCE, .read = read_vstimecmph, .write = write_vstimecmph },
     { 0x280, "vsatp", NEED_H, true, MEMBER(vsatp), .write = riscv_write_vsatp },
     { 0x300, "mstatus", 0, true, .read = read_mstatus, .write = write_mstatus },
@@ -607,13 +648,22 @@ static const Csr csrs[] = {
     { 0x605, "htimedelta", NEED_H, MEMBER(htimedelta), .write = write_htimedelta },
     { 0x606, "hcounteren", NEED_H, MEMBER(hcounteren), .write = write_hcounteren },
     { 0x607, "hgeie", NEED_H, MEMBER(hgeie), .write = riscv_write_hgeie },
+    { 0x608, "hvien", NEED_GUEST_AIA, .read = read_zero, .write = write_nothing },
+    { 0x609, "hvictl", NEED_GUEST_AIA, MEMBER(hvictl), .write = riscv_write_hvictl },
     { 0x60a, "henvcfg", NEED_H, true, .read = read_henvcfg, .write = write_henvcfg },
+    { 0x613, "hidelegh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
     { 0x615, "htimedeltah", NEED_H32, .read = read_htimedeltah, .write = write_htimedeltah },
+    { 0x618, "hvienh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
     { 0x61a, "henvcfgh", NEED_H32, true, .read = read_henvcfgh, .write = write_henvcfgh },
     { 0x643, "htval", NEED_H, .plain_write = true, MEMBER(htval) },
     { 0x644, "hip", NEED_H, .read = riscv_read_hip, .write = riscv_write_hip },
     { 0x645, "hvip", NEED_H, .read = riscv_read_hvip, .write = riscv_write_hvip },
+    { 0x646, "hviprio1", NEED_GUEST_AIA, MEMBER(hviprio1), .write = write_hviprio1 },
+    { 0x647, "hviprio2", NEED_GUEST_AIA, MEMBER(hviprio2), .write = write_hviprio2 },
     { 0x64a, "htinst", NEED_H, .plain_write = true, MEMBER(htinst) },
+    { 0x655, "hviph", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
+    { 0x656, "hviprio1h", NEED_GUEST_AIA32, .read = read_hviprio1h, .write = write_hviprio1h },
+    { 0x657, "hviprio2h", NEED_GUEST_AIA32, .read = read_hviprio2h, .write = write_hviprio2h },
     { 0x680, "hgatp", NEED_H, true, MEMBER(hgatp), .write = riscv_write_hgatp },
     { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
     { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
@@ -634,6 +684,7 @@ static const Csr csrs[] = {
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
     { 0xdb0, "stopi", NEED_SSAIA, .read = riscv_read_stopi },
     { 0xe12, "hgeip", NEED_H, .read = riscv_read_hgeip },
+    { 0xeb0, "vstopi", NEED_GUEST_AIA, .read = riscv_read_vstopi },
     { 0xf11, "mvendorid", .read = read_zero },
     { 0xf12, "marchid", .read = read_zero },
     { 0xf13, "mimpid", .read = read_zero },
@@ -698,6 +749,8 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
     bool trap = s->virt ? s->hstatus & HSTATUS_VTVM : s->mstatus & MSTATUS_TVM;
     if ((csr == 0x180 || csr == 0x680) && s->priv == PRIV_S && trap)
         return false;
+    if (s->virt && s->hvictl & HVICTL_VTI && (csr & ~0x50u) == 0x104) /* sie, sieh, sip, siph */
+        return false;
     if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
         return false;
     if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
@@ -725,6 +778,10 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
         return riscv_has(s, EXT_SMAIA);
     case NEED_SSAIA:
         return riscv_has(s, EXT_SSAIA);
+    case NEED_GUEST_AIA:
+        return riscv_has(s, EXT_SSAIA) && riscv_has(s, EXT_H);
+    case NEED_GUEST_AIA32:
+        return riscv_has(s, EXT_SSAIA) && riscv_has(s, EXT_H) && s->xlen == 32;
     case NEED_SMAIA32:
         return riscv_has(s, EXT_SMAIA) && s->xlen == 32;
     case NEED_SSAIA32:

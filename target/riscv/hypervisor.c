@@ -25,6 +25,7 @@ void riscv_hypervisor_reset(RiscvState *s)
     s->henvcfg = s->menvcfg & MENVCFG_ADUE;
     s->vstvec = s->vsscratch = s->vsepc = s->vscause = s->vstval = s->vsatp = 0;
     s->vstimecmp = UINT64_MAX;
+    s->vsiselect = s->hvictl = s->hviprio1 = s->hviprio2 = 0;
 }
 
 /* ---- CSRs ---- */
@@ -227,6 +228,8 @@ void riscv_write_hvip(RiscvState *s, uint64_t v)
 
 unsigned riscv_guest_interrupt(RiscvState *s)
 {
+    if (riscv_has(s, EXT_SSAIA))
+        return riscv_read_vstopi(s) >> 16;
     uint64_t mask = pending(s) & s->mie & s->hideleg & VS_INTERRUPTS;
     return mask ? riscv_first_interrupt(mask) - 1 : 0;
 }

@@ -221,6 +221,8 @@ void riscv_check_interrupts(RiscvState *s)
 bool riscv_has_work(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
+    if (s->virt && s->hvictl & HVICTL_VTI && riscv_guest_interrupt(s))
+        return true;
     return __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie; /* WFI wakes whatever the global enables say */
 }
 

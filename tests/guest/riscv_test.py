@@ -547,6 +547,7 @@ def test_metal_hypervisor():
     for xlen in (64, 32) if len(EMULATOR) == 1 else (int(re.search(r"riscv(32|64)", EMULATOR[0])[1]),):
         for executor in ("tcg", "tcg,jit=off") if len(EMULATOR) == 1 else ("tcg",):
             metal(xlen, 0, "-cpu", f"rv{xlen},h=true", "-accel", executor, source="hypervisor")
+            metal(xlen, 0, "-cpu", f"rv{xlen},h=true", "-accel", executor, "-M", "virt,aia=aplic-imsic,aia-guests=2", source="hypervisor", define=["-DAIA=1"])
 
 
 def vector_program(*args):
@@ -631,6 +632,18 @@ def nested(cpus, *args, aia=False, firmware=()):
 def test_kvm():
     nested(1)
     nested(2, "-smp", 2)
+
+
+def test_kvm_aia():
+    """The nested Linux gets its interrupts through guest interrupt files."""
+    with images.lock():
+        firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+    out = nested(2, "-smp", 2, aia=True, firmware=["-bios", firmware])
+    expect("AIA available with 3 guest external interrupts" in out and "kvm: guest interrupt files" in out, "KVM uses guest interrupt files", out)
+    expect("imsics@28000000: providing IPIs" in out, "the nested Linux has an IMSIC", out)
+    sent = re.search(r"IPI1: (\d+) (\d+) Function call", out)
+    expect(sent and int(sent[1]) and int(sent[2]), "through which its processors interrupt each other", out)
+    expect(re.search(r"RISC-V INTC +12 Edge +riscv-kvm", out), "and wake each other", out)
 
 
 def main():
