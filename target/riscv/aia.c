@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/aia.h"
-#include "target/riscv/cpu.h"
+#include "target/riscv/stateen.h"
 #include <glib.h>
 
 enum {
@@ -122,7 +122,7 @@ bool riscv_aia_csr(RiscvState *s, unsigned csr, bool write, uint64_t value, uint
         return false;
     if (select < SELECT_FILE) /* iprio: a guest's is for the hypervisor to emulate (section 6.3.2) */
         return !guest;
-    if (!file->access)
+    if (!file->access || !riscv_stateen_allows(s, 0, STATEEN_IMSIC))
         return false;
     file->access(file->opaque, select, s->xlen, write, value, mask, old);
     return true;

@@ -122,6 +122,8 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
             s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
             if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
                 s->ext |= EXT_ZFHMIN;
+            if (on && extensions[n].bit == EXT_SMSTATEEN)
+                s->ext |= EXT_SSSTATEEN;
             if (!on && extensions[n].bit == EXT_S) /* what has it by default cannot be there without */
                 s->ext &= ~EXT_H;
             return true;
@@ -250,6 +252,8 @@ static void cpu_reset(CpuState *cs)
     riscv_hypervisor_reset(s);
     s->cycle_offset = s->instret_offset = 0;
     s->miselect = s->siselect = 0;
+    memset(s->mstateen, 0, sizeof(s->mstateen));
+    memset(s->hstateen, 0, sizeof(s->hstateen));
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
     memset(s->pmpaddr, 0, sizeof(s->pmpaddr));
     s->pmp_active = 0;

@@ -58,6 +58,8 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZKSH, zksh, "SM3")                                                    \
     E(SMAIA, smaia, "advanced interrupt architecture, machine level")       \
     E(SSAIA, ssaia, "advanced interrupt architecture, supervisor level")    \
+    E(SMSTATEEN, smstateen, "state enables, machine level")                 \
+    E(SSSTATEEN, ssstateen, "state enables, supervisor level")              \
     E(SSTC, sstc, "supervisor timer compare")                               \
     E(SVADU, svadu, "hardware updates of accessed and dirty bits")          \
     E(SVINVAL, svinval, "fine-grained address translation invalidation")    \
@@ -215,6 +217,7 @@ struct RiscvState {
     /* hypervisor: V, its registers, and the guest's where HS-mode has one of its own */
     bool virt;
     uint64_t hstatus, hedeleg, hideleg, hcounteren, htimedelta, htval, htinst, henvcfg, hgatp, hgeie, mtval2, mtinst;
+    uint64_t mstateen[4], hstateen[4];
     uint64_t vsiselect, hvictl, hviprio1, hviprio2;
     uint64_t vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, vstimecmp;
     uint64_t hgeip;       /* levels of the guest interrupt files, by number; under guest_lock */

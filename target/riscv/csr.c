@@ -6,6 +6,7 @@
 #include "target/riscv/csr.h"
 #include "hw/core/machine.h"
 #include "target/riscv/hypervisor.h"
+#include "target/riscv/stateen.h"
 
 #define S_INTERRUPTS   0x222ull
 #define ALL_INTERRUPTS 0xaaaull
@@ -552,6 +553,11 @@ enum {
     NEED_RV32,
     NEED_SMAIA,
     NEED_SSAIA,
+    NEED_STATEEN,
+    NEED_HSTATEEN,
+    NEED_HSTATEEN32,
+    NEED_MSTATEEN,
+    NEED_MSTATEEN32,
     NEED_GUEST_AIA,
     NEED_GUEST_AIA32,
     NEED_SMAIA32,
@@ -565,13 +571,35 @@ typedef struct Csr {
     bool ends;        /* a write may change modes, translations or pending interrupts: the unit ends */
     bool indirect;    /* of the interrupt architecture: riscv_aia_csr */
     bool plain_write; /* the whole member may be written inline */
+    uint8_t stateen_number;
+    uint64_t stateen; /* bit of that mstateen and hstateen that lets others than M reach it; 0: none */
     uint16_t member;  /* offset in RiscvState; 0: functions only */
     uint64_t (*read)(RiscvState *s);
     void (*write)(RiscvState *s, uint64_t v);
 } Csr;
 
 #define MEMBER(field) .member = offsetof(RiscvState, field)
+#define GATE(n, bit)  .stateen_number = n, .stateen = STATEEN_##bit
+#define STATEEN_ROWS(n)                                                                                                \
+    { 0x10c + n, "sstateen" #n, NEED_STATEEN, GATE(n, SE), .read = read_zero, .write = write_nothing },                \
+        { 0x30c + n, "mstateen" #n, NEED_MSTATEEN, .read = riscv_read_mstateen##n, .write = riscv_write_mstateen##n }, \
+        { 0x31c + n, "mstateen" #n "h", NEED_MSTATEEN32, .read = riscv_read_mstateen##n##h,                            \
+          .write = riscv_write_mstateen##n##h },                                                                       \
+        { 0x60c + n,                                                                                                   \
+          "hstateen" #n,                                                                                               \
+          NEED_HSTATEEN,                                                                                               \
+          GATE(n, SE),                                                                                                 \
+          .read = riscv_read_hstateen##n,                                                                              \
+          .write = riscv_write_hstateen##n },                                                                          \
+    {                                                                                                                  \
+        0x61c + n, "hstateen" #n "h", NEED_HSTATEEN32, GATE(n, SE), .read = riscv_read_hstateen##n##h,                 \
+                                                                    .write = riscv_write_hstateen##n##h                \
+    }
 static const Csr csrs[] = {
+    STATEEN_ROWS(0),
+    STATEEN_ROWS(1),
+    STATEEN_ROWS(2),
+    STATEEN_ROWS(3),
     { 0x001, "fflags", NEED_F, .read = read_fflags, .write = write_fflags },
     { 0x002, "frm", NEED_F, true, .read = read_frm, .write = write_frm },
     { 0x003, "fcsr", NEED_F, true, .read = read_fcsr, .write = write_fcsr },
@@ -583,34 +611,34 @@ static const Csr csrs[] = {
     { 0x104, "sie", NEED_S, .read = read_sie, .write = write_sie },
     { 0x105, "stvec", NEED_S, MEMBER(stvec), .write = write_stvec },
     { 0x106, "scounteren", NEED_S, MEMBER(scounteren), .write = write_scounteren },
-    { 0x10a, "senvcfg", NEED_S, MEMBER(senvcfg), .write = write_senvcfg },
-    { 0x114, "sieh", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
+    { 0x10a, "senvcfg", NEED_S, GATE(0, ENVCFG), MEMBER(senvcfg), .write = write_senvcfg },
+    { 0x114, "sieh", NEED_SSAIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x140, "sscratch", NEED_S, .plain_write = true, MEMBER(sscratch) },
     { 0x141, "sepc", NEED_S, MEMBER(sepc), .write = write_sepc },
     { 0x142, "scause", NEED_S, .plain_write = true, MEMBER(scause) },
     { 0x143, "stval", NEED_S, .plain_write = true, MEMBER(stval) },
     { 0x144, "sip", NEED_S, .read = read_sip, .write = write_sip },
     { 0x14d, "stimecmp", NEED_STCE, MEMBER(stimecmp), .write = write_stimecmp },
-    { 0x150, "siselect", NEED_SSAIA, MEMBER(siselect), .write = write_siselect },
-    { 0x151, "sireg", NEED_SSAIA, .indirect = true },
-    { 0x154, "siph", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
-    { 0x15c, "stopei", NEED_SSAIA, .indirect = true },
+    { 0x150, "siselect", NEED_SSAIA, GATE(0, CSRIND), MEMBER(siselect), .write = write_siselect },
+    { 0x151, "sireg", NEED_SSAIA, GATE(0, CSRIND), .indirect = true },
+    { 0x154, "siph", NEED_SSAIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x15c, "stopei", NEED_SSAIA, GATE(0, IMSIC), .indirect = true },
     { 0x15d, "stimecmph", NEED_STCE, .read = read_stimecmph, .write = write_stimecmph },
     { 0x180, "satp", NEED_S, true, MEMBER(satp), .write = write_satp },
     { 0x200, "vsstatus", NEED_H, true, .read = riscv_read_vsstatus, .write = riscv_write_vsstatus },
     { 0x204, "vsie", NEED_H, .read = riscv_read_vsie, .write = riscv_write_vsie },
     { 0x205, "vstvec", NEED_H, MEMBER(vstvec), .write = write_vstvec },
-    { 0x214, "vsieh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
+    { 0x214, "vsieh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x240, "vsscratch", NEED_H, .plain_write = true, MEMBER(vsscratch) },
     { 0x241, "vsepc", NEED_H, MEMBER(vsepc), .write = write_vsepc },
     { 0x242, "vscause", NEED_H, .plain_write = true, MEMBER(vscause) },
     { 0x243, "vstval", NEED_H, .plain_write = true, MEMBER(vstval) },
     { 0x244, "vsip", NEED_H, .read = riscv_read_vsip, .write = riscv_write_vsip },
     { 0x24d, "vstimecmp", NEED_VSTCE, MEMBER(vstimecmp), .write = write_vstimecmp },
-    { 0x250, "vsiselect", NEED_GUEST_AIA, MEMBER(vsiselect), .write = write_vsiselect },
-    { 0x251, "vsireg", NEED_GUEST_AIA, .indirect = true },
-    { 0x254, "vsiph", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
-    { 0x25c, "vstopei", NEED_GUEST_AIA, .indirect = true },
+    { 0x250, "vsiselect", NEED_GUEST_AIA, GATE(0, CSRIND), MEMBER(vsiselect), .write = write_vsiselect },
+    { 0x251, "vsireg", NEED_GUEST_AIA, GATE(0, CSRIND), .indirect = true },
+    { 0x254, "vsiph", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x25c, "vstopei", NEED_GUEST_AIA, GATE(0, IMSIC), .indirect = true },
     { 0x25d, "vstimecmph", NEED_VSTCE, .read = read_vstimecmph, .write = write_vstimecmph },
     { 0x280, "vsatp", NEED_H, true, MEMBER(vsatp), .write = riscv_write_vsatp },
     { 0x300, "mstatus", 0, true, .read = read_mstatus, .write = write_mstatus },
@@ -648,22 +676,22 @@ static const Csr csrs[] = {
     { 0x605, "htimedelta", NEED_H, MEMBER(htimedelta), .write = write_htimedelta },
     { 0x606, "hcounteren", NEED_H, MEMBER(hcounteren), .write = write_hcounteren },
     { 0x607, "hgeie", NEED_H, MEMBER(hgeie), .write = riscv_write_hgeie },
-    { 0x608, "hvien", NEED_GUEST_AIA, .read = read_zero, .write = write_nothing },
-    { 0x609, "hvictl", NEED_GUEST_AIA, MEMBER(hvictl), .write = riscv_write_hvictl },
-    { 0x60a, "henvcfg", NEED_H, true, .read = read_henvcfg, .write = write_henvcfg },
-    { 0x613, "hidelegh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
+    { 0x608, "hvien", NEED_GUEST_AIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x609, "hvictl", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hvictl), .write = riscv_write_hvictl },
+    { 0x60a, "henvcfg", NEED_H, true, GATE(0, ENVCFG), .read = read_henvcfg, .write = write_henvcfg },
+    { 0x613, "hidelegh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x615, "htimedeltah", NEED_H32, .read = read_htimedeltah, .write = write_htimedeltah },
-    { 0x618, "hvienh", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
-    { 0x61a, "henvcfgh", NEED_H32, true, .read = read_henvcfgh, .write = write_henvcfgh },
+    { 0x618, "hvienh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x61a, "henvcfgh", NEED_H32, true, GATE(0, ENVCFG), .read = read_henvcfgh, .write = write_henvcfgh },
     { 0x643, "htval", NEED_H, .plain_write = true, MEMBER(htval) },
     { 0x644, "hip", NEED_H, .read = riscv_read_hip, .write = riscv_write_hip },
     { 0x645, "hvip", NEED_H, .read = riscv_read_hvip, .write = riscv_write_hvip },
-    { 0x646, "hviprio1", NEED_GUEST_AIA, MEMBER(hviprio1), .write = write_hviprio1 },
-    { 0x647, "hviprio2", NEED_GUEST_AIA, MEMBER(hviprio2), .write = write_hviprio2 },
+    { 0x646, "hviprio1", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hviprio1), .write = write_hviprio1 },
+    { 0x647, "hviprio2", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hviprio2), .write = write_hviprio2 },
     { 0x64a, "htinst", NEED_H, .plain_write = true, MEMBER(htinst) },
-    { 0x655, "hviph", NEED_GUEST_AIA32, .read = read_zero, .write = write_nothing },
-    { 0x656, "hviprio1h", NEED_GUEST_AIA32, .read = read_hviprio1h, .write = write_hviprio1h },
-    { 0x657, "hviprio2h", NEED_GUEST_AIA32, .read = read_hviprio2h, .write = write_hviprio2h },
+    { 0x655, "hviph", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x656, "hviprio1h", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_hviprio1h, .write = write_hviprio1h },
+    { 0x657, "hviprio2h", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_hviprio2h, .write = write_hviprio2h },
     { 0x680, "hgatp", NEED_H, true, MEMBER(hgatp), .write = riscv_write_hgatp },
     { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
     { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
@@ -682,9 +710,9 @@ static const Csr csrs[] = {
     { 0xc80, "cycleh", NEED_COUNTER, .read = read_cycleh },
     { 0xc81, "timeh", NEED_COUNTER, .read = read_timeh },
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
-    { 0xdb0, "stopi", NEED_SSAIA, .read = riscv_read_stopi },
+    { 0xdb0, "stopi", NEED_SSAIA, GATE(0, AIA), .read = riscv_read_stopi },
     { 0xe12, "hgeip", NEED_H, .read = riscv_read_hgeip },
-    { 0xeb0, "vstopi", NEED_GUEST_AIA, .read = riscv_read_vstopi },
+    { 0xeb0, "vstopi", NEED_GUEST_AIA, GATE(0, AIA), .read = riscv_read_vstopi },
     { 0xf11, "mvendorid", .read = read_zero },
     { 0xf12, "marchid", .read = read_zero },
     { 0xf13, "mimpid", .read = read_zero },
@@ -741,22 +769,9 @@ static bool compare_allowed(const RiscvState *s, unsigned csr)
     return s->priv == PRIV_M || (s->menvcfg & MENVCFG_STCE && s->mcounteren & 2);
 }
 
-/* c: what csr is here, in a guest perhaps another register. */
-static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool write)
+/* Is what the register belongs to there? */
+static bool need_met(const RiscvState *s, const Csr *c, unsigned csr)
 {
-    if (!level_allowed(csr, s->priv, s->virt) || (write && csr >> 10 == 3))
-        return false;
-    bool trap = s->virt ? s->hstatus & HSTATUS_VTVM : s->mstatus & MSTATUS_TVM;
-    if ((csr == 0x180 || csr == 0x680) && s->priv == PRIV_S && trap)
-        return false;
-    if (s->virt && s->hvictl & HVICTL_VTI && (csr & ~0x50u) == 0x104) /* sie, sieh, sip, siph */
-        return false;
-    if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
-        return false;
-    if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
-        return counter_enabled(s, csr);
-    if (!c)
-        return true;
     switch (c->need) {
     case NEED_F:
         return !s->fp_off;
@@ -778,6 +793,16 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
         return riscv_has(s, EXT_SMAIA);
     case NEED_SSAIA:
         return riscv_has(s, EXT_SSAIA);
+    case NEED_STATEEN:
+        return riscv_has(s, EXT_S) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
+    case NEED_HSTATEEN:
+        return riscv_has(s, EXT_H) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
+    case NEED_HSTATEEN32:
+        return riscv_has(s, EXT_H) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN) && s->xlen == 32;
+    case NEED_MSTATEEN:
+        return riscv_has(s, EXT_SMSTATEEN);
+    case NEED_MSTATEEN32:
+        return riscv_has(s, EXT_SMSTATEEN) && s->xlen == 32;
     case NEED_GUEST_AIA:
         return riscv_has(s, EXT_SSAIA) && riscv_has(s, EXT_H);
     case NEED_GUEST_AIA32:
@@ -789,6 +814,27 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
     default:
         return true;
     }
+}
+
+/* c: what csr is here, in a guest perhaps another register. */
+static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool write)
+{
+    if (!level_allowed(csr, s->priv, s->virt) || (write && csr >> 10 == 3))
+        return false;
+    bool trap = s->virt ? s->hstatus & HSTATUS_VTVM : s->mstatus & MSTATUS_TVM;
+    if ((csr == 0x180 || csr == 0x680) && s->priv == PRIV_S && trap)
+        return false;
+    if (s->virt && s->hvictl & HVICTL_VTI && (csr & ~0x50u) == 0x104) /* sie, sieh, sip, siph */
+        return false;
+    if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
+        return false;
+    if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
+        return counter_enabled(s, csr);
+    if (!c)
+        return true;
+    if (c->stateen && !riscv_stateen_allows(s, c->stateen_number, c->stateen))
+        return false;
+    return need_met(s, c, csr);
 }
 
 static bool is_pmp(const RiscvState *s, unsigned csr)
@@ -854,7 +900,8 @@ CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv, bool 
 {
     const Csr *c = csr_find(virt && priv == PRIV_S ? riscv_guest_csr(csr) : csr);
     CsrShape shape = { .ends_unit = !c || c->ends };
-    if (c && c->member && level_allowed(csr, priv, virt) && csr != 0x180 && csr != 0x680 &&
+    bool gated = c && c->stateen && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
+    if (c && c->member && !gated && level_allowed(csr, priv, virt) && csr != 0x180 && csr != 0x680 &&
         (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S)) ||
          (c->need == NEED_H && riscv_has(s, EXT_H)))) {
         shape.read_member = c->member;

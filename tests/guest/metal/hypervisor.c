@@ -24,7 +24,10 @@ enum { UART = 0x10000000, FINISHER = 0x100000 };
 #define EXIT 0
 #endif
 #ifndef AIA
-#define AIA 0
+#define AIA 0 /* 1: -M virt,aia=aplic-imsic,aia-guests=2 */
+#endif
+#ifndef STATEEN
+#define STATEEN 0 /* 1: -cpu ...,smstateen=true */
 #endif
 #ifndef REFERENCE
 #define REFERENCE 0
@@ -275,8 +278,30 @@ static void translate(void)
     fence();
 }
 
+#if STATEEN
+/* The high words of mstateen0 and hstateen0: all that there is is in them. */
+#if XLEN == 64
+#define HSTATEEN_HIGH (csr_read(0x60c) >> 32)
+static void set_stateen(ulong machine, ulong hypervisor)
+{
+    csr_write(0x30c, machine << 32);
+    csr_write(0x60c, hypervisor << 32);
+}
+#else
+#define HSTATEEN_HIGH csr_read(0x61c)
+static void set_stateen(ulong machine, ulong hypervisor)
+{
+    csr_write(0x31c, machine);
+    csr_write(0x61c, hypervisor);
+}
+#endif
+#endif
+
 static void defaults(void)
 {
+#if STATEEN
+    set_stateen(~0ul, ~0ul);
+#endif
     csr_write(pmpaddr0, ~0ul);
     csr_write(pmpcfg0, 0x1f);
     csr_write(stvec, in_supervisor);
@@ -1127,6 +1152,47 @@ static void test_timer(void)
     expect(M, 22, "stimecmp without hcounteren.TM");
 }
 
+#if STATEEN
+/* ---- Smstateen ---- */
+CODE(read_henvcfg, "csrr a2, 0x60a");
+CODE(read_hstateen, "csrr a2, 0x60c");
+CODE(read_sstateen, "csrr a2, 0x10c");
+CODE(read_sstateen1, "csrr a2, 0x10d");
+static void test_stateen(void)
+{
+    static const struct {
+        const uint32_t *code;
+        const char *name;
+        ulong bit;
+        int to_guests; /* of what VS-mode may have: 10 is its ecall */
+    } gated[] = { { read_senvcfg, "senvcfg", 1ul << 30, 1 }, { read_henvcfg, "henvcfg", 1ul << 30, 0 },
+                  { read_sstateen, "sstateen0", 1ul << 31, 1 }, { read_hstateen, "hstateen0", 1ul << 31, 0 } };
+    for (unsigned i = 0; i < sizeof gated / sizeof *gated; i++) {
+        set_stateen(~gated[i].bit, ~0ul);
+        run(HS, gated[i].code, 0, 0);
+        expect(M, 2, gated[i].name);
+        run(VS, gated[i].code, 0, 0);
+        expect(M, 2, "in VS what M does not grant");
+        set_stateen(gated[i].bit, 0);
+        run(HS, gated[i].code, 0, 0);
+        expect(M, 9, "in HS what M grants");
+        run(VS, gated[i].code, 0, 0);
+        expect(M, 22, "in VS what HS does not grant");
+        set_stateen(gated[i].bit, gated[i].bit);
+        run(VS, gated[i].code, 0, 0);
+        expect(M, gated[i].to_guests ? 10 : 22, "in VS what HS grants");
+    }
+    set_stateen(1ul << 30, ~0ul);
+    is(HSTATEEN_HIGH, 1ul << 30, "hstateen has what mstateen grants");
+    run(HS, read_sstateen1, 0, 0);
+    expect(M, 2, "sstateen1");
+    set_stateen(~0ul, ~0ul);
+}
+#define TEST_STATEEN(T) T(stateen)
+#else
+#define TEST_STATEEN(T)
+#endif
+
 #if AIA
 /* ---- a guest's interrupt file, hvictl: -M virt,aia=aplic-imsic,aia-guests=2 ---- */
 CODE(read_stopi, "csrr a2, 0xdb0");
@@ -1225,7 +1291,7 @@ static void test_aia(void)
 #endif
 
 #define TESTS(T) T(registers) T(calls) T(returns) T(refused) T(guest_registers) T(controls) T(float) T(faults) T(implicit) \
-    T(permissions) T(hlv) T(fences) T(interrupts) T(timer) TEST_AIA(T)
+    T(permissions) T(hlv) T(fences) T(interrupts) T(timer) TEST_STATEEN(T) TEST_AIA(T)
 
 int main(void)
 {
