@@ -283,7 +283,9 @@ static void cpu_dump(CpuState *cs, GString *out)
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(system); i++)
         g_string_append_printf(out, " %-8s %0*" PRIx64 "\n", system[i].name, digits, system[i].value & mask);
-    g_string_append_printf(out, " %-8s %c\n", "priv", "US?M"[s->priv]);
+    if (riscv_has(s, EXT_H))
+        riscv_hypervisor_dump(s, out);
+    g_string_append_printf(out, " %-8s %s%c\n", "priv", s->virt ? "V" : "", "US?M"[s->priv]);
     for (unsigned r = 0; r < 32; r++)
         g_string_append_printf(out, " x%-2u/%-4s %0*" PRIx64 "%s", r, r ? regs64[r - 1].name : "zero", digits,
                                s->x[r] & mask, r % 4 == 3 ? "\n" : "");

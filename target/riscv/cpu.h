@@ -220,9 +220,11 @@ struct RiscvState {
     uint64_t mstateen[4], hstateen[4];
     uint64_t vsiselect, hvictl, hviprio1, hviprio2;
     uint64_t vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, vstimecmp;
-    uint64_t hgeip;       /* levels of the guest interrupt files, by number; under guest_lock */
+    /* guest interrupt files */
+    GMutex guest_lock;    /* leaf but for the interrupt inputs: what other threads read, hgeip, hgeie and vgein */
+    uint64_t hgeip;       /* levels of the files' outputs, by number */
+    unsigned vgein;       /* hstatus.VGEIN */
     unsigned guest_files; /* GEILEN: how many there are; the machine's */
-    GMutex guest_lock;    /* leaf but for the interrupt inputs: hgeip, hgeie, hstatus.VGEIN for other threads */
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
     bool faults_as_stores; /* a walk for a load now raises what a store would */

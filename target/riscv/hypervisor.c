@@ -8,6 +8,7 @@
  */
 #include "target/riscv/hypervisor.h"
 #include "target/riscv/translate.h"
+#include <inttypes.h>
 
 #define HSTATUS_WRITABLE \
     (HSTATUS_GVA | HSTATUS_SPV | HSTATUS_SPVP | HSTATUS_HU | HSTATUS_VTVM | HSTATUS_VTW | HSTATUS_VTSR)
@@ -15,12 +16,18 @@
 #define VSSTATUS_WRITABLE \
     (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR)
 
+static void update_guest_files(RiscvState *s);
+
 void riscv_hypervisor_reset(RiscvState *s)
 {
+    g_mutex_lock(&s->guest_lock);
+    s->hgeie = s->vgein = 0;
+    update_guest_files(s);
+    g_mutex_unlock(&s->guest_lock);
     s->virt = false;
     s->hstatus = s->xlen == 64 ? 2ull << 32 : 0;
     s->vsstatus = s->xlen == 64 ? 2ull << 32 : 0;
-    s->hedeleg = s->hideleg = s->hcounteren = s->htimedelta = s->htval = s->htinst = s->hgatp = s->hgeie = 0;
+    s->hedeleg = s->hideleg = s->hcounteren = s->htimedelta = s->htval = s->htinst = s->hgatp = 0;
     s->mtval2 = s->mtinst = 0;
     s->henvcfg = s->menvcfg & MENVCFG_ADUE;
     s->vstvec = s->vsscratch = s->vsepc = s->vscause = s->vstval = s->vsatp = 0;
@@ -64,7 +71,9 @@ uint64_t riscv_henvcfg(const RiscvState *s)
 void riscv_set_henvcfg(RiscvState *s, uint64_t v)
 {
     uint64_t old = riscv_henvcfg(s);
+    g_mutex_lock(&s->stimer_lock); /* the main loop's thread looks at STCE */
     s->henvcfg = v;
+    g_mutex_unlock(&s->stimer_lock);
     if ((old ^ riscv_henvcfg(s)) & (MENVCFG_ADUE | MENVCFG_PBMTE))
         tcg_flush_spaces(&s->cs, (SpaceMatch){ .outer_mask = SPACE_GUEST, .outer_value = SPACE_GUEST });
     if ((old ^ riscv_henvcfg(s)) & MENVCFG_STCE)
@@ -132,8 +141,7 @@ void riscv_write_hideleg(RiscvState *s, uint64_t v)
  */
 static void update_guest_files(RiscvState *s)
 {
-    unsigned file = (s->hstatus & HSTATUS_VGEIN) >> 12;
-    riscv_cpu_set_irq(s, IRQ_VS_EXT, file && s->hgeip >> file & 1);
+    riscv_cpu_set_irq(s, IRQ_VS_EXT, s->vgein && s->hgeip >> s->vgein & 1);
     riscv_cpu_set_irq(s, IRQ_GUEST_EXT, s->hgeip & s->hgeie);
 }
 
@@ -142,11 +150,13 @@ void riscv_write_hstatus(RiscvState *s, uint64_t v)
     uint64_t mask = HSTATUS_WRITABLE;
     if ((v & HSTATUS_VGEIN) >> 12 <= s->guest_files)
         mask |= HSTATUS_VGEIN;
-    g_mutex_lock(&s->guest_lock);
     uint64_t old = s->hstatus;
     s->hstatus = (s->hstatus & ~mask) | (v & mask);
-    if ((old ^ s->hstatus) & HSTATUS_VGEIN)
-        update_guest_files(s);
+    if (!((old ^ s->hstatus) & HSTATUS_VGEIN))
+        return;
+    g_mutex_lock(&s->guest_lock);
+    s->vgein = (s->hstatus & HSTATUS_VGEIN) >> 12;
+    update_guest_files(s);
     g_mutex_unlock(&s->guest_lock);
 }
 
@@ -165,6 +175,22 @@ uint64_t riscv_read_hgeip(RiscvState *s)
     uint64_t v = s->hgeip;
     g_mutex_unlock(&s->guest_lock);
     return v;
+}
+
+void riscv_hypervisor_dump(RiscvState *s, GString *out)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } registers[] = {
+        { "hstatus", s->hstatus }, { "hedeleg", s->hedeleg },     { "hideleg", s->hideleg },
+        { "hgatp", s->hgatp },     { "htval", s->htval },         { "htinst", s->htinst },
+        { "mtval2", s->mtval2 },   { "mtinst", s->mtinst },       { "vsstatus", riscv_vsstatus(s) },
+        { "vstvec", s->vstvec },   { "vsepc", s->vsepc },         { "vscause", s->vscause },
+        { "vstval", s->vstval },   { "vsscratch", s->vsscratch }, { "vsatp", s->vsatp },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(registers); i++)
+        g_string_append_printf(out, " %-9s %0*" PRIx64 "\n", registers[i].name, s->xlen / 4, registers[i].value);
 }
 
 void riscv_cpu_set_guest_irq(void *opaque, int file, bool level)

@@ -23,6 +23,7 @@ unsigned riscv_guest_csr(unsigned csr);
 /* henvcfg as it has effect. */
 uint64_t riscv_henvcfg(const RiscvState *s);
 void riscv_hypervisor_reset(RiscvState *s);
+void riscv_hypervisor_dump(RiscvState *s, GString *out); /* registers as text */
 uint64_t riscv_read_vsie(RiscvState *s), riscv_read_vsip(RiscvState *s), riscv_read_hie(RiscvState *s),
     riscv_read_hip(RiscvState *s), riscv_read_hvip(RiscvState *s), riscv_read_hgeip(RiscvState *s);
 void riscv_write_vsie(RiscvState *s, uint64_t v), riscv_write_vsip(RiscvState *s, uint64_t v),

@@ -27,7 +27,7 @@ enum { UART = 0x10000000, FINISHER = 0x100000 };
 #define AIA 0 /* 1: -M virt,aia=aplic-imsic,aia-guests=2 */
 #endif
 #ifndef STATEEN
-#define STATEEN 0 /* 1: -cpu ...,smstateen=true */
+#define STATEEN 0 /* 1: -cpu max */
 #endif
 #ifndef REFERENCE
 #define REFERENCE 0
@@ -1152,6 +1152,84 @@ static void test_timer(void)
     expect(M, 22, "stimecmp without hcounteren.TM");
 }
 
+/* ---- what henvcfg says of the first stage, menvcfg of the second ---- */
+#if XLEN == 64
+#define HENVCFG_HIGH(v) csr_write(0x60a, (ulong)(v) << 32)
+#define MENVCFG_HIGH(v) csr_write(0x30a, (ulong)(v) << 32)
+#define HENVCFG_SHOWS   (csr_read(0x60a) >> 32)
+#else
+#define HENVCFG_HIGH(v) csr_write(0x61a, v)
+#define MENVCFG_HIGH(v) csr_write(0x31a, v)
+#define HENVCFG_SHOWS   csr_read(0x61a)
+#endif
+static void test_environment(void)
+{
+    const ulong adue = 1ul << 29, pbmte = 1ul << 30;
+    if (REFERENCE)
+        return; /* always updates A and D, with no control for it */
+    MENVCFG_HIGH(adue);
+    HENVCFG_HIGH(0);
+    *guest_leaf &= ~(ulong)DI;
+    fence();
+    run(VS, store, VA, 0);
+    expect(M, 15, "D is not set without henvcfg.ADUE");
+    *guest_leaf |= DI;
+    *second_leaf &= ~(ulong)AD;
+    fence();
+    run(VS, store, VA, 0);
+    expect(M, 10, "but in the second stage, by menvcfg.ADUE");
+    is(*second_leaf & AD, AD, "A and D of the second stage");
+    HENVCFG_HIGH(adue);
+    MENVCFG_HIGH(0);
+    is(HENVCFG_SHOWS & adue, 0, "henvcfg.ADUE is zero without menvcfg's");
+    *second_leaf &= ~(ulong)AD;
+    fence();
+    run(VS, load, VA, 0);
+    expect(M, 21, "A of the second stage is not set without menvcfg.ADUE");
+    *second_leaf |= AD;
+    MENVCFG_HIGH(adue);
+    HENVCFG_HIGH(adue);
+    fence();
+#if XLEN == 64 && STATEEN /* -cpu max */
+    const ulong type = 1ul << 61, napot = 1ul << 63;
+    *guest_leaf |= type;
+    fence();
+    run(VS, load, VA, 0);
+    expect(M, 13, "a memory type in the first stage without henvcfg.PBMTE");
+    *guest_leaf &= ~type;
+    *second_leaf |= type;
+    fence();
+    run(VS, load, VA, 0);
+    expect(M, 21, "and in the second without menvcfg.PBMTE");
+    MENVCFG_HIGH(adue | pbmte);
+    run(VS, load, VA, 0);
+    expect(M, 10, "in the second with menvcfg.PBMTE");
+    *guest_leaf |= type;
+    fence();
+    run(VS, load, VA, 0);
+    expect(M, 13, "in the first that is not enough");
+    HENVCFG_HIGH(adue | pbmte);
+    run(VS, load, VA, 0);
+    expect(M, 10, "both with both");
+    /* ranges of 64 KiB: 15 pages on, in each stage */
+    static uint8_t range[2 << 16] __attribute__((aligned(1 << 16)));
+    *(uint32_t *)(range + 0xf008) = 0x5678;
+    for (int i = 0; i < 16; i++) {
+        *entry(guest_root, VA + i * 4096, 0) = leaf(GPA | 0x8000, V | RWX | AD | napot);
+        *entry(second_root, GPA + i * 4096, 0) = leaf((ulong)range | 0x8000, V | RWX | AD | US | napot);
+    }
+    fence();
+    run(VS, load, VA + 0xf008, 0);
+    is(got.a2, 0x5678, "ranges of pages in both stages");
+    *entry(second_root, GPA + 0xf000, 0) = leaf((ulong)range | 0x4000, V | RWX | AD | US | napot);
+    fence();
+    run(VS, load, VA + 0xf008, 0);
+    expect(M, 21, "a size of range that is not there");
+    translate();
+#endif
+    (void)pbmte;
+}
+
 #if STATEEN
 /* ---- Smstateen ---- */
 CODE(read_henvcfg, "csrr a2, 0x60a");
@@ -1291,7 +1369,7 @@ static void test_aia(void)
 #endif
 
 #define TESTS(T) T(registers) T(calls) T(returns) T(refused) T(guest_registers) T(controls) T(float) T(faults) T(implicit) \
-    T(permissions) T(hlv) T(fences) T(interrupts) T(timer) TEST_STATEEN(T) TEST_AIA(T)
+    T(permissions) T(hlv) T(fences) T(interrupts) T(timer) T(environment) TEST_STATEEN(T) TEST_AIA(T)
 
 int main(void)
 {
