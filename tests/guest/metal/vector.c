@@ -4,62 +4,19 @@
  * ISA manual (20240411). The exit status is that of the first check that failed, 0 if none did.
  * SPDX-License-Identifier: MIT
  */
-#include <stdint.h>
+#include "frame.h"
 
-typedef unsigned long ulong;
-#define XLEN __riscv_xlen
-#define csr_read(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
-#define csr_write(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_set(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
 #define V(text) __asm__ volatile(text ::: "memory")
 #define V1(text, a) __asm__ volatile(text ::"r"(a) : "memory", "t0")
 
-enum { UART = 0x10000000, FINISHER = 0x100000, NOWHERE = 0x7ffff000 };
+enum { NOWHERE = 0x7ffff000 };
 enum { FS = 3 << 13, VS = 3 << 9 };
-#ifndef EXIT
-#define EXIT 0
-#endif
 
-static void put(char c)
-{
-    while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
-        ;
-    *(volatile uint8_t *)UART = c;
-}
-static void print(const char *s)
-{
-    while (*s)
-        put(*s++);
-}
-void finish(int status)
-{
-    *(volatile uint32_t *)FINISHER = status ? (uint32_t)status << 16 | 0x3333 : 0x5555;
-    for (;;)
-        ;
-}
-static int checks;
-static void check(int ok, const char *what, ulong got)
-{
-    checks++;
-    if (ok)
-        return;
-    print("FAILED: ");
-    print(what);
-    print(", got ");
-    for (int i = XLEN - 4; i >= 0; i -= 4)
-        put("0123456789abcdef"[got >> i & 15]);
-    print("\n");
-    finish(checks);
-}
 static void is(ulong got, ulong want, const char *what)
 {
     check(got == want, what, got);
 }
 
-typedef struct Trap {
-    ulong pc, x[31];
-} Trap;
 static volatile ulong trap_cause, trap_tval, trap_count, trap_vstart;
 void trap(Trap *t)
 {
