@@ -9,6 +9,8 @@
 #define TARGET_RISCV_CPU_H
 
 #include "target/riscv/aia.h"
+#include "target/riscv/feature_list.h"
+#include "target/riscv/pmu.h"
 #include "target/target.h"
 #include "util/clock.h"
 
@@ -33,7 +35,7 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZICSR, zicsr, "control and status registers")                         \
     E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
-    E(ZIHPM, zihpm, "hardware performance counters (read as zero)")         \
+    E(ZIHPM, zihpm, "hardware performance counters (pmu-num=)")             \
     E(ZIMOP, zimop, "instructions that may be operations later")            \
     E(ZACAS, zacas, "atomic compare-and-swap")                              \
     E(ZAWRS, zawrs, "waiting on a reservation set")                         \
@@ -94,7 +96,15 @@ enum {
 #define MSTATUS_SXL  (3ull << 34)
 #define MSTATUS_SD   (1ull << 63)
 
-enum { IRQ_S_SOFT = 1, IRQ_M_SOFT = 3, IRQ_S_TIMER = 5, IRQ_M_TIMER = 7, IRQ_S_EXT = 9, IRQ_M_EXT = 11 };
+enum {
+    IRQ_S_SOFT = 1,
+    IRQ_M_SOFT = 3,
+    IRQ_S_TIMER = 5,
+    IRQ_M_TIMER = 7,
+    IRQ_S_EXT = 9,
+    IRQ_M_EXT = 11,
+    IRQ_COUNTER = 13
+};
 
 enum {
     CAUSE_FETCH_MISALIGNED = 0,
@@ -120,7 +130,7 @@ enum {
 #define ENVCFG_CBCFE (1ull << 6)
 #define ENVCFG_CBZE  (1ull << 7)
 
-#define RISCV_CACHE_BLOCK 64 /* bytes that Zicbom, Zicbop and Zicboz work on */
+#define RISCV_CACHE_BLOCK 64 /* bytes that Zicbom, Zicbop and Zicboz work on, if -cpu does not say otherwise */
 
 enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 
@@ -132,6 +142,15 @@ enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: 
 /* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches; and what else a unit's mode depends on,
  * since jump caches go with it. */
 enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4, MMU_FRM_SHIFT = 6 };
+
+/* mseccfg */
+#define MSECCFG_MML   (1ull << 0) /* machine mode lockdown */
+#define MSECCFG_MMWP  (1ull << 1) /* machine mode whitelist policy */
+#define MSECCFG_RLB   (1ull << 2) /* rule locking bypass */
+#define MSECCFG_USEED (1ull << 8)
+#define MSECCFG_SSEED (1ull << 9)
+/* mseccfg, menvcfg, senvcfg: pointer masking */
+#define CFG_PMM (3ull << 32)
 
 /* Vector registers: of VLEN bits, one behind the other, so that a group is contiguous. */
 enum { VLEN_MIN = 128, VLEN_MAX = 1024 };
@@ -155,14 +174,20 @@ struct RiscvState {
     uint64_t mip_inputs; /* atomic; levels of the interrupt inputs */
     uint64_t mip_soft;   /* what software wrote */
     uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
-    uint64_t cycle_offset, instret_offset;
     uint64_t miselect, siselect;
+    uint8_t iprio[2][64]; /* priorities of interrupts of the supervisor, of the machine level: aia.c */
+    bool iprio_used[2];   /* one of them is not 0 */
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
+    uint64_t mseccfg;
     bool faults_as_stores; /* a walk for a load now raises what a store would */
     unsigned pmp_active;   /* entries up to the last that is not off */
     /* not the guest's: fixed by the model and the machine */
-    unsigned max_satp; /* highest satp mode offered */
+    uint64_t feat;     /* FEAT_* */
+    unsigned max_satp; /* highest satp mode offered; 0: Bare only */
+    unsigned pmp_count;
+    uint64_t mvendorid, marchid, mimpid;
+    uint16_t cbom_size, cbop_size, cboz_size; /* bytes of a cache block */
     uint64_t reset_pc;
     uint64_t hart;
     unsigned vlenb; /* bytes of a vector register */
@@ -176,6 +201,7 @@ struct RiscvState {
     uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
     struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
     RiscvFile file[2];                    /* interrupt files: of S, of M */
+    RiscvPmu pmu;
 };
 
 static inline RiscvState *riscv(CpuState *cs)
@@ -205,6 +231,10 @@ bool riscv_cpu_has(CpuState *cs, const char *extension);
 char *riscv_cpu_isa_string(CpuState *cs);     /* "rv64imafdc_zicsr_..." */
 char *riscv_cpu_isa_extensions(CpuState *cs); /* NUL-separated list, ends with two NULs */
 const char *riscv_cpu_mmu_type(CpuState *cs); /* "riscv,sv57" */
+/* Block size of "zicbom", "zicbop" or "zicboz"; 0: it is not there. */
+unsigned riscv_cpu_block_size(CpuState *cs, const char *extension);
+/* Which counters count which events: triples of first event, last event, mask. Returns how many cells, 0: none. */
+unsigned riscv_cpu_pmu_map(CpuState *cs, uint32_t cells[PMU_MAP_CELLS]);
 
 /* ---- inside the target ---- */
 /* mstatus with FS and SD as they are now. */
@@ -213,14 +243,18 @@ uint64_t riscv_mstatus(RiscvState *s);
 void riscv_mode_changed(RiscvState *s);
 /* Enter the handler of an exception at cs->pc; sets cs->raised. */
 void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval);
-/* The interrupt of mask that goes first; 0: mask has none. */
-unsigned riscv_first_interrupt(uint64_t mask);
+/* The interrupt of mask that goes first among those of the machine level, or the supervisor's; 0: mask has none. */
+unsigned riscv_first_interrupt(const RiscvState *s, uint64_t mask, bool machine);
+/* Interrupts that there are at this level, as a mask. */
+uint64_t riscv_local_interrupts(const RiscvState *s, bool machine);
 bool riscv_deliver_interrupt(CpuState *cs);
 bool riscv_has_work(CpuState *cs);
 void riscv_return(RiscvState *s, unsigned from); /* mret, sret: already checked */
 void riscv_update_stimer(RiscvState *s);
 void riscv_set_stimecmp(RiscvState *s, uint64_t value);
-void riscv_wake(RiscvState *s);             /* inputs changed */
+void riscv_wake(RiscvState *s); /* inputs changed */
+/* Interrupt irq is pending until software clears it; on the hart's thread. */
+void riscv_pend_soft(RiscvState *s, unsigned irq);
 void riscv_check_interrupts(RiscvState *s); /* enables changed: is there one to take now? */
 /* May the block that holds va be managed: read, or else written? If not, a store fault is raised. */
 void riscv_probe_block(RiscvState *s, uint64_t va);

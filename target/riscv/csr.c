@@ -5,9 +5,11 @@
  */
 #include "target/riscv/csr.h"
 #include "hw/core/machine.h"
+#include <sys/random.h>
 
 #define S_INTERRUPTS   0x222ull
 #define ALL_INTERRUPTS 0xaaaull
+#define COUNTER_PENDS  (1ull << IRQ_COUNTER)
 #define MSTATUS_WRITABLE                                                                                               \
     (MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | \
      MSTATUS_VS | MSTATUS_MXR | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
@@ -90,14 +92,22 @@ static void write_medeleg(RiscvState *s, uint64_t v)
 {
     s->medeleg = v & MEDELEG_WRITABLE;
 }
+static uint64_t counter_interrupt(const RiscvState *s)
+{
+    return s->feat & FEAT_SSCOFPMF ? COUNTER_PENDS : 0;
+}
+uint64_t riscv_local_interrupts(const RiscvState *s, bool machine)
+{
+    return (machine ? ALL_INTERRUPTS : S_INTERRUPTS) | counter_interrupt(s);
+}
 static void write_mideleg(RiscvState *s, uint64_t v)
 {
-    s->mideleg = v & S_INTERRUPTS;
+    s->mideleg = v & riscv_local_interrupts(s, false);
     riscv_check_interrupts(s);
 }
 static void write_mie(RiscvState *s, uint64_t v)
 {
-    s->mie = v & ALL_INTERRUPTS;
+    s->mie = v & riscv_local_interrupts(s, true);
     riscv_check_interrupts(s);
 }
 static uint64_t read_sie(RiscvState *s)
@@ -131,7 +141,7 @@ static uint64_t mvip_writable(const RiscvState *s)
 }
 static void write_mip(RiscvState *s, uint64_t v)
 {
-    write_soft(s, v, mvip_writable(s));
+    write_soft(s, v, mvip_writable(s) | counter_interrupt(s));
 }
 static uint64_t read_sip(RiscvState *s)
 {
@@ -139,7 +149,7 @@ static uint64_t read_sip(RiscvState *s)
 }
 static void write_sip(RiscvState *s, uint64_t v)
 {
-    write_soft(s, v, s->mideleg & 1ull << IRQ_S_SOFT);
+    write_soft(s, v, s->mideleg & (1ull << IRQ_S_SOFT | counter_interrupt(s)));
 }
 
 static uint64_t read_mvip(RiscvState *s)
@@ -185,7 +195,7 @@ static void write_sepc(RiscvState *s, uint64_t v)
 static void write_satp(RiscvState *s, uint64_t v)
 {
     if (s->xlen == 32) {
-        s->satp = (uint32_t)v;
+        s->satp = s->max_satp || !(v >> 31) ? (uint32_t)v : s->satp;
     } else {
         unsigned mode = v >> 60;
         if (mode && (mode < SATP_SV39 || mode > s->max_satp))
@@ -196,35 +206,23 @@ static void write_satp(RiscvState *s, uint64_t v)
     riscv_mode_changed(s);
 }
 
-/* ---- counters: nanoseconds of virtual time stand for cycles and instructions ---- */
+/* ---- counters (pmu.c) ---- */
 
-static uint64_t counter_now(RiscvState *s)
-{
-    return clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS);
-}
-static uint64_t counter(RiscvState *s, uint64_t offset, unsigned bit)
-{
-    return s->mcountinhibit >> bit & 1 ? offset : counter_now(s) + offset;
-}
 static uint64_t read_cycle(RiscvState *s)
 {
-    return counter(s, s->cycle_offset, 0);
+    return riscv_pmu_read(s, PMU_CYCLE);
 }
 static uint64_t read_instret(RiscvState *s)
 {
-    return counter(s, s->instret_offset, 2);
-}
-static void set_counter(RiscvState *s, uint64_t *offset, unsigned bit, uint64_t v)
-{
-    *offset = s->mcountinhibit >> bit & 1 ? v : v - counter_now(s);
+    return riscv_pmu_read(s, PMU_INSTRET);
 }
 static void write_cycle(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
+    riscv_pmu_write(s, PMU_CYCLE, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static void write_instret(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
+    riscv_pmu_write(s, PMU_INSTRET, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static uint64_t read_cycleh(RiscvState *s)
 {
@@ -236,22 +234,59 @@ static uint64_t read_instreth(RiscvState *s)
 }
 static void write_cycleh(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, v << 32 | (uint32_t)read_cycle(s));
+    riscv_pmu_write(s, PMU_CYCLE, v << 32 | (uint32_t)read_cycle(s));
 }
 static void write_instreth(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, v << 32 | (uint32_t)read_instret(s));
+    riscv_pmu_write(s, PMU_INSTRET, v << 32 | (uint32_t)read_instret(s));
+}
+static uint64_t read_cyclecfg(RiscvState *s)
+{
+    return s->pmu.event[PMU_CYCLE];
+}
+static uint64_t read_instretcfg(RiscvState *s)
+{
+    return s->pmu.event[PMU_INSTRET];
+}
+static uint64_t read_cyclecfgh(RiscvState *s)
+{
+    return s->pmu.event[PMU_CYCLE] >> 32;
+}
+static uint64_t read_instretcfgh(RiscvState *s)
+{
+    return s->pmu.event[PMU_INSTRET] >> 32;
+}
+/* The low halves of RV32's have no bits. */
+static void write_cyclecfg(RiscvState *s, uint64_t v)
+{
+    if (s->xlen == 64)
+        riscv_pmu_set_event(s, PMU_CYCLE, v);
+}
+static void write_instretcfg(RiscvState *s, uint64_t v)
+{
+    if (s->xlen == 64)
+        riscv_pmu_set_event(s, PMU_INSTRET, v);
+}
+static void write_cyclecfgh(RiscvState *s, uint64_t v)
+{
+    riscv_pmu_set_event(s, PMU_CYCLE, v << 32);
+}
+static void write_instretcfgh(RiscvState *s, uint64_t v)
+{
+    riscv_pmu_set_event(s, PMU_INSTRET, v << 32);
 }
 static void write_inhibit(RiscvState *s, uint64_t v)
 {
-    uint64_t cycle = read_cycle(s), instret = read_instret(s);
-    s->mcountinhibit = v & 5;
-    set_counter(s, &s->cycle_offset, 0, cycle);
-    set_counter(s, &s->instret_offset, 2, instret);
+    s->mcountinhibit = v & (5 | s->pmu.present);
+    riscv_pmu_update(s);
+}
+static uint64_t read_scountovf(RiscvState *s)
+{
+    return riscv_pmu_overflows(s) & (s->priv == PRIV_M ? UINT32_MAX : s->mcounteren);
 }
 static uint64_t read_time(RiscvState *s)
 {
-    return s->time ? s->time(s->time_opaque) : counter_now(s) / 100;
+    return s->time ? s->time(s->time_opaque) : (uint64_t)clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS) / 100;
 }
 static uint64_t read_timeh(RiscvState *s)
 {
@@ -268,6 +303,11 @@ static void write_scounteren(RiscvState *s, uint64_t v)
 
 /* ---- environment configuration, timer compare ---- */
 
+/* PMM of 1 is reserved: the field stays as it was. */
+static uint64_t pmm_legal(uint64_t old, uint64_t v)
+{
+    return (v & CFG_PMM) == 1ull << 32 ? (v & ~CFG_PMM) | (old & CFG_PMM) : v;
+}
 static uint64_t envcfg_writable(const RiscvState *s)
 {
     return ENVCFG_FIOM | (riscv_has(s, EXT_ZICBOM) ? ENVCFG_CBIE | ENVCFG_CBCFE : 0) |
@@ -276,12 +316,14 @@ static uint64_t envcfg_writable(const RiscvState *s)
 /* CBIE of 2 is reserved: the field stays as it was. */
 static uint64_t envcfg_legal(uint64_t old, uint64_t v)
 {
+    v = pmm_legal(old, v);
     return (v & ENVCFG_CBIE) == 2 << 4 ? (v & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : v;
 }
 static uint64_t menvcfg_writable(RiscvState *s)
 {
     return envcfg_writable(s) | (riscv_has(s, EXT_SSTC) ? MENVCFG_STCE : 0) |
-           (riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0) | (riscv_has(s, EXT_SVPBMT) ? MENVCFG_PBMTE : 0);
+           (riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0) | (riscv_has(s, EXT_SVPBMT) ? MENVCFG_PBMTE : 0) |
+           (s->feat & FEAT_SMNPM ? CFG_PMM : 0);
 }
 static void set_menvcfg(RiscvState *s, uint64_t v)
 {
@@ -289,6 +331,8 @@ static void set_menvcfg(RiscvState *s, uint64_t v)
     s->menvcfg = envcfg_legal(old, v) & menvcfg_writable(s);
     if ((old ^ s->menvcfg) & (MENVCFG_ADUE | MENVCFG_PBMTE))
         tcg_flush_all(&s->cs);
+    if ((old ^ s->menvcfg) & CFG_PMM)
+        riscv_mode_changed(s);
     if ((old ^ s->menvcfg) & MENVCFG_STCE) {
         if (!(s->menvcfg & MENVCFG_STCE))
             riscv_cpu_set_irq(s, IRQ_S_TIMER, false);
@@ -309,7 +353,8 @@ static void write_menvcfgh(RiscvState *s, uint64_t v)
 }
 static void write_senvcfg(RiscvState *s, uint64_t v)
 {
-    s->senvcfg = envcfg_legal(s->senvcfg, v) & envcfg_writable(s);
+    s->senvcfg = envcfg_legal(s->senvcfg, v) & (envcfg_writable(s) | (s->feat & FEAT_SSNPM ? CFG_PMM : 0));
+    riscv_mode_changed(s);
 }
 static void write_stimecmp(RiscvState *s, uint64_t v)
 {
@@ -405,21 +450,30 @@ static void write_vstart(RiscvState *s, uint64_t v)
 
 static bool pmp_locked(const RiscvState *s, unsigned i)
 {
-    return s->pmpcfg[i] & 0x80 || (i + 1 < PMP_ENTRIES && (s->pmpcfg[i + 1] & 0x98) == 0x88);
+    if (s->mseccfg & MSECCFG_RLB)
+        return false;
+    return s->pmpcfg[i] & 0x80 || (i + 1 < s->pmp_count && (s->pmpcfg[i + 1] & 0x98) == 0x88);
 }
 static uint64_t read_pmpcfg(RiscvState *s, unsigned n)
 {
     uint64_t v = 0;
     for (unsigned i = 0; i < s->xlen / 8; i++)
-        v |= n * 4 + i < PMP_ENTRIES ? (uint64_t)s->pmpcfg[n * 4 + i] << 8 * i : 0;
+        v |= n * 4 + i < s->pmp_count ? (uint64_t)s->pmpcfg[n * 4 + i] << 8 * i : 0;
     return v;
+}
+/* With lockdown, may software still make an entry that machine mode can run code from (Smepmp 1.0, section 2.1)? */
+static bool pmp_new_code(const RiscvState *s, uint8_t cfg)
+{
+    bool shared = (cfg & 3) == 2, executable = shared ? cfg & 0x80 : (cfg & 0x84) == 0x84 && (cfg & 7) != 7;
+    return s->mseccfg & MSECCFG_MML && !(s->mseccfg & MSECCFG_RLB) && executable;
 }
 static void write_pmpcfg(RiscvState *s, unsigned n, uint64_t v)
 {
-    for (unsigned i = 0; i < s->xlen / 8 && n * 4 + i < PMP_ENTRIES; i++) {
+    for (unsigned i = 0; i < s->xlen / 8 && n * 4 + i < s->pmp_count; i++) {
         uint8_t *cfg = &s->pmpcfg[n * 4 + i], now = v >> 8 * i & 0x9f;
-        if (*cfg & 0x80 || (now & 3) == 2)
-            continue; /* locked; or the reserved combination W without R */
+        bool locked = *cfg & 0x80 && !(s->mseccfg & MSECCFG_RLB);
+        if (locked || pmp_new_code(s, now) || ((now & 3) == 2 && !(s->mseccfg & MSECCFG_MML)))
+            continue; /* the last: W without R is reserved */
         if ((now & 0x18) == 0x10)
             now = (now & ~0x18) | (*cfg & 0x18); /* NA4 is not there with a grain of 4 KiB */
         *cfg = now;
@@ -428,17 +482,73 @@ static void write_pmpcfg(RiscvState *s, unsigned n, uint64_t v)
 }
 static uint64_t read_pmpaddr(RiscvState *s, unsigned i)
 {
-    uint64_t v = i < PMP_ENTRIES ? s->pmpaddr[i] : 0;
-    if (i >= PMP_ENTRIES)
+    uint64_t v = i < s->pmp_count ? s->pmpaddr[i] : 0;
+    if (i >= s->pmp_count)
         return 0;
     return (s->pmpcfg[i] & 0x18) == 0x18 ? v | 0x1ff : v & ~0x3ffull;
 }
 static void write_pmpaddr(RiscvState *s, unsigned i, uint64_t v)
 {
-    if (i >= PMP_ENTRIES || pmp_locked(s, i))
+    if (i >= s->pmp_count || pmp_locked(s, i))
         return;
     s->pmpaddr[i] = s->xlen == 32 ? (uint32_t)v : v & ((1ull << 54) - 1);
     riscv_pmp_changed(s);
+}
+
+/* ---- security configuration, entropy ---- */
+
+static bool any_pmp_locked(const RiscvState *s)
+{
+    for (unsigned i = 0; i < s->pmp_count; i++) {
+        if (s->pmpcfg[i] & 0x80)
+            return true;
+    }
+    return false;
+}
+static void set_mseccfg(RiscvState *s, uint64_t v)
+{
+    uint64_t old = s->mseccfg, writable = 0;
+    if (s->feat & FEAT_SMEPMP) {
+        writable = MSECCFG_MML | MSECCFG_MMWP | MSECCFG_RLB;
+        if (!(old & MSECCFG_RLB) && any_pmp_locked(s))
+            writable &= ~MSECCFG_RLB;
+        v |= old & (MSECCFG_MML | MSECCFG_MMWP); /* sticky */
+    }
+    if (s->feat & FEAT_ZKR)
+        writable |= (riscv_has(s, EXT_U) ? MSECCFG_USEED : 0) | (riscv_has(s, EXT_S) ? MSECCFG_SSEED : 0);
+    if (s->feat & FEAT_SMMPM)
+        writable |= CFG_PMM;
+    s->mseccfg = pmm_legal(old, v) & writable;
+    if ((old ^ s->mseccfg) & (MSECCFG_MML | MSECCFG_MMWP))
+        tcg_flush_all(&s->cs);
+    riscv_mode_changed(s);
+}
+static void write_mseccfg(RiscvState *s, uint64_t v)
+{
+    set_mseccfg(s, s->xlen == 32 ? (s->mseccfg >> 32 << 32) | (uint32_t)v : v);
+}
+static uint64_t read_mseccfgh(RiscvState *s)
+{
+    return s->mseccfg >> 32;
+}
+static void write_mseccfgh(RiscvState *s, uint64_t v)
+{
+    set_mseccfg(s, v << 32 | (uint32_t)s->mseccfg);
+}
+
+/* 16 bits of the host's entropy; the state is ES16, or WAIT where the host has none. */
+static uint64_t read_seed(RiscvState *s)
+{
+    uint16_t seed;
+    enum { WAIT = 1, ES16 = 2 };
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+        return (uint64_t)WAIT << 30;
+    return (uint64_t)ES16 << 30 | seed;
+}
+static bool seed_allowed(const RiscvState *s, bool write)
+{
+    static const uint64_t enable[] = { [PRIV_U] = MSECCFG_USEED, [PRIV_S] = MSECCFG_SSEED };
+    return write && (s->priv == PRIV_M || s->mseccfg & enable[s->priv]);
 }
 
 /* ---- the table ---- */
@@ -453,6 +563,8 @@ enum {
     NEED_RV32,
     NEED_SMAIA,
     NEED_SSAIA,
+    NEED_MIND, /* indirect registers: Smaia or Smcsrind, */
+    NEED_SIND, /* Ssaia or Sscsrind */
     NEED_SMAIA32,
     NEED_SSAIA32
 };
@@ -465,6 +577,7 @@ typedef struct Csr {
     bool indirect;    /* of the interrupt architecture: riscv_aia_csr */
     bool plain_write; /* the whole member may be written inline */
     uint16_t member;  /* offset in RiscvState; 0: functions only */
+    uint64_t feat;    /* and it needs one of these FEAT_* */
     uint64_t (*read)(RiscvState *s);
     void (*write)(RiscvState *s, uint64_t v);
 } Csr;
@@ -478,11 +591,12 @@ static const Csr csrs[] = {
     { 0x009, "vxsat", NEED_V, .read = read_vxsat, .write = write_vxsat },
     { 0x00a, "vxrm", NEED_V, .read = read_vxrm, .write = write_vxrm },
     { 0x00f, "vcsr", NEED_V, .read = read_vcsr, .write = write_vcsr },
+    { 0x015, "seed", .feat = FEAT_ZKR, .read = read_seed, .write = write_nothing },
     { 0x100, "sstatus", NEED_S, true, .read = read_sstatus, .write = write_sstatus },
     { 0x104, "sie", NEED_S, .read = read_sie, .write = write_sie },
     { 0x105, "stvec", NEED_S, MEMBER(stvec), .write = write_stvec },
     { 0x106, "scounteren", NEED_S, MEMBER(scounteren), .write = write_scounteren },
-    { 0x10a, "senvcfg", NEED_S, MEMBER(senvcfg), .write = write_senvcfg },
+    { 0x10a, "senvcfg", NEED_S, true, MEMBER(senvcfg), .write = write_senvcfg },
     { 0x114, "sieh", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
     { 0x140, "sscratch", NEED_S, .plain_write = true, MEMBER(sscratch) },
     { 0x141, "sepc", NEED_S, MEMBER(sepc), .write = write_sepc },
@@ -490,8 +604,13 @@ static const Csr csrs[] = {
     { 0x143, "stval", NEED_S, .plain_write = true, MEMBER(stval) },
     { 0x144, "sip", NEED_S, .read = read_sip, .write = write_sip },
     { 0x14d, "stimecmp", NEED_STCE, MEMBER(stimecmp), .write = write_stimecmp },
-    { 0x150, "siselect", NEED_SSAIA, MEMBER(siselect), .write = write_siselect },
-    { 0x151, "sireg", NEED_SSAIA, .indirect = true },
+    { 0x150, "siselect", NEED_SIND, MEMBER(siselect), .write = write_siselect },
+    { 0x151, "sireg", NEED_SIND, .indirect = true },
+    { 0x152, "sireg2", .feat = FEAT_SSCSRIND, .indirect = true },
+    { 0x153, "sireg3", .feat = FEAT_SSCSRIND, .indirect = true },
+    { 0x155, "sireg4", .feat = FEAT_SSCSRIND, .indirect = true },
+    { 0x156, "sireg5", .feat = FEAT_SSCSRIND, .indirect = true },
+    { 0x157, "sireg6", .feat = FEAT_SSCSRIND, .indirect = true },
     { 0x154, "siph", NEED_SSAIA32, .read = read_zero, .write = write_nothing },
     { 0x15c, "stopei", NEED_SSAIA, .indirect = true },
     { 0x15d, "stimecmph", NEED_STCE, .read = read_stimecmph, .write = write_stimecmph },
@@ -512,16 +631,28 @@ static const Csr csrs[] = {
     { 0x318, "mvienh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x319, "mviph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x31a, "menvcfgh", NEED_RV32, true, .read = read_menvcfgh, .write = write_menvcfgh },
+    { 0x321, "mcyclecfg", .feat = FEAT_SMCNTRPMF, .read = read_cyclecfg, .write = write_cyclecfg },
+    { 0x322, "minstretcfg", .feat = FEAT_SMCNTRPMF, .read = read_instretcfg, .write = write_instretcfg },
     { 0x320, "mcountinhibit", MEMBER(mcountinhibit), .write = write_inhibit },
     { 0x340, "mscratch", .plain_write = true, MEMBER(mscratch) },
     { 0x341, "mepc", MEMBER(mepc), .write = write_mepc },
     { 0x342, "mcause", .plain_write = true, MEMBER(mcause) },
     { 0x343, "mtval", .plain_write = true, MEMBER(mtval) },
     { 0x344, "mip", .read = read_mip, .write = write_mip },
-    { 0x350, "miselect", NEED_SMAIA, MEMBER(miselect), .write = write_miselect },
-    { 0x351, "mireg", NEED_SMAIA, .indirect = true },
+    { 0x350, "miselect", NEED_MIND, MEMBER(miselect), .write = write_miselect },
+    { 0x351, "mireg", NEED_MIND, .indirect = true },
+    { 0x352, "mireg2", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x353, "mireg3", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x355, "mireg4", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x356, "mireg5", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x357, "mireg6", .feat = FEAT_SMCSRIND, .indirect = true },
     { 0x354, "miph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x35c, "mtopei", NEED_SMAIA, .indirect = true },
+    { 0x721, "mcyclecfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_cyclecfgh, .write = write_cyclecfgh },
+    { 0x722, "minstretcfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_instretcfgh, .write = write_instretcfgh },
+    { 0x747, "mseccfg", 0, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, MEMBER(mseccfg), .write = write_mseccfg },
+    { 0x757, "mseccfgh", NEED_RV32, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, .read = read_mseccfgh,
+      .write = write_mseccfgh },
     { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
     { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
     { 0x7a2, "tdata2", .read = read_zero, .write = write_nothing },
@@ -539,10 +670,11 @@ static const Csr csrs[] = {
     { 0xc80, "cycleh", NEED_COUNTER, .read = read_cycleh },
     { 0xc81, "timeh", NEED_COUNTER, .read = read_timeh },
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
+    { 0xda0, "scountovf", NEED_S, .feat = FEAT_SSCOFPMF, .read = read_scountovf },
     { 0xdb0, "stopi", NEED_SSAIA, .read = riscv_read_stopi },
-    { 0xf11, "mvendorid", .read = read_zero },
-    { 0xf12, "marchid", .read = read_zero },
-    { 0xf13, "mimpid", .read = read_zero },
+    { 0xf11, "mvendorid", MEMBER(mvendorid) },
+    { 0xf12, "marchid", MEMBER(marchid) },
+    { 0xf13, "mimpid", MEMBER(mimpid) },
     { 0xf14, "mhartid", .read = read_hart },
     { 0xf15, "mconfigptr", .read = read_zero },
     { 0xfb0, "mtopi", NEED_SMAIA, .read = riscv_read_mtopi },
@@ -558,15 +690,6 @@ static const Csr *csr_find(unsigned number)
         g_once_init_leave(&ready, 1);
     }
     return index[number] ? &csrs[index[number] - 1] : NULL;
-}
-
-/* Counters that read as zero and ignore writes: hpmcounter3-31 and their events. */
-static bool is_hpm(const RiscvState *s, unsigned csr)
-{
-    unsigned base = csr & ~31u, n = csr & 31;
-    if (n < 3)
-        return false;
-    return base == 0x320 || base == 0xb00 || base == 0xc00 || (s->xlen == 32 && (base == 0xb80 || base == 0xc80));
 }
 
 static bool counter_enabled(const RiscvState *s, unsigned csr)
@@ -586,9 +709,13 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
     if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
         return false;
     if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
-        return counter_enabled(s, csr);
+        return counter_enabled(s, csr) && (!c || riscv_has(s, EXT_ZICNTR));
     if (!c)
         return true;
+    if (c->feat && !(s->feat & c->feat))
+        return false;
+    if (csr == 0x015)
+        return seed_allowed(s, write);
     switch (c->need) {
     case NEED_F:
         return !s->fp_off;
@@ -605,6 +732,10 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
         return riscv_has(s, EXT_SMAIA);
     case NEED_SSAIA:
         return riscv_has(s, EXT_SSAIA);
+    case NEED_MIND:
+        return riscv_has(s, EXT_SMAIA) || s->feat & FEAT_SMCSRIND;
+    case NEED_SIND:
+        return riscv_has(s, EXT_SSAIA) || s->feat & FEAT_SSCSRIND;
     case NEED_SMAIA32:
         return riscv_has(s, EXT_SMAIA) && s->xlen == 32;
     case NEED_SSAIA32:
@@ -616,13 +747,15 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
 
 static bool is_pmp(const RiscvState *s, unsigned csr)
 {
+    if (!s->pmp_count)
+        return false;
     return (csr >= 0x3a0 && csr < 0x3b0 && (s->xlen == 32 || !(csr & 1))) || (csr >= 0x3b0 && csr < 0x3f0);
 }
 
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old)
 {
     const Csr *c = csr_find(csr);
-    bool pmp = is_pmp(s, csr), hpm = !c && is_hpm(s, csr);
+    bool pmp = is_pmp(s, csr), hpm = !c && riscv_pmu_has_csr(s, csr);
     if ((!c && !pmp && !hpm) || !csr_allowed(s, c, csr, write))
         return false;
     if (c && c->indirect)
@@ -631,16 +764,18 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
     if (read || ~mask) {
         if (pmp)
             v = csr < 0x3b0 ? read_pmpcfg(s, csr - 0x3a0) : read_pmpaddr(s, csr - 0x3b0);
-        else if (c && c->read)
+        else if (hpm)
+            v = riscv_pmu_read_csr(s, csr);
+        else if (c->read)
             v = c->read(s);
-        else if (c)
+        else
             memcpy(&v, (char *)s + c->member, sizeof(v));
         if (s->xlen == 32)
             v = (uint32_t)v;
     }
     if (old)
         *old = v;
-    if (!write || hpm)
+    if (!write)
         return true;
     /* the software part of SEIP is what read-modify-write sees (section 3.1.9) */
     uint64_t before = csr == 0x344 ? (v & ~(1ull << IRQ_S_EXT)) | (s->mip_soft & 1ull << IRQ_S_EXT) : v;
@@ -651,6 +786,8 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
         write_pmpcfg(s, csr - 0x3a0, value);
     else if (pmp)
         write_pmpaddr(s, csr - 0x3b0, value);
+    else if (hpm)
+        riscv_pmu_write_csr(s, csr, value);
     else if (c->write)
         c->write(s, value);
     else
@@ -662,7 +799,7 @@ CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv)
 {
     const Csr *c = csr_find(csr);
     CsrShape shape = { .ends_unit = !c || c->ends };
-    if (c && c->member && priv >= (csr >> 8 & 3) &&
+    if (c && c->member && !c->feat && priv >= (csr >> 8 & 3) &&
         (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S))) && csr != 0x180) {
         shape.read_member = c->member;
         shape.write_member = c->plain_write ? c->member : 0;

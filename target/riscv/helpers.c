@@ -144,7 +144,7 @@ static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bi
     if (!cbo_enabled(s, kind == 4 ? ENVCFG_CBZE : kind ? ENVCFG_CBCFE : ENVCFG_CBIE))
         riscv_raise(s, CAUSE_ILLEGAL, bits);
     else if (kind == 4)
-        tcg_zero_block(cs, va, RISCV_CACHE_BLOCK);
+        tcg_zero_block(cs, va, s->cboz_size);
     else
         riscv_probe_block(s, va);
     return 0;

@@ -42,14 +42,35 @@ static bool pmp_matches(const RiscvState *s, unsigned i, uint64_t phys)
     }
 }
 
+/* What entry cfg grants where machine mode is locked down (Smepmp 1.0, section 2.1). */
+static unsigned lockdown_rights(uint8_t cfg, bool machine)
+{
+    unsigned rwx = cfg & (PMP_R | PMP_W | PMP_X);
+    bool locked = cfg & PMP_L;
+    if ((rwx & (PMP_R | PMP_W)) == PMP_W) { /* shared by machine mode and the others */
+        static const uint8_t of_machine[] = { PMP_R | PMP_W, PMP_R | PMP_W, PMP_X, PMP_R | PMP_X },
+                             of_others[] = { PMP_R, PMP_R | PMP_W, PMP_X, PMP_X };
+        unsigned kind = (locked ? 2 : 0) | (rwx & PMP_X ? 1 : 0);
+        return machine ? of_machine[kind] : of_others[kind];
+    }
+    if (locked && rwx == (PMP_R | PMP_W | PMP_X))
+        return PMP_R;
+    return locked == machine ? rwx : 0;
+}
+
 bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv)
 {
     static const uint8_t need[] = { [ACCESS_LOAD] = PMP_R, [ACCESS_STORE] = PMP_W, [ACCESS_FETCH] = PMP_X };
     for (unsigned i = 0; i < s->pmp_active; i++) {
-        if (pmp_matches(s, i, phys))
-            return (priv == PRIV_M && !(s->pmpcfg[i] & PMP_L)) || (s->pmpcfg[i] & need[access]);
+        if (!pmp_matches(s, i, phys))
+            continue;
+        if (s->mseccfg & MSECCFG_MML)
+            return lockdown_rights(s->pmpcfg[i], priv == PRIV_M) & need[access];
+        return (priv == PRIV_M && !(s->pmpcfg[i] & PMP_L)) || (s->pmpcfg[i] & need[access]);
     }
-    return priv == PRIV_M || !s->pmp_active;
+    if (priv != PRIV_M)
+        return !s->pmp_active;
+    return !(s->mseccfg & MSECCFG_MMWP) && !(s->mseccfg & MSECCFG_MML && access == ACCESS_FETCH);
 }
 
 /* Do all addresses of [base, base + size) have the same protection? size: a power of two, base a multiple of it. */
@@ -193,6 +214,8 @@ bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bo
     if (priv == PRIV_M || !scheme_of(s, &scheme))
         return finish_walk(s, va, va, PTE_R | PTE_W | PTE_X | PTE_D | (priv == PRIV_U ? PTE_U : 0), 30, access, priv,
                            MMU_SUM, raise, w);
+    if (raise)
+        riscv_pmu_walk(s, access);
     if (s->xlen == 64 && (uint64_t)((int64_t)(va << (64 - scheme.va_bits)) >> (64 - scheme.va_bits)) != va)
         return walk_fault(s, va, access, true, raise);
 again:;

@@ -34,6 +34,8 @@ void riscv_mode_changed(RiscvState *s)
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
     s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
+    if (s->pmu.filtered && s->pmu.priv != s->priv)
+        riscv_pmu_update(s);
     mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT;
     tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu);
 }
@@ -102,21 +104,12 @@ static uint64_t takeable(RiscvState *s)
     return s_on ? supervisor : 0;
 }
 
-unsigned riscv_first_interrupt(uint64_t mask)
-{
-    static const uint8_t order[] = { IRQ_M_EXT, IRQ_M_SOFT, IRQ_M_TIMER, IRQ_S_EXT, IRQ_S_SOFT, IRQ_S_TIMER };
-
-    for (unsigned i = 0; mask && i < G_N_ELEMENTS(order); i++) {
-        if (mask >> order[i] & 1)
-            return order[i];
-    }
-    return 0;
-}
-
 bool riscv_deliver_interrupt(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
-    unsigned irq = riscv_first_interrupt(takeable(s));
+    riscv_pmu_attend(s);
+    uint64_t mask = takeable(s);
+    unsigned irq = riscv_first_interrupt(s, mask, !(mask & s->mideleg));
 
     if (irq)
         take_trap(s, irq, true, 0);
@@ -132,6 +125,7 @@ void riscv_check_interrupts(RiscvState *s)
 bool riscv_has_work(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
+    riscv_pmu_attend(s);
     return __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie; /* WFI wakes whatever the global enables say */
 }
 
@@ -145,6 +139,13 @@ void riscv_wake(RiscvState *s)
     } else if (vcpu) {
         vcpu_request(vcpu, VCPU_INTERRUPT);
     }
+}
+
+void riscv_pend_soft(RiscvState *s, unsigned irq)
+{
+    __atomic_fetch_or(&s->mip_soft, 1ull << irq, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, 1ull << irq, __ATOMIC_SEQ_CST);
+    riscv_check_interrupts(s);
 }
 
 void riscv_cpu_set_irq(void *opaque, int irq, bool level)

@@ -542,6 +542,12 @@ def test_metal_vector():
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
 
 
+def test_metal_privileged():
+    for xlen in (64, 32):
+        metal(xlen, 0, "-m", "512", "-cpu", "max", source="privileged")
+        metal(xlen, 0, "-m", "512", "-cpu", "max", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
+
+
 def vector_program(*args):
     """A program with vectors in Linux, several processes on one CPU."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
