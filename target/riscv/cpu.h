@@ -139,9 +139,12 @@ enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 1
 /* Static mode flags of a unit (CpuState.mode). */
 enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: illegal */, MODE_XLEN32 = 16 };
 
+/* More of them: pointer masking (PMM as in menvcfg; does it extend with zeros?). */
+enum { MODE_PMM_SHIFT = 16, MODE_PMM_ZERO = 1 << 18 };
+
 /* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches; and what else a unit's mode depends on,
  * since jump caches go with it. */
-enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4, MMU_FRM_SHIFT = 6 };
+enum { MMU_PRIV = 3, MMU_SUM = 4, MMU_MXR = 8, MMU_FETCH_SHIFT = 4, MMU_FRM_SHIFT = 6, MMU_MODE_SHIFT = 16 };
 
 /* mseccfg */
 #define MSECCFG_MML   (1ull << 0) /* machine mode lockdown */
@@ -180,6 +183,8 @@ struct RiscvState {
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];
     uint64_t mseccfg;
+    uint8_t pm_bits;       /* upper bits of addresses that pointer masking ignores now: 0, 7 or 16; */
+    bool pm_zero;          /* they become zero, not copies of the next bit */
     bool faults_as_stores; /* a walk for a load now raises what a store would */
     unsigned pmp_active;   /* entries up to the last that is not off */
     /* not the guest's: fixed by the model and the machine */
@@ -212,6 +217,14 @@ static inline RiscvState *riscv(CpuState *cs)
 static inline bool riscv_has(const RiscvState *s, uint64_t ext)
 {
     return s->ext & ext;
+}
+
+/* An address of a load or store as pointer masking leaves it. */
+static inline uint64_t riscv_mask_pointer(const RiscvState *s, uint64_t va)
+{
+    if (!s->pm_bits)
+        return va;
+    return s->pm_zero ? va << s->pm_bits >> s->pm_bits : (uint64_t)((int64_t)(va << s->pm_bits) >> s->pm_bits);
 }
 
 extern const Target target_riscv64, target_riscv32;

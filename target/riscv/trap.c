@@ -22,21 +22,37 @@ uint64_t riscv_mstatus(RiscvState *s)
     return dirty ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
 }
 
+/* Pointer masking of loads and stores at privilege data (pointer masking 1.0, chapter 2). Returns it as mode flags. */
+static unsigned pointer_masking(RiscvState *s, unsigned data, bool translated)
+{
+    static const uint8_t bits[] = { 0, 0, 7, 16 };
+    uint64_t cfg = data == PRIV_M ? s->mseccfg : data == PRIV_S || !riscv_has(s, EXT_S) ? s->menvcfg : s->senvcfg;
+    unsigned pmm = cfg >> 32 & 3;
+    if (s->xlen == 32 || (data != PRIV_M && s->mstatus & MSTATUS_MXR))
+        pmm = 0;
+    s->pm_bits = bits[pmm];
+    s->pm_zero = !translated;
+    return pmm << MODE_PMM_SHIFT | (pmm && !translated ? MODE_PMM_ZERO : 0);
+}
+
 void riscv_mode_changed(RiscvState *s)
 {
     unsigned data = s->priv == PRIV_M && s->mstatus & MSTATUS_MPRV ? (s->mstatus >> 11) & 3 : s->priv;
     unsigned mmu = data | (s->mstatus & MSTATUS_SUM ? MMU_SUM : 0) | (s->mstatus & MSTATUS_MXR ? MMU_MXR : 0);
 
-    if (data == PRIV_M || !(s->xlen == 64 ? s->satp >> 60 : s->satp >> 31))
+    bool translated = data != PRIV_M && (s->xlen == 64 ? s->satp >> 60 : s->satp >> 31);
+
+    if (!translated)
         mmu = data; /* no translation: SUM and MXR mean nothing */
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
-    s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
+    s->cs.mode =
+        s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) | pointer_masking(s, data, translated);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
     if (s->pmu.filtered && s->pmu.priv != s->priv)
         riscv_pmu_update(s);
-    mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT;
+    mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT | s->cs.mode >> MODE_PMM_SHIFT << MMU_MODE_SHIFT;
     tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu);
 }
 

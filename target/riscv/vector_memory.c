@@ -21,7 +21,7 @@ typedef struct Memory {
 
 static uint64_t address(const RiscvState *s, uint64_t v)
 {
-    return s->xlen == 32 ? (uint32_t)v : v;
+    return s->xlen == 32 ? (uint32_t)v : riscv_mask_pointer(s, v);
 }
 
 /* Host memory of size bytes at va in one page, or NULL: raised, or not to be had so. */

@@ -548,24 +548,33 @@ def test_metal_privileged():
         metal(xlen, 0, "-m", "512", "-cpu", "max", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
 
 
-def vector_program(*args):
-    """A program with vectors in Linux, several processes on one CPU."""
+def program(source, wanted, march, *args, libraries=()):
+    """A program of our own in Linux, which says that all is well."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
-        subprocess.run([cc, "-march=rv64gcv", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
-                        f"{HERE}/vector/vector.c", "-o", f"{tmp}/vector", "-lm"], check=True)
+        subprocess.run([cc, f"-march={march}", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
+                        f"{HERE}/{source}", "-o", f"{tmp}/program", *libraries], check=True)
         with images.lock():
-            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/vector\npoweroff -f\n", f"{tmp}/initrd", {"bin/vector": f"{tmp}/vector"})
+            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/program\ngrep -i pmu /proc/interrupts\npoweroff -f\n", f"{tmp}/initrd",
+                                      {"bin/program": f"{tmp}/program"})
             options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
         status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
-        expect(status == 0 and "vectors: all right" in out, f"vectors in Linux: {' '.join(args)}", f"status {status}\n{out}")
+        expect(status == 0 and wanted in out, f"{source} in Linux: {' '.join(map(str, args))}", f"status {status}\n{out}")
 
 
 def test_vector():
-    vector_program("-cpu", "rv64,v=on")
-    vector_program("-cpu", "rv64,v=on,vlen=512", "-smp", "2")
+    program("vector/vector.c", "vectors: all right", "rv64gcv", "-cpu", "rv64,v=on", libraries=["-lm"])
+    program("vector/vector.c", "vectors: all right", "rv64gcv", "-cpu", "rv64,v=on,vlen=512", "-smp", "2", libraries=["-lm"])
+
+
+def test_perf():
+    """Linux's driver finds the counters, counts with them and gets samples."""
+    with images.lock():
+        firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+    for cpu in ("rv64,sscofpmf=on", "max"):
+        program("perf/perf.c", "perf: all right", "rv64gc", "-cpu", cpu, "-smp", 2, "-bios", firmware)
 
 
 def main():

@@ -102,6 +102,8 @@ static inline ulong identity(int user)
     static ulong root[ROOT] __attribute__((aligned(4096)));
     for (ulong i = 0; i < (XLEN == 64 ? 4 : ROOT); i++)
         root[i] = i << (ROOT_SHIFT - 2) | (user ? 0xdf : 0xcf);
+    if (XLEN == 64)
+        root[ROOT - 2] = root[2]; /* 0xffffffff80000000: RAM, too */
     return SATP_IDENTITY | (ulong)root >> 12;
 }
 

@@ -1,6 +1,6 @@
 /*
  * Bare-metal RISC-V tests of privileged extensions (RV32 and RV64, -cpu max -m 512): performance counters (Sscofpmf, Smcntrpmf), Zkr,
- * Smepmp, interrupt priorities of the AIA; with -DIMSIC and -M virt,aia=aplic-imsic those of external interrupts, too. Expectations are from
+ * pointer masking, Smepmp, interrupt priorities of the AIA; with -DIMSIC and -M virt,aia=aplic-imsic those of external interrupts, too. Expectations are from
  * the specifications.
  * SPDX-License-Identifier: MIT
  */
@@ -337,6 +337,87 @@ static void test_files(void)
 }
 #endif
 
+/* ---- pointer masking ---- */
+#if XLEN == 64
+enum { PMM_OFF = 0, PMM_7 = 2, PMM_16 = 3 };
+static ulong data[16] __attribute__((aligned(64)));
+static ulong load(ulong at)
+{
+    ulong v;
+    __asm__ volatile("ld %0, 8(%1)" : "=r"(v) : "r"(at - 8) : "memory");
+    return v;
+}
+static ulong probe(ulong at) /* the cause of a load's exception */
+{
+    return CAUSE_OF(load(at));
+}
+static void check_accesses(ulong tag) /* all kinds */
+{
+    ulong at = (ulong)data | tag, v, old;
+    double d;
+    data[0] = 0x3ff0000000000000;
+    trap_count = 0;
+    __asm__ volatile("ld %0, -16(%1)" : "=r"(v) : "r"(at + 16) : "memory");
+    is(v, data[0], "ld");
+    __asm__ volatile("fld %0, 0(%1)" : "=f"(d) : "r"(at) : "memory");
+    is(d == 1.0, 1, "fld");
+    __asm__ volatile("fsd %0, 8(%1)" ::"f"(d), "r"(at) : "memory");
+    is(data[1], data[0], "fsd");
+    __asm__ volatile("sd zero, 24(%0)\n sb %1, 24(%0)" ::"r"(at), "r"(5ul) : "memory");
+    is(data[3], 5, "sd and sb");
+    __asm__ volatile("amoadd.d %0, %1, (%2)" : "=r"(old) : "r"(7ul), "r"(at + 24) : "memory");
+    is(old + data[3], 17, "amoadd.d");
+    __asm__ volatile("1: lr.d %0, (%2)\n addi %0, %0, 1\n sc.d %1, %0, (%2)\n bnez %1, 1b" : "=&r"(v), "=&r"(old) : "r"(at + 24) : "memory");
+    is(data[3], 13, "lr.d and sc.d");
+    __asm__ volatile(".option push\n .option arch, +v\n vsetivli x0, 2, e64, m1, ta, ma\n vle64.v v1, (%0)\n vse64.v v1, (%1)\n .option pop"
+                     ::"r"(at), "r"(at + 32) : "memory");
+    is(data[4] ^ data[5], 0, "vle64.v and vse64.v");
+    is(data[4], data[0], "what they copied");
+    __asm__ volatile("mv a0, %0\n .word 0x0045200f" ::"r"(at + 64) : "a0", "memory"); /* cbo.zero */
+    is(data[8] | trap_count, 0, "cbo.zero");
+    data[8] = 1;
+}
+static void test_masking(void)
+{
+    const ulong at = (ulong)data, tag7 = 0x5aul << 57, tag16 = 0x1234ul << 48, high = 0xfffffffful << 32;
+    csr_set(mstatus, 3 << 9 | 3 << 13);
+    csr_write(0x30a, 0xf0);
+    csr_write(0x10a, 0xf0);
+    is(probe(at | tag7), 5, "a tagged pointer in M");
+    csr_write(0x747, (ulong)PMM_7 << 32);
+    check_accesses(tag7);
+    is(probe(at | tag16), 5, "more tag than is ignored");
+    csr_write(0x747, (ulong)PMM_16 << 32);
+    check_accesses(tag16);
+    csr_write(0x747, 1ul << 32);
+    is(csr_read(0x747) >> 32, PMM_16, "a reserved mode of masking");
+    is(CAUSE_OF(((void (*)(ulong))(tag16 | (ulong)probe))(0)), 1, "fetches are not masked");
+    is(CAUSE_OF(load(tag16 | 0x70000000)), 5, "a load from nowhere");
+    is(trap_tval, 0x70000000, "the address in mtval is masked");
+    IN(S, is(probe(at | tag16), 5, "S is not what mseccfg is for"));
+    csr_set(0x30a, (ulong)PMM_16 << 32);
+    IN(S, check_accesses(tag16));
+    IN(U, is(probe(at | tag16), 5, "nor U what menvcfg is for"));
+    csr_set(0x10a, (ulong)PMM_7 << 32);
+    IN(U, check_accesses(tag7));
+    csr_write(satp, identity(0));
+    IN(S, { check_accesses(tag16); is(load(((at | high) & ~(0xfffful << 48)) | tag16), data[0], "a sign is extended"); });
+    csr_set(mstatus, 1 << 19);
+    IN(S, is(probe(at | tag16), 13, "MXR turns masking off"));
+    csr_clear(mstatus, 1 << 19);
+    csr_write(0x747, 0);
+    is(probe(at | tag16), 5, "M again");
+    csr_clear(mstatus, 3 << 11);
+    csr_set(mstatus, 1 << 11 | 1 << 17);
+    ulong v = load(at | tag16);
+    csr_clear(mstatus, 1 << 17);
+    is(v, data[0], "MPRV: as S does");
+    csr_write(satp, 0);
+    csr_write(0x30a, 0xf0);
+    csr_write(0x10a, 0xf0);
+}
+#endif
+
 /* ---- Smepmp ---- */
 enum { PR = 1, PW = 2, PX = 4, TOR = 8, NAPOT = 0x18, LOCK = 0x80, MML = 1, MMWP = 2, RLB = 4 };
 extern char data_start[];
@@ -419,6 +500,9 @@ static const struct {
     { "priorities", test_priorities },
 #ifdef IMSIC
     { "interrupt files", test_files },
+#endif
+#if XLEN == 64
+    { "pointer masking", test_masking },
 #endif
     { "lockdown", test_lockdown }, /* the last: it cannot be undone */
 };
