@@ -62,9 +62,12 @@ static const struct {
 #undef E
 };
 
-#define EXT_ALL       (UINT64_MAX >> (64 - EXT_COUNT))
-#define EXT_RV64ONLY  (EXT_SVNAPOT | EXT_SVPBMT)
-#define FEAT_RV64ONLY (FEAT_SMMPM | FEAT_SMNPM | FEAT_SSNPM | FEAT_SUPM | FEAT_SSU64XL)
+#define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
+#define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
+/* Not in max: svade is svadu's opposite; the kernel takes zkr's seed without asking whether firmware allows it, and
+ * older firmware does not. */
+#define FEAT_NOT_IN_MAX (FEAT_SVADE | FEAT_ZKR)
+#define FEAT_RV64ONLY   (FEAT_SMMPM | FEAT_SMNPM | FEAT_SSNPM | FEAT_SUPM | FEAT_SSU64XL)
 
 /* Names for several. */
 static const struct {
@@ -142,7 +145,7 @@ bool riscv_set_extension(RiscvState *s, const char *name, bool on)
 void riscv_set_all_extensions(RiscvState *s)
 {
     s->ext = s->xlen == 64 ? EXT_ALL : EXT_ALL & ~EXT_RV64ONLY;
-    s->feat = (s->xlen == 64 ? FEAT_ALL : FEAT_ALL & ~FEAT_RV64ONLY) & ~FEAT_SVADE;
+    s->feat = (s->xlen == 64 ? FEAT_ALL : FEAT_ALL & ~FEAT_RV64ONLY) & ~FEAT_NOT_IN_MAX;
 }
 
 static const char *const satp_modes[] = { "sv39", "sv48", "sv57" };

@@ -31,7 +31,7 @@ static const struct Model {
 } models[] = {
     { "rv64", "generic 64-bit CPU", 64, GENERIC, SATP_SV57, 16, 0, 0, 0 },
     { "rv32", "generic 32-bit CPU", 32, GENERIC, SATP_SV32, 16, 0, 0, 0 },
-    { "max", "all that is implemented", 0, NULL, SATP_SV57, 16, 0, 0, 0 },
+    { "max", "all that is implemented, but svade and zkr", 0, NULL, SATP_SV57, 16, 0, 0, 0 },
     { "rv64i", "64-bit base; all else is added by name", 64, "i zicsr", SATP_SV57, 16, 0, 0, 0 },
     { "rv32i", "32-bit base; all else is added by name", 32, "i zicsr", SATP_SV32, 16, 0, 0, 0 },
     { "rva22u64", "profile RVA22U64", 64, RVA22U, SATP_BARE, 16, 0, 0, 0 },

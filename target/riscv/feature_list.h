@@ -32,7 +32,7 @@
     E(SSTVECD, sstvecd, "stvec takes any aligned address in direct mode")                 \
     E(SSU64XL, ssu64xl, "64-bit user mode")                                               \
     E(SUPM, supm, "pointer masking can be had in user mode (64-bit)")                     \
-    E(SVADE, svade, "exceptions for clear A and D bits; off in max, as svadu's opposite") \
+    E(SVADE, svade, "exceptions for clear A and D bits")                                  \
     E(SVBARE, svbare, "satp mode Bare")
 enum {
 #define E(upper, name, help) FEAT_BIT_##upper,

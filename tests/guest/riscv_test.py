@@ -544,8 +544,8 @@ def test_metal_vector():
 
 def test_metal_privileged():
     for xlen in (64, 32):
-        metal(xlen, 0, "-m", "512", "-cpu", "max", source="privileged")
-        metal(xlen, 0, "-m", "512", "-cpu", "max", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
+        metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", source="privileged")
+        metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
 
 
 def program(source, wanted, march, *args, libraries=()):

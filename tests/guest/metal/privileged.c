@@ -1,5 +1,5 @@
 /*
- * Bare-metal RISC-V tests of privileged extensions (RV32 and RV64, -cpu max -m 512): performance counters (Sscofpmf, Smcntrpmf), Zkr,
+ * Bare-metal RISC-V tests of privileged extensions (RV32 and RV64, -cpu max,zkr=on -m 512): performance counters (Sscofpmf, Smcntrpmf), Zkr,
  * pointer masking, Smepmp, interrupt priorities of the AIA; with -DIMSIC and -M virt,aia=aplic-imsic those of external interrupts, too. Expectations are from
  * the specifications.
  * SPDX-License-Identifier: MIT
