@@ -87,6 +87,7 @@ typedef struct CpuState {
     Vcpu *vcpu;
     uint32_t mode;      /* static mode flags: part of a unit's key, changed only by the target, see context_changed */
     uint32_t mmu_index; /* which translation regime loads and stores use now: the target's own numbering */
+    bool watching;      /* accesses that are not in the TLB go to the target's watch: changed only with a flush */
     uint64_t reserve_addr, reserve_value; /* load-reserved: address (UINT64_MAX: none) and the value seen */
 } CpuState;
 

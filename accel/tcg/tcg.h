@@ -102,7 +102,7 @@ typedef struct L2Entry {
     uint64_t tag; /* virtual address of the page */
     uint32_t generation;
     uint8_t kind; /* PageKind */
-    bool read, write;
+    bool read, write, watch;
     uint64_t phys;     /* guest-physical address of the page */
     uint8_t *host;     /* PAGE_RAM: its memory, */
     MemRegion *region; /* and region, */

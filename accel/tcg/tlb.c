@@ -66,7 +66,9 @@ static L2Entry *find_page(TcgCpu *c, uint64_t va, Access access)
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
         return NULL;
     TCG_COUNT(&c->stats, fills_walk);
-    *e = (L2Entry){ .tag = va & GUEST_PAGE_MASK, .generation = tcg_generation(c), .read = w.read, .write = w.write };
+    *e = (L2Entry){
+        .tag = va & GUEST_PAGE_MASK, .generation = tcg_generation(c), .read = w.read, .write = w.write, .watch = w.watch
+    };
     if (w.page_bits >= 21) {
         L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
         *large = *e;
@@ -87,6 +89,8 @@ static bool page_has_code(const L2Entry *e)
 /* Put a RAM page into the first level. */
 static void fill(TcgCpu *c, const L2Entry *e, Access access)
 {
+    if (e->watch)
+        return;
     unsigned index = e->tag >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
     ContextSet *set = c->cs->set;
     TlbEntry *entry = access == ACCESS_STORE ? &set->write[index] : &set->read[index];
@@ -214,6 +218,12 @@ static uint64_t wrap(const TcgCpu *c, uint64_t va)
     return c->vcpu->target->bits == 32 ? (uint32_t)va : va;
 }
 
+/* Does the target stop an access that it watches for? value: see Target.watch. */
+static bool stopped(CpuState *cs, uint64_t va, unsigned size, Access access, const uint64_t *value)
+{
+    return cs->watching && !tcg_cpu(cs)->vcpu->target->watch(cs, va, size, access, value);
+}
+
 uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
 {
     TcgCpu *c = tcg_cpu(cs);
@@ -224,18 +234,21 @@ uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memo
         c->vcpu->target->raise_misaligned(cs, va, ACCESS_LOAD);
         return 0;
     }
+    if (stopped(cs, va, size, ACCESS_LOAD, NULL))
+        return 0;
     if (size <= first) {
         if (!load_in_page(c, va, size, &value))
             return 0;
-        return extend(value, memop);
+    } else {
+        for (unsigned i = 0; i < size; i++) { /* page by page in order, byte by byte */
+            uint64_t byte;
+            if (!load_in_page(c, wrap(c, va + i), 1, &byte))
+                return 0;
+            value |= (byte & 0xff) << 8 * i;
+        }
     }
-    for (unsigned i = 0; i < size; i++) { /* page by page in order, byte by byte */
-        uint64_t byte;
-        if (!load_in_page(c, wrap(c, va + i), 1, &byte))
-            return 0;
-        value |= (byte & 0xff) << 8 * i;
-    }
-    return extend(value, memop);
+    value = extend(value, memop);
+    return stopped(cs, va, size, ACCESS_LOAD, &value) ? 0 : value;
 }
 
 void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
@@ -247,6 +260,8 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
         c->vcpu->target->raise_misaligned(cs, va, ACCESS_STORE);
         return;
     }
+    if (stopped(cs, va, size, ACCESS_STORE, &value))
+        return;
     if (memop & MO_BIG_ENDIAN)
         value = __builtin_bswap64(value) >> (64 - 8 * size);
     if (size <= first) {
@@ -268,6 +283,8 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, L2Entry **entry)
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return NULL;
     }
+    if (stopped(c->cs, va, size, ACCESS_LOAD, NULL) || stopped(c->cs, va, size, ACCESS_STORE, NULL))
+        return NULL;
     L2Entry *e = find_page(c, va, ACCESS_STORE);
     if (!e)
         return NULL;
@@ -424,6 +441,8 @@ void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
 {
     TcgCpu *c = tcg_cpu(cs);
     uint64_t block = va & -(uint64_t)size;
+    if (stopped(cs, block, size, ACCESS_STORE, NULL))
+        return;
     L2Entry *e = find_page(c, va, ACCESS_STORE);
     if (!e)
         return;

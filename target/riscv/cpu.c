@@ -295,6 +295,7 @@ static void cpu_reset(CpuState *cs)
     s->menvcfg = riscv_has(s, EXT_SVADU) && !(s->feat & FEAT_SVADE) ? MENVCFG_ADUE : 0;
     s->stimecmp = UINT64_MAX;
     riscv_pmu_reset(s);
+    riscv_trigger_reset(s);
     s->miselect = s->siselect = 0;
     memset(s->iprio, 0, sizeof(s->iprio));
     memset(s->iprio_used, 0, sizeof(s->iprio_used));
@@ -475,8 +476,8 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .helpers = riscv_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
     .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .scan = riscv_scan,                   \
-    .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
+    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .watch = riscv_trigger_access,        \
+    .scan = riscv_scan, .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
 
 const Target target_riscv64 = {
     .name = "riscv64",

@@ -11,6 +11,7 @@
 #include "target/riscv/aia.h"
 #include "target/riscv/feature_list.h"
 #include "target/riscv/pmu.h"
+#include "target/riscv/trigger.h"
 #include "target/target.h"
 #include "util/clock.h"
 
@@ -139,8 +140,8 @@ enum { SATP_BARE = 0, SATP_SV32 = 1, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 1
 /* Static mode flags of a unit (CpuState.mode). */
 enum { MODE_PRIV = 3, MODE_FRM_SHIFT = 2 /* 0 host rounding, 1 RMM, 2 reserved: illegal */, MODE_XLEN32 = 16 };
 
-/* More of them: pointer masking (PMM as in menvcfg; does it extend with zeros?). */
-enum { MODE_PMM_SHIFT = 16, MODE_PMM_ZERO = 1 << 18 };
+/* More of them: pointer masking (PMM as in menvcfg; does it extend with zeros?); each instruction asks the triggers. */
+enum { MODE_PMM_SHIFT = 16, MODE_PMM_ZERO = 1 << 18, MODE_TRIGGER = 1 << 19 };
 
 /* mmu_index: privilege of loads and stores, SUM, MXR, privilege of fetches; and what else a unit's mode depends on,
  * since jump caches go with it. */
@@ -207,6 +208,7 @@ struct RiscvState {
     struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
     RiscvFile file[2];                    /* interrupt files: of S, of M */
     RiscvPmu pmu;
+    RiscvTriggers trig;
 };
 
 static inline RiscvState *riscv(CpuState *cs)

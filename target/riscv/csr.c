@@ -551,6 +551,26 @@ static bool seed_allowed(const RiscvState *s, bool write)
     return write && (s->priv == PRIV_M || s->mseccfg & enable[s->priv]);
 }
 
+/* ---- triggers (trigger.c) ---- */
+
+static void write_tselect(RiscvState *s, uint64_t v)
+{
+    if (v < RISCV_TRIGGERS)
+        s->trig.select = v;
+}
+static void write_tcontrol(RiscvState *s, uint64_t v)
+{
+    s->trig.tcontrol = v & 0x88;
+}
+static void write_mcontext(RiscvState *s, uint64_t v)
+{
+    s->trig.mcontext = v & (s->xlen == 64 ? 0x1fff : 0x3f);
+}
+static void write_scontext(RiscvState *s, uint64_t v)
+{
+    s->trig.scontext = v & (s->xlen == 64 ? UINT32_MAX : 0xffff);
+}
+
 /* ---- the table ---- */
 
 enum {
@@ -648,15 +668,19 @@ static const Csr csrs[] = {
     { 0x357, "mireg6", .feat = FEAT_SMCSRIND, .indirect = true },
     { 0x354, "miph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x35c, "mtopei", NEED_SMAIA, .indirect = true },
+    { 0x5a8, "scontext", NEED_S, .feat = FEAT_SDTRIG, MEMBER(trig.scontext), .write = write_scontext },
     { 0x721, "mcyclecfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_cyclecfgh, .write = write_cyclecfgh },
     { 0x722, "minstretcfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_instretcfgh, .write = write_instretcfgh },
     { 0x747, "mseccfg", 0, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, MEMBER(mseccfg), .write = write_mseccfg },
     { 0x757, "mseccfgh", NEED_RV32, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, .read = read_mseccfgh,
       .write = write_mseccfgh },
-    { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
-    { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
-    { 0x7a2, "tdata2", .read = read_zero, .write = write_nothing },
-    { 0x7a4, "tinfo", .read = read_zero, .write = write_nothing },
+    { 0x7a0, "tselect", .feat = FEAT_SDTRIG, MEMBER(trig.select), .write = write_tselect },
+    { 0x7a1, "tdata1", 0, true, .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata1, .write = riscv_trigger_set_tdata1 },
+    { 0x7a2, "tdata2", 0, true, .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata2, .write = riscv_trigger_set_tdata2 },
+    { 0x7a3, "tdata3", .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata3, .write = riscv_trigger_set_tdata3 },
+    { 0x7a4, "tinfo", .feat = FEAT_SDTRIG, .read = riscv_trigger_tinfo, .write = write_nothing },
+    { 0x7a5, "tcontrol", .feat = FEAT_SDTRIG, MEMBER(trig.tcontrol), .write = write_tcontrol },
+    { 0x7a8, "mcontext", .feat = FEAT_SDTRIG, MEMBER(trig.mcontext), .write = write_mcontext },
     { 0xb00, "mcycle", .read = read_cycle, .write = write_cycle },
     { 0xb02, "minstret", .read = read_instret, .write = write_instret },
     { 0xb80, "mcycleh", NEED_RV32, .read = read_cycleh, .write = write_cycleh },

@@ -156,6 +156,12 @@ static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t 
     return 0;
 }
 
+static uint64_t helper_trigger(CpuState *cs, uint64_t bits, uint64_t length, uint64_t c, uint64_t d)
+{
+    riscv_trigger_insn(riscv(cs), bits, length);
+    return 0;
+}
+
 const HelperDesc riscv_helpers[] = {
     [HELPER_RAISE] = { "raise", helper_raise, 2, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_CSR] = { "csr", helper_csr, 3, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
@@ -167,6 +173,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_VECTOR] = { "vector", helper_vector, 4, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
+    [HELPER_TRIGGER] = { "trigger", helper_trigger, 2, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },

@@ -192,7 +192,8 @@ static bool finish_walk(RiscvState *s, uint64_t va, uint64_t phys, uint64_t pte,
     bool fetch = access == ACCESS_FETCH;
     *w = (Walk){
         .phys = phys,
-        .page_bits = pmp_page_bits(s, phys, page_bits),
+        .page_bits = s->cs.watching ? GUEST_PAGE_BITS : pmp_page_bits(s, phys, page_bits),
+        .watch = !fetch && s->cs.watching && riscv_trigger_page(s, va),
         .global = pte & PTE_G,
         .read =
             !fetch && leaf_allows(pte, ACCESS_LOAD, priv, mmu_index) && riscv_pmp_allows(s, phys, ACCESS_LOAD, priv),

@@ -327,6 +327,8 @@ bool riscv_translate(TranslateInsn *insn)
               .pm_zero = insn->mode & MODE_PMM_ZERO };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;
+    if (insn->mode & MODE_TRIGGER)
+        ir_call(c.ir, IR_I64, HELPER_TRIGGER, ir_const(c.ir, IR_I64, i), ir_const(c.ir, IR_I64, insn->length), 0, 0);
     const DecodeRow *row = riscv_decode(s, i, &a);
     if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);

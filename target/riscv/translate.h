@@ -99,6 +99,7 @@ enum {
     HELPER_SM4ED,
     HELPER_SM4KS,
     HELPER_VECTOR,
+    HELPER_TRIGGER,
     HELPER_COUNT
 };
 

@@ -47,8 +47,8 @@ void riscv_mode_changed(RiscvState *s)
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
-    s->cs.mode =
-        s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) | pointer_masking(s, data, translated);
+    s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) |
+                 pointer_masking(s, data, translated) | (s->trig.insns[s->priv] ? MODE_TRIGGER : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
     if (s->pmu.filtered && s->pmu.priv != s->priv)
         riscv_pmu_update(s);
@@ -78,9 +78,10 @@ static void enter_machine(RiscvState *s, uint64_t cause, uint64_t vector, uint64
     s->mstatus &= ~MSTATUS_MIE;
     s->cs.pc = (s->mtvec & ~3ull) + ((s->mtvec & 1) ? vector : 0);
     s->priv = PRIV_M;
+    riscv_trigger_enter_machine(s);
 }
 
-static void take_trap(RiscvState *s, unsigned code, bool interrupt, uint64_t tval)
+static void take_one(RiscvState *s, unsigned code, bool interrupt, uint64_t tval)
 {
     uint64_t cause = code | (interrupt ? 1ull << (s->xlen - 1) : 0), vector = interrupt ? code * 4 : 0;
     uint64_t delegated = interrupt ? s->mideleg : s->medeleg;
@@ -98,6 +99,14 @@ static void take_trap(RiscvState *s, unsigned code, bool interrupt, uint64_t tva
     else
         enter_machine(s, cause, vector, tval);
     riscv_mode_changed(s);
+}
+
+static void take_trap(RiscvState *s, unsigned code, bool interrupt, uint64_t tval)
+{
+    unsigned from = s->priv;
+    take_one(s, code, interrupt, tval);
+    if (s->trig.traps && riscv_trigger_trap(s, code, interrupt, from))
+        take_one(s, CAUSE_BREAKPOINT, false, 0);
 }
 
 void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval)
@@ -191,6 +200,7 @@ void riscv_return(RiscvState *s, unsigned from)
             s->mstatus &= ~MSTATUS_MPRV;
         s->priv = to;
         s->cs.pc = s->mepc;
+        riscv_trigger_leave_machine(s);
     } else {
         unsigned to = s->mstatus & MSTATUS_SPP ? PRIV_S : PRIV_U;
         s->mstatus = (s->mstatus & ~MSTATUS_SIE) | (s->mstatus & MSTATUS_SPIE ? MSTATUS_SIE : 0);

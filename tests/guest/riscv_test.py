@@ -548,6 +548,12 @@ def test_metal_privileged():
         metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
 
 
+def test_metal_trigger():
+    for xlen in (64, 32):
+        metal(xlen, 0, source="trigger")
+        metal(xlen, 0, "-accel", "tcg,jit=off", source="trigger")
+
+
 def program(source, wanted, march, *args, libraries=()):
     """A program of our own in Linux, which says that all is well."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
