@@ -1,6 +1,7 @@
 /*
  * RISC-V CPU models: one row each, and what else `-cpu` takes. Profiles are the mandatory extensions of the RVA22 and
  * RVA23 profile documents. Sources of the named cores: their manuals; extensions of vendors are not there.
+ * The C906's mimpid is not its own 0, by which Linux knows that page tables have T-Head's bits.
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/cpu_models.h"
@@ -46,7 +47,7 @@ static const struct Model {
     { "shakti-c", "SHAKTI C-class", 64, G "s u zicntr zihpm", SATP_SV39, 8, 0, 0, 0 },
     { "lowrisc-ibex", "lowRISC Ibex", 32, "i m c u zicsr zifencei zicntr zihpm smepmp", SATP_BARE, 16, 0, 22, 0 },
     { "thead-c906", "T-Head C906, without the vendor's extensions", 64, G "s u zicntr zihpm zfh zfhmin", SATP_SV39, 8,
-      0x5b7, 0, 0 },
+      0x5b7, 0, 1 },
     { "veyron-v1", "Ventana Veyron V1, without the vendor's extensions", 64,
       G "h s u zicntr zihpm zicbom zicboz zba zbb zbc zbs smaia smstateen ssaia sscofpmf sstc svinval svnapot svpbmt",
       SATP_SV48, 16, 0x61f, 0x8000000000010000, 0x111 },

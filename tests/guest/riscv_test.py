@@ -109,6 +109,13 @@ def test_boot_max():
     expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with -cpu max", f"status {status}\n{out}")
 
 
+def test_boot_models():
+    """Profiles and cores: no Svadu or Sstc, Sv39 and Sv48 only, identification that the kernel has errata for."""
+    for cpu in ("rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1", "max,svade=on"):
+        status, out = boot("cat /proc/cpuinfo\npoweroff -f\n", "-m", "512", "-cpu", cpu)
+        expect(status == 0 and "isa\t\t: rv64imafdc" in out and "Oops" not in out and "BUG:" not in out, f"boot with -cpu {cpu}", f"status {status}\n{out}")
+
+
 def test_reboot():
     status, out = boot("echo RUNNING\nreboot -f\n", "-m", "512")
     expect(status == 0 and out.count("RUNNING") == 1, "-no-reboot ends at a reset with status 0", out)
