@@ -62,6 +62,7 @@ typedef struct ContextSet {
     uint32_t guesses_spent; /* not 0: some budget is 0 */
     /* for C only */
     uint64_t space;     /* what the target calls this address space (root and ASID), */
+    uint64_t outer;     /* the one that it lies in, where translation has two stages, */
     uint32_t mmu_index; /* and mode */
     bool used;
     uint64_t last_use;
@@ -93,14 +94,17 @@ typedef struct CpuState {
 
 /* ---- accel/tcg provides these to targets and generated code ---- */
 
-/* mode, mmu_index, or the address space (space: an opaque number, e.g. satp) changed: choose cs->set. Cheap if all are
- * as before. */
-void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index);
-/* Flush translations of this vCPU: everything; or one address space (match: (set->space & mask) == value); or one page
- * of those. */
+/* mode, mmu_index, or the address space changed: choose cs->set. Cheap if all are as before. space, outer: opaque
+ * numbers, e.g. satp, and those of the second stage of translation. */
+void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index);
+/* Address spaces: those with (space & mask) == value and (outer & outer_mask) == outer_value. */
+typedef struct SpaceMatch {
+    uint64_t mask, value, outer_mask, outer_value;
+} SpaceMatch;
+/* Flush translations of this vCPU: everything; or some address spaces; or one page of those. */
 void tcg_flush_all(CpuState *cs);
-void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value);
-void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value);
+void tcg_flush_spaces(CpuState *cs, SpaceMatch match);
+void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match);
 /* Instruction-fetch barrier (fence.i): stores by this vCPU and those it has synchronised with are seen by later
  * fetches. */
 void tcg_fetch_barrier(CpuState *cs);

@@ -57,7 +57,7 @@ static void flush_set(TcgCpu *c, unsigned n)
 bool tcg_contexts_init(TcgCpu *c)
 {
     c->set_count = 0;
-    tcg_context_changed(c->cs, 0, 0);
+    tcg_context_changed(c->cs, 0, 0, 0);
     return true;
 }
 
@@ -91,23 +91,29 @@ static unsigned new_set(TcgCpu *c)
     return oldest;
 }
 
-void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
+static bool is_context(const ContextSet *set, uint64_t space, uint64_t outer, uint32_t mmu_index)
+{
+    return set->space == space && set->mmu_index == mmu_index && set->outer == outer;
+}
+
+void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     cs->mmu_index = mmu_index;
     if (!c || !c->tcg)
         return;
     ContextSet *now = cs->set;
-    if (now && now->space == space && now->mmu_index == mmu_index)
+    if (now && is_context(now, space, outer, mmu_index))
         return;
     TCG_COUNT(&c->stats, context_switches);
     unsigned n = 0;
-    while (n < c->set_count && (c->sets[n]->space != space || c->sets[n]->mmu_index != mmu_index))
+    while (n < c->set_count && !is_context(c->sets[n], space, outer, mmu_index))
         n++;
     if (n == c->set_count) {
         TCG_COUNT(&c->stats, context_new);
         n = new_set(c);
         c->sets[n]->space = space;
+        c->sets[n]->outer = outer;
         c->sets[n]->mmu_index = mmu_index;
     }
     c->sets[n]->last_use = ++c->clock;
@@ -115,14 +121,19 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
     cs->set = c->sets[n];
 }
 
-void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value)
+static bool matches(const ContextSet *set, const SpaceMatch *match)
+{
+    return (set->space & match->mask) == match->value && (set->outer & match->outer_mask) == match->outer_value;
+}
+
+void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_space);
     for (unsigned i = 0; i < c->set_count; i++) {
-        if ((c->sets[i]->space & mask) == value)
+        if (matches(c->sets[i], &match))
             flush_set(c, i);
     }
 }
@@ -169,14 +180,14 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
     }
 }
 
-void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
+void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);
     for (unsigned i = 0; i < c->set_count; i++) {
-        if ((c->sets[i]->space & mask) == value)
+        if (matches(c->sets[i], &match))
             flush_page_in(c, i, va & GUEST_PAGE_MASK);
     }
 }

@@ -34,9 +34,8 @@ static unsigned priority(const RiscvState *s, unsigned irq, bool machine)
 
 unsigned riscv_first_interrupt(const RiscvState *s, uint64_t mask, bool machine)
 {
-    static const uint8_t order[] = {
-        IRQ_M_EXT, IRQ_M_SOFT, IRQ_M_TIMER, IRQ_S_EXT, IRQ_S_SOFT, IRQ_S_TIMER, IRQ_COUNTER
-    };
+    static const uint8_t order[] = { IRQ_M_EXT,     IRQ_M_SOFT, IRQ_M_TIMER, IRQ_S_EXT,    IRQ_S_SOFT, IRQ_S_TIMER,
+                                     IRQ_GUEST_EXT, IRQ_VS_EXT, IRQ_VS_SOFT, IRQ_VS_TIMER, IRQ_COUNTER };
     unsigned first = 0, best = UINT_MAX;
     for (unsigned i = 0; mask && i < G_N_ELEMENTS(order); i++) {
         if (!(mask >> order[i] & 1))

@@ -5,6 +5,7 @@
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
 #include "target/riscv/cpu_models.h"
+#include "target/riscv/hypervisor.h"
 #include "target/riscv/translate.h"
 #include "util/error.h"
 #include "util/options.h"
@@ -96,6 +97,7 @@ static const struct {
     NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
     NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
     NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(H, h, S, s),
 };
 
 /* The same for features, all of which want only extensions. */
@@ -125,6 +127,8 @@ bool riscv_set_extension(RiscvState *s, const char *name, bool on)
         s->ext = switched(s->ext, extensions[i].bit, on);
         if (on && extensions[i].bit == EXT_ZFH) /* a part of it */
             s->ext |= EXT_ZFHMIN;
+        if (!on && extensions[i].bit == EXT_S) /* what has it by default cannot be there without */
+            s->ext &= ~EXT_H;
         return true;
     }
     for (unsigned i = 0; i < FEAT_COUNT; i++) {
@@ -245,7 +249,7 @@ static bool check_requirements(const RiscvState *s, GError **err)
 
 static void stimer_fired(void *opaque)
 {
-    riscv_update_stimer(opaque);
+    riscv_update_timers(opaque);
 }
 
 static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
@@ -266,7 +270,9 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
         return false;
     riscv_pmu_init(s, vcpu->machine->clocks);
     g_mutex_init(&s->stimer_lock);
+    g_mutex_init(&s->guest_lock);
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
+    timer_init(&s->vstimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
     return true;
 }
 
@@ -274,7 +280,9 @@ static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
     riscv_pmu_free(riscv(cs));
+    timer_cancel(&riscv(cs)->vstimer);
     g_mutex_clear(&riscv(cs)->stimer_lock);
+    g_mutex_clear(&riscv(cs)->guest_lock);
     riscv_vector_free(riscv(cs));
 }
 
@@ -282,6 +290,7 @@ static void cpu_reset(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
     timer_cancel(&s->stimer);
+    timer_cancel(&s->vstimer);
     memset(s->x, 0, sizeof(s->x));
     memset(s->f, 0, sizeof(s->f));
     s->mstatus = s->xlen == 64 ? 2ull << 32 | 2ull << 34 : 0;
@@ -296,6 +305,8 @@ static void cpu_reset(CpuState *cs)
     s->stimecmp = UINT64_MAX;
     riscv_pmu_reset(s);
     riscv_trigger_reset(s);
+    s->mideleg = riscv_has(s, EXT_H) ? H_INTERRUPTS : 0;
+    riscv_hypervisor_reset(s);
     s->miselect = s->siselect = 0;
     memset(s->iprio, 0, sizeof(s->iprio));
     memset(s->iprio_used, 0, sizeof(s->iprio_used));
@@ -363,6 +374,11 @@ void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque
 {
     riscv(cs)->time = fn;
     riscv(cs)->time_opaque = opaque;
+}
+
+void riscv_cpu_set_guest_files(CpuState *cs, unsigned count)
+{
+    riscv(cs)->guest_files = riscv_has(riscv(cs), EXT_H) ? count : 0;
 }
 
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)

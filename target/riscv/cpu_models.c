@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define G       "i m a f d c zicsr zifencei "
-#define GENERIC G "s u zicntr zihpm zihintpause zba zbb zbs sdtrig sstc svadu svinval svvptc "
+#define GENERIC G "h s u zicntr zihpm zihintpause zba zbb zbs sdtrig sstc svadu svinval svvptc "
 #define RVA22U                                                                                                         \
     "i m a f d c u zicsr zicntr zihpm zihintpause ziccamoa ziccif zicclsm ziccrse zic64b zicbom zicbop zicboz za64rs " \
     "zfhmin zba zbb zbs zkt "

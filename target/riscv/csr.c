@@ -5,6 +5,7 @@
  */
 #include "target/riscv/csr.h"
 #include "hw/core/machine.h"
+#include "target/riscv/hypervisor.h"
 #include <sys/random.h>
 
 #define S_INTERRUPTS   0x222ull
@@ -16,7 +17,9 @@
 #define SSTATUS_VISIBLE                                                                                             \
     (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL | \
      MSTATUS_SD)
-#define MEDELEG_WRITABLE  0xb3ffull /* all but environment calls from M */
+#define MEDELEG_WRITABLE  0xb3ffull   /* all but environment calls from M */
+#define MEDELEG_GUEST     0xf00400ull /* environment calls from VS, guest page faults, virtual instructions */
+#define MSTATUSH_GUEST    (MSTATUS_MPV | MSTATUS_GVA)
 #define COUNTERS_WRITABLE 7ull
 
 /* ---- status ---- */
@@ -50,7 +53,19 @@ static void write_mstatus(RiscvState *s, uint64_t v)
     uint64_t mask = MSTATUS_WRITABLE;
     if ((v >> 11 & 3) != 2)
         mask |= MSTATUS_MPP;
+    if (riscv_has(s, EXT_H) && s->xlen == 64)
+        mask |= MSTATUSH_GUEST;
     write_status(s, v, mask);
+}
+
+static uint64_t read_mstatush(RiscvState *s)
+{
+    return (s->mstatus & MSTATUSH_GUEST) >> 32;
+}
+static void write_mstatush(RiscvState *s, uint64_t v)
+{
+    if (riscv_has(s, EXT_H))
+        write_status(s, v << 32, MSTATUSH_GUEST);
 }
 
 static uint64_t read_sstatus(RiscvState *s)
@@ -70,7 +85,7 @@ static uint64_t read_misa(RiscvState *s)
         uint64_t ext;
         char letter;
     } letters[] = { { EXT_I, 'i' }, { EXT_M, 'm' }, { EXT_A, 'a' }, { EXT_F, 'f' }, { EXT_D, 'd' },
-                    { EXT_C, 'c' }, { EXT_V, 'v' }, { EXT_S, 's' }, { EXT_U, 'u' } };
+                    { EXT_C, 'c' }, { EXT_V, 'v' }, { EXT_H, 'h' }, { EXT_S, 's' }, { EXT_U, 'u' } };
     for (unsigned i = 0; i < G_N_ELEMENTS(letters); i++)
         v |= riscv_has(s, letters[i].ext) ? 1ull << (letters[i].letter - 'a') : 0;
     return v;
@@ -90,7 +105,7 @@ static uint64_t read_hart(RiscvState *s)
 
 static void write_medeleg(RiscvState *s, uint64_t v)
 {
-    s->medeleg = v & MEDELEG_WRITABLE;
+    s->medeleg = v & (MEDELEG_WRITABLE | (riscv_has(s, EXT_H) ? MEDELEG_GUEST : 0));
 }
 static uint64_t counter_interrupt(const RiscvState *s)
 {
@@ -102,28 +117,29 @@ uint64_t riscv_local_interrupts(const RiscvState *s, bool machine)
 }
 static void write_mideleg(RiscvState *s, uint64_t v)
 {
-    s->mideleg = v & riscv_local_interrupts(s, false);
+    s->mideleg = (v & riscv_local_interrupts(s, false)) | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0);
     riscv_check_interrupts(s);
 }
 static void write_mie(RiscvState *s, uint64_t v)
 {
-    s->mie = v & riscv_local_interrupts(s, true);
+    s->mie = v & (riscv_local_interrupts(s, true) | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0));
     riscv_check_interrupts(s);
 }
 static uint64_t read_sie(RiscvState *s)
 {
-    return s->mie & s->mideleg;
+    return s->mie & s->mideleg & ~H_INTERRUPTS;
 }
 static void write_sie(RiscvState *s, uint64_t v)
 {
-    write_mie(s, (s->mie & ~s->mideleg) | (v & s->mideleg));
+    uint64_t mask = s->mideleg & ~H_INTERRUPTS;
+    write_mie(s, (s->mie & ~mask) | (v & mask));
 }
 
 static uint64_t read_mip(RiscvState *s)
 {
     return __atomic_load_n(&s->mip, __ATOMIC_SEQ_CST);
 }
-static void write_soft(RiscvState *s, uint64_t v, uint64_t mask)
+void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask)
 {
     uint64_t soft = (s->mip_soft & ~mask) | (v & mask);
     __atomic_store_n(&s->mip_soft, soft, __ATOMIC_SEQ_CST);
@@ -139,17 +155,21 @@ static uint64_t mvip_writable(const RiscvState *s)
 {
     return 1ull << IRQ_S_SOFT | 1ull << IRQ_S_EXT | (s->menvcfg & MENVCFG_STCE ? 0 : 1ull << IRQ_S_TIMER);
 }
+static void write_mvip(RiscvState *s, uint64_t v)
+{
+    riscv_write_soft(s, v, mvip_writable(s));
+}
 static void write_mip(RiscvState *s, uint64_t v)
 {
-    write_soft(s, v, mvip_writable(s) | counter_interrupt(s));
+    riscv_write_soft(s, v, mvip_writable(s) | counter_interrupt(s) | (riscv_has(s, EXT_H) ? 1ull << IRQ_VS_SOFT : 0));
 }
 static uint64_t read_sip(RiscvState *s)
 {
-    return read_mip(s) & s->mideleg;
+    return read_mip(s) & s->mideleg & ~H_INTERRUPTS;
 }
 static void write_sip(RiscvState *s, uint64_t v)
 {
-    write_soft(s, v, s->mideleg & (1ull << IRQ_S_SOFT | counter_interrupt(s)));
+    riscv_write_soft(s, v, s->mideleg & (1ull << IRQ_S_SOFT | counter_interrupt(s)));
 }
 
 static uint64_t read_mvip(RiscvState *s)
@@ -177,6 +197,10 @@ static void write_stvec(RiscvState *s, uint64_t v)
 {
     s->stvec = tvec_legal(v);
 }
+static void write_vstvec(RiscvState *s, uint64_t v)
+{
+    s->vstvec = tvec_legal(v);
+}
 static uint64_t epc_mask(RiscvState *s)
 {
     return riscv_has(s, EXT_C) ? ~1ull : ~3ull;
@@ -188,6 +212,10 @@ static void write_mepc(RiscvState *s, uint64_t v)
 static void write_sepc(RiscvState *s, uint64_t v)
 {
     s->sepc = v & epc_mask(s);
+}
+static void write_vsepc(RiscvState *s, uint64_t v)
+{
+    s->vsepc = v & epc_mask(s);
 }
 
 /* ---- translation ---- */
@@ -282,11 +310,13 @@ static void write_inhibit(RiscvState *s, uint64_t v)
 }
 static uint64_t read_scountovf(RiscvState *s)
 {
-    return riscv_pmu_overflows(s) & (s->priv == PRIV_M ? UINT32_MAX : s->mcounteren);
+    uint64_t seen = s->priv == PRIV_M ? UINT32_MAX : s->virt ? s->mcounteren & s->hcounteren : s->mcounteren;
+    return riscv_pmu_overflows(s) & seen;
 }
 static uint64_t read_time(RiscvState *s)
 {
-    return s->time ? s->time(s->time_opaque) : (uint64_t)clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS) / 100;
+    uint64_t now = s->time ? s->time(s->time_opaque) : (uint64_t)clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS) / 100;
+    return s->virt ? now + s->htimedelta : now;
 }
 static uint64_t read_timeh(RiscvState *s)
 {
@@ -299,6 +329,10 @@ static void write_mcounteren(RiscvState *s, uint64_t v)
 static void write_scounteren(RiscvState *s, uint64_t v)
 {
     s->scounteren = (uint32_t)v;
+}
+static void write_hcounteren(RiscvState *s, uint64_t v)
+{
+    s->hcounteren = (uint32_t)v;
 }
 
 /* ---- environment configuration, timer compare ---- */
@@ -333,11 +367,8 @@ static void set_menvcfg(RiscvState *s, uint64_t v)
         tcg_flush_all(&s->cs);
     if ((old ^ s->menvcfg) & CFG_PMM)
         riscv_mode_changed(s);
-    if ((old ^ s->menvcfg) & MENVCFG_STCE) {
-        if (!(s->menvcfg & MENVCFG_STCE))
-            riscv_cpu_set_irq(s, IRQ_S_TIMER, false);
-        riscv_update_stimer(s);
-    }
+    if ((old ^ s->menvcfg) & MENVCFG_STCE)
+        riscv_update_timers(s);
 }
 static void write_menvcfg(RiscvState *s, uint64_t v)
 {
@@ -356,18 +387,53 @@ static void write_senvcfg(RiscvState *s, uint64_t v)
     s->senvcfg = envcfg_legal(s->senvcfg, v) & (envcfg_writable(s) | (s->feat & FEAT_SSNPM ? CFG_PMM : 0));
     riscv_mode_changed(s);
 }
-static void write_stimecmp(RiscvState *s, uint64_t v)
+static uint64_t read_henvcfg(RiscvState *s)
 {
-    riscv_set_stimecmp(s, s->xlen == 32 ? (s->stimecmp >> 32 << 32) | (uint32_t)v : v);
+    return riscv_henvcfg(s);
 }
-static uint64_t read_stimecmph(RiscvState *s)
+static uint64_t read_henvcfgh(RiscvState *s)
 {
-    return s->stimecmp >> 32;
+    return riscv_henvcfg(s) >> 32;
 }
-static void write_stimecmph(RiscvState *s, uint64_t v)
+static void set_henvcfg(RiscvState *s, uint64_t v)
 {
-    riscv_set_stimecmp(s, v << 32 | (uint32_t)s->stimecmp);
+    uint64_t writable =
+        (menvcfg_writable(s) & (s->menvcfg | ~HENVCFG_SHARED) & ~CFG_PMM) | (s->feat & FEAT_SSNPM ? CFG_PMM : 0);
+    riscv_set_henvcfg(s, envcfg_legal(s->henvcfg, v) & writable);
+    riscv_mode_changed(s);
 }
+static void write_henvcfg(RiscvState *s, uint64_t v)
+{
+    set_henvcfg(s, s->xlen == 32 ? (s->henvcfg >> 32 << 32) | (uint32_t)v : v);
+}
+static void write_henvcfgh(RiscvState *s, uint64_t v)
+{
+    set_henvcfg(s, v << 32 | (uint32_t)s->henvcfg);
+}
+static void set_low(RiscvState *s, uint64_t *time, uint64_t v)
+{
+    riscv_set_timecmp(s, time, s->xlen == 32 ? (*time >> 32 << 32) | (uint32_t)v : v);
+}
+static void set_high(RiscvState *s, uint64_t *time, uint64_t v)
+{
+    riscv_set_timecmp(s, time, v << 32 | (uint32_t)*time);
+}
+#define TIME_FUNCTIONS(name)                               \
+    static void write_##name(RiscvState *s, uint64_t v)    \
+    {                                                      \
+        set_low(s, &s->name, v);                           \
+    }                                                      \
+    static uint64_t read_##name##h(RiscvState *s)          \
+    {                                                      \
+        return s->name >> 32;                              \
+    }                                                      \
+    static void write_##name##h(RiscvState *s, uint64_t v) \
+    {                                                      \
+        set_high(s, &s->name, v);                          \
+    }
+TIME_FUNCTIONS(stimecmp)
+TIME_FUNCTIONS(vstimecmp)
+TIME_FUNCTIONS(htimedelta)
 
 /* ---- floating point ---- */
 
@@ -548,7 +614,7 @@ static uint64_t read_seed(RiscvState *s)
 static bool seed_allowed(const RiscvState *s, bool write)
 {
     static const uint64_t enable[] = { [PRIV_U] = MSECCFG_USEED, [PRIV_S] = MSECCFG_SSEED };
-    return write && (s->priv == PRIV_M || s->mseccfg & enable[s->priv]);
+    return write && !s->virt && (s->priv == PRIV_M || s->mseccfg & enable[s->priv]);
 }
 
 /* ---- triggers (trigger.c) ---- */
@@ -580,6 +646,9 @@ enum {
     NEED_S,
     NEED_COUNTER,
     NEED_STCE,
+    NEED_VSTCE,
+    NEED_H,
+    NEED_H32,
     NEED_RV32,
     NEED_SMAIA,
     NEED_SSAIA,
@@ -635,6 +704,17 @@ static const Csr csrs[] = {
     { 0x15c, "stopei", NEED_SSAIA, .indirect = true },
     { 0x15d, "stimecmph", NEED_STCE, .read = read_stimecmph, .write = write_stimecmph },
     { 0x180, "satp", NEED_S, true, MEMBER(satp), .write = write_satp },
+    { 0x200, "vsstatus", NEED_H, true, .read = riscv_read_vsstatus, .write = riscv_write_vsstatus },
+    { 0x204, "vsie", NEED_H, .read = riscv_read_vsie, .write = riscv_write_vsie },
+    { 0x205, "vstvec", NEED_H, MEMBER(vstvec), .write = write_vstvec },
+    { 0x240, "vsscratch", NEED_H, .plain_write = true, MEMBER(vsscratch) },
+    { 0x241, "vsepc", NEED_H, MEMBER(vsepc), .write = write_vsepc },
+    { 0x242, "vscause", NEED_H, .plain_write = true, MEMBER(vscause) },
+    { 0x243, "vstval", NEED_H, .plain_write = true, MEMBER(vstval) },
+    { 0x244, "vsip", NEED_H, .read = riscv_read_vsip, .write = riscv_write_vsip },
+    { 0x24d, "vstimecmp", NEED_VSTCE, MEMBER(vstimecmp), .write = write_vstimecmp },
+    { 0x25d, "vstimecmph", NEED_VSTCE, .read = read_vstimecmph, .write = write_vstimecmph },
+    { 0x280, "vsatp", NEED_H, true, MEMBER(vsatp), .write = riscv_write_vsatp },
     { 0x300, "mstatus", 0, true, .read = read_mstatus, .write = write_mstatus },
     { 0x301, "misa", .read = read_misa, .write = write_nothing },
     { 0x302, "medeleg", NEED_S, MEMBER(medeleg), .write = write_medeleg },
@@ -643,9 +723,9 @@ static const Csr csrs[] = {
     { 0x305, "mtvec", MEMBER(mtvec), .write = write_mtvec },
     { 0x306, "mcounteren", MEMBER(mcounteren), .write = write_mcounteren },
     { 0x308, "mvien", NEED_SMAIA, .read = read_zero, .write = write_nothing },
-    { 0x309, "mvip", NEED_SMAIA, .read = read_mvip, .write = write_mip },
+    { 0x309, "mvip", NEED_SMAIA, .read = read_mvip, .write = write_mvip },
     { 0x30a, "menvcfg", 0, true, MEMBER(menvcfg), .write = write_menvcfg },
-    { 0x310, "mstatush", NEED_RV32, .read = read_zero, .write = write_nothing },
+    { 0x310, "mstatush", NEED_RV32, true, .read = read_mstatush, .write = write_mstatush },
     { 0x313, "midelegh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x314, "mieh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
     { 0x318, "mvienh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
@@ -659,6 +739,8 @@ static const Csr csrs[] = {
     { 0x342, "mcause", .plain_write = true, MEMBER(mcause) },
     { 0x343, "mtval", .plain_write = true, MEMBER(mtval) },
     { 0x344, "mip", .read = read_mip, .write = write_mip },
+    { 0x34a, "mtinst", NEED_H, .plain_write = true, MEMBER(mtinst) },
+    { 0x34b, "mtval2", NEED_H, .plain_write = true, MEMBER(mtval2) },
     { 0x350, "miselect", NEED_MIND, MEMBER(miselect), .write = write_miselect },
     { 0x351, "mireg", NEED_MIND, .indirect = true },
     { 0x352, "mireg2", .feat = FEAT_SMCSRIND, .indirect = true },
@@ -681,6 +763,21 @@ static const Csr csrs[] = {
     { 0x7a4, "tinfo", .feat = FEAT_SDTRIG, .read = riscv_trigger_tinfo, .write = write_nothing },
     { 0x7a5, "tcontrol", .feat = FEAT_SDTRIG, MEMBER(trig.tcontrol), .write = write_tcontrol },
     { 0x7a8, "mcontext", .feat = FEAT_SDTRIG, MEMBER(trig.mcontext), .write = write_mcontext },
+    { 0x600, "hstatus", NEED_H, MEMBER(hstatus), .write = riscv_write_hstatus },
+    { 0x602, "hedeleg", NEED_H, MEMBER(hedeleg), .write = riscv_write_hedeleg },
+    { 0x603, "hideleg", NEED_H, MEMBER(hideleg), .write = riscv_write_hideleg },
+    { 0x604, "hie", NEED_H, .read = riscv_read_hie, .write = riscv_write_hie },
+    { 0x605, "htimedelta", NEED_H, MEMBER(htimedelta), .write = write_htimedelta },
+    { 0x606, "hcounteren", NEED_H, MEMBER(hcounteren), .write = write_hcounteren },
+    { 0x607, "hgeie", NEED_H, MEMBER(hgeie), .write = riscv_write_hgeie },
+    { 0x60a, "henvcfg", NEED_H, true, .read = read_henvcfg, .write = write_henvcfg },
+    { 0x615, "htimedeltah", NEED_H32, .read = read_htimedeltah, .write = write_htimedeltah },
+    { 0x61a, "henvcfgh", NEED_H32, true, .read = read_henvcfgh, .write = write_henvcfgh },
+    { 0x643, "htval", NEED_H, .plain_write = true, MEMBER(htval) },
+    { 0x644, "hip", NEED_H, .read = riscv_read_hip, .write = riscv_write_hip },
+    { 0x645, "hvip", NEED_H, .read = riscv_read_hvip, .write = riscv_write_hvip },
+    { 0x64a, "htinst", NEED_H, .plain_write = true, MEMBER(htinst) },
+    { 0x680, "hgatp", NEED_H, true, MEMBER(hgatp), .write = riscv_write_hgatp },
     { 0xb00, "mcycle", .read = read_cycle, .write = write_cycle },
     { 0xb02, "minstret", .read = read_instret, .write = write_instret },
     { 0xb80, "mcycleh", NEED_RV32, .read = read_cycleh, .write = write_cycleh },
@@ -696,6 +793,7 @@ static const Csr csrs[] = {
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
     { 0xda0, "scountovf", NEED_S, .feat = FEAT_SSCOFPMF, .read = read_scountovf },
     { 0xdb0, "stopi", NEED_SSAIA, .read = riscv_read_stopi },
+    { 0xe12, "hgeip", NEED_H, .read = riscv_read_hgeip },
     { 0xf11, "mvendorid", MEMBER(mvendorid) },
     { 0xf12, "marchid", MEMBER(marchid) },
     { 0xf13, "mimpid", MEMBER(mimpid) },
@@ -721,14 +819,35 @@ static bool counter_enabled(const RiscvState *s, unsigned csr)
     unsigned bit = csr & 31;
     if (s->priv < PRIV_M && !(s->mcounteren >> bit & 1))
         return false;
+    if (s->virt && !(s->hcounteren >> bit & 1))
+        return false;
     return s->priv != PRIV_U || !riscv_has(s, EXT_S) || (s->scounteren >> bit & 1);
 }
 
+/* Do privilege and V allow CSRs of this number? Level 2 is HS-mode's. */
+static bool level_allowed(unsigned csr, unsigned priv, bool virt)
+{
+    unsigned level = csr >> 8 & 3;
+    return level == 2 ? priv == PRIV_M || (priv == PRIV_S && !virt) : priv >= level;
+}
+
+/* May the timers' compare registers be reached? */
+static bool compare_allowed(const RiscvState *s, unsigned csr)
+{
+    if (!riscv_has(s, EXT_SSTC) || (csr & 0x10 && s->xlen != 32))
+        return false;
+    if (s->virt && !(riscv_henvcfg(s) & MENVCFG_STCE && s->hcounteren & 2))
+        return false;
+    return s->priv == PRIV_M || (s->menvcfg & MENVCFG_STCE && s->mcounteren & 2);
+}
+
+/* c: what csr is here, in a guest perhaps another register. */
 static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool write)
 {
-    if (s->priv < (csr >> 8 & 3) || (write && csr >> 10 == 3))
+    if (!level_allowed(csr, s->priv, s->virt) || (write && csr >> 10 == 3))
         return false;
-    if (csr == 0x180 && s->priv == PRIV_S && s->mstatus & MSTATUS_TVM)
+    bool trap = s->virt ? s->hstatus & HSTATUS_VTVM : s->mstatus & MSTATUS_TVM;
+    if ((csr == 0x180 || csr == 0x680) && s->priv == PRIV_S && trap)
         return false;
     if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
         return false;
@@ -748,8 +867,13 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
     case NEED_S:
         return riscv_has(s, EXT_S);
     case NEED_STCE:
-        return riscv_has(s, EXT_SSTC) && (csr == 0x14d || s->xlen == 32) &&
-               (s->priv == PRIV_M || (s->menvcfg & MENVCFG_STCE && s->mcounteren & 2));
+        return compare_allowed(s, csr);
+    case NEED_VSTCE:
+        return riscv_has(s, EXT_H) && compare_allowed(s, csr);
+    case NEED_H:
+        return riscv_has(s, EXT_H);
+    case NEED_H32:
+        return riscv_has(s, EXT_H) && s->xlen == 32;
     case NEED_RV32:
         return s->xlen == 32;
     case NEED_SMAIA:
@@ -778,12 +902,12 @@ static bool is_pmp(const RiscvState *s, unsigned csr)
 
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old)
 {
-    const Csr *c = csr_find(csr);
+    const Csr *c = csr_find(s->virt && s->priv == PRIV_S ? riscv_guest_csr(csr) : csr);
     bool pmp = is_pmp(s, csr), hpm = !c && riscv_pmu_has_csr(s, csr);
     if ((!c && !pmp && !hpm) || !csr_allowed(s, c, csr, write))
         return false;
     if (c && c->indirect)
-        return riscv_aia_csr(s, csr, write, value, mask, old);
+        return riscv_aia_csr(s, c->number, write, value, mask, old);
     uint64_t v = 0;
     if (read || ~mask) {
         if (pmp)
@@ -819,12 +943,28 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
     return true;
 }
 
-CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv)
+bool riscv_csr_virtual(RiscvState *s, unsigned csr, bool write)
 {
     const Csr *c = csr_find(csr);
+    const unsigned priv = s->priv;
+    const uint64_t mstatus = s->mstatus;
+    s->virt = false; /* as in HS-mode, with mstatus.TVM clear (section 18.6.1) */
+    s->priv = PRIV_S;
+    s->mstatus &= ~MSTATUS_TVM;
+    bool allowed = (c || is_pmp(s, csr) || riscv_pmu_has_csr(s, csr)) && csr_allowed(s, c, csr, write);
+    s->virt = true;
+    s->priv = priv;
+    s->mstatus = mstatus;
+    return allowed;
+}
+
+CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv, bool virt)
+{
+    const Csr *c = csr_find(virt && priv == PRIV_S ? riscv_guest_csr(csr) : csr);
     CsrShape shape = { .ends_unit = !c || c->ends };
-    if (c && c->member && !c->feat && priv >= (csr >> 8 & 3) &&
-        (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S))) && csr != 0x180) {
+    if (c && c->member && !c->feat && level_allowed(csr, priv, virt) && csr != 0x180 && csr != 0x680 &&
+        (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S)) ||
+         (c->need == NEED_H && riscv_has(s, EXT_H)))) {
         shape.read_member = c->member;
         shape.write_member = c->plain_write ? c->member : 0;
     }

@@ -277,8 +277,7 @@ bool rv_bltu(Ctx *c, const Arg *a) { return branch(c, a, COND_LTU); }
 bool rv_bgeu(Ctx *c, const Arg *a) { return branch(c, a, COND_GEU); }
 /* clang-format on */
 
-/* The next instruction may be another one now, or run in another mode: look it up anew. */
-static bool end_at_next(Ctx *c)
+bool end_at_next(Ctx *c)
 {
     ir_ststate(c->ir, offsetof(CpuState, pc), MO_64, ir_getpc(c->ir, c->insn->offset + c->length));
     ir_lookup(c->ir);
@@ -445,7 +444,7 @@ static bool access_csr(Ctx *c, const Arg *a, unsigned kind, IrTmp operand, bool 
 {
     IrUnit *u = c->ir;
     unsigned csr = a->imm & 0xfff;
-    CsrShape shape = riscv_csr_shape(c->s, csr, c->priv);
+    CsrShape shape = riscv_csr_shape(c->s, csr, c->priv, c->virt);
     unsigned memop = c->xt == IR_I32 ? MO_32 : MO_64;
     if (shape.read_member && (!write || shape.write_member)) { /* inline */
         IrTmp old = 0;
@@ -538,5 +537,7 @@ bool rv_sinval_vma(Ctx *c, const Arg *a)
 }
 bool rv_sfence_nop(Ctx *c, const Arg *a)
 {
-    return c->priv >= PRIV_S;
+    if (c->virt && c->priv == PRIV_U)
+        raise_exception(c, CAUSE_VIRTUAL_INSN, a->bits);
+    return c->virt || c->priv >= PRIV_S;
 }

@@ -62,8 +62,12 @@ static uint32_t all_counters(const RiscvState *s)
 
 static bool counts_now(const RiscvState *s, unsigned n)
 {
-    static const uint64_t inhibit[] = { [PRIV_U] = PMU_UINH, [PRIV_S] = PMU_SINH, [PRIV_M] = PMU_MINH };
-    return !(s->mcountinhibit >> n & 1) && !(s->pmu.event[n] & inhibit[s->priv]);
+    static const uint64_t inhibit[] = { [PRIV_U] = PMU_UINH,
+                                        [PRIV_S] = PMU_SINH,
+                                        [PRIV_M] = PMU_MINH,
+                                        [RISCV_VIRTUAL | PRIV_U] = PMU_VUINH,
+                                        [RISCV_VIRTUAL | PRIV_S] = PMU_VSINH };
+    return !(s->mcountinhibit >> n & 1) && !(s->pmu.event[n] & inhibit[riscv_full_mode(s)]);
 }
 
 static void overflowed(RiscvState *s, unsigned n)
@@ -108,10 +112,10 @@ void riscv_pmu_update(RiscvState *s)
     int64_t time = now(s);
     uint32_t running = 0;
     p->filtered = p->watched = false;
-    p->priv = s->priv;
+    p->mode = riscv_full_mode(s);
     for (uint32_t left = all_counters(s); left; left &= left - 1) {
         unsigned n = __builtin_ctz(left);
-        p->filtered |= (p->event[n] & (PMU_MINH | PMU_SINH | PMU_UINH)) != 0;
+        p->filtered |= (p->event[n] & (PMU_MINH | PMU_SINH | PMU_UINH | PMU_VSINH | PMU_VUINH)) != 0;
         advance(s, n, time);
         if (!counts_now(s, n))
             continue;
@@ -158,7 +162,8 @@ void riscv_pmu_write(RiscvState *s, unsigned n, uint64_t v)
 
 void riscv_pmu_set_event(RiscvState *s, unsigned n, uint64_t v)
 {
-    uint64_t filters = PMU_MINH | (riscv_has(s, EXT_S) ? PMU_SINH : 0) | (riscv_has(s, EXT_U) ? PMU_UINH : 0);
+    uint64_t filters = PMU_MINH | (riscv_has(s, EXT_S) ? PMU_SINH : 0) | (riscv_has(s, EXT_U) ? PMU_UINH : 0) |
+                       (riscv_has(s, EXT_H) ? PMU_VSINH | PMU_VUINH : 0);
     uint64_t writable = n < PMU_FIRST ? filters : EVENT_MASK | (s->feat & FEAT_SSCOFPMF ? filters | PMU_OF : 0);
     advance(s, n, now(s)); /* what was counted so far was of the old event */
     s->pmu.running &= ~(1u << n);
@@ -206,7 +211,7 @@ void riscv_pmu_reset(RiscvState *s)
     memset(p->misses, 0, sizeof(p->misses));
     p->running = all_counters(s);
     p->filtered = p->watched = false;
-    p->priv = s->priv;
+    p->mode = riscv_full_mode(s);
 }
 
 /* ---- numbered CSRs ---- */

@@ -12,10 +12,12 @@
 typedef struct RiscvState RiscvState;
 
 /* mhpmevent; in mcyclecfg and minstretcfg all but OF */
-#define PMU_OF   (1ull << 63)
-#define PMU_MINH (1ull << 62)
-#define PMU_SINH (1ull << 61)
-#define PMU_UINH (1ull << 60)
+#define PMU_OF    (1ull << 63)
+#define PMU_MINH  (1ull << 62)
+#define PMU_SINH  (1ull << 61)
+#define PMU_UINH  (1ull << 60)
+#define PMU_VSINH (1ull << 59)
+#define PMU_VUINH (1ull << 58)
 
 enum { PMU_CYCLE = 0, PMU_INSTRET = 2, PMU_FIRST = 3, PMU_COUNTERS = 32, PMU_MAP_CELLS = 15 };
 
@@ -30,7 +32,7 @@ typedef struct RiscvPmu {
     bool filtered;                /* some counter does not count in every mode */
     bool watched;                 /* some counter counts page walks */
     bool due;                     /* atomic: a counter may have overflowed */
-    uint8_t priv;                 /* mode that running was worked out for */
+    uint8_t mode;                 /* mode that running was worked out for */
     Timer timer;                  /* until the next overflow of a counter of time */
 } RiscvPmu;
 

@@ -322,6 +322,7 @@ bool riscv_translate(TranslateInsn *insn)
               .xlen = s->xlen,
               .xt = s->xlen == 32 ? IR_I32 : IR_I64,
               .priv = insn->mode & MODE_PRIV,
+              .virt = insn->mode & MODE_VIRT,
               .length = insn->length,
               .pm_bits = "\0\0\7\20"[insn->mode >> MODE_PMM_SHIFT & 3],
               .pm_zero = insn->mode & MODE_PMM_ZERO };

@@ -22,6 +22,7 @@ typedef struct Ctx {
     IrType xt; /* of x registers: IR_I64 or IR_I32 */
     unsigned xlen;
     unsigned priv;
+    bool virt; /* V: for a guest */
     unsigned length;
     uint8_t pm_bits; /* pointer masking of loads and stores: RiscvState.pm_bits, */
     bool pm_zero;    /* and pm_zero */
@@ -100,6 +101,9 @@ enum {
     HELPER_SM4KS,
     HELPER_VECTOR,
     HELPER_TRIGGER,
+    HELPER_HLV,
+    HELPER_HSV,
+    HELPER_HFENCE,
     HELPER_COUNT
 };
 
@@ -129,6 +133,8 @@ static inline void store_at(Ctx *c, unsigned memop, unsigned rs1, int32_t offset
     else
         ir_st(c->ir, memop, get_x(c, rs1), offset, v);
 }
+/* Go on at the next instruction, which may be another one now, or run in another mode. True. */
+bool end_at_next(Ctx *c);
 /* Jump to this instruction + displacement (an unconditional transfer). */
 void jump_to(Ctx *c, int64_t displacement);
 

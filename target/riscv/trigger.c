@@ -33,7 +33,6 @@ enum {
     T_S = 16,
     T_M = 64,
     T_CHAIN = 1 << 11,
-    T_MODES = T_U | T_S | T_M,
     T_ACCESSES = T_LOAD | T_STORE | T_EXECUTE,
     T_MATCH_SHIFT = 7,
     T_SIZE_SHIFT = 16
@@ -42,9 +41,9 @@ enum { MATCH_EQUAL, MATCH_NAPOT, MATCH_GE, MATCH_LT, MATCH_LOW, MATCH_HIGH, MATC
 /* type 2 */
 enum { T2_SELECT = 1 << 19, T2_HIT = 1 << 20, T2_SIZEHI_SHIFT = 21 };
 /* type 6 */
-enum { T6_SELECT = 1 << 21, T6_HIT = 1 << 22 };
+enum { T6_SELECT = 1 << 21, T6_HIT = 1 << 22, T6_VU = 1 << 23, T6_VS = 1 << 24 };
 /* Types 3, 4, 5 */
-enum { C_U = 1 << 6, C_S = 1 << 7, C_M = 1 << 9 };
+enum { C_U = 1 << 6, C_S = 1 << 7, C_M = 1 << 9, C_VU = 1 << 25, C_VS = 1 << 26, X_VU = 1 << 11, X_VS = 1 << 12 };
 enum { C_PENDING = 1 << 8, C_COUNT_SHIFT = 10, C_COUNT = 0x3fff << 10, C_HIT = 1 << 24 };
 
 typedef struct RiscvTrigger Trigger;
@@ -62,11 +61,18 @@ static uint64_t trap_hit(const RiscvState *s)
     return 1ull << (s->xlen - 6);
 }
 
-static bool in_mode(const Trigger *t, unsigned priv)
+/* mode: riscv_full_mode. Type 2 is for no guest. */
+static bool in_mode(const Trigger *t, unsigned mode)
 {
-    static const uint16_t match[] = { [PRIV_U] = T_U, [PRIV_S] = T_S, [PRIV_M] = T_M },
-                          count[] = { [PRIV_U] = C_U, [PRIV_S] = C_S, [PRIV_M] = C_M };
-    return t->tdata1 & (is_match(t) ? match[priv] : count[priv]);
+    enum { VU = RISCV_VIRTUAL | PRIV_U, VS = RISCV_VIRTUAL | PRIV_S };
+    static const uint32_t of[][RISCV_MODES] = {
+        [TYPE_MATCH] = { [PRIV_U] = T_U, [PRIV_S] = T_S, [PRIV_M] = T_M },
+        [TYPE_MATCH6] = { [PRIV_U] = T_U, [PRIV_S] = T_S, [PRIV_M] = T_M, [VU] = T6_VU, [VS] = T6_VS },
+        [TYPE_COUNT] = { [PRIV_U] = C_U, [PRIV_S] = C_S, [PRIV_M] = C_M, [VU] = C_VU, [VS] = C_VS },
+        [TYPE_INTERRUPT] = { [PRIV_U] = C_U, [PRIV_S] = C_S, [PRIV_M] = C_M, [VU] = X_VU, [VS] = X_VS },
+        [TYPE_EXCEPTION] = { [PRIV_U] = C_U, [PRIV_S] = C_S, [PRIV_M] = C_M, [VU] = X_VU, [VS] = X_VS },
+    };
+    return t->type < G_N_ELEMENTS(of) && t->tdata1 & of[t->type][mode];
 }
 
 /* Can a breakpoint exception be taken in this mode without ruining a handler that runs? */
@@ -74,7 +80,9 @@ static bool may_fire(const RiscvState *s)
 {
     if (s->priv == PRIV_M)
         return s->trig.tcontrol & MTE;
-    return s->priv == PRIV_U || !(s->medeleg >> CAUSE_BREAKPOINT & 1) || s->mstatus & MSTATUS_SIE;
+    if (s->virt && s->medeleg & s->hedeleg & 1 << CAUSE_BREAKPOINT)
+        return s->priv == PRIV_U || s->vsstatus & MSTATUS_SIE;
+    return s->priv == PRIV_U || s->virt || !(s->medeleg >> CAUSE_BREAKPOINT & 1) || s->mstatus & MSTATUS_SIE;
 }
 
 /* textra: is this the context that the trigger is for? */
@@ -143,7 +151,7 @@ typedef struct Event {
 
 static bool matches(const RiscvState *s, const Trigger *t, const Event *e)
 {
-    if (!is_match(t) || !(t->tdata1 & e->kind) || !in_mode(t, s->priv) || !size_matches(t, e->bytes) ||
+    if (!is_match(t) || !(t->tdata1 & e->kind) || !in_mode(t, riscv_full_mode(s)) || !size_matches(t, e->bytes) ||
         !in_context(s, t))
         return false;
     if (!selects_data(t))
@@ -189,11 +197,10 @@ static void update(RiscvState *s)
     all->traps = s->cs.watching = false;
     for (unsigned i = 0; i < RISCV_TRIGGERS; i++) {
         const Trigger *t = &all->t[i];
-        for (unsigned priv = 0; priv <= PRIV_M; priv++)
-            all->insns[priv] |=
-                priv != 2 && in_mode(t, priv) && (counting(t) || (is_match(t) && t->tdata1 & T_EXECUTE));
+        for (unsigned mode = 0; mode < RISCV_MODES; mode++)
+            all->insns[mode] |= in_mode(t, mode) && (counting(t) || (is_match(t) && t->tdata1 & T_EXECUTE));
         all->traps |= t->type == TYPE_INTERRUPT || t->type == TYPE_EXCEPTION || counting(t);
-        s->cs.watching |= is_match(t) && t->tdata1 & (T_LOAD | T_STORE) && t->tdata1 & T_MODES;
+        s->cs.watching |= is_match(t) && t->tdata1 & (T_LOAD | T_STORE);
     }
     if (data || s->cs.watching)
         tcg_flush_all(&s->cs);
@@ -245,7 +252,7 @@ static bool count_fires(RiscvState *s)
     bool fired = false;
     for (unsigned i = 0; i < RISCV_TRIGGERS; i++) {
         Trigger *t = &s->trig.t[i];
-        if (t->type != TYPE_COUNT || !(t->tdata1 & C_PENDING) || !in_mode(t, s->priv) || !in_context(s, t))
+        if (t->type != TYPE_COUNT || !(t->tdata1 & C_PENDING) || !in_mode(t, riscv_full_mode(s)) || !in_context(s, t))
             continue;
         t->tdata1 = (t->tdata1 & ~(uint64_t)C_PENDING) | C_HIT;
         fired = true;
@@ -269,7 +276,7 @@ void riscv_trigger_insn(RiscvState *s, uint32_t bits, unsigned length)
         }
     }
     for (unsigned i = 0; i < RISCV_TRIGGERS; i++) {
-        if (in_mode(&s->trig.t[i], s->priv))
+        if (in_mode(&s->trig.t[i], riscv_full_mode(s)))
             count_down(&s->trig.t[i]);
     }
 }
@@ -313,6 +320,7 @@ static uint64_t legal_tdata1(const RiscvState *s, unsigned type, uint64_t v)
 {
     uint64_t modes = (riscv_has(s, EXT_S) ? T_S : 0) | (riscv_has(s, EXT_U) ? T_U : 0) | T_M;
     uint64_t counts = (riscv_has(s, EXT_S) ? C_S : 0) | (riscv_has(s, EXT_U) ? C_U : 0) | C_M;
+    uint64_t guest = riscv_has(s, EXT_H) ? UINT64_MAX : 0;
     uint64_t match = v >> T_MATCH_SHIFT & 15, kept = T_ACCESSES | modes | T_CHAIN;
     if ((match & 7) > MATCH_HIGH || match == (MATCH_NOT | MATCH_GE) || match == (MATCH_NOT | MATCH_LT))
         v &= ~(15ull << T_MATCH_SHIFT);
@@ -321,12 +329,12 @@ static uint64_t legal_tdata1(const RiscvState *s, unsigned type, uint64_t v)
         kept |= 15 << T_MATCH_SHIFT | 3 << T_SIZE_SHIFT | T2_SELECT | T2_HIT;
         return v & (kept | (s->xlen == 64 ? 1 << T2_SIZEHI_SHIFT : 0));
     case TYPE_MATCH6:
-        return v & (kept | 15 << T_MATCH_SHIFT | 7 << T_SIZE_SHIFT | T6_SELECT | T6_HIT);
+        return v & (kept | 15 << T_MATCH_SHIFT | 7 << T_SIZE_SHIFT | T6_SELECT | T6_HIT | ((T6_VU | T6_VS) & guest));
     case TYPE_COUNT:
-        return v & (counts | C_COUNT | C_PENDING | C_HIT);
+        return v & (counts | C_COUNT | C_PENDING | C_HIT | ((C_VU | C_VS) & guest));
     case TYPE_INTERRUPT:
     case TYPE_EXCEPTION:
-        return v & (counts | trap_hit(s));
+        return v & (counts | trap_hit(s) | ((X_VU | X_VS) & guest));
     default:
         return 0;
     }

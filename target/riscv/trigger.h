@@ -21,7 +21,7 @@ typedef struct RiscvTriggers {
     } t[RISCV_TRIGGERS];
     uint64_t select;
     uint64_t tcontrol, mcontext, scontext;
-    bool insns[4]; /* by privilege: does each instruction need a look? */
+    bool insns[6]; /* by mode (riscv_full_mode): does each instruction need a look? */
     bool traps;    /* does each trap? */
 } RiscvTriggers;
 
@@ -43,7 +43,7 @@ void riscv_trigger_insn(RiscvState *s, uint32_t bits, unsigned length);
 bool riscv_trigger_access(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
 /* May an access to this page fire a trigger? */
 bool riscv_trigger_page(const RiscvState *s, uint64_t va);
-/* This trap was taken from privilege `from`: does a trigger fire before its handler's first instruction? */
+/* This trap was taken from mode `from`: does a trigger fire before its handler's first instruction? */
 bool riscv_trigger_trap(RiscvState *s, unsigned code, bool interrupt, unsigned from);
 
 #endif

@@ -279,15 +279,15 @@ def dump(rhea, tmp):
 
 # RISC-V models: (XLEN, extensions that the device tree must name, and must not; translation)
 MODELS = {
-    "rv64": (64, "i m a f d c zicsr zihpm sdtrig", "v h sscofpmf", "riscv,sv57"),
-    "rv32": (32, "i m a f d c zicsr zihpm sdtrig", "v h svpbmt", "riscv,sv32"),
-    "max": (64, "v sscofpmf smepmp ssnpm smcntrpmf svadu", "svade", "riscv,sv57"),
+    "rv64": (64, "i m a f d c h zicsr zihpm sdtrig", "v sscofpmf", "riscv,sv57"),
+    "rv32": (32, "i m a f d c h zicsr zihpm sdtrig", "v svpbmt", "riscv,sv32"),
+    "max": (64, "v h sscofpmf smepmp ssnpm smcntrpmf svadu", "svade", "riscv,sv57"),
     "rv64i": (64, "i zicsr", "m a f d c zicntr zihpm sdtrig", "riscv,none"),
     "rv32i": (32, "i zicsr", "m a f d c zicntr zihpm sdtrig", "riscv,none"),
     "rva22u64": (64, "ziccif za64rs zicboz zfhmin zkt zbs", "zifencei v svpbmt", "riscv,none"),
     "rva22s64": (64, "zifencei zfhmin svade svpbmt svinval sscounterenw", "v svnapot sstc svadu", "riscv,sv39"),
     "rva23u64": (64, "v zicond zcb zcmop zfa zawrs zimop supm", "zifencei svpbmt", "riscv,none"),
-    "rva23s64": (64, "v zifencei svnapot sstc sscofpmf ssnpm ssu64xl svade", "smaia zfh", "riscv,sv39"),
+    "rva23s64": (64, "v h zifencei svnapot sstc sscofpmf ssnpm ssu64xl svade", "smaia zfh", "riscv,sv39"),
     "sifive-e31": (32, "i m a c", "f d", "riscv,none"),
     "sifive-e34": (32, "i m a f c", "d", "riscv,none"),
     "sifive-u34": (32, "i m a f d c", "zba", "riscv,sv32"),
@@ -296,7 +296,7 @@ MODELS = {
     "shakti-c": (64, "i m a f d c", "zba sstc", "riscv,sv39"),
     "lowrisc-ibex": (32, "i m c smepmp", "a f d", "riscv,none"),
     "thead-c906": (64, "i m a f d c zfh", "v", "riscv,sv39"),
-    "veyron-v1": (64, "zicbom zicboz zbc smaia ssaia sscofpmf svpbmt", "v zfh", "riscv,sv48"),
+    "veyron-v1": (64, "h zicbom zicboz zbc smaia ssaia sscofpmf svpbmt", "v zfh", "riscv,sv48"),
 }
 
 

@@ -561,6 +561,13 @@ def test_metal_trigger():
         metal(xlen, 0, "-accel", "tcg,jit=off", source="trigger")
 
 
+def test_metal_hypervisor():
+    """Each emulator runs what it can: the reference is one program per XLEN."""
+    for xlen in (64, 32) if len(EMULATOR) == 1 else (int(re.search(r"riscv(32|64)", EMULATOR[0])[1]),):
+        for executor in ("tcg", "tcg,jit=off") if len(EMULATOR) == 1 else ("tcg",):
+            metal(xlen, 0, "-cpu", f"rv{xlen},h=true", "-accel", executor, source="hypervisor")
+
+
 def program(source, wanted, march, *args, libraries=()):
     """A program of our own in Linux, which says that all is well."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
@@ -588,6 +595,70 @@ def test_perf():
         firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
     for cpu in ("rv64,sscofpmf=on", "max"):
         program("perf/perf.c", "perf: all right", "rv64gc", "-cpu", cpu, "-smp", 2, "-bios", firmware)
+
+
+def nested_tree(path, initrd, cpus, aia):
+    """The device tree of tests/guest/kvm's Linux."""
+    isa = "rv64imafdc_zicsr_zifencei_zba_zbb_zbs" + ("_smaia_ssaia" if aia else "") + "_sstc"
+    harts = "".join(f"""
+        cpu@{i} {{
+            device_type = "cpu"; reg = <{i}>; status = "okay"; compatible = "riscv"; riscv,isa = "{isa}"; mmu-type = "riscv,sv39";
+            intc{i}: interrupt-controller {{ #interrupt-cells = <1>; interrupt-controller; compatible = "riscv,cpu-intc"; }};
+        }};""" for i in range(cpus))
+    imsics = f"""
+        imsics@28000000 {{
+            compatible = "riscv,imsics"; reg = <0 0x28000000 0 {cpus * 4096}>; riscv,num-ids = <255>; msi-controller; #msi-cells = <0>;
+            interrupt-controller; #interrupt-cells = <0>; interrupts-extended = {", ".join(f"<&intc{i} 9>" for i in range(cpus))};
+        }};"""
+    with open(path + ".dts", "w") as f:
+        f.write(f"""/dts-v1/;
+/ {{
+    #address-cells = <2>; #size-cells = <2>; compatible = "linux,dummy-virt";
+    chosen {{
+        bootargs = "console=ttyS0 earlycon=uart8250,mmio,0x10000000 loglevel=8 panic=-1";
+        linux,initrd-start = <0 0x88000000>; linux,initrd-end = <0 {0x88000000 + os.path.getsize(initrd)}>;
+        stdout-path = "/soc/serial@10000000";
+    }};
+    memory@80000000 {{ device_type = "memory"; reg = <0 0x80000000 0 {256 << 20}>; }};
+    cpus {{ #address-cells = <1>; #size-cells = <0>; timebase-frequency = <10000000>;{harts}
+    }};
+    soc {{
+        #address-cells = <2>; #size-cells = <2>; compatible = "simple-bus"; ranges;
+        serial@10000000 {{ compatible = "ns16550a"; reg = <0 0x10000000 0 8>; clock-frequency = <3686400>; }};{imsics if aia else ""}
+    }};
+}};
+""")
+    subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", path + ".dts", "-o", path], check=True)
+
+
+def nested(cpus, *args, aia=False, firmware=()):
+    """Linux with KVM runs first a few instructions, then a whole Linux."""
+    for tool in ("riscv64-linux-gnu-gcc", "dtc"):
+        if not shutil.which(tool):
+            skip(f"{tool} (package {'device-tree-compiler' if tool == 'dtc' else 'gcc-riscv64-linux-gnu'}) is missing")
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["riscv64-linux-gnu-gcc", "-O2", "-Wall", "-Wextra", "-static", f"{HERE}/kvm/kvm.c", "-o", f"{tmp}/kvm", "-lpthread"], check=True)
+        with images.lock():
+            inner = images.initramfs("riscv64", "(echo NESTED $(uname -a), $(nproc) processors; cat /proc/interrupts) | while read l; do echo $l > /dev/kmsg; done\npoweroff -f\n", f"{tmp}/inner")
+            nested_tree(f"{tmp}/tree", inner, cpus, aia)
+            [module] = images.modules("riscv64", ["kvm"])
+            files = {"lib/kvm.ko": module, "bin/kvm": f"{tmp}/kvm", "image": images.kernel("riscv64"), "tree": f"{tmp}/tree", "inner": inner}
+            script = (f"insmod /lib/kvm.ko\ndmesg | grep -i kvm\nkvm code && echo CODE RUNS\nkvm linux {cpus} /image /tree /inner {'aia' if aia else ''} && "
+                      "echo LINUX RAN\ncat /proc/interrupts\npoweroff -f\n")
+            outer = images.initramfs("riscv64", script, f"{tmp}/outer", files)
+        status, out = rhea("riscv64", "-M", "virt" + (",aia=aplic-imsic,aia-guests=3" if aia else ""), *firmware, "-no-reboot", "-kernel",
+                           images.kernel("riscv64"), "-initrd", outer, "-append", "console=ttyS0 panic=-1 loglevel=6", "-m", 1024, "-nographic", *args)
+        expect("hypervisor extension available" in out, "KVM finds the hypervisor extension", out)
+        expect("\nCODE RUNS" in out, "a few instructions in a virtual machine", out)
+        expect(re.search(rf"NESTED Linux .* riscv64 GNU/Linux, {cpus} processors", out), f"a nested Linux with {cpus} processors", out)
+        expect("\nLINUX RAN" in out and status == 0, "it powers off, and so does the outer one", f"status {status}\n{out}")
+        expect("Oops" not in out and "BUG:" not in out, "no kernel complaint", out)
+    return out
+
+
+def test_kvm():
+    nested(1)
+    nested(2, "-smp", 2)
 
 
 def main():
