@@ -90,13 +90,39 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
-    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
-    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
-    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
-    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
-    NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(D, d, F, f),
+    NEEDS(S, s, U, u),
+    NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s),
+    NEEDS(ZCB, zcb, C, c),
+    NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),
+    NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f),
+    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(V, v, D, d),
+    NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(ZVBB, zvbb, V, v),
+    NEEDS(ZVBC, zvbc, V, v),
+    NEEDS(ZVKB, zvkb, V, v),
+    NEEDS(ZVFHMIN, zvfhmin, V, v),
+    NEEDS(ZVFBFMIN, zvfbfmin, V, v),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZFBFMIN, zfbfmin),
+    NEEDS(ZVFH, zvfh, ZFHMIN, zfhmin),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZVFBFMIN, zvfbfmin),
+    { EXT_ZACAS, EXT_A | EXT_ZAAMO, "zacas", "zaamo" },
+    { EXT_ZABHA, EXT_A | EXT_ZAAMO, "zabha", "zaamo" },
+    { EXT_ZAWRS, EXT_A | EXT_ZALRSC, "zawrs", "zalrsc" },
+};
+
+/* What has others in it: they come with it. */
+static const struct {
+    uint64_t ext, parts;
+} contents[] = {
+    { EXT_ZFH, EXT_ZFHMIN },
+    { EXT_ZVBB, EXT_ZVKB },
+    { EXT_ZVFH, EXT_ZVFHMIN },
+    { EXT_ZVFBFWMA, EXT_ZVFBFMIN },
 };
 
 /* vlen=N: bits of a vector register. */
@@ -118,8 +144,8 @@ static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
         names[n] = extensions[n].name;
         if (!strcmp(name, names[n])) {
             s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
-            if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
-                s->ext |= EXT_ZFHMIN;
+            for (unsigned i = 0; on && i < G_N_ELEMENTS(contents); i++)
+                s->ext |= contents[i].ext == extensions[n].bit ? contents[i].parts : 0;
             return true;
         }
     }

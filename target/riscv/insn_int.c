@@ -342,8 +342,8 @@ bool rv_fence_i(Ctx *c, const Arg *a)
 /* ---- A ---- */
 static unsigned atomic_memop(const Arg *a)
 {
-    return (a->imm == 3 ? MO_64 : MO_32 | MO_SIGNED) | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) |
-           (a->release ? MO_RELEASE : 0);
+    unsigned size = a->imm == 3 ? MO_64 : a->imm | MO_SIGNED; /* funct3 is log2 of the bytes */
+    return size | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) | (a->release ? MO_RELEASE : 0);
 }
 bool rv_lr(Ctx *c, const Arg *a)
 {
