@@ -85,7 +85,7 @@ static inline uint32_t to_short(KernelEnv *e, uint16_t v, unsigned bits, unsigne
 {
     uint8_t before = e->cs->fp_flags;
     int64_t r = (int32_t)SOFT3(OP_fftoi, IR_I32, round, 0, SOFT_F16, v, 0, 0);
-    int64_t low = is_unsigned ? 0 : -(1 << (bits - 1)), high = (1 << (bits - is_unsigned)) - 1;
+    int64_t low = is_unsigned ? 0 : -(1 << (bits - 1)), high = (1 << (bits - !is_unsigned)) - 1;
     if (r >= low && r <= high)
         return r;
     e->cs->fp_flags = before | IR_FP_NV;

@@ -20,7 +20,7 @@ def run(o, tmp, args, executor):
     if not machine:
         cmd = [f"qemu-riscv{o.xlen}", "-cpu", f"rv{o.xlen},v=true,vext_spec=v1.0,vlen={o.vlen}", path]
         return subprocess.run(cmd, stdout=subprocess.PIPE, check=True).stdout
-    cmd = [o.rhea, "-target", f"riscv{o.xlen}", "-cpu", f"rv{o.xlen},+v,vlen={o.vlen}", "-accel", EXECUTORS[executor], "-M", "virt", "-m", "512",
+    cmd = [o.rhea, "-target", f"riscv{o.xlen}", "-cpu", f"rv{o.xlen},+v,+zfh,+zvfh,vlen={o.vlen}", "-accel", EXECUTORS[executor], "-M", "virt", "-m", "512",
            "-bios", "none", "-kernel", path, "-display", "none", "-monitor", "none", "-serial", f"file:{out}"]
     p = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
     if p.returncode:
