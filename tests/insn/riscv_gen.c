@@ -3,7 +3,7 @@
  * metal in machine mode (-M virt -bios none -kernel; the ELF's entry differs), and prints the same results in both.
  *
  *   riscv-gen [--machine] [--xlen 32|64] [--seed N] [--blocks N] [--length N] [--passes N] [--only NAME] [--full] FILE
- *   riscv-gen --count ...   prints how many random instructions run, and how many kinds there are
+ *   riscv-gen --count ...   prints a line for each extension: name, kinds, instances, oracle
  *   riscv-gen --list ...    prints the names of all kinds
  *
  * The program is a row of blocks. A block is some random instructions; then a shared routine folds all registers
@@ -14,6 +14,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "riscv_gen.h"
+#include "tally.h"
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,9 +208,83 @@ static const Kind base_kinds[] = {
 };
 enum { BASE_KINDS = sizeof base_kinds / sizeof *base_kinds };
 #define KINDS (BASE_KINDS + ext_kind_count)
+/* Extensions, by the first of their kinds in the order of the tables. */
+static const struct {
+    const char *first, *ext;
+} sections[] = {
+    { "addi", "i" },
+    { "fence.i", "zifencei" },
+    { "mul", "m" },
+    { "lr.w/sc.w", "zalrsc" },
+    { "amoswap.w", "zaamo" },
+    { "sh1add", "zba" },
+    { "andn", "zbb" },
+    { "bclr", "zbs" },
+    { "fadd.s", "f" },
+    { "fadd.d", "d" },
+    { "fmv.x.w", "f" },
+    { "fmv.x.d", "d" },
+    { "flw", "f" },
+    { "fld", "d" },
+    { "fsw", "f" },
+    { "fsd", "d" },
+    { "csrrw", "zicsr" },
+    { "c.nop", "c" },
+    { "czero.eqz", "zicond" },
+    { "clmul", "zbc" },
+    { "pack", "zbkb" },
+    { "xperm4", "zbkx" },
+    { "aes32dsi", "zknd" },
+    { "aes32esi", "zkne" },
+    { "aes64ds", "zknd" },
+    { "aes64es", "zkne" },
+    { "aes64im", "zknd" },
+    { "aes64ks1i", "zkne" },
+    { "sha256sum0", "zknh" },
+    { "sm4ed", "zksed" },
+    { "sm3p0", "zksh" },
+    { "fadd.h", "zfh" },
+    { "fcvt.s.h", "zfhmin" },
+    { "fli.s", "zfa" },
+    { "fcvt.s.bf16", "zfbfmin" },
+    { "c.lbu", "zcb" },
+    { "mop.r", "zimop" },
+    { "c.mop", "zcmop" },
+    { "wrs.nto", "zawrs" },
+    { "amocas.w", "zacas" },
+    { "amoswap.b", "zabha" },
+    { "cbo.inval", "zicbom" },
+    { "cbo.zero", "zicboz" },
+    { "prefetch.i", "zicbop" },
+    { "ntl", "zihintntl" },
+    { "pause", "zihintpause" },
+    { "rdcycle", "zicntr" },
+    { "hpmcounter", "zihpm" },
+    { "sinval.vma", "svinval" },
+};
+static const char *extension_of[TALLY_KINDS];
+
 static const Kind *kind(unsigned i)
 {
     return i < BASE_KINDS ? &base_kinds[i] : &ext_kinds[i - BASE_KINDS];
+}
+
+static unsigned number_of(const Kind *k)
+{
+    return k >= base_kinds && k < base_kinds + BASE_KINDS ? k - base_kinds : BASE_KINDS + (k - ext_kinds);
+}
+static void find_extensions(void)
+{
+    unsigned section = 0, count = sizeof sections / sizeof *sections;
+    for (unsigned i = 0; i < KINDS; i++) {
+        if (section + 1 < count && !strcmp(kind(i)->name, sections[section + 1].first))
+            section++;
+        extension_of[i] = sections[section].ext;
+    }
+    if (section + 1 != count) {
+        fprintf(stderr, "riscv-gen: no kind '%s'\n", sections[section + 1].first);
+        exit(1);
+    }
 }
 
 /* ---- options and the image ---- */
@@ -219,7 +294,7 @@ static unsigned blocks = 1000, length = 24, passes = 4;
 static bool full;
 static const char *only;
 static uint64_t seed = 1;
-static uint64_t instances;
+static Tally tallies[TALLY_EXTENSIONS];
 
 #define BASE    0x80000000u
 #define STATE   0x0000 /* offsets from gp: state area at the start of the data, */
@@ -527,10 +602,10 @@ static void gen_compressed(const Kind *k)
     }
 }
 
-static void gen_one(const Kind *k)
+const char *oracle;
+static void gen_form(const Kind *k)
 {
     uint32_t m = k->match;
-    instances++;
     switch (k->form) {
     case R:
         put(m | dest_x() << 7 | any_x() << 15 | any_x() << 20);
@@ -596,6 +671,17 @@ static void gen_one(const Kind *k)
         else
             gen_float(k);
     }
+}
+
+static void gen_one(const Kind *k)
+{
+    unsigned number = number_of(k);
+    oracle = "qemu-user";
+    gen_form(k);
+    if (k->form == B || k->form == JAL || k->form == CBZ || k->form == CJ) /* others are inside */
+        oracle = "qemu-user";
+    /* with constant operands all passes are the same */
+    tally(tallies, extension_of[number], oracle, number, oracle == oracle_model ? 1 : passes);
 }
 
 /* ---- the fixed part ---- */
@@ -955,6 +1041,7 @@ int main(int argc, char **argv)
     }
     if (list)
         return list_kinds();
+    find_extensions();
     bool any = false;
     for (unsigned i = 0; i < KINDS; i++)
         any |= (!kind(i)->xlen || kind(i)->xlen == xlen) && (!only || !strcmp(only, kind(i)->name));
@@ -969,10 +1056,7 @@ int main(int argc, char **argv)
         return 1;
     uint32_t entry = put_program(code_room);
     if (count) {
-        unsigned n = 0;
-        for (unsigned i = 0; i < KINDS; i++)
-            n += !kind(i)->xlen || kind(i)->xlen == xlen;
-        printf("%llu instances of %u kinds\n", (unsigned long long)instances * passes, n);
+        tally_print(tallies);
         return 0;
     }
     for (int i = 0; i < INPUT_SETS; i++)

@@ -116,6 +116,9 @@ extern const unsigned ext_kind_count;
 extern unsigned xlen;
 extern bool machine_mode; /* the program is for machine mode; else for the oracle */
 
+/* What the instruction just made is compared with; oracle_model: a function of riscv_gen_ext.c, with constants. */
+extern const char *oracle, *const oracle_model;
+
 uint64_t rnd(void);
 unsigned below(unsigned n);
 void put16(uint32_t v);
