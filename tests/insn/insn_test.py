@@ -19,8 +19,8 @@ EXECUTORS = {"jit": "tcg", "interpreter": "tcg,jit=off"}
 # For --all: XLEN, VLEN (0: scalar), share in percent.
 RUNS = [(64, 0, 30), (32, 0, 15), (64, 128, 10), (64, 256, 10), (64, 512, 10), (64, 1024, 10), (32, 128, 4), (32, 256, 4), (32, 512, 4), (32, 1024, 3)]
 # Instances of a program for each block, and the most blocks.
-SHAPE = {False: (100, 20000), True: (600, 2500)}
-VECTOR_PASSES = 60
+SHAPE = {False: (100, 20000), True: (200, 5000)}
+VECTOR_PASSES = 20
 # Instructions that are those of another extension, and what random programs cannot see.
 SAME_AS = {"a": "zaamo", "zbkc": "zbc", "zvkb": "zvbb", "zvfhmin": "zvfh"}
 ELSEWHERE = {

@@ -138,12 +138,14 @@ static unsigned vlmax(void)
     return lmul >= 0 ? (vlen >> (3 + sew)) << lmul : vlen >> (3 + sew) >> -lmul;
 }
 
-static void set_config(void)
+static bool kind_fits(const Kind *k);
+/* A random one, in which k, unless it is NULL, is legal. */
+static void set_config_for(const Kind *k)
 {
     do {
         sew = below(4);
         lmul = (int)below(7) - 3;
-    } while (sew > 3 + (lmul < 0 ? lmul : 0));
+    } while (sew > 3 + (lmul < 0 ? lmul : 0) || (k && !kind_fits(k)));
     unsigned vtype = (below(4) << 6) | sew << 3 | (lmul & 7), max = vlmax(), avl;
     switch (below(4)) {
     case 0:
@@ -162,6 +164,10 @@ static void set_config(void)
         addi(T0, X0, avl);
         put(0x7057 | vtype << 20 | T0 << 15);
     }
+}
+static void set_config(void)
+{
+    set_config_for(NULL);
 }
 static bool vstart_set;
 static void set_vstart(void)
@@ -409,6 +415,14 @@ static void after_vstart(void)
     vstart_set = false;
 }
 
+/* Flags stay set: without this hardly an instruction's would be seen. They become part of a scalar register. */
+static void take_flags(void)
+{
+    put(0x00101073 | T0 << 7); /* csrrw t0, fflags, x0 */
+    put(enc_i(0x1013, A3, A3, 1));
+    put(enc_r(0, 4, A3, A3, T0));
+}
+
 static bool wanted(const char *name)
 {
     return !only || !strcmp(only, name);
@@ -417,16 +431,23 @@ static bool wanted(const char *name)
 static bool gen_kind(const Kind *k)
 {
     const char *ext = k->ext ? k->ext : k->flags & FP && sew < 2 ? "zvfh" : "v";
-    bool possible = k->model ? kind_fits(k) : !left_out(k) && (kind_fits(k) || !below(60));
+    bool fits = kind_fits(k);
+    if (k->model && !fits && below(30)) { /* rarely: illegal, and unknown to the oracle */
+        set_config_for(k);
+        fits = true;
+    }
+    bool possible = k->model || (!left_out(k) && (fits || !below(60)));
     if (!possible) {
         if (only && !below(20))
             set_config();
         return false;
     }
-    if (k->model)
+    if (k->model && fits)
         gen_known(k);
     else
         gen_arithmetic(k);
+    if (k->flags & FP && below(2))
+        take_flags();
     tally(tallies, ext, k->model ? "model in vector_kinds.c" : "qemu-user", k - kinds, k->model ? 1 : passes);
     return true;
 }
