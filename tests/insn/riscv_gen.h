@@ -109,6 +109,15 @@ typedef struct Kind {
         "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
     }
 
+/* What the oracle knows: riscv_kinds.c. */
+extern const Kind base_kinds[];
+extern const unsigned base_kind_count;
+/* Extensions, by the first of their kinds in the order of the tables. */
+typedef struct Section {
+    const char *first, *ext;
+} Section;
+extern const Section sections[];
+extern const unsigned section_count;
 /* Extensions beyond those of the reference emulator's rv64: riscv_gen_ext.c. */
 extern const Kind ext_kinds[];
 extern const unsigned ext_kind_count;
