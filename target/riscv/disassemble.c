@@ -66,6 +66,12 @@ static void put_immediate(GString *out, const DecodeRow *row, const Arg *a)
     }
 }
 
+/* The third operand; that of vror.vi has a sixth bit. */
+static unsigned vector_source(const DecodeRow *row, const Arg *a)
+{
+    return strcmp(row->name, "vror_vi") ? a->rs1 : a->rs1 | (a->bits >> 21 & 32);
+}
+
 /* row is one of the 32-bit tables. */
 static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint64_t pc)
 {
@@ -101,7 +107,8 @@ static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint6
         put_float(out, row, a);
         break;
     case FORMAT_V: /* as numbers: which are vectors the name says */
-        g_string_append_printf(out, "%u, %u, %u%s", a->rd, a->rs2, a->rs1, a->bits >> 25 & 1 ? "" : ", v0.t");
+        g_string_append_printf(out, "%u, %u, %u%s", a->rd, a->rs2, vector_source(row, a),
+                               a->bits >> 25 & 1 ? "" : ", v0.t");
         break;
     }
 }

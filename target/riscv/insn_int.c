@@ -322,11 +322,17 @@ bool rv_wrs(Ctx *c, const Arg *a)
 {
     return yield(c);
 }
+bool rv_pause(Ctx *c, const Arg *a)
+{
+    return yield(c);
+}
+bool rv_ntl(Ctx *c, const Arg *a)
+{
+    return true;
+}
 bool rv_fence(Ctx *c, const Arg *a)
 {
     unsigned pred = a->imm >> 4 & 15, succ = a->imm & 15;
-    if (a->imm == 0x010 && !a->rd && !a->rs1) /* pause */
-        return yield(c);
     if ((pred & 5) && (succ & 10)) /* output or write before input or read */
         ir_fence(c->ir, FENCE_ALL);
     return true;
