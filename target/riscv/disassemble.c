@@ -113,6 +113,16 @@ static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint6
     }
 }
 
+/* Atomics have their size and order in fields of the instruction. */
+static char *name_of(const DecodeRow *row, const Arg *a)
+{
+    if (!row || row->format != FORMAT_A)
+        return g_strdup(row ? row->name : "illegal");
+    g_autofree char *plain = g_strndup(row->name, strcspn(row->name, "_"));
+    return g_strdup_printf("%s.%c%s%s%s", plain, "bhwdq"[a->imm], a -> acquire || a -> release ? "." : "",
+                           a->acquire ? "aq" : "", a->release ? "rl" : "");
+}
+
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out)
 {
     const RiscvState *s = (const RiscvState *)cs;
@@ -124,7 +134,7 @@ unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes
     for (unsigned n = 0; n < length; n++)
         i |= (uint32_t)bytes[n] << (8 * n);
     const DecodeRow *row = riscv_decode(s, i, &a), *base = row ? riscv_row_of(row->translate) : NULL;
-    g_autofree char *name = g_strdup(row ? row->name : "illegal");
+    g_autofree char *name = name_of(row, &a);
     g_string_append_printf(out, "%0*x  %s%-10s ", 2 * (int)length, i, length == 2 ? "    " : "",
                            g_strdelimit(name, "_", '.'));
     if (row)

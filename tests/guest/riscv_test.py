@@ -542,6 +542,8 @@ def test_metal_vector():
     for xlen in (64, 32):
         for executor in ("tcg", "tcg,jit=off"):
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
+        for half, parts in ((1, "zfhmin,zvfhmin,zvkb"), (2, "zfh,zvfh,zvbb")):
+            metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},+v,+{parts.replace(',', ',+')}", define=[f"-DHALF={half}"], source="vector", v="v")
 
 
 def test_litmus():
