@@ -70,6 +70,8 @@ static const Model models[] = {
     { "max", "all that is implemented", 0, EXT_ALL },
 };
 
+#define EXT_ZVKN (EXT_ZVKB | EXT_ZVKNED | EXT_ZVKNHB)
+#define EXT_ZVKS (EXT_ZVKB | EXT_ZVKSED | EXT_ZVKSH)
 /* Names for several. */
 static const struct {
     const char *name;
@@ -78,6 +80,12 @@ static const struct {
 } groups[] = {
     { "b", EXT_ZBA | EXT_ZBB | EXT_ZBS, "zba, zbb, zbs" },
     { "zkn", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKND | EXT_ZKNE | EXT_ZKNH, "zbkb, zbkc, zbkx, zknd, zkne, zknh" },
+    { "zvkn", EXT_ZVKN, "zvkb, zvkned, zvknhb" },
+    { "zvknc", EXT_ZVKN | EXT_ZVBC, "zvbc, zvkb, zvkned, zvknhb" },
+    { "zvkng", EXT_ZVKN | EXT_ZVKG, "zvkb, zvkg, zvkned, zvknhb" },
+    { "zvks", EXT_ZVKS, "zvkb, zvksed, zvksh" },
+    { "zvksc", EXT_ZVKS | EXT_ZVBC, "zvbc, zvkb, zvksed, zvksh" },
+    { "zvksg", EXT_ZVKS | EXT_ZVKG, "zvkb, zvkg, zvksed, zvksh" },
     { "zks", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKSED | EXT_ZKSH, "zbkb, zbkc, zbkx, zksed, zksh" },
 };
 
@@ -110,6 +118,11 @@ static const struct {
     NEEDS(ZVFBFWMA, zvfbfwma, ZFBFMIN, zfbfmin),
     NEEDS(ZVFH, zvfh, ZFHMIN, zfhmin),
     NEEDS(ZVFBFWMA, zvfbfwma, ZVFBFMIN, zvfbfmin),
+    NEEDS(ZVKG, zvkg, V, v),
+    NEEDS(ZVKNED, zvkned, V, v),
+    NEEDS(ZVKNHB, zvknhb, V, v),
+    NEEDS(ZVKSED, zvksed, V, v),
+    NEEDS(ZVKSH, zvksh, V, v),
     { EXT_ZACAS, EXT_A | EXT_ZAAMO, "zacas", "zaamo" },
     { EXT_ZABHA, EXT_A | EXT_ZAAMO, "zabha", "zaamo" },
     { EXT_ZAWRS, EXT_A | EXT_ZALRSC, "zawrs", "zalrsc" },

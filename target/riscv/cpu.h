@@ -66,6 +66,11 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZVFH, zvfh, "vector half-precision floating point")                   \
     E(ZVFHMIN, zvfhmin, "vector half-precision conversions")                \
     E(ZVKB, zvkb, "vector bit manipulation for cryptography")               \
+    E(ZVKG, zvkg, "vector GHASH")                                           \
+    E(ZVKNED, zvkned, "vector AES")                                         \
+    E(ZVKNHB, zvknhb, "vector SHA-2")                                       \
+    E(ZVKSED, zvksed, "vector SM4")                                         \
+    E(ZVKSH, zvksh, "vector SM3")                                           \
     E(SMAIA, smaia, "advanced interrupt architecture, machine level")       \
     E(SSAIA, ssaia, "advanced interrupt architecture, supervisor level")    \
     E(SSTC, sstc, "supervisor timer compare")                               \

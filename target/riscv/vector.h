@@ -260,7 +260,31 @@ enum {
     S(lse, strided, ADDRESS)                \
     S(sse, strided, ADDRESS)                \
     S(lxei, indexed, ADDRESS)               \
-    S(sxei, indexed, ADDRESS)
+    S(sxei, indexed, ADDRESS)               \
+    VECTOR_CRYPTO(S)
+/* vector_crypto.c */
+#define VECTOR_CRYPTO(S)         \
+    S(aesdf_vv, aes_round, NONE) \
+    S(aesdf_vs, aes_round, NONE) \
+    S(aesdm_vv, aes_round, NONE) \
+    S(aesdm_vs, aes_round, NONE) \
+    S(aesef_vv, aes_round, NONE) \
+    S(aesef_vs, aes_round, NONE) \
+    S(aesem_vv, aes_round, NONE) \
+    S(aesem_vs, aes_round, NONE) \
+    S(aesz_vs, aes_round, NONE)  \
+    S(aeskf1_vi, aes_key, NONE)  \
+    S(aeskf2_vi, aes_key, NONE)  \
+    S(sha2ms_vv, sha2, NONE)     \
+    S(sha2ch_vv, sha2, NONE)     \
+    S(sha2cl_vv, sha2, NONE)     \
+    S(sm4k_vi, sm4, NONE)        \
+    S(sm4r_vv, sm4, NONE)        \
+    S(sm4r_vs, sm4, NONE)        \
+    S(sm3me_vv, sm3, NONE)       \
+    S(sm3c_vi, sm3, NONE)        \
+    S(ghsh_vv, ghash, NONE)      \
+    S(gmul_vv, ghash, NONE)
 
 enum {
 #define V(name, forms, kernels, flags) VOP_##name,

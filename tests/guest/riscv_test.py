@@ -546,6 +546,12 @@ def test_metal_vector():
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},+v,+{parts.replace(',', ',+')}", define=[f"-DHALF={half}"], source="vector", v="v")
 
 
+def test_metal_crypto():
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-cpu", "max", "-accel", executor, source="crypto", v="v")
+
+
 def test_litmus():
     """What two harts may see of each other's stores; $RHEA_LITMUS_SECONDS for each of the four runs."""
     seconds = os.environ.get("RHEA_LITMUS_SECONDS", "3")
