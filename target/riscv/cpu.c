@@ -70,6 +70,8 @@ static const struct {
 #define FEAT_NOT_IN_MAX (FEAT_SVADE | FEAT_ZKR)
 #define FEAT_RV64ONLY   (FEAT_SMMPM | FEAT_SMNPM | FEAT_SSNPM | FEAT_SUPM | FEAT_SSU64XL)
 
+#define EXT_ZVKN (EXT_ZVKB | EXT_ZVKNED | EXT_ZVKNHB)
+#define EXT_ZVKS (EXT_ZVKB | EXT_ZVKSED | EXT_ZVKSH)
 /* Names for several. */
 static const struct {
     const char *name;
@@ -78,6 +80,12 @@ static const struct {
 } groups[] = {
     { "b", EXT_ZBA | EXT_ZBB | EXT_ZBS, "zba, zbb, zbs" },
     { "zkn", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKND | EXT_ZKNE | EXT_ZKNH, "zbkb, zbkc, zbkx, zknd, zkne, zknh" },
+    { "zvkn", EXT_ZVKN, "zvkb, zvkned, zvknhb" },
+    { "zvknc", EXT_ZVKN | EXT_ZVBC, "zvbc, zvkb, zvkned, zvknhb" },
+    { "zvkng", EXT_ZVKN | EXT_ZVKG, "zvkb, zvkg, zvkned, zvknhb" },
+    { "zvks", EXT_ZVKS, "zvkb, zvksed, zvksh" },
+    { "zvksc", EXT_ZVKS | EXT_ZVBC, "zvbc, zvkb, zvksed, zvksh" },
+    { "zvksg", EXT_ZVKS | EXT_ZVKG, "zvkb, zvkg, zvksed, zvksh" },
     { "zks", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKSED | EXT_ZKSH, "zbkb, zbkc, zbkx, zksed, zksh" },
 };
 
@@ -90,14 +98,45 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
-    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
-    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
-    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
-    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
-    NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(D, d, F, f),
+    NEEDS(S, s, U, u),
+    NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s),
+    NEEDS(ZCB, zcb, C, c),
+    NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),
+    NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f),
+    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(V, v, D, d),
+    NEEDS(SSAIA, ssaia, S, s),
     NEEDS(H, h, S, s),
+    NEEDS(ZVBB, zvbb, V, v),
+    NEEDS(ZVBC, zvbc, V, v),
+    NEEDS(ZVKB, zvkb, V, v),
+    NEEDS(ZVFHMIN, zvfhmin, V, v),
+    NEEDS(ZVFBFMIN, zvfbfmin, V, v),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZFBFMIN, zfbfmin),
+    NEEDS(ZVFH, zvfh, ZFHMIN, zfhmin),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZVFBFMIN, zvfbfmin),
+    NEEDS(ZVKG, zvkg, V, v),
+    NEEDS(ZVKNED, zvkned, V, v),
+    NEEDS(ZVKNHB, zvknhb, V, v),
+    NEEDS(ZVKSED, zvksed, V, v),
+    NEEDS(ZVKSH, zvksh, V, v),
+    { EXT_ZACAS, EXT_A | EXT_ZAAMO, "zacas", "zaamo" },
+    { EXT_ZABHA, EXT_A | EXT_ZAAMO, "zabha", "zaamo" },
+    { EXT_ZAWRS, EXT_A | EXT_ZALRSC, "zawrs", "zalrsc" },
+};
+
+/* What has others in it: they come with it. */
+static const struct {
+    uint64_t ext, parts;
+} contents[] = {
+    { EXT_ZFH, EXT_ZFHMIN },
+    { EXT_ZVBB, EXT_ZVKB },
+    { EXT_ZVFH, EXT_ZVFHMIN },
+    { EXT_ZVFBFWMA, EXT_ZVFBFMIN },
 };
 
 /* The same for features, all of which want only extensions. */
@@ -125,8 +164,8 @@ bool riscv_set_extension(RiscvState *s, const char *name, bool on)
         if (strcmp(name, extensions[i].name))
             continue;
         s->ext = switched(s->ext, extensions[i].bit, on);
-        if (on && extensions[i].bit == EXT_ZFH) /* a part of it */
-            s->ext |= EXT_ZFHMIN;
+        for (unsigned k = 0; on && k < G_N_ELEMENTS(contents); k++)
+            s->ext |= contents[k].ext == extensions[i].bit ? contents[k].parts : 0;
         if (!on && extensions[i].bit == EXT_S) /* what has it by default cannot be there without */
             s->ext &= ~EXT_H;
         return true;

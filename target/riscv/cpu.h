@@ -36,10 +36,14 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZICOND, zicond, "integer conditional operations")                     \
     E(ZICSR, zicsr, "control and status registers")                         \
     E(ZIFENCEI, zifencei, "instruction-fetch fence")                        \
+    E(ZIHINTNTL, zihintntl, "non-temporal locality hints")                  \
     E(ZIHINTPAUSE, zihintpause, "pause hint")                               \
     E(ZIHPM, zihpm, "hardware performance counters (pmu-num=)")             \
     E(ZIMOP, zimop, "instructions that may be operations later")            \
+    E(ZAAMO, zaamo, "atomic memory operations, a part of a")                \
+    E(ZABHA, zabha, "atomics on bytes and halfwords")                       \
     E(ZACAS, zacas, "atomic compare-and-swap")                              \
+    E(ZALRSC, zalrsc, "load-reserved and store-conditional, a part of a")   \
     E(ZAWRS, zawrs, "waiting on a reservation set")                         \
     E(ZCB, zcb, "more compressed instructions")                             \
     E(ZCMOP, zcmop, "compressed instructions that may be operations later") \
@@ -59,6 +63,18 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
     E(ZKNH, zknh, "SHA-2")                                                  \
     E(ZKSED, zksed, "SM4")                                                  \
     E(ZKSH, zksh, "SM3")                                                    \
+    E(ZVBB, zvbb, "vector bit manipulation")                                \
+    E(ZVBC, zvbc, "vector carry-less multiplication")                       \
+    E(ZVFBFMIN, zvfbfmin, "vector bfloat16 conversions")                    \
+    E(ZVFBFWMA, zvfbfwma, "vector bfloat16 widening multiply-add")          \
+    E(ZVFH, zvfh, "vector half-precision floating point")                   \
+    E(ZVFHMIN, zvfhmin, "vector half-precision conversions")                \
+    E(ZVKB, zvkb, "vector bit manipulation for cryptography")               \
+    E(ZVKG, zvkg, "vector GHASH")                                           \
+    E(ZVKNED, zvkned, "vector AES")                                         \
+    E(ZVKNHB, zvknhb, "vector SHA-2")                                       \
+    E(ZVKSED, zvksed, "vector SM4")                                         \
+    E(ZVKSH, zvksh, "vector SM3")                                           \
     E(SMAIA, smaia, "advanced interrupt architecture, machine level")       \
     E(SSAIA, ssaia, "advanced interrupt architecture, supervisor level")    \
     E(SSTC, sstc, "supervisor timer compare")                               \

@@ -321,11 +321,17 @@ bool rv_wrs(Ctx *c, const Arg *a)
 {
     return yield(c);
 }
+bool rv_pause(Ctx *c, const Arg *a)
+{
+    return yield(c);
+}
+bool rv_ntl(Ctx *c, const Arg *a)
+{
+    return true;
+}
 bool rv_fence(Ctx *c, const Arg *a)
 {
     unsigned pred = a->imm >> 4 & 15, succ = a->imm & 15;
-    if (a->imm == 0x010 && !a->rd && !a->rs1) /* pause */
-        return yield(c);
     if ((pred & 5) && (succ & 10)) /* output or write before input or read */
         ir_fence(c->ir, FENCE_ALL);
     return true;
@@ -341,8 +347,8 @@ bool rv_fence_i(Ctx *c, const Arg *a)
 /* ---- A ---- */
 static unsigned atomic_memop(const Arg *a)
 {
-    return (a->imm == 3 ? MO_64 : MO_32 | MO_SIGNED) | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) |
-           (a->release ? MO_RELEASE : 0);
+    unsigned size = a->imm == 3 ? MO_64 : a->imm | MO_SIGNED; /* funct3 is log2 of the bytes */
+    return size | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) | (a->release ? MO_RELEASE : 0);
 }
 bool rv_lr(Ctx *c, const Arg *a)
 {

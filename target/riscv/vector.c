@@ -27,7 +27,17 @@ typedef struct VectorChecked {
     Shape shape;
 } VectorChecked;
 
+typedef struct Operation {
+    uint16_t flags;
+} Operation;
+static const Operation operations[VOP_ELEMENTWISE] = {
+#define V(name, forms, kernels, flags) { flags },
+    VECTOR_ELEMENTWISE(V)
+#undef V
+};
+
 static VectorKernel *kernels[VOP_ELEMENTWISE][4];
+static uint64_t kernel_needs[VOP_ELEMENTWISE][4]; /* extensions, of which there must be one besides V; 0: none */
 
 static void choose_kernels(void)
 {
@@ -39,7 +49,12 @@ static void choose_kernels(void)
         for (unsigned sew = 0; sew < 4; sew++) {
             VectorKernel *i = (avx2 ? vector_int_kernels_avx2 : vector_int_kernels_base)[op][sew];
             VectorKernel *f = (avx2 ? vector_float_kernels_avx2 : vector_float_kernels_base)[op][sew];
-            kernels[op][sew] = i ? i : f;
+            VectorKernel *h = (avx2 ? vector_half_kernels_avx2 : vector_half_kernels_base)[op][sew];
+            VectorKernel *b = (avx2 ? vector_bits_kernels_avx2 : vector_bits_kernels_base)[op][sew];
+            kernels[op][sew] = i ? i : f ? f : h ? h : b;
+            if (h && !(operations[op].flags & VO_BRAIN)) /* the decode tables name the others' extensions */
+                kernel_needs[op][sew] =
+                    op == VOP_fwcvt_f_f_v || op == VOP_fncvt_f_f_w ? EXT_ZVFHMIN | EXT_ZVFH : EXT_ZVFH;
         }
     g_once_init_leave(&ready, 1);
 }
@@ -128,15 +143,6 @@ bool vector_set_vl(VectorCall *c)
 }
 
 /* ---- elementwise operations ---- */
-
-typedef struct Operation {
-    uint16_t flags;
-} Operation;
-static const Operation operations[VOP_ELEMENTWISE] = {
-#define V(name, forms, kernels, flags) { flags },
-    VECTOR_ELEMENTWISE(V)
-#undef V
-};
 
 bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, int eew)
 {
@@ -235,7 +241,7 @@ static void blend(void *to, const void *from, const uint8_t *active, unsigned n,
     }
 }
 
-static const uint64_t harmless_float[] = { 0, 0, 0x3f800000, 0x3ff0000000000000 };
+static const uint64_t harmless_float[] = { 0, 0x3c00, 0x3f800000, 0x3ff0000000000000 };
 
 /* A copy whose inactive elements raise nothing: 1 in floating point, 0 elsewhere. */
 static const void *harmless(void *buffer, const void *from, const uint8_t *active, unsigned n, unsigned eew, bool fp)
@@ -289,11 +295,11 @@ static void run_masked(RiscvState *s, uint32_t bits, const Shape *h, VectorKerne
 static uint64_t scalar_operand(const VectorCall *c, const Shape *h)
 {
     unsigned f3 = c->bits >> 12 & 7;
+    if (c->op == VOP_ror && f3 == 3) /* six bits */
+        return v_s1(c->bits) | (c->bits >> 21 & 32);
     if (f3 == 3)
         return h->flags & VO_UIMM ? v_s1(c->bits) : (uint64_t)((int64_t)((uint64_t)v_s1(c->bits) << 59) >> 59);
-    if (f3 == 5 && h->sew == 2)
-        return c->a >> 32 == UINT32_MAX ? (uint32_t)c->a : 0x7fc00000;
-    return c->a;
+    return f3 == 5 ? v_unbox(c->a, h->sew, h->flags & VO_BRAIN) : c->a;
 }
 
 static const VectorChecked *checked(const VectorCall *c)
@@ -305,7 +311,8 @@ static const VectorChecked *checked(const VectorCall *c)
     Shape h;
     VectorKernel *kernel = kernels[c->op][v_sew(s)];
     shape_of(s, c->bits, c->op, &h);
-    if (!kernel || !shape_legal(s, c->bits, &h))
+    uint64_t needs = kernel_needs[c->op][v_sew(s)];
+    if (!kernel || (needs && !riscv_has(s, needs)) || !shape_legal(s, c->bits, &h))
         return NULL;
     *e = (VectorChecked){ c->bits, s->vtype, kernel, h };
     return e;

@@ -502,7 +502,7 @@ def test_debian():
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
-def metal(xlen, want, *args, define=(), source="metal", v=""):
+def metal(xlen, want, *args, define=(), source="metal", v="", echo=False):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
@@ -513,6 +513,8 @@ def metal(xlen, want, *args, define=(), source="metal", v=""):
                         f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/{source}.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
+        if echo:
+            print(out)
         expect("all passed" in out and status == want, f"bare-metal RV{xlen} {' '.join(args)}: exit status {want} through the finisher",
                f"status {status}\n{out}")
 
@@ -547,6 +549,22 @@ def test_metal_vector():
     for xlen in (64, 32):
         for executor in ("tcg", "tcg,jit=off"):
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
+        for half, parts in ((1, "zfhmin,zvfhmin,zvkb"), (2, "zfh,zvfh,zvbb")):
+            metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},+v,+{parts.replace(',', ',+')}", define=[f"-DHALF={half}"], source="vector", v="v")
+
+
+def test_metal_crypto():
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-cpu", "max", "-accel", executor, source="crypto", v="v")
+
+
+def test_litmus():
+    """What two harts may see of each other's stores; $RHEA_LITMUS_SECONDS for each of the four runs."""
+    seconds = os.environ.get("RHEA_LITMUS_SECONDS", "3")
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-accel", executor, source="litmus", define=[f"-DSECONDS={seconds}"], echo=True)
 
 
 def test_metal_privileged():

@@ -90,8 +90,42 @@ static void test_vtype(void)
     RAISES("vle8.v v1, (sp)", "vle8 with vill");
     RUNS("vl1r.v v1, (sp)", "vl1r.v with vill");
     V("vsetivli x0, 8, e16, m1, ta, ma");
-    RAISES("vfadd.vv v1, v2, v3", "vfadd of 16 bits");
     RAISES(".word 0x82007057", "vsetvl with reserved bits in funct7");
+}
+
+/* What a part of an extension has: -DHALF=1 for Zvfhmin and Zvkb, 2 for Zvfh and Zvbb; 0: neither. */
+#ifndef HALF
+#define HALF 0
+#endif
+#define RUNS_WITH(level, text, what)  \
+    do {                              \
+        if (HALF >= level)            \
+            RUNS(text, what);         \
+        else                          \
+            RAISES(text, what);       \
+    } while (0)
+static void test_parts(void)
+{
+    V("vsetivli x0, 4, e16, mf2, ta, ma");
+    RUNS_WITH(1, "vfwcvt.f.f.v v1, v2", "half to single");
+    RUNS_WITH(1, "vfncvt.f.f.w v1, v2", "single to half");
+    RUNS_WITH(2, "vfncvt.rod.f.f.w v1, v2", "single to half, to odd");
+    RUNS_WITH(2, "vfadd.vv v1, v2, v3", "vfadd of 16 bits");
+    RUNS_WITH(2, "vfwadd.vv v1, v2, v3", "vfwadd of 16 bits");
+    RUNS_WITH(2, "vfredusum.vs v1, v2, v3", "vfredusum of 16 bits");
+    RUNS_WITH(2, "vfmv.f.s f1, v2", "vfmv.f.s of 16 bits");
+    RUNS_WITH(2, "vfmv.s.f v1, f2", "vfmv.s.f of 16 bits");
+    RUNS_WITH(2, "vfslide1down.vf v1, v2, f2", "vfslide1down of 16 bits");
+    RUNS_WITH(2, "vfwcvt.x.f.v v1, v2", "half to 32-bit integers");
+    RUNS("vfwcvt.f.x.v v1, v2", "16-bit integers to single");
+    RUNS_WITH(1, ".word 0x062180d7", "vandn.vv");
+    RUNS_WITH(2, ".word 0x4a2620d7", "vclz.v");
+    RAISES(".word 0x3221a0d7", "vclmul.vv of 16 bits");
+    V("vsetivli x0, 4, e8, mf2, ta, ma");
+    RUNS_WITH(2, "vfwcvt.f.x.v v1, v2", "8-bit integers to half");
+    RUNS_WITH(2, "vfncvt.x.f.w v1, v2", "half to 8-bit integers");
+    RAISES("vfadd.vv v1, v2, v3", "vfadd of 8 bits");
+    RAISES("vfwcvt.f.f.v v1, v2", "vfwcvt.f.f.v of 8 bits");
 }
 
 static void test_rounding_mode(void)
@@ -220,6 +254,7 @@ int main(void)
     csr_set(mstatus, VS);
     test_status();
     test_vtype();
+    test_parts();
     test_rounding_mode();
     test_vstart();
 #if XLEN == 32
