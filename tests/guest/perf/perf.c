@@ -99,7 +99,7 @@ int main(void)
         fail("instructions", i);
     if (m < 16 || m > 10000000)
         fail("TLB misses", m);
-    if (n < c / 1000000 / 20 || n > c / 1000000 * 2 || in_user < n / 2) /* a busy host lets several periods pass at once; interrupts come late, too */
+    if (n < c / 1000000 / 50 || n > c / 1000000 * 2 || in_user < n / 10) /* on a busy host several periods pass at once, and a tick comes first */
         fail("samples", n);
     puts("perf: all right");
     return 0;
