@@ -16,7 +16,7 @@ enum {
     UART = 0x10000000,
     FINISHER = 0x100000,
     TICKS_PER_SECOND = 10000000,
-    TURNS = 500,
+    TURNS = 100,
     OUTCOMES = 9
 };
 
