@@ -219,6 +219,36 @@ static bool add_flash(RiscvVirt *v, GError **err)
     return true;
 }
 
+/* One piece, or one for each node whose memory is an object. */
+static bool add_ram(RiscvVirt *v, GError **err)
+{
+    Machine *machine = &v->machine;
+    const MachineConfig *config = &machine->config;
+    const Numa *numa = config->numa;
+    HostMemory *memory = NULL;
+    if (config->ram_memory && !(memory = hostmem_take("-machine: memory-backend=", config->ram_memory, err)))
+        return false;
+    if (memory && memory->size != config->ram_size)
+        return error_set(err, "-machine: memory-backend=%s has %" PRIu64 " MiB, -m says %" PRIu64, memory->id,
+                         memory->size >> 20, config->ram_size >> 20);
+    if (memory)
+        return mem_ram_init_backed(&v->ram, machine, "riscv_virt.ram", memory, err);
+    if (!numa || !numa->nodes[0].memory)
+        return mem_ram_init(&v->ram, machine, "riscv_virt.ram", config->ram_size, err);
+    uint64_t at = 0;
+    mem_container_init(&v->ram, machine, "riscv_virt.ram", config->ram_size);
+    for (unsigned n = 0; n < numa->count; n++) {
+        memory = numa->nodes[n].memory;
+        if (!memory)
+            continue;
+        if (!mem_ram_init_backed(&v->node_ram[n], machine, memory->id, memory, err))
+            return false;
+        mem_add(&v->ram, at, &v->node_ram[n], 0);
+        at += memory->size;
+    }
+    return true;
+}
+
 static bool virt_init(Machine *machine, GError **err)
 {
     RiscvVirt *v = riscv_virt(machine);
@@ -229,7 +259,7 @@ static bool virt_init(Machine *machine, GError **err)
     uint64_t limit = machine->target->bits == 32 ? (uint64_t)1 << 31 : (uint64_t)1 << 40;
     if (machine->config.ram_size > limit)
         return error_set(err, "-m: machine 'virt' takes at most %" PRIu64 " MiB", limit >> 20);
-    if (!mem_ram_init(&v->ram, machine, "riscv_virt.ram", machine->config.ram_size, err) ||
+    if (!add_ram(v, err) ||
         !mem_rom_init(&v->mrom, machine, "riscv_virt.mrom", riscv_virt_map[MROM].size, NULL, NULL, err) ||
         !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) || !add_controller(v, err) ||
         !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err) ||
@@ -335,6 +365,8 @@ static bool virt_load(Machine *machine, GError **err)
 {
     RiscvVirt *v = riscv_virt(machine);
     const MachineConfig *config = &machine->config;
+    if (v->acpi != ACPI_OFF && !riscv_virt_offer_acpi(v, err))
+        return false;
     uint64_t start = riscv_virt_map[DRAM].base, end = start + config->ram_size,
              align = machine->target->bits == 64 ? 2 << 20 : 4 << 20, low = start;
     g_autofree char *found = config->firmware ? NULL : default_firmware(machine);
@@ -378,8 +410,8 @@ static bool virt_load(Machine *machine, GError **err)
 static const Prop props[] = {
     PROP(RiscvVirt, DRIVE, "pflash0", flash[0], .help = "drive with firmware"),
     PROP(RiscvVirt, DRIVE, "pflash1", flash[1], .help = "drive with its variables"),
-    PROP(RiscvVirt, ENUM, "acpi", acpi, .names = (const char *const[]){ "auto", "off", NULL },
-         .help = "there are no tables yet"),
+    PROP(RiscvVirt, ENUM, "acpi", acpi, .names = (const char *const[]){ "auto", "on", "off", NULL },
+         .help = "tables for firmware; auto: on"),
     PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", NULL },
          .help = "the SiFive CLINT's layout"),
     PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", "aplic", "aplic-imsic", NULL },

@@ -18,6 +18,7 @@
 typedef struct RiscvVirt {
     Machine machine;
     MemRegion ram, mrom;
+    MemRegion node_ram[NUMA_NODES]; /* with -numa node,memdev=: what ram consists of */
     RiscvAclint *aclint;
     SifivePlic *plic;                /* NULL with aia */
     RiscvAplic *aplic[2];            /* of M, of S */
@@ -33,6 +34,7 @@ typedef struct RiscvVirt {
     bool dumped;
 } RiscvVirt;
 
+enum { ACPI_AUTO, ACPI_ON, ACPI_OFF };
 enum { AIA_NONE, AIA_APLIC, AIA_IMSIC };
 enum {
     MROM,
@@ -58,6 +60,7 @@ typedef struct RiscvVirtRange {
 } RiscvVirtRange;
 extern const RiscvVirtRange riscv_virt_map[];
 enum { VIRTIO_IRQ = 1, VIRTIO_SLOTS = 8, UART0_IRQ = 10, RTC_IRQ = 11, PCI_IRQ = 32 };
+enum { UART0_HZ = 3686400 };
 enum { LEVEL_HIGH = 4 }; /* of an interrupt's specifier */
 
 static inline RiscvVirt *riscv_virt(Machine *machine)
@@ -71,6 +74,8 @@ static inline CpuState *riscv_virt_cpu(Machine *machine, unsigned n)
 
 /* The device tree, in a new buffer; *size is what it takes. */
 void *riscv_virt_make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64_t *size);
+/* Offer ACPI tables to the firmware. The machine is complete but for what -device adds. */
+bool riscv_virt_offer_acpi(RiscvVirt *v, GError **err);
 #define RISCV_VIRT_FDT_ROOM (2u << 20) /* more than it ever takes */
 
 #endif

@@ -32,6 +32,13 @@ static void begin(void *fdt, const char *name, uint64_t at)
     fdt_begin_node(fdt, full);
 }
 
+/* The node that CPU i, and what is with it, belongs to. */
+static void put_node_id(void *fdt, const Machine *machine, unsigned i)
+{
+    if (machine->config.numa)
+        fdt_property_u32(fdt, "numa-node-id", numa_node_of_cpu(machine->config.numa, i));
+}
+
 static void put_cpu(void *fdt, Machine *machine, unsigned i)
 {
     CpuState *cs = riscv_virt_cpu(machine, i);
@@ -56,12 +63,50 @@ static void put_cpu(void *fdt, Machine *machine, unsigned i)
             fdt_property_u32(fdt, blocks[b][1], RISCV_CACHE_BLOCK);
     }
     fdt_property_string(fdt, "mmu-type", riscv_cpu_mmu_type(cs));
+    put_node_id(fdt, machine, i);
     fdt_begin_node(fdt, "interrupt-controller");
     fdt_property_u32(fdt, "#interrupt-cells", 1);
     fdt_property(fdt, "interrupt-controller", NULL, 0);
     fdt_property_string(fdt, "compatible", "riscv,cpu-intc");
     fdt_property_u32(fdt, "phandle", PHANDLE_INTC + i);
     fdt_end_node(fdt);
+    fdt_end_node(fdt);
+}
+
+static void begin_numbered(void *fdt, const char *name, unsigned n)
+{
+    g_autofree char *full = g_strdup_printf("%s%u", name, n);
+    fdt_begin_node(fdt, full);
+}
+
+/* Sockets, cores, threads (Linux' cpu-topology binding); a level that has one member each is left out but for cores. */
+static void put_cpu_map(void *fdt, const Machine *machine)
+{
+    const MachineConfig *config = &machine->config;
+    const unsigned threads = MAX(config->threads, 1), sockets = MAX(config->sockets, 1), count = machine->vcpus->len,
+                   in_socket = sockets > 1 ? MAX(config->cores, 1) * threads : count;
+    fdt_begin_node(fdt, "cpu-map");
+    for (unsigned i = 0; i < count; i++) {
+        unsigned place = i % in_socket;
+        if (!place && sockets > 1)
+            begin_numbered(fdt, "socket", i / in_socket);
+        if (!place)
+            fdt_begin_node(fdt, "cluster0");
+        if (!(place % threads))
+            begin_numbered(fdt, "core", place / threads);
+        if (threads > 1)
+            begin_numbered(fdt, "thread", place % threads);
+        fdt_property_u32(fdt, "cpu", PHANDLE_CPU + i);
+        if (threads > 1)
+            fdt_end_node(fdt);
+        bool last = i + 1 == count || place + 1 == in_socket;
+        if (last || !((place + 1) % threads))
+            fdt_end_node(fdt);
+        if (last)
+            fdt_end_node(fdt);
+        if (last && sockets > 1)
+            fdt_end_node(fdt);
+    }
     fdt_end_node(fdt);
 }
 
@@ -73,16 +118,7 @@ static void put_cpus(void *fdt, Machine *machine)
     fdt_property_u32(fdt, "timebase-frequency", RISCV_ACLINT_HZ);
     for (unsigned i = 0; i < machine->vcpus->len; i++)
         put_cpu(fdt, machine, i);
-    fdt_begin_node(fdt, "cpu-map");
-    fdt_begin_node(fdt, "cluster0");
-    for (unsigned i = 0; i < machine->vcpus->len; i++) {
-        g_autofree char *core = g_strdup_printf("core%u", i);
-        fdt_begin_node(fdt, core);
-        fdt_property_u32(fdt, "cpu", PHANDLE_CPU + i);
-        fdt_end_node(fdt);
-    }
-    fdt_end_node(fdt);
-    fdt_end_node(fdt);
+    put_cpu_map(fdt, machine);
     fdt_end_node(fdt);
 }
 
@@ -160,6 +196,8 @@ static void put_pci(void *fdt, const RiscvVirt *v)
     fdt_property(fdt, "dma-coherent", NULL, 0);
     fdt_property(fdt, "bus-range", buses, sizeof(buses));
     fdt_property_u32(fdt, "linux,pci-domain", 0);
+    if (v->machine.config.numa)
+        fdt_property_u32(fdt, "numa-node-id", 0);
     fdt_property_string(fdt, "device_type", "pci");
     fdt_property_string(fdt, "compatible", "pci-host-ecam-generic");
     fdt_property_u32(fdt, "#size-cells", 2);
@@ -264,7 +302,7 @@ static void put_soc(void *fdt, Machine *machine)
     fdt_end_node(fdt);
     begin(fdt, "serial", riscv_virt_map[UART0].base);
     put_wire(fdt, riscv_virt(machine), UART0_IRQ);
-    fdt_property_u32(fdt, "clock-frequency", 3686400);
+    fdt_property_u32(fdt, "clock-frequency", UART0_HZ);
     put_reg(fdt, riscv_virt_map[UART0].base, riscv_virt_map[UART0].size);
     fdt_property_string(fdt, "compatible", "ns16550a");
     fdt_end_node(fdt);
@@ -311,6 +349,49 @@ static void put_chosen(void *fdt, Machine *machine, uint64_t initrd, uint64_t in
     fdt_end_node(fdt);
 }
 
+static void put_memory_node(void *fdt, uint64_t base, uint64_t size, const unsigned *node)
+{
+    begin(fdt, "memory", base);
+    fdt_property_string(fdt, "device_type", "memory");
+    put_reg(fdt, base, size);
+    if (node)
+        fdt_property_u32(fdt, "numa-node-id", *node);
+    fdt_end_node(fdt);
+}
+
+static void put_distances(void *fdt, const Numa *numa)
+{
+    g_autofree fdt32_t *cells = g_new(fdt32_t, 3 * numa->count * numa->count);
+    fdt32_t *at = cells;
+    for (unsigned from = 0; from < numa->count; from++) {
+        for (unsigned to = 0; to < numa->count; to++) {
+            *at++ = cpu_to_fdt32(from);
+            *at++ = cpu_to_fdt32(to);
+            *at++ = cpu_to_fdt32(numa_distance(numa, from, to));
+        }
+    }
+    fdt_begin_node(fdt, "distance-map");
+    fdt_property_string(fdt, "compatible", "numa-distance-map-v1");
+    fdt_property(fdt, "distance-matrix", cells, 12 * numa->count * numa->count);
+    fdt_end_node(fdt);
+}
+
+static void put_memory(void *fdt, const Machine *machine)
+{
+    const Numa *numa = machine->config.numa;
+    uint64_t base = riscv_virt_map[DRAM].base;
+    if (!numa) {
+        put_memory_node(fdt, base, machine->config.ram_size, NULL);
+        return;
+    }
+    for (unsigned n = 0; n < numa->count; base += numa->nodes[n++].size) {
+        if (numa->nodes[n].size)
+            put_memory_node(fdt, base, numa->nodes[n].size, &n);
+    }
+    if (numa->distances)
+        put_distances(fdt, numa);
+}
+
 void *riscv_virt_make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, uint64_t *size)
 {
     Machine *machine = &v->machine;
@@ -325,10 +406,7 @@ void *riscv_virt_make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, u
     put_chosen(fdt, machine, initrd, initrd_size);
     put_syscon(fdt, "poweroff", "syscon-poweroff", 0x5555);
     put_syscon(fdt, "reboot", "syscon-reboot", 0x7777);
-    begin(fdt, "memory", riscv_virt_map[DRAM].base);
-    fdt_property_string(fdt, "device_type", "memory");
-    put_reg(fdt, riscv_virt_map[DRAM].base, machine->config.ram_size);
-    fdt_end_node(fdt);
+    put_memory(fdt, machine);
     put_cpus(fdt, machine);
     const uint64_t half = riscv_virt_map[FLASH].size / 2;
     const uint64_t flash[] = { GUINT64_TO_BE(riscv_virt_map[FLASH].base), GUINT64_TO_BE(half),

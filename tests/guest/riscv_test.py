@@ -193,6 +193,34 @@ def test_aia_imsic():
     aia("aplic-imsic", r"[1-9]\d* .*PCI-MSIX\S* +\d+ Edge +virtio0-req", r"[1-9]\d* .*APLIC-MSI\S* +10 Level +\S+ +ttyS0")
 
 
+def test_numa():
+    """Two nodes by the device tree, their memory of two kinds; sockets and threads in the kernel's topology."""
+    script = """for n in 0 1; do echo NODE $n $(cat /sys/devices/system/node/node$n/cpulist) $(cat /sys/devices/system/node/node$n/distance)
+grep MemTotal /sys/devices/system/node/node$n/meminfo; done
+for c in 0 1 2 3; do echo CPU $c $(cat /sys/devices/system/cpu/cpu$c/topology/physical_package_id) $(cat /sys/devices/system/cpu/cpu$c/topology/thread_siblings_list); done
+poweroff -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        status, out = boot(script, "-m", 768, "-smp", "4,sockets=2,cores=1,threads=2", "-object", f"memory-backend-file,id=a,size=512M,mem-path={tmp}/ram,share=on",
+                           "-object", "memory-backend-memfd,id=b,size=256M,prealloc=on", "-numa", "node,cpus=0-1,memdev=a", "-numa", "node,memdev=b",
+                           "-numa", "cpu,node-id=1,core-id=2", "-numa", "cpu,node-id=1,core-id=3", "-numa", "dist,src=0,dst=1,val=25")
+        expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with two nodes", f"status {status}\n{out}")
+        expect("NODE 0 0-1 10 25" in out and "NODE 1 2-3 25 10" in out, "CPUs and distances", out)
+        sizes = [int(n) >> 10 for n in re.findall(r"MemTotal: +(\d+) kB", out)]
+        expect(len(sizes) == 2 and 350 < sizes[0] <= 512 and 200 < sizes[1] <= 256, "memory of the nodes", out)
+        expect("CPU 0 0 0-1" in out and "CPU 3 1 2-3" in out, "sockets and threads", out)
+        with open(f"{tmp}/ram", "rb") as f:
+            expect(b"Linux version 6." in f.read(), "the file holds the guest's memory")
+
+
+def test_smp64():
+    """64 processors, with each of the interrupt controllers."""
+    for options in "virt", "virt,aia=aplic-imsic", "virt,aclint=on":
+        status, out = boot("echo cpus $(nproc)\nfor c in 0 31 63; do taskset -c $c true && echo RAN $c; done\npoweroff -f\n", "-M", options, "-smp", 64, "-m", 1024)
+        expect(status == 0 and "cpus 64\r" in out and out.count("RAN") == 3 and "Oops" not in out and "BUG:" not in out, f"64 CPUs, -M {options}",
+               f"status {status}\n{out}")
+
+
 class Files(http.server.BaseHTTPRequestHandler):
     """What the guest fetches from the host: /data, and /back, for which the host fetches from the guest first."""
 
@@ -378,6 +406,38 @@ def test_edk2():
         expect(status == 0 and "riscv64 GNU/Linux" in out and "EFI stub" in out, "EDK2 starts Linux from fw_cfg", f"status {status}\n{out}")
 
 
+def acpi(machine, controller):
+    """EDK2 with the machine's ACPI tables; Linux finds disk, console, PCI and NUMA nodes by them."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with open(f"{tmp}/disk", "wb") as f:
+            f.truncate(1 << 20)
+        options = linux("dmesg | grep -i -E 'ACPI|spcr|SRAT|printk: .*console'\ncat /proc/cmdline; [ -d /sys/firmware/devicetree/base/soc ] || echo NO TREE\n"
+                        "ls /sys/firmware/acpi/tables\necho NODES $(ls -d /sys/devices/system/node/node?)\n"
+                        "cat /sys/devices/system/node/node0/distance\nmdev -s\nfor d in vda vdb; do dd if=/dev/$d bs=1M of=/dev/null; done\n"
+                        "cat /proc/interrupts\nls /sys/bus/pci/devices\nsleep 1\npoweroff -f\n", ["virtio_blk", "virtio_mmio"], tmp)
+        options[options.index("virt")] = f"virt,{machine}"
+        options[options.index("-append") + 1] += " acpi=force earlycon"
+        with images.lock():
+            firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+        s = Session(*options, "-bios", firmware, "-m", 1024, "-smp", 4, "-numa", "node,mem=512,cpus=0-1", "-numa", "node,mem=512,cpus=2-3", "-numa",
+                    "dist,src=0,dst=1,val=30", "-nographic", *flash(tmp), "-drive", f"file={tmp}/disk,format=raw,if=none,id=d0,file.locking=off", "-device",
+                    "virtio-blk-pci,drive=d0", "-drive", f"file={tmp}/disk,format=raw,if=none,id=d1,file.locking=off", "-device", "virtio-blk-device,drive=d1")
+        status, out = s.end()
+        expect(status == 0 and "Oops" not in out and "BUG:" not in out, f"boot by ACPI ({machine})", f"status {status}\n{out}")
+        expect("NO TREE" in out and re.search(r"ACPI: SPCR: console: uart,mmio,0x10000000", out), "no device tree; the console of the SPCR", out)
+        expect(out.count("1+0 records out") == 2, "disks on PCI and virtio-mmio", out)
+        expect(re.search(controller, out), controller, out)
+        expect("node0 /sys/devices/system/node/node1" in out and re.search(r"^10 30\r?$", out, re.M), "two NUMA nodes and their distance", out)
+
+
+def test_acpi():
+    acpi("acpi=on", r"[1-9]\d* .*PLIC\S* +10 \S+ +ttyS0")
+
+
+def test_acpi_aia():
+    acpi("aia=aplic-imsic", r"PCI-MSIX\S* +\d+ Edge +virtio\d-req")
+
+
 def test_uboot():
     """U-Boot as OpenSBI's payload and as the firmware itself, to its prompt; it reads a virtio disk."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -427,6 +487,62 @@ umount /mnt; sync; poweroff -f
     status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
                        modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=1800)
     expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
+    os.rename(new, image)
+    return image
+
+
+ESP_MB = 64
+DISK = "linux-image-riscv64 initramfs-tools grub-efi-riscv64 e2fsprogs dosfstools".split()
+
+
+def debian_disk():
+    """A disk with debian_image's root as its second partition, in which the guest has installed Debian's kernel and GRUB, in the
+    cache (the first time it is made, this takes some minutes)."""
+    for tool, package in ("sfdisk", "fdisk"), ("mkfs.vfat", "dosfstools"), ("debugfs", "e2fsprogs"):
+        if not shutil.which(tool):
+            skip(f"{tool} (package {package}) is missing")
+    root = debian_image()
+    image = root.replace("debian-", f"debian-disk-{hashlib.sha256(' '.join(DISK).encode()).hexdigest()[:8]}-")
+    if os.path.exists(image):
+        return image
+    new, start = f"{image}.new", 1 + ESP_MB
+    size = (os.path.getsize(root) >> 20) + start + 1
+    with tempfile.TemporaryDirectory() as tmp:
+        with images.lock():
+            subprocess.run(["debugfs", "-R", f"dump /var/lib/dpkg/status {tmp}/status", root], check=True, capture_output=True)
+            images.packages_for("riscv64", DISK, f"{tmp}/status", f"{tmp}/debs")
+        with open(new, "wb") as f:
+            f.truncate(size << 20)
+        table = f"label: gpt\nstart=1MiB, size={ESP_MB}MiB, type=uefi\nstart={start}MiB, type=linux\n"
+        subprocess.run(["sfdisk", "-q", new], input=table, text=True, check=True)
+        subprocess.run(["mkfs.vfat", "-F", "32", "-s", "1", "--offset", "2048", new, str(ESP_MB << 10)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["dd", f"if={root}", f"of={new}", "bs=1M", f"seek={start}", "conv=sparse,notrunc", "status=none"], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-d", f"{tmp}/debs", f"{tmp}/debs.img", "400M"], check=True)
+        script = f"""date -s @{int(time.time())}
+mount -t ext4 /dev/vda2 /mnt
+for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
+mkdir -p /mnt/boot/efi /mnt/media/debs
+mount -t vfat /dev/vda1 /mnt/boot/efi
+mount -t ext4 -o ro /dev/vdb /mnt/media/debs
+printf '/dev/vda2 / ext4 defaults 0 1\n/dev/vda1 /boot/efi vfat umask=0077 0 2\n' > /mnt/etc/fstab
+cat > /mnt/install <<'END'
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
+apt-get -q -y --no-install-recommends install /media/debs/*.deb
+sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT="console=ttyS0"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
+grub-install --removable --no-nvram --efi-directory=/boot/efi
+update-grub
+END
+chroot /mnt /bin/sh /install && echo INSTALLED
+rm /mnt/install
+umount /mnt/media/debs /mnt/boot/efi
+for d in proc sys dev; do umount /mnt/$d; done
+umount /mnt; sync; poweroff -f
+"""
+        status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe", "-drive",
+                           f"file={tmp}/debs.img,format=raw,if=virtio,readonly=on",
+                           modules=["virtio_blk", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437"], timeout=1800)
+    expect(status == 0 and "\nINSTALLED\r" in out, "kernel and GRUB installed in the guest", f"status {status}\n{out}")
     os.rename(new, image)
     return image
 
@@ -493,6 +609,45 @@ def test_debian():
         expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
         check = subprocess.run(["e2fsck", "-fn", f"{tmp}/disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
+
+
+def debian_from_disk(*args, seconds=600):
+    """Firmware finds GRUB on the disk's ESP, GRUB starts Debian's kernel with its initrd; systemd's login; the disk is clean afterwards."""
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["cp", "--sparse=always", debian_disk(), f"{tmp}/disk"], check=True)
+        s = Session(*args, "-m", 2048, "-smp", 2, "-nographic", "-no-reboot", "-drive", f"file={tmp}/disk,format=raw,if=virtio")
+        for text in "GNU GRUB", "EFI stub", "login: ":
+            s.wait_for(text, seconds)
+        s.send("root\r")
+        s.wait_for(":~# ")
+        for what, command in [("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
+                              ("started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi")]:
+            s.send(f"{command}; echo STA''TUS $?\r")
+            s.wait_for("STATUS ", seconds)
+            s.wait_for("\n")
+            expect(s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r"), what, s.seen.decode(errors="replace"))
+            s.wait_for(":~# ")
+        s.send("poweroff\r")
+        status, out = s.end()
+        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
+        subprocess.run(["dd", f"if={tmp}/disk", f"of={tmp}/esp", "bs=1M", "skip=1", f"count={ESP_MB}", "status=none"], check=True)
+        for command in (["sfdisk", "--verify", "-q", f"{tmp}/disk"], ["fsck.fat", "-n", f"{tmp}/esp"],
+                        ["e2fsck", "-fn", f"{tmp}/disk?offset={1 + ESP_MB << 20}"]):
+            check = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            expect(check.returncode == 0, f"{command[0]}: clean", check.stdout)
+
+
+def test_debian_grub():
+    """EDK2 in flash, GRUB."""
+    with tempfile.TemporaryDirectory() as tmp:
+        debian_from_disk("-M", "virt,acpi=off", *flash(tmp))
+
+
+def test_debian_uboot():
+    """U-Boot as OpenSBI's payload, its EFI loader, GRUB."""
+    with images.lock():
+        folder = images.package("riscv64", "u-boot-qemu") + "/usr/lib/u-boot"
+    debian_from_disk("-M", "virt", "-kernel", f"{folder}/qemu-riscv64_smode/uboot.elf")
 
 
 def metal(xlen, want, *args, define=(), source="metal", v=""):
