@@ -171,6 +171,9 @@ struct Bus {
 };
 
 const DeviceType *device_type_find(const char *name);
+/* The same, where virtio-X stands for virtio-X-pci or virtio-X-device: what plugs into the bus of this name (NULL: into
+ * any that the machine has; machine NULL: the first). */
+const DeviceType *device_type_resolve(const Machine *machine, const char *name, const char *bus);
 /* All types, ends with NULL. */
 const DeviceType *const *device_types(void);
 /* Zeroed struct with the defaults. */

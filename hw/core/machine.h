@@ -96,6 +96,7 @@ struct Machine {
         int64_t offset; /* nanoseconds since 1970, less clock */
     } rtc;              /* -rtc */
     Device *fw_cfg;     /* if the machine has one */
+    Device *balloon;    /* likewise */
     RunState state;
     GSList *reset_hooks, *state_hooks;
     GHashTable *regions; /* MemRegion *: all that are initialised */

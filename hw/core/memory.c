@@ -341,18 +341,19 @@ bool mem_ram_init_backed(MemRegion *region, Machine *machine, const char *name, 
     return region_init_host(region, machine, name, MEM_RAM, memory->size, memory, err);
 }
 
-void mem_discard(MemRegion *region, uint64_t offset, uint64_t size)
+void ram_discard(Machine *machine, void *host, uint64_t len)
 {
     const uint64_t page = sysconf(_SC_PAGESIZE);
-    if (region->kind != MEM_RAM || offset >= region->size)
+    for (unsigned i = 0; i < machine->rams->len; i++) {
+        MemRegion *ram = g_ptr_array_index(machine->rams, i);
+        uint64_t offset = (uintptr_t)host - (uintptr_t)ram->host;
+        if (ram->kind != MEM_RAM || offset >= ram->size)
+            continue;
+        uint64_t first = (offset + page - 1) & ~(page - 1), end = (offset + MIN(len, ram->size - offset)) & ~(page - 1);
+        if (first < end && !madvise(ram->host + first, end - first, ram->shared ? MADV_REMOVE : MADV_DONTNEED))
+            ram_written(ram, first, end - first);
         return;
-    uint64_t first = (offset + page - 1) & ~(page - 1), end = (offset + MIN(size, region->size - offset)) & ~(page - 1);
-    for (uint64_t at = first; at < end; at += UINT64_C(1) << RAM_PAGE_BITS) {
-        if (__atomic_load_n(&region->page_flags[at >> RAM_PAGE_BITS], __ATOMIC_RELAXED) & RAM_CODE)
-            return;
     }
-    if (first < end)
-        madvise(region->host + first, end - first, region->shared ? MADV_REMOVE : MADV_DONTNEED);
 }
 
 bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque,

@@ -109,9 +109,6 @@ void mem_container_init(MemRegion *region, Machine *machine, const char *name, u
 bool mem_ram_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, GError **err);
 /* The same from memory of the command line's (-object): all of it. */
 bool mem_ram_init_backed(MemRegion *region, Machine *machine, const char *name, const HostMemory *memory, GError **err);
-/* The guest does without these bytes of host memory (rounded inwards to pages) until it uses them again; what they hold
- * then is undefined. Nothing happens where code was translated from them. */
-void mem_discard(MemRegion *region, uint64_t offset, uint64_t size);
 /* ROM: as RAM for reads; writes go to ops->write if ops is given, else they are ignored. */
 bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque,
                   GError **err);
@@ -157,6 +154,9 @@ bool as_load_image(AddressSpace *as, uint64_t addr, const void *data, uint64_t l
 /* ---- RAM pages with flags ---- */
 /* Host memory at ram_addr, or NULL. */
 void *ram_host(Machine *machine, uint64_t ram_addr, MemRegion **region);
+/* The guest does without these bytes (rounded inwards to pages) until it uses them again: their memory goes back to the
+ * host, they hold anything then. host is as_map's; what is no RAM of the machine is left alone. */
+void ram_discard(Machine *machine, void *host, uint64_t len);
 /* Called after RAM was written other than by a fast guest store: calls the accelerator where RAM_CODE is set. */
 void ram_written(MemRegion *region, uint64_t offset, uint64_t len);
 /* The tree and flat views as "info mtree" prints them. Free with g_free. */

@@ -22,6 +22,7 @@ const RiscvVirtRange riscv_virt_map[] = {
     [TEST] = { 0x100000, 0x1000 },
     [RTC] = { 0x101000, 0x1000 },
     [CLINT] = { 0x2000000, 0x10000 },
+    [SSWI] = { 0x2f00000, RISCV_ACLINT_SSWI_SIZE },
     [PLIC] = { 0xc000000, PLIC_SIZE },
     [APLIC_M] = { 0xc000000, RISCV_APLIC_SIZE },
     [APLIC_S] = { 0xd000000, RISCV_APLIC_SIZE },
@@ -124,6 +125,33 @@ static bool add_cpus(RiscvVirt *v, GError **err)
         riscv_cpu_set_time(vcpu->state, riscv_aclint_time, v->aclint);
         riscv_cpu_set_reset_pc(vcpu->state, riscv_virt_map[MROM].base);
     }
+    return true;
+}
+
+static void raise_ssip(void *opaque, unsigned hart)
+{
+    riscv_cpu_pulse_irq(riscv_virt_cpu(opaque, hart), IRQ_S_SOFT);
+}
+
+/* Sstc's timers compare with mtime, too. */
+static void time_set(void *opaque)
+{
+    const Machine *machine = opaque;
+    for (unsigned i = 0; i < machine->vcpus->len; i++)
+        riscv_cpu_time_changed(((Vcpu *)machine->vcpus->pdata[i])->state);
+}
+
+static bool add_sswi(RiscvVirt *v, GError **err)
+{
+    g_autofree char *harts = g_strdup_printf("%u", v->machine.config.cpus);
+    if (v->aclint_mode == ACLINT_OFF)
+        return true;
+    RiscvAclintSswi *sswi = place(&v->machine, &riscv_aclint_sswi_type, err, "num-harts", harts);
+    if (!sswi)
+        return false;
+    sswi->raise = raise_ssip;
+    sswi->raise_opaque = v;
+    mem_add(&v->machine.root, riscv_virt_map[SSWI].base, &sswi->mmio, 0);
     return true;
 }
 
@@ -262,9 +290,12 @@ static bool virt_init(Machine *machine, GError **err)
     if (!add_ram(v, err) ||
         !mem_rom_init(&v->mrom, machine, "riscv_virt.mrom", riscv_virt_map[MROM].size, NULL, NULL, err) ||
         !(v->aclint = place(machine, &riscv_aclint_type, err, "num-harts", harts)) || !add_controller(v, err) ||
-        !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_uart(v, err) ||
-        !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err) || !add_flash(v, err))
+        !(test = place(machine, &sifive_test_type, err, NULL, NULL)) || !add_cpus(v, err) || !add_sswi(v, err) ||
+        !add_uart(v, err) || !add_rtc(v, err) || !add_virtio(v, err) || !add_pci(v, err) || !add_fw_cfg(v, err) ||
+        !add_flash(v, err))
         return false;
+    v->aclint->time_set = time_set;
+    v->aclint->time_set_opaque = machine;
     machine->ram = &v->ram;
     mem_add(&machine->root, riscv_virt_map[DRAM].base, &v->ram, 0);
     mem_add(&machine->root, riscv_virt_map[MROM].base, &v->mrom, 0);
@@ -412,8 +443,8 @@ static const Prop props[] = {
     PROP(RiscvVirt, DRIVE, "pflash1", flash[1], .help = "drive with its variables"),
     PROP(RiscvVirt, ENUM, "acpi", acpi, .names = (const char *const[]){ "auto", "on", "off", NULL },
          .help = "tables for firmware; auto: on"),
-    PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", NULL },
-         .help = "the SiFive CLINT's layout"),
+    PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", "on", NULL },
+         .help = "off: described as a SiFive CLINT; on: as ACLINT, with supervisor software interrupts (SSWI)"),
     PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", "aplic", "aplic-imsic", NULL },
          .help = "interrupt controllers: PLIC; APLIC with wires; with messages (MSI) to IMSICs"),
     PROP(RiscvVirt, U32, "aia-guests", aia_guests, .help = "there is no hypervisor extension: 0"),

@@ -34,6 +34,7 @@ typedef struct RiscvVirt {
     bool dumped;
 } RiscvVirt;
 
+enum { ACLINT_OFF, ACLINT_ON };
 enum { ACPI_AUTO, ACPI_ON, ACPI_OFF };
 enum { AIA_NONE, AIA_APLIC, AIA_IMSIC };
 enum {
@@ -41,6 +42,7 @@ enum {
     TEST,
     RTC,
     CLINT,
+    SSWI,
     PCI_PIO,
     PLIC,
     APLIC_M,

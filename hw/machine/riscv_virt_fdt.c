@@ -286,10 +286,48 @@ static void put_controllers(void *fdt, RiscvVirt *v)
     }
 }
 
+static void put_swi(void *fdt, Machine *machine, const char *name, const char *compatible, uint64_t base, uint64_t size,
+                    unsigned irq)
+{
+    begin(fdt, name, base);
+    fdt_property_u32(fdt, "#interrupt-cells", 0);
+    fdt_property(fdt, "interrupt-controller", NULL, 0);
+    put_hart_interrupts(fdt, machine, irq);
+    put_reg(fdt, base, size);
+    fdt_property_string(fdt, "compatible", compatible);
+    fdt_end_node(fdt);
+}
+
+/* One device or its parts: the registers are at the same places. */
+static void put_aclint(void *fdt, const RiscvVirt *v)
+{
+    static const char clint_compatible[] = "sifive,clint0\0riscv,clint0";
+    Machine *machine = (Machine *)&v->machine;
+    const uint64_t base = riscv_virt_map[CLINT].base, timer = base + RISCV_ACLINT_MTIMER;
+    if (v->aclint_mode == ACLINT_OFF) {
+        begin(fdt, "clint", base);
+        put_interrupts_extended(fdt, machine, IRQ_M_SOFT, IRQ_M_TIMER);
+        put_reg(fdt, base, riscv_virt_map[CLINT].size);
+        fdt_property(fdt, "compatible", clint_compatible, sizeof(clint_compatible));
+        fdt_end_node(fdt);
+        return;
+    }
+    /* mtime, then mtimecmp */
+    const uint64_t timer_reg[] = { GUINT64_TO_BE(base + RISCV_ACLINT_MTIME), GUINT64_TO_BE(8), GUINT64_TO_BE(timer),
+                                   GUINT64_TO_BE(base + RISCV_ACLINT_MTIME - timer) };
+    put_swi(fdt, machine, "mswi", "riscv,aclint-mswi", base, RISCV_ACLINT_MTIMER, IRQ_M_SOFT);
+    begin(fdt, "mtimer", timer);
+    put_hart_interrupts(fdt, machine, IRQ_M_TIMER);
+    fdt_property(fdt, "reg", timer_reg, sizeof(timer_reg));
+    fdt_property_string(fdt, "compatible", "riscv,aclint-mtimer");
+    fdt_end_node(fdt);
+    put_swi(fdt, machine, "sswi", "riscv,aclint-sswi", riscv_virt_map[SSWI].base, riscv_virt_map[SSWI].size,
+            IRQ_S_SOFT);
+}
+
 static void put_soc(void *fdt, Machine *machine)
 {
-    static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon",
-                      clint_compatible[] = "sifive,clint0\0riscv,clint0";
+    static const char test_compatible[] = "sifive,test1\0sifive,test0\0syscon";
     fdt_begin_node(fdt, "soc");
     fdt_property_u32(fdt, "#address-cells", 2);
     fdt_property_u32(fdt, "#size-cells", 2);
@@ -314,11 +352,7 @@ static void put_soc(void *fdt, Machine *machine)
                    VIRTIO_IRQ + i);
     put_pci(fdt, riscv_virt(machine));
     put_controllers(fdt, riscv_virt(machine));
-    begin(fdt, "clint", riscv_virt_map[CLINT].base);
-    put_interrupts_extended(fdt, machine, IRQ_M_SOFT, IRQ_M_TIMER);
-    put_reg(fdt, riscv_virt_map[CLINT].base, riscv_virt_map[CLINT].size);
-    fdt_property(fdt, "compatible", clint_compatible, sizeof(clint_compatible));
-    fdt_end_node(fdt);
+    put_aclint(fdt, riscv_virt(machine));
     fdt_end_node(fdt);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "ui/cli/options.h"
 #include "block/block.h"
+#include "hw/virtio/rng_backend.h"
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
@@ -200,15 +201,20 @@ static bool add_numa(CommandLine *c, const char *value, GError **err)
 
 static bool add_object(CommandLine *c, const char *value, GError **err)
 {
-    if (is_help(value))
-        return print_text(c, g_strdup("List of user creatable objects:\n  memory-backend-file\n  memory-backend-memfd\n"
-                                      "  memory-backend-ram\n"));
-    static const char *const names[] = { "memory-backend-file", "memory-backend-memfd", "memory-backend-ram", NULL };
+    static const char *const names[] = { "memory-backend-file", "memory-backend-memfd", "memory-backend-ram",
+                                         "rng-builtin",         "rng-random",           NULL };
+    if (is_help(value)) {
+        g_autofree char *list = g_strjoinv("\n  ", (char **)names);
+        return print_text(c, g_strdup_printf("Objects that can be made:\n  %s\n", list));
+    }
     g_autoptr(Opts) opts = opts_parse("-object", value, "qom-type", err);
     if (!opts)
         return false;
     const char *type = opts_string(opts, "qom-type", "");
-    return hostmem_is_type(type) ? hostmem_add(opts, err) : error_unknown_name(err, "-object: type", type, names);
+    if (hostmem_is_type(type))
+        return hostmem_add(opts, err);
+    return rng_backend_is_type(type) ? rng_backend_add(opts, err)
+                                     : error_unknown_name(err, "-object: type", type, names);
 }
 
 static bool add_device(CommandLine *c, const char *value, GError **err)
@@ -217,7 +223,7 @@ static bool add_device(CommandLine *c, const char *value, GError **err)
         return print_text(c, device_help(NULL));
     g_autofree char *name = g_strndup(value, strcspn(value, ","));
     if (g_str_has_suffix(value, ",help") || g_str_has_suffix(value, ",?")) {
-        const DeviceType *type = device_type_find(name);
+        const DeviceType *type = device_type_resolve(NULL, name, NULL);
         return type ? print_text(c, device_help(type))
                     : error_set(err, "-device: '%s' is not a device; -device help lists them", name);
     }
@@ -592,4 +598,5 @@ void command_line_free(CommandLine *c)
     opts_free(c->config.machine_opts);
     g_free(c->config.numa);
     hostmem_remove_all();
+    rng_backend_remove_all();
 }
