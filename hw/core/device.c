@@ -559,19 +559,28 @@ void unimplemented(Device *dev, const char *format, ...)
     va_end(args);
 }
 
+static bool dma_blocked(const Device *dev)
+{
+    return __atomic_load_n(&dev->dma_blocked, __ATOMIC_RELAXED);
+}
+
 MemResult dma_read(Device *dev, uint64_t addr, void *buf, uint64_t len)
 {
+    if (dma_blocked(dev)) {
+        memset(buf, 0, len);
+        return MEM_UNMAPPED;
+    }
     return as_read(&dev->machine->memory, addr, buf, len);
 }
 
 MemResult dma_write(Device *dev, uint64_t addr, const void *buf, uint64_t len)
 {
-    return as_write(&dev->machine->memory, addr, buf, len);
+    return dma_blocked(dev) ? MEM_UNMAPPED : as_write(&dev->machine->memory, addr, buf, len);
 }
 
 void *dma_map(Device *dev, uint64_t addr, uint64_t *len, bool write)
 {
-    return as_map(&dev->machine->memory, addr, len, write);
+    return dma_blocked(dev) ? NULL : as_map(&dev->machine->memory, addr, len, write);
 }
 
 void dma_unmap(Device *dev, void *host, uint64_t written)

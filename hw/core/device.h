@@ -150,6 +150,7 @@ struct Device {
     GError *error; /* a -global that it does not take: realize fails with it */
     GSList *buses; /* Bus * that it provides */
     bool realized;
+    bool dma_blocked; /* atomic: it may not reach memory (PCI's bus master bit is clear) */
 };
 /* clang-format off */
 #define DEVICE_STATE_SKIP STATE_SKIP(Device, type, "fixed at creation") /* the core skips the whole Device head itself */
@@ -207,7 +208,7 @@ bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err);
 void guest_error(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void unimplemented(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/* DMA of a device without an IOMMU: the machine's memory. */
+/* DMA of a device without an IOMMU: the machine's memory. Nothing is there while dev->dma_blocked. */
 MemResult dma_read(Device *dev, uint64_t addr, void *buf, uint64_t len);
 MemResult dma_write(Device *dev, uint64_t addr, const void *buf, uint64_t len);
 void *dma_map(Device *dev, uint64_t addr, uint64_t *len, bool write);
