@@ -368,6 +368,35 @@ reboot -f
         expect(status == 0, "two downloads with a pause, a reset between them", out)
 
 
+def test_net_link():
+    """Two guests on one wire: a TCP connection between the emulators, and a multicast group."""
+    def script(n):
+        return (f"ip link set eth0 up; ip addr add 10.9.0.{n}/24 dev eth0\nuntil ping -c 1 -W 1 10.9.0.{3 - n} >/dev/null; do true; done\n"
+                f"echo REACHED\nhead -c 3000000 /dev/urandom > /tmp/f; (nc -l -p 5555 < /tmp/f) & echo SENT $(sha256sum < /tmp/f)\nread x\n"
+                f"echo GOT $(nc 10.9.0.{3 - n} 5555 | sha256sum)\nread x\npoweroff -f\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for options in ((["-netdev", f"socket,id=n,listen=127.0.0.1:{port}", "-device", "virtio-net,netdev=n,mac=52:54:00:00:00:01"],
+                     ["-net", f"socket,connect=127.0.0.1:{port}", "-net", "nic,macaddr=52:54:00:00:00:02"]),
+                    (["-nic", f"socket,mcast=230.0.0.72:{port},localaddr=127.0.0.1,mac=52:54:00:00:00:01"],
+                     ["-nic", f"socket,mcast=230.0.0.72:{port},localaddr=127.0.0.1,mac=52:54:00:00:00:02"])):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            a, b = (Session(*linux(script(i + 1), ["virtio_net"], tmp), "-m", 256, "-nographic", *options[i]) for i, tmp in enumerate((one, two)))
+            sums = []
+            for s in a, b:
+                s.wait_for("REACHED\r")
+                s.wait_for("SENT ")
+                s.wait_for("\n")
+                sums.append(re.search(rb"SENT ([0-9a-f]{64})", s.seen)[1].decode())
+            for s, wanted in (a, sums[1]), (b, sums[0]):
+                s.send("\r")
+                s.wait_for(f"GOT {wanted}")
+            for s in a, b:
+                s.send("\r")
+                status, out = s.end()
+                expect(status == 0, f"two guests: {' '.join(options[0])}", f"status {status}\n{out}")
+
+
 def test_end_by_signal():
     """A signal while the guest writes: what it had written is in the image, the pidfile is gone, the status is 0."""
     mark = b"written before the signal"

@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/nic.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/trace.h"
@@ -483,7 +484,10 @@ static const Option options[] = {
       "[BACKEND,model=MODEL,mac=MAC][,KEY=VALUE...]",
       "add a network back end and its device; none: no default one; help lists the models",
       add_nic },
-    { { "net" }, "none", "no default network device", set_net },
+    { { "net" },
+      "nic[,model=,macaddr=,netdev=] | BACKEND[,KEY=VALUE...] | none",
+      "the old form of -nic: the first NIC belongs to the first back end, and so on",
+      set_net },
     { { "global" }, "DRIVER.PROPERTY=VALUE", "default of a property for all devices of a type", add_global },
     { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
     { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },
