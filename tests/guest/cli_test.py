@@ -132,7 +132,6 @@ BAD = [
     (["-nic", "user,model=e1000x"], "-nic: model 'e1000x'"),
     (["-nic", "user,mac=1:2:3"], "is not a MAC address"),
     (["-nic", "none,mac=52:54:00:12:34:56"], "unknown key 'mac'"),
-    (["-net", "user"], "only 'none' is possible"),
     (["-device", "virtio-net-pci,netdev=a"], "no -netdev with id 'a'"),
     (["-netdev", "user,id=a", "-device", "virtio-net-pci,netdev=a", "-device", "virtio-net-pci,netdev=a"], "is used by virtio-net-pci already"),
     (["-device", "virtio-net-pci,rx_queue_size=3"], "power of two from 16"),
