@@ -1,5 +1,6 @@
 /*
- * Sources of the virtio entropy device: a pipe that has bytes only later, and that ends; the limit of a period.
+ * Sources of the virtio entropy device: a pipe that has bytes only later, and that ends; the limit of a period. And
+ * what the bus master bit does to a virtio device on PCI.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/rng_backend.h"
@@ -65,9 +66,37 @@ static void test_pipe(void)
     g_rmdir(folder);
 }
 
+/* Without the bit nothing is taken and no message sent; with it, what was left is done. */
+static void test_master(void)
+{
+    Driver *d = driver_new(TRANSPORT_PCI_MSIX, "virtio-rng", "");
+    const uint64_t command = DRIVER_ECAM_BASE + (d->slot << 12) + PCI_COMMAND;
+    uint64_t addr = devm_dma(d->m, 16, 16);
+    Seg seg = { addr, 16, true };
+    uint32_t len;
+    driver_start(d, DRIVER_ALL, 8);
+    w16(d->m, command, PCI_COMMAND_MEMORY);
+    memset(driver_ram(d, addr), 0, 16);
+    int id = dq_add(&d->q[0], &seg, 1, false);
+    driver_notify(d, 0);
+    g_assert_cmpint(dq_take(&d->q[0], &len), ==, -1);
+    w16(d->m, command, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    g_assert_cmpint(dq_take(&d->q[0], &len), ==, id);
+    g_assert_cmpuint(len, ==, 16);
+    g_assert_true(driver_irq(d, 1));
+    w16(d->m, command, PCI_COMMAND_MEMORY);
+    PciDevice *function = d->host->pci.devices[d->slot];
+    DEVM_LOCKED(d->m, msix_notify(function, 1));
+    g_assert_false(driver_irq(d, 1)); /* pending */
+    w16(d->m, command, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    g_assert_true(driver_irq(d, 1));
+    driver_free(d);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rng/pipe", test_pipe);
+    g_test_add_func("/rng/master", test_master);
     return g_test_run();
 }
