@@ -338,6 +338,7 @@ static void cpu_reset(CpuState *cs)
     s->satp = s->mepc = s->mcause = s->mtval = s->mtvec = s->mscratch = s->medeleg = s->mideleg = s->mie = 0;
     s->sepc = s->scause = s->stval = s->stvec = s->sscratch = 0;
     s->mip_soft = 0;
+    __atomic_store_n(&s->mip_pulses, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&s->mip, __atomic_load_n(&s->mip_inputs, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     s->mcounteren = s->scounteren = s->mcountinhibit = s->senvcfg = 0;
     s->menvcfg = riscv_has(s, EXT_SVADU) && !(s->feat & FEAT_SVADE) ? MENVCFG_ADUE : 0;

@@ -242,6 +242,7 @@ struct RiscvState {
     uint64_t mip;        /* atomic; what software set and what inputs hold */
     uint64_t mip_inputs; /* atomic; levels of the interrupt inputs */
     uint64_t mip_soft;   /* what software wrote */
+    uint64_t mip_pulses; /* atomic; raised by riscv_cpu_pulse_irq since mip was last read */
     uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
     uint64_t miselect, siselect;
     uint8_t iprio[2][64]; /* priorities of interrupts of the supervisor, of the machine level: aia.c */
@@ -313,6 +314,10 @@ extern const Target target_riscv64, target_riscv32;
 /* ---- for machines ---- */
 /* Interrupt input (mip bit number) changes; any thread. opaque: CpuState *. */
 void riscv_cpu_set_irq(void *opaque, int irq, bool level);
+/* Set the bit of mip as software would, to be cleared by software: an edge. Any thread. */
+void riscv_cpu_pulse_irq(void *opaque, int irq);
+/* mtime was set: compare it with stimecmp again. Any thread. */
+void riscv_cpu_time_changed(CpuState *cs);
 /* Where `time` and stimecmp come from: ticks at 10 MHz. */
 void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque);
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc);

@@ -137,6 +137,7 @@ static void write_sie(RiscvState *s, uint64_t v)
 
 static uint64_t read_mip(RiscvState *s)
 {
+    __atomic_store_n(&s->mip_pulses, 0, __ATOMIC_SEQ_CST); /* those that come from now on are not seen yet */
     return __atomic_load_n(&s->mip, __ATOMIC_SEQ_CST);
 }
 void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask)
@@ -148,6 +149,7 @@ void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask)
     __atomic_fetch_and(&s->mip, ~gone, __ATOMIC_SEQ_CST);
     /* an input that rose between the two lines above is not lost */
     __atomic_fetch_or(&s->mip, __atomic_load_n(&s->mip_inputs, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, __atomic_load_n(&s->mip_pulses, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     riscv_check_interrupts(s);
 }
 /* Bits of mvien are read-only zero: those of mvip are what software set in mip (AIA 1.0, section 5.3). */
@@ -909,7 +911,7 @@ bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t valu
     if (c && c->indirect)
         return riscv_aia_csr(s, c->number, write, value, mask, old);
     uint64_t v = 0;
-    if (read || ~mask) {
+    if (read || ~mask || csr == 0x344 || csr == 0x144) { /* mip and sip: what a write clears was seen */
         if (pmp)
             v = csr < 0x3b0 ? read_pmpcfg(s, csr - 0x3a0) : read_pmpaddr(s, csr - 0x3b0);
         else if (hpm)

@@ -287,6 +287,20 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level)
     }
 }
 
+void riscv_cpu_pulse_irq(void *opaque, int irq)
+{
+    RiscvState *s = opaque;
+    uint64_t bit = 1ull << irq;
+    __atomic_fetch_or(&s->mip_pulses, bit, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, bit, __ATOMIC_SEQ_CST);
+    riscv_wake(s);
+}
+
+void riscv_cpu_time_changed(CpuState *cs)
+{
+    riscv_update_stimer(riscv(cs));
+}
+
 /* sret in either status: where to, with the enables as before the trap. */
 static unsigned pop_supervisor(uint64_t *status)
 {

@@ -334,6 +334,26 @@ static void test_timer(void)
         ;
 }
 
+/* A jump of mtime makes the supervisor's timer (Sstc: menvcfg.STCE, stimecmp) due at once, and takes it back. */
+static void test_time_jump(void)
+{
+#if REFERENCE == 0
+#if XLEN == 64
+    __asm__ volatile("csrs 0x30a, %0" ::"r"(1ull << 63));
+    __asm__ volatile("csrw 0x14d, %0" ::"r"(mtime() + 10000000000));
+#else
+    __asm__ volatile("csrs 0x31a, %0" ::"r"(1u << 31));
+    __asm__ volatile("csrw 0x14d, %0\n csrw 0x15d, %1" ::"r"(0), "r"((ulong)(mtime() >> 32) + 2));
+#endif
+    volatile uint32_t *high = (void *)(MTIME + 4);
+    check(!(csr_read(mip) & 1 << 5), "the supervisor's timer is not due", csr_read(mip));
+    *high += 4;
+    check(csr_read(mip) & 1 << 5, "after a jump of mtime it is", csr_read(mip));
+    *high -= 4;
+    check(!(csr_read(mip) & 1 << 5), "and back", csr_read(mip));
+#endif
+}
+
 /* ---- paging: supervisor and user code under Sv32 or Sv39 ---- */
 #if XLEN == 64
 enum { LEVELS = 3, INDEX_BITS = 9 };
@@ -642,6 +662,7 @@ static const struct {
     { "contention", test_contention },
     { "code written by another hart", test_other_writes_code },
     { "timer", test_timer },
+    { "time jump", test_time_jump },
     { "paging", test_paging },
 };
 
