@@ -127,7 +127,10 @@ typedef struct IrTmpInfo {
     uint16_t def;      /* index of the defining instruction */
     uint16_t uses;     /* after ir_optimise */
     uint16_t last_use; /* index of the last instruction that uses it, after ir_optimise */
-    int64_t value;     /* if constant: I32 values are sign-extended */
+    union {
+        int64_t value;     /* if constant: I32 values are sign-extended */
+        IrTmp other_width; /* else, for builders: an I64's trunc or an I32's sign extension, 0: not made yet */
+    };
 } IrTmpInfo;
 
 /* Helper flags. */
