@@ -74,6 +74,14 @@ enum {
 };
 /* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
 enum { IR_LD_RECURRENT = 1 };
+/* insn.flags of ld and st, from this bit on, which a pass sets: 1 + the number of the access's stream (see
+ * tcg/stream.c), by number: its addresses only grow, or stay; they only fall; any. A loop's label has the set of
+ * numbers of the loop in insn.group. */
+enum { IR_STREAM_SHIFT = 4, IR_STREAM_UP = 0, IR_STREAM_DOWN = 7, IR_STREAM_ANY = 11, IR_STREAMS = 15 };
+static inline int ir_stream(uint8_t flags)
+{
+    return (flags >> IR_STREAM_SHIFT) - 1;
+}
 enum { IR_FMA_NEG_PRODUCT = 1, IR_FMA_NEG_ADDEND = 2 };
 typedef enum { AMO_SWAP, AMO_ADD, AMO_AND, AMO_OR, AMO_XOR, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU } IrAmo;
 enum { FENCE_LOAD_LOAD = 1, FENCE_LOAD_STORE = 2, FENCE_STORE_LOAD = 4, FENCE_STORE_STORE = 8, FENCE_ALL = 15 };
@@ -109,7 +117,7 @@ typedef struct IrInsn {
     uint8_t op, type, aux, flags;
     IrTmp dst;
     IrTmp arg[4];
-    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own */
+    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own; label: see ir_stream */
     int64_t imm;
 } IrInsn;
 
@@ -117,7 +125,7 @@ typedef struct IrInsn {
 typedef struct IrGroup {
     int32_t low, high;
     IrTmp root;
-    uint16_t count, last; /* accesses; index of the last */
+    uint16_t count, first, last; /* accesses; indices of the first and the last */
     bool store;
 } IrGroup;
 
@@ -239,6 +247,8 @@ void ir_optimise(IrUnit *u);
 void ir_mark_recurrent(IrUnit *u);
 /* Set the groups of loads and stores; after ir_optimise. */
 void ir_group_accesses(IrUnit *u);
+/* Set the streams of loads and stores in loops; after ir_group_accesses. */
+void ir_find_streams(IrUnit *u);
 /* The address of a load or store as a temporary and what is added to it. */
 IrTmp ir_address_root(const IrUnit *u, const IrInsn *insn, int64_t *offset);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */

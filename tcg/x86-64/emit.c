@@ -131,7 +131,7 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
     }
 }
 
-static void emit_stub(Emit *e, const ColdStub *s)
+static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
     switch (s->kind) {
@@ -176,6 +176,9 @@ static void emit_stub(Emit *e, const ColdStub *s)
         break;
     case STUB_GUESS:
         emit_guess_stub(e, s);
+        break;
+    case STUB_STREAM:
+        emit_stream_stub(e, s);
         break;
     case STUB_NAN:
     case STUB_FMA:
@@ -304,6 +307,9 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     case OP_label:
         regs_begin_segment(e);
+        e->entries[insn->imm] = a->p;
+        if (insn->group)
+            emit_stream_resets(e, insn->group);
         e->labels[insn->imm] = a->p;
         break;
     case OP_br:
@@ -379,7 +385,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     }
     for (unsigned i = 0; i < e->fixup_count && !e->failed; i++) {
         if (e->labels[e->fixups[i].label])
-            patch_to(e->fixups[i].field, e->labels[e->fixups[i].label]);
+            patch_to(e->fixups[i].field, e->entries[e->fixups[i].label]);
         else
             e->failed = true;
     }
