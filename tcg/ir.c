@@ -478,6 +478,8 @@ IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 
 void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
+    if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
+        value = definition(u, value)->arg[0];
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;

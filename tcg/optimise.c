@@ -119,6 +119,8 @@ static bool takes_low_half(const IrInsn *insn, unsigned arg)
         return true;
     case OP_select:
         return arg >= 2;
+    case OP_st:
+        return arg == 1;
     default:
         return false;
     }

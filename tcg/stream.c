@@ -12,17 +12,99 @@
 #include "tcg/ir.h"
 #include <string.h>
 
-#define MAX_BRANCHES 128
-#define MAX_STEP     512   /* farther, the page ends too soon */
-#define MAX_TURN     32768 /* steps of one turn together: see STUB_STREAM for how near the end addresses may come */
-#define REGS         G_N_ELEMENTS(((IrUnit *)0)->reg_value)
+#define MAX_NODES 160
+#define MAX_STEP  512   /* farther, the page ends too soon */
+#define MAX_TURN  32768 /* steps of one turn together: see note_stream in the back end for why there is a limit */
+#define REGS      G_N_ELEMENTS(((IrUnit *)0)->reg_value)
+#define NOWHERE   UINT16_MAX
 
-typedef struct Branches {
+/* Instructions that run from the first to the last, unless they leave the unit: from a label or branch to the next. */
+typedef struct Node {
+    uint16_t first, last;
+    uint16_t target; /* node that the branch at its end leads to; NOWHERE: none */
+    bool falls;      /* into the next one */
+    bool inside;     /* the loop that is looked at */
+} Node;
+
+typedef struct Graph {
     unsigned count;
-    struct {
-        uint16_t at, to;
-    } list[MAX_BRANCHES];
-} Branches;
+    Node nodes[MAX_NODES];
+} Graph;
+
+static bool is_branch(const IrInsn *insn)
+{
+    return insn->op == OP_br || insn->op == OP_brcond;
+}
+
+static unsigned node_at(const Graph *g, unsigned index)
+{
+    unsigned low = 0, high = g->count;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (g->nodes[middle].first <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* False: no loops, or too many nodes. */
+static bool find_nodes(const IrUnit *u, Graph *g)
+{
+    bool loops = false;
+    unsigned first = 0;
+    for (unsigned i = 0; i < u->count && !loops; i++)
+        loops = is_branch(&u->insns[i]) && u->label_insn[u->insns[i].imm] < i;
+    g->count = 0;
+    for (unsigned i = 0; i < u->count && loops; i++) {
+        const IrInsn *insn = &u->insns[i];
+        if (!is_branch(insn) && i + 1 < u->count && u->insns[i + 1].op != OP_label)
+            continue;
+        if (g->count == MAX_NODES)
+            return false;
+        bool ends = ir_op_info[insn->op].effects == IR_END && insn->op != OP_label;
+        g->nodes[g->count++] =
+            (Node){ .first = (uint16_t)first, .last = (uint16_t)i, .target = NOWHERE, .falls = !ends };
+        first = i + 1;
+    }
+    for (unsigned n = 0; n < g->count; n++) {
+        const IrInsn *insn = &u->insns[g->nodes[n].last];
+        if (is_branch(insn))
+            g->nodes[n].target = (uint16_t)node_at(g, u->label_insn[insn->imm]);
+    }
+    return loops;
+}
+
+static bool leads_inside(const Graph *g, unsigned n, unsigned head)
+{
+    const Node *node = &g->nodes[n];
+    return (node->target != NOWHERE && node->target != head && g->nodes[node->target].inside) ||
+           (node->falls && n + 1 < g->count && n + 1 != head && g->nodes[n + 1].inside);
+}
+
+/* Mark the nodes of the loop with this head: those from which a branch back to it can be reached without it. False: it
+ * is entered elsewhere, too, or there is another loop in it. */
+static bool find_loop(Graph *g, unsigned head)
+{
+    for (unsigned n = 0; n < g->count; n++)
+        g->nodes[n].inside = n == head || (g->nodes[n].target == head && n >= head);
+    for (bool more = true; more;) {
+        more = false;
+        for (unsigned n = g->count; n-- > 0;) {
+            if (!g->nodes[n].inside && leads_inside(g, n, head))
+                g->nodes[n].inside = more = true;
+        }
+    }
+    if (head && g->nodes[0].inside)
+        return false;
+    for (unsigned n = 0; n < g->count; n++) {
+        unsigned target = g->nodes[n].target;
+        if (g->nodes[n].inside && target <= n && target != head && g->nodes[target].inside)
+            return false;
+    }
+    return true;
+}
 
 /* How a guest register changes in the loop. */
 typedef struct Motion {
@@ -30,41 +112,6 @@ typedef struct Motion {
     int64_t sum;  /* in this segment: its value is that at the segment's start and this */
     int64_t turn; /* all steps together */
 } Motion;
-
-/* Of all branches to labels: false: too many. */
-static bool find_branches(const IrUnit *u, Branches *b, bool *loops)
-{
-    b->count = 0;
-    *loops = false;
-    for (unsigned i = 0; i < u->count; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op != OP_br && insn->op != OP_brcond)
-            continue;
-        if (b->count == MAX_BRANCHES)
-            return false;
-        b->list[b->count].at = (uint16_t)i;
-        b->list[b->count].to = u->label_insn[insn->imm];
-        *loops |= b->list[b->count++].to < i;
-    }
-    return true;
-}
-
-/* The last branch back to head, if [head, it] has no other loop in it and is entered at head only; else 0. */
-static unsigned loop_end(const Branches *b, unsigned head)
-{
-    unsigned last = 0;
-    for (unsigned k = 0; k < b->count; k++) {
-        if (b->list[k].to == head && b->list[k].at > head)
-            last = MAX(last, b->list[k].at);
-    }
-    for (unsigned k = 0; k < b->count; k++) {
-        unsigned at = b->list[k].at, to = b->list[k].to;
-        bool inside = at > head && at <= last;
-        if (to != head && (inside ? to < at : to > head && to <= last))
-            return 0;
-    }
-    return last;
-}
 
 /* The guest register that t is a constant away from, as it was at the start of the segment; -1: none. */
 static int origin(const IrUnit *u, IrTmp t, int64_t *sum)
@@ -91,17 +138,19 @@ static void note_write(const IrUnit *u, Motion *motions, const IrInsn *insn)
 }
 
 /* False: something in the loop writes registers in ways that are not seen here. */
-static bool find_motions(const IrUnit *u, Motion *motions, unsigned head, unsigned last)
+static bool find_motions(const IrUnit *u, const Graph *g, Motion *motions)
 {
     memset(motions, 0, REGS * sizeof(*motions));
-    for (unsigned i = head; i <= last; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op == OP_call)
-            return false;
-        if (insn->op == OP_setreg)
-            note_write(u, motions, insn);
-        for (unsigned r = 0; insn->op == OP_label && r < REGS; r++)
-            motions[r].sum = 0;
+    for (unsigned n = 0; n < g->count; n++) {
+        for (unsigned i = g->nodes[n].first; g->nodes[n].inside && i <= g->nodes[n].last; i++) {
+            const IrInsn *insn = &u->insns[i];
+            if (insn->op == OP_call)
+                return false;
+            if (insn->op == OP_setreg)
+                note_write(u, motions, insn);
+            for (unsigned r = 0; insn->op == OP_label && r < REGS; r++)
+                motions[r].sum = 0;
+        }
     }
     return true;
 }
@@ -116,39 +165,50 @@ static bool may_stream(const IrUnit *u, const IrInsn *insn, unsigned index)
     return !insn->group || u->groups[insn->group].first == index;
 }
 
-static void mark_loop(IrUnit *u, unsigned head, unsigned last)
+typedef struct Loop {
+    IrInsn *label;
+    Motion motions[REGS];
+    uint8_t next[3]; /* number of the next stream up, down, any */
+} Loop;
+
+static void mark_access(IrUnit *u, Loop *l, unsigned index, bool each_turn)
 {
     static const uint8_t end[] = { IR_STREAM_DOWN, IR_STREAM_ANY, IR_STREAMS };
-    Motion motions[REGS];
-    uint8_t next[] = { IR_STREAM_UP, IR_STREAM_DOWN, IR_STREAM_ANY };
-    bool each_turn = true;
-    if (!find_motions(u, motions, head, last))
+    IrInsn *insn = &u->insns[index];
+    int64_t sum;
+    int reg = may_stream(u, insn, index) ? origin(u, insn->arg[0], &sum) : -1;
+    if (reg < 0 || l->motions[reg].otherwise)
         return;
-    for (unsigned i = head; i <= last; i++) {
-        IrInsn *insn = &u->insns[i];
-        int64_t sum;
-        if (insn->op == OP_br || insn->op == OP_brcond)
-            each_turn &= u->label_insn[insn->imm] < head || u->label_insn[insn->imm] > last;
-        int reg = may_stream(u, insn, i) ? origin(u, insn->arg[0], &sum) : -1;
-        if (reg < 0 || motions[reg].otherwise)
-            continue;
-        unsigned kind = !each_turn || (motions[reg].up && motions[reg].down) ? 2 : motions[reg].down ? 1 : 0;
-        if (next[kind] == end[kind])
-            continue;
-        insn->flags |= (uint8_t)((next[kind] + 1) << IR_STREAM_SHIFT);
-        u->insns[head].group |= (uint16_t)(1 << next[kind]++);
+    const Motion *m = &l->motions[reg];
+    unsigned kind = !each_turn || (m->up && m->down) ? 2 : m->down ? 1 : 0;
+    if (l->next[kind] == end[kind])
+        return;
+    insn->flags |= (uint8_t)((l->next[kind] + 1) << IR_STREAM_SHIFT);
+    l->label->group |= (uint16_t)(1 << l->next[kind]++);
+}
+
+static void mark_loop(IrUnit *u, const Graph *g, unsigned head)
+{
+    Loop l = { .label = &u->insns[g->nodes[head].first], .next = { IR_STREAM_UP, IR_STREAM_DOWN, IR_STREAM_ANY } };
+    bool each_turn = true;
+    if (!find_motions(u, g, l.motions))
+        return;
+    for (unsigned n = head; n < g->count; n++) {
+        const Node *node = &g->nodes[n];
+        for (unsigned i = node->first; node->inside && i <= node->last; i++)
+            mark_access(u, &l, i, each_turn);
+        each_turn &= node->target == NOWHERE || !g->nodes[node->target].inside;
     }
 }
 
 void ir_find_streams(IrUnit *u)
 {
-    Branches b;
-    bool loops;
-    if (!find_branches(u, &b, &loops) || !loops)
+    Graph g;
+    if (!find_nodes(u, &g))
         return;
-    for (unsigned k = 0; k < b.count; k++) {
-        unsigned head = b.list[k].to, last;
-        if (head < b.list[k].at && !u->insns[head].group && (last = loop_end(&b, head)))
-            mark_loop(u, head, last);
+    for (unsigned n = 0; n < g.count; n++) {
+        unsigned head = g.nodes[n].target;
+        if (head <= n && !u->insns[g.nodes[head].first].group && find_loop(&g, head))
+            mark_loop(u, &g, head);
     }
 }

@@ -85,7 +85,7 @@ static void expect(Check *c, const IrInsn *insn, unsigned arg, unsigned types)
 static unsigned low_half(const IrInsn *insn)
 {
     bool takes = (insn->op >= OP_add && insn->op <= OP_mul) || (insn->op >= OP_and && insn->op <= OP_rotr) ||
-                 insn->op == OP_select;
+                 insn->op == OP_select || insn->op == OP_st;
     return takes && insn->type == IR_I32 ? 1u << IR_I64 : 0;
 }
 
@@ -117,7 +117,7 @@ static void check_types(Check *c, const IrInsn *insn)
     case OP_amo:
     case OP_cas:
         expect(c, insn, 0, ANY_INT);
-        expect(c, insn, 1, own);
+        expect(c, insn, 1, own | low_half(insn));
         if (insn->op == OP_cas)
             expect(c, insn, 2, own);
         break;
@@ -158,6 +158,7 @@ static void check_memop(Check *c, const IrInsn *insn)
 {
     unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
     bool exact = insn->type == IR_F32 || insn->type == IR_F64;
+    exact &= insn->op != OP_st || size != MO_32; /* the low half of an F64 */
     bool atomic = insn->op == OP_amo || insn->op == OP_cas;
     if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
         fail(c, "access of %u bytes", MO_BYTES(insn->aux));
