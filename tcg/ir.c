@@ -57,7 +57,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->count = 0;
     u->tmp_count = 1;
     u->label_count = 0;
-    u->group_count = 0;
+    u->group_count = u->loop_count = 0;
     u->overflow = false;
     u->unreachable = false;
     u->insn_offset = 0;
@@ -167,6 +167,11 @@ IrTmp ir_getreg(IrUnit *u, unsigned reg)
     IrInsn *insn = emit(u, OP_getreg, u->regs[reg].type, 0);
     insn->imm = reg;
     return u->reg_value[reg] = result(u, insn);
+}
+
+bool ir_pinned(const IrUnit *u, unsigned reg)
+{
+    return u->regs[reg].pin != 0;
 }
 
 void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)

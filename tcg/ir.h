@@ -129,6 +129,33 @@ typedef struct IrGroup {
     bool store;
 } IrGroup;
 
+/* Bytes [low, high) from a guest register as it is at the head of a loop, which the loop loads or stores. */
+typedef struct IrWalk {
+    int32_t low, high;
+    uint16_t step;             /* what the register grows by in a turn */
+    uint8_t reg, shift;        /* step << shift is the leading register's */
+    bool moves, loads, stores; /* step is not 0 */
+} IrWalk;
+
+#define IR_MAX_WALKS  6
+#define IR_MAX_LOOPS  8
+#define IR_MAX_GIVENS 4
+
+/* A loop of one segment, see tcg/loop.c. */
+typedef struct IrLoop {
+    uint16_t head, last; /* indices of its label and of the branch back */
+    uint8_t count, lead; /* walks; that of the leading register */
+    bool light;          /* short: likely to leave registers free */
+    IrWalk walks[IR_MAX_WALKS];
+    uint8_t guard_count, boxed_count;
+    uint8_t boxed[IR_MAX_GIVENS];   /* registers whose values are NaN-boxed singles */
+    uint32_t guards[IR_MAX_GIVENS]; /* offsets of state bytes that are 0 */
+} IrLoop;
+
+/* insn.flags, for the copy of a loop whose accesses cannot fault, not of loads and stores: nothing needs the
+ * instruction; what it checks is known. */
+enum { IR_LOOP_GIVEN = 0x40, IR_LOOP_DEAD = 0x80 };
+
 typedef struct IrTmpInfo {
     uint8_t type; /* IrType */
     bool constant;
@@ -179,7 +206,9 @@ typedef struct IrUnit {
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
     unsigned group_count;
-    IrGroup groups[IR_MAX_GROUPS];      /* from 1 on, after ir_group_accesses */
+    IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
+    unsigned loop_count;
+    IrLoop loops[IR_MAX_LOOPS]; /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
@@ -247,8 +276,18 @@ void ir_optimise(IrUnit *u);
 void ir_mark_recurrent(IrUnit *u);
 /* Set the groups of loads and stores; after ir_optimise. */
 void ir_group_accesses(IrUnit *u);
-/* Set the streams of loads and stores in loops; after ir_group_accesses. */
+/* Find loops whose accesses need one look-up for many turns; after ir_group_accesses. Their accesses have 1 + the index
+ * of their walk where others have their stream. */
+void ir_find_loops(IrUnit *u);
+/* Set the streams of loads and stores in other loops. */
 void ir_find_streams(IrUnit *u);
+/* The guest register that the address of a load or store is a constant away from, as the register was at the start of
+ * the segment; -1: none. */
+int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset);
+/* May the access do without a look-up of its own? */
+bool ir_may_stream(const IrUnit *u, const IrInsn *insn);
+/* Is the guest register in a host register throughout? */
+bool ir_pinned(const IrUnit *u, unsigned reg);
 /* The address of a load or store as a temporary and what is added to it. */
 IrTmp ir_address_root(const IrUnit *u, const IrInsn *insn, int64_t *offset);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */

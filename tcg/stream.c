@@ -113,19 +113,12 @@ typedef struct Motion {
     int64_t turn; /* all steps together */
 } Motion;
 
-/* The guest register that t is a constant away from, as it was at the start of the segment; -1: none. */
-static int origin(const IrUnit *u, IrTmp t, int64_t *sum)
-{
-    IrInsn address = { .arg = { t } };
-    const IrInsn *def = &u->insns[u->tmps[ir_address_root(u, &address, sum)].def];
-    return def->op == OP_getreg ? (int)def->imm : -1;
-}
-
 static void note_write(const IrUnit *u, Motion *motions, const IrInsn *insn)
 {
     Motion *m = &motions[insn->imm];
+    IrInsn value = { .arg = { insn->arg[0] } };
     int64_t sum;
-    if (origin(u, insn->arg[0], &sum) != insn->imm) {
+    if (ir_address_register(u, &value, &sum) != insn->imm) {
         m->otherwise = true;
         return;
     }
@@ -155,16 +148,6 @@ static bool find_motions(const IrUnit *u, const Graph *g, Motion *motions)
     return true;
 }
 
-static bool may_stream(const IrUnit *u, const IrInsn *insn, unsigned index)
-{
-    if ((insn->op != OP_ld && insn->op != OP_st) || u->tmps[insn->arg[0]].type != IR_I64 ||
-        insn->aux & (MO_ALIGN | MO_BIG_ENDIAN))
-        return false;
-    if (insn->op == OP_ld && insn->flags & IR_LD_RECURRENT)
-        return false;
-    return !insn->group || u->groups[insn->group].first == index;
-}
-
 typedef struct Loop {
     IrInsn *label;
     Motion motions[REGS];
@@ -176,7 +159,8 @@ static void mark_access(IrUnit *u, Loop *l, unsigned index, bool each_turn)
     static const uint8_t end[] = { IR_STREAM_DOWN, IR_STREAM_ANY, IR_STREAMS };
     IrInsn *insn = &u->insns[index];
     int64_t sum;
-    int reg = may_stream(u, insn, index) ? origin(u, insn->arg[0], &sum) : -1;
+    bool leads = !insn->group || u->groups[insn->group].first == index;
+    int reg = leads && ir_may_stream(u, insn) ? ir_address_register(u, insn, &sum) : -1;
     if (reg < 0 || l->motions[reg].otherwise)
         return;
     const Motion *m = &l->motions[reg];
@@ -208,7 +192,8 @@ void ir_find_streams(IrUnit *u)
         return;
     for (unsigned n = 0; n < g.count; n++) {
         unsigned head = g.nodes[n].target;
-        if (head <= n && !u->insns[g.nodes[head].first].group && find_loop(&g, head))
+        const IrInsn *label = &u->insns[g.nodes[MIN(head, n)].first];
+        if (head <= n && !label->group && !label->aux && find_loop(&g, head))
             mark_loop(u, &g, head);
     }
 }

@@ -265,7 +265,9 @@ void emit_stream_stub(Emit *e, ColdStub *s)
 /* The stub of a stream's look-up, before that of its access; NULL: not a stream. */
 static ColdStub *stream_stub(Emit *e, const IrInsn *insn, int known)
 {
-    return known == NO_REG && ir_stream(insn->flags) >= 0 && !swaps_float(insn) ? new_stub(e, STUB_STREAM) : NULL;
+    return known == NO_REG && !e->slow_turn && ir_stream(insn->flags) >= 0 && !swaps_float(insn)
+               ? new_stub(e, STUB_STREAM)
+               : NULL;
 }
 
 static ColdStub *memory_stub(Emit *e, const IrInsn *insn, int kind)
@@ -322,9 +324,36 @@ static void lead_group(Emit *e, const IrInsn *insn, int addend, ColdStub *stub)
     stub->retry = true;
 }
 
+static void load_value(Emit *e, const IrInsn *insn, int dst, Mem m)
+{
+    if (fp_type(insn->type))
+        op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
+    else if (insn->aux & MO_BIG_ENDIAN && insn->aux & MO_SIZE)
+        load_swapped(e, dst, m, insn->aux);
+    else
+        load_plain(e, dst, m, insn->aux, insn->type == IR_I64);
+}
+
+static bool in_fast_loop(const Emit *e, const IrInsn *insn)
+{
+    return e->loop && ir_stream(insn->flags) >= 0;
+}
+
+/* In the fast copy of a loop: the page is known. */
+static void emit_fast_load(Emit *e, const IrInsn *insn)
+{
+    Address at = use_address(e, insn, insn->imm);
+    int dst = def_reg(e, insn->dst, 0), addend = walk_addend(e, insn);
+    load_value(e, insn, dst, mem_index(at.base, addend, at.disp));
+    def_done(e, insn->dst, dst);
+}
+
 static void emit_load(Emit *e, const IrInsn *insn)
 {
-    unsigned size = MO_BYTES(insn->aux);
+    if (in_fast_loop(e, insn)) {
+        emit_fast_load(e, insn);
+        return;
+    }
     int known = group_addend(e, insn);
     Address at = use_address(e, insn, insn->imm);
     ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, STUB_LOAD);
@@ -344,13 +373,7 @@ static void emit_load(Emit *e, const IrInsn *insn)
         addend = check_stream(e, at, insn, READ_TABLE, look, s);
     else
         addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
-    Mem m = mem_index(at.base, addend, at.disp);
-    if (fp_type(insn->type))
-        op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
-    else if (insn->aux & MO_BIG_ENDIAN && size > 1)
-        load_swapped(e, dst, m, insn->aux);
-    else
-        load_plain(e, dst, m, insn->aux, insn->type == IR_I64);
+    load_value(e, insn, dst, mem_index(at.base, addend, at.disp));
     s->back = e->a.p;
     s->dst = dst;
     def_done(e, insn->dst, dst);
@@ -373,8 +396,25 @@ static void store_value(Emit *e, Mem m, int value, unsigned memop)
     }
 }
 
+static void emit_fast_store(Emit *e, const IrInsn *insn)
+{
+    int value = use_reg(e, insn->arg[1]);
+    check_later_nan(e, value);
+    Address at = use_address(e, insn, insn->imm);
+    int addend = walk_addend(e, insn);
+    Mem m = mem_index(at.base, addend, at.disp);
+    if (fp_type(insn->type))
+        op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
+    else
+        store_value(e, m, value, insn->aux);
+}
+
 static void emit_store(Emit *e, const IrInsn *insn)
 {
+    if (in_fast_loop(e, insn)) {
+        emit_fast_store(e, insn);
+        return;
+    }
     unsigned size = MO_BYTES(insn->aux);
     bool swap = insn->aux & MO_BIG_ENDIAN && size > 1;
     int known = group_addend(e, insn);

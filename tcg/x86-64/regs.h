@@ -94,6 +94,14 @@ typedef struct Emit {
         uint16_t label;
     } fixups[MAX_FIXUPS];
     unsigned fixup_count, stub_count, guess_count;
+    /* See emit_loop.c: the loop whose accesses need no probe just now, or NULL; the host registers that are kept for
+     * its addends; whether a copy of a loop with probes is being emitted, where such copies are; whether to keep
+     * registers. */
+    const IrLoop *loop;
+    uint32_t reserved;
+    bool slow_turn, keep_none;
+    unsigned slow_head; /* index of the label of that loop */
+    uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
     bool failed;
 } Emit;
@@ -176,7 +184,8 @@ enum {
     STUB_FMA,
     STUB_SOFT,
     STUB_GUARD,
-    STUB_STREAM
+    STUB_STREAM,
+    STUB_LOOP
 };
 
 /* Emitters by area; each returns false if the op is not of its area. */
@@ -188,6 +197,11 @@ void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
 void emit_stub_nans(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
+/* A label that is the head of one of the unit's loops; what follows up to the branch back is its fast copy. */
+void emit_loop_head(Emit *e, const IrInsn *label);
+void emit_loop_stub(Emit *e, const ColdStub *s);
+/* The register with the addend of an access in the fast copy of a loop. */
+int walk_addend(Emit *e, const IrInsn *insn);
 /* s is followed by the stub of the access itself. */
 void emit_stream_stub(Emit *e, ColdStub *s);
 /* At the head of a loop: nothing is known yet of these streams. */

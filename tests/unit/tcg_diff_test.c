@@ -105,6 +105,7 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
     ir_find_streams(u);
     for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
         u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
@@ -214,6 +215,7 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
     ir_find_streams(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
