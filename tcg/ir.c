@@ -58,8 +58,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->tmp_count = 1;
     u->label_count = 0;
     u->group_count = u->loop_count = 0;
-    u->overflow = false;
-    u->unreachable = false;
+    u->has_loops = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
     u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
     forget(u);
@@ -308,14 +307,16 @@ IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
 /* a << n | a >> (width - n), in either order and with xor or add as well, is a rotation. 0 if it is not that. */
 static IrTmp fold_rotation(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 {
+    if (op != OP_or && op != OP_xor && op != OP_add)
+        return 0;
     const IrInsn *left = definition(u, a), *right = definition(u, b);
     if (left->op == OP_shr && right->op == OP_shl) {
         const IrInsn *t = left;
         left = right;
         right = t;
     }
-    if ((op != OP_or && op != OP_xor && op != OP_add) || left->op != OP_shl || right->op != OP_shr ||
-        left->arg[0] != right->arg[0] || !is_const(u, left->arg[1]) || !is_const(u, right->arg[1]))
+    if (left->op != OP_shl || right->op != OP_shr || left->arg[0] != right->arg[0] || !is_const(u, left->arg[1]) ||
+        !is_const(u, right->arg[1]))
         return 0;
     unsigned width = type == IR_I32 ? 32 : 64;
     unsigned n = (unsigned)u->tmps[left->arg[1]].value & (width - 1);
@@ -326,9 +327,10 @@ static IrTmp fold_rotation(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 /* Logic on two sign-extended words is done on the words, where it may fold with what made them. 0 if it is not that. */
 static IrTmp fold_words(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 {
+    if (type != IR_I64 || (op != OP_and && op != OP_or && op != OP_xor))
+        return 0;
     const IrInsn *x = definition(u, a), *y = definition(u, b);
-    if (type != IR_I64 || (op != OP_and && op != OP_or && op != OP_xor) || x->op != OP_ext || y->op != OP_ext ||
-        x->aux != (MO_32 | MO_SIGNED) || y->aux != (MO_32 | MO_SIGNED))
+    if (x->op != OP_ext || y->op != OP_ext || x->aux != (MO_32 | MO_SIGNED) || y->aux != (MO_32 | MO_SIGNED))
         return 0;
     IrTmp low = ir_ext(u, IR_I32, MO_32, a);
     return ir_ext(u, IR_I64, MO_32 | MO_SIGNED, ir_binary(u, op, IR_I32, low, ir_ext(u, IR_I32, MO_32, b)));
@@ -531,8 +533,14 @@ void ir_label(IrUnit *u, int label)
     forget(u);
 }
 
+static void note_branch(IrUnit *u, int label)
+{
+    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+}
+
 void ir_br(IrUnit *u, int label)
 {
+    note_branch(u, label);
     emit(u, OP_br, IR_NONE, 0)->imm = label;
     end_segment(u);
 }
@@ -548,6 +556,7 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
+    note_branch(u, label);
     if (known < 0)
         emit_branch(u, OP_brcond, cond, a, b, label);
     else if (known)

@@ -198,6 +198,7 @@ typedef struct IrUnit {
     unsigned reg_count;
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
+    bool has_loops;      /* a branch leads back */
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
     int32_t insn_offset; /* of the guest instruction being translated */

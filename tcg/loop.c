@@ -188,6 +188,8 @@ void ir_find_loops(IrUnit *u)
 {
     uint8_t back[IR_MAX_LABELS]; /* branches back to each label, as far as seen */
     u->loop_count = 0;
+    if (!u->has_loops)
+        return;
     memset(back, 0, u->label_count);
     for (unsigned i = 0; i < u->count; i++) {
         if (u->insns[i].op == OP_br || u->insns[i].op == OP_brcond)

@@ -98,11 +98,9 @@ static void count_use(IrUnit *u, IrTmp t, unsigned index)
         info->last_use = (uint16_t)index;
 }
 
-/* Does the host instruction of this operation look at the low half of its input only? */
+/* Does the host instruction of this I32 operation look at the low half of its input only? */
 static bool takes_low_half(const IrInsn *insn, unsigned arg)
 {
-    if (insn->type != IR_I32)
-        return false;
     switch (insn->op) {
     case OP_add:
     case OP_sub:
@@ -177,7 +175,8 @@ void ir_optimise(IrUnit *u)
             *insn = (IrInsn){ .op = OP_nop };
             continue;
         }
-        skip_truncs(u, insn);
+        if (insn->type == IR_I32)
+            skip_truncs(u, insn);
         for (unsigned a = 0; a < 4 && insn->arg[a]; a++)
             count_use(u, insn->arg[a], i);
     }

@@ -49,15 +49,12 @@ static unsigned node_at(const Graph *g, unsigned index)
     return low;
 }
 
-/* False: no loops, or too many nodes. */
+/* False: too many. */
 static bool find_nodes(const IrUnit *u, Graph *g)
 {
-    bool loops = false;
     unsigned first = 0;
-    for (unsigned i = 0; i < u->count && !loops; i++)
-        loops = is_branch(&u->insns[i]) && u->label_insn[u->insns[i].imm] < i;
     g->count = 0;
-    for (unsigned i = 0; i < u->count && loops; i++) {
+    for (unsigned i = 0; i < u->count; i++) {
         const IrInsn *insn = &u->insns[i];
         if (!is_branch(insn) && i + 1 < u->count && u->insns[i + 1].op != OP_label)
             continue;
@@ -73,7 +70,7 @@ static bool find_nodes(const IrUnit *u, Graph *g)
         if (is_branch(insn))
             g->nodes[n].target = (uint16_t)node_at(g, u->label_insn[insn->imm]);
     }
-    return loops;
+    return true;
 }
 
 static bool leads_inside(const Graph *g, unsigned n, unsigned head)
@@ -188,7 +185,7 @@ static void mark_loop(IrUnit *u, const Graph *g, unsigned head)
 void ir_find_streams(IrUnit *u)
 {
     Graph g;
-    if (!find_nodes(u, &g))
+    if (!u->has_loops || !find_nodes(u, &g))
         return;
     for (unsigned n = 0; n < g.count; n++) {
         unsigned head = g.nodes[n].target;
