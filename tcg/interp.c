@@ -103,6 +103,10 @@ static uint64_t multiply_high(IrOp op, uint64_t a, uint64_t b, bool wide)
 static uint64_t integer(const IrInsn *i, uint64_t a, uint64_t b)
 {
     bool wide = i->type == IR_I64;
+    if (!wide && i->op != OP_ext) { /* an optimised unit has I64 inputs where only the low half counts */
+        a = normal(IR_I32, a);
+        b = normal(IR_I32, b);
+    }
     unsigned width = wide ? 64 : 32, n = b & (width - 1);
     uint64_t x = wide ? a : (uint32_t)a;
     switch (i->op) {
@@ -250,7 +254,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = holds(i->aux, u->tmps[i->arg[0]].type, a, b);
             break;
         case OP_select:
-            r->t[i->dst] = r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]];
+            r->t[i->dst] = normal(i->type, r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]]);
             break;
         case OP_br:
             n = u->label_insn[i->imm];

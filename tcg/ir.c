@@ -57,9 +57,8 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->count = 0;
     u->tmp_count = 1;
     u->label_count = 0;
-    u->group_count = 0;
-    u->overflow = false;
-    u->unreachable = false;
+    u->group_count = u->loop_count = 0;
+    u->has_loops = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
     u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
     forget(u);
@@ -167,6 +166,11 @@ IrTmp ir_getreg(IrUnit *u, unsigned reg)
     IrInsn *insn = emit(u, OP_getreg, u->regs[reg].type, 0);
     insn->imm = reg;
     return u->reg_value[reg] = result(u, insn);
+}
+
+bool ir_pinned(const IrUnit *u, unsigned reg)
+{
+    return u->regs[reg].pin != 0;
 }
 
 void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
@@ -300,6 +304,38 @@ IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
     return folded ? folded : emit2(u, op, type, 0, a, ir_const(u, type, b));
 }
 
+/* a << n | a >> (width - n), in either order and with xor or add as well, is a rotation. 0 if it is not that. */
+static IrTmp fold_rotation(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (op != OP_or && op != OP_xor && op != OP_add)
+        return 0;
+    const IrInsn *left = definition(u, a), *right = definition(u, b);
+    if (left->op == OP_shr && right->op == OP_shl) {
+        const IrInsn *t = left;
+        left = right;
+        right = t;
+    }
+    if (left->op != OP_shl || right->op != OP_shr || left->arg[0] != right->arg[0] || !is_const(u, left->arg[1]) ||
+        !is_const(u, right->arg[1]))
+        return 0;
+    unsigned width = type == IR_I32 ? 32 : 64;
+    unsigned n = (unsigned)u->tmps[left->arg[1]].value & (width - 1);
+    unsigned back = (unsigned)u->tmps[right->arg[1]].value & (width - 1);
+    return n && n + back == width ? ir_binary_imm(u, OP_rotl, type, left->arg[0], n) : 0;
+}
+
+/* Logic on two sign-extended words is done on the words, where it may fold with what made them. 0 if it is not that. */
+static IrTmp fold_words(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (type != IR_I64 || (op != OP_and && op != OP_or && op != OP_xor))
+        return 0;
+    const IrInsn *x = definition(u, a), *y = definition(u, b);
+    if (x->op != OP_ext || y->op != OP_ext || x->aux != (MO_32 | MO_SIGNED) || y->aux != (MO_32 | MO_SIGNED))
+        return 0;
+    IrTmp low = ir_ext(u, IR_I32, MO_32, a);
+    return ir_ext(u, IR_I64, MO_32 | MO_SIGNED, ir_binary(u, op, IR_I32, low, ir_ext(u, IR_I32, MO_32, b)));
+}
+
 IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 {
     if (is_const(u, b))
@@ -317,7 +353,10 @@ IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
         if (folded)
             return folded;
     }
-    return emit2(u, op, type, 0, a, b);
+    IrTmp folded = fold_rotation(u, op, type, a, b);
+    if (!folded)
+        folded = fold_words(u, op, type, a, b);
+    return folded ? folded : emit2(u, op, type, 0, a, b);
 }
 
 IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a)
@@ -360,9 +399,14 @@ IrTmp ir_ext(IrUnit *u, IrType type, unsigned memop, IrTmp a)
         if (already_extended(insn->aux, memop))
             return ir_ext(u, type, insn->aux, insn->arg[0]);
     }
-    if (type == IR_I32 && size >= MO_32)
-        return emit1(u, OP_trunc, IR_I32, 0, a);
-    return emit1(u, OP_ext, type, memop, a);
+    /* made once: an I64's low half, an I32's sign extension */
+    bool is_trunc = type == IR_I32 && size >= MO_32;
+    IrTmpInfo *info = &u->tmps[a];
+    if (!is_trunc && (from != IR_I32 || type != IR_I64 || memop != (MO_32 | MO_SIGNED)))
+        return emit1(u, OP_ext, type, memop, a);
+    if (!info->other_width)
+        info->other_width = is_trunc ? emit1(u, OP_trunc, IR_I32, 0, a) : emit1(u, OP_ext, type, memop, a);
+    return info->other_width;
 }
 
 /* ---- conditions ---- */
@@ -441,6 +485,8 @@ IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 
 void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
+    if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
+        value = definition(u, value)->arg[0];
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
@@ -487,8 +533,14 @@ void ir_label(IrUnit *u, int label)
     forget(u);
 }
 
+static void note_branch(IrUnit *u, int label)
+{
+    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+}
+
 void ir_br(IrUnit *u, int label)
 {
+    note_branch(u, label);
     emit(u, OP_br, IR_NONE, 0)->imm = label;
     end_segment(u);
 }
@@ -504,6 +556,7 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
+    note_branch(u, label);
     if (known < 0)
         emit_branch(u, OP_brcond, cond, a, b, label);
     else if (known)

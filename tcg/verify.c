@@ -81,6 +81,14 @@ static void expect(Check *c, const IrInsn *insn, unsigned arg, unsigned types)
         fail(c, "input %u has the wrong type", arg);
 }
 
+/* The type, besides its own, that an I32 operation may have as input after ir_optimise: of an I64 the low half. */
+static unsigned low_half(const IrInsn *insn)
+{
+    bool takes = (insn->op >= OP_add && insn->op <= OP_mul) || (insn->op >= OP_and && insn->op <= OP_rotr) ||
+                 insn->op == OP_select || insn->op == OP_st;
+    return takes && insn->type == IR_I32 ? 1u << IR_I64 : 0;
+}
+
 /* Types of inputs. */
 static void check_types(Check *c, const IrInsn *insn)
 {
@@ -98,8 +106,8 @@ static void check_types(Check *c, const IrInsn *insn)
         expect(c, insn, 0, ANY_INT);
         expect(c, insn, 1, 1u << type_of(c, insn, 0));
         if (insn->op == OP_select) {
-            expect(c, insn, 2, own);
-            expect(c, insn, 3, own);
+            expect(c, insn, 2, own | low_half(insn));
+            expect(c, insn, 3, own | low_half(insn));
         }
         break;
     case OP_ld:
@@ -109,7 +117,7 @@ static void check_types(Check *c, const IrInsn *insn)
     case OP_amo:
     case OP_cas:
         expect(c, insn, 0, ANY_INT);
-        expect(c, insn, 1, own);
+        expect(c, insn, 1, own | low_half(insn));
         if (insn->op == OP_cas)
             expect(c, insn, 2, own);
         break;
@@ -141,7 +149,7 @@ static void check_types(Check *c, const IrInsn *insn)
         break;
     default:
         for (unsigned i = 0; i < ir_op_info[insn->op].inputs; i++)
-            expect(c, insn, i, own);
+            expect(c, insn, i, own | low_half(insn));
         break;
     }
 }
@@ -150,6 +158,7 @@ static void check_memop(Check *c, const IrInsn *insn)
 {
     unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
     bool exact = insn->type == IR_F32 || insn->type == IR_F64;
+    exact &= insn->op != OP_st || size != MO_32; /* the low half of an F64 */
     bool atomic = insn->op == OP_amo || insn->op == OP_cas;
     if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
         fail(c, "access of %u bytes", MO_BYTES(insn->aux));

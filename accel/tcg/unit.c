@@ -358,6 +358,8 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
         ir_optimise(c->ir);
         ir_mark_recurrent(c->ir);
         ir_group_accesses(c->ir);
+        ir_find_loops(c->ir);
+        ir_find_streams(c->ir);
         if (!generate(c, &u, &result)) {
             *full = true;
             return NULL;

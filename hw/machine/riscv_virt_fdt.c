@@ -59,8 +59,9 @@ static void put_cpu(void *fdt, Machine *machine, unsigned i)
                                              { "zicbop", "riscv,cbop-block-size" },
                                              { "zicboz", "riscv,cboz-block-size" } };
     for (unsigned b = 0; b < G_N_ELEMENTS(blocks); b++) {
-        if (riscv_cpu_has(cs, blocks[b][0]))
-            fdt_property_u32(fdt, blocks[b][1], RISCV_CACHE_BLOCK);
+        unsigned size = riscv_cpu_block_size(cs, blocks[b][0]);
+        if (size)
+            fdt_property_u32(fdt, blocks[b][1], size);
     }
     fdt_property_string(fdt, "mmu-type", riscv_cpu_mmu_type(cs));
     put_node_id(fdt, machine, i);
@@ -119,6 +120,21 @@ static void put_cpus(void *fdt, Machine *machine)
     for (unsigned i = 0; i < machine->vcpus->len; i++)
         put_cpu(fdt, machine, i);
     put_cpu_map(fdt, machine);
+    fdt_end_node(fdt);
+}
+
+/* Firmware offers these events; without mhpmevent values here, their numbers are what the event CSRs take. */
+static void put_pmu(void *fdt, Machine *machine)
+{
+    uint32_t cells[PMU_MAP_CELLS];
+    unsigned n = riscv_cpu_pmu_map(riscv_virt_cpu(machine, 0), cells);
+    if (!n)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        cells[i] = cpu_to_fdt32(cells[i]);
+    fdt_begin_node(fdt, "pmu");
+    fdt_property(fdt, "riscv,event-to-mhpmcounters", cells, n * sizeof(*cells));
+    fdt_property_string(fdt, "compatible", "riscv,pmu");
     fdt_end_node(fdt);
 }
 
@@ -442,6 +458,7 @@ void *riscv_virt_make_fdt(RiscvVirt *v, uint64_t initrd, uint64_t initrd_size, u
     put_syscon(fdt, "reboot", "syscon-reboot", 0x7777);
     put_memory(fdt, machine);
     put_cpus(fdt, machine);
+    put_pmu(fdt, machine);
     const uint64_t half = riscv_virt_map[FLASH].size / 2;
     const uint64_t flash[] = { GUINT64_TO_BE(riscv_virt_map[FLASH].base), GUINT64_TO_BE(half),
                                GUINT64_TO_BE(riscv_virt_map[FLASH].base + half), GUINT64_TO_BE(half) };

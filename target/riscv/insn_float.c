@@ -219,9 +219,7 @@ bool rv_fld(Ctx *c, const Arg *a)
 bool rv_fsw(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    IrTmp v = ir_getreg(c->ir, RISCV_REG_F0 + a->rs2);
-    IrTmp low = ir_unary(c->ir, OP_trunc, IR_I32, ir_fmove(c->ir, OP_fbits, IR_I64, v));
-    store_at(c, MO_32, a->rs1, a->imm, low);
+    store_at(c, MO_32, a->rs1, a->imm, ir_getreg(c->ir, RISCV_REG_F0 + a->rs2));
     return true;
 }
 bool rv_fsd(Ctx *c, const Arg *a)

@@ -137,6 +137,16 @@ static inline void vex_rm(Asm *a, unsigned map, unsigned pp, bool w, unsigned op
     put_mem(a, reg, m);
 }
 
+static inline void vex_rip(Asm *a, unsigned map, unsigned pp, bool w, unsigned op, int reg, int v, const void *target)
+{
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | 1 << 6 | 1 << 5 | map);
+    put_byte(a, w << 7 | (~v & 15) << 3 | pp);
+    put_byte(a, op);
+    put_byte(a, (reg & 7) << 3 | 5);
+    put_u32(a, (const uint8_t *)target - (a->p + 4));
+}
+
 /* ---- moves ---- */
 static inline void mov_rr(Asm *a, int dst, int src, bool wide)
 {

@@ -121,7 +121,10 @@ static void emit_brjump(Emit *e, const IrInsn *insn)
 
 static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
 {
-    if (e->labels[label]) {
+    if (e->slow_turn && e->labels[label]) {
+        bool back = e->u->label_insn[label] < e->index && e->u->label_insn[label] >= e->slow_head;
+        patch_to(field, back ? e->labels[label] : e->entries[label]);
+    } else if (e->labels[label]) {
         patch_to(field, e->labels[label]);
     } else if (e->fixup_count < MAX_FIXUPS) {
         e->fixups[e->fixup_count].field = field;
@@ -131,7 +134,7 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
     }
 }
 
-static void emit_stub(Emit *e, const ColdStub *s)
+static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
     switch (s->kind) {
@@ -176,6 +179,12 @@ static void emit_stub(Emit *e, const ColdStub *s)
         break;
     case STUB_GUESS:
         emit_guess_stub(e, s);
+        break;
+    case STUB_STREAM:
+        emit_stream_stub(e, s);
+        break;
+    case STUB_LOOP:
+        emit_loop_stub(e, s);
         break;
     case STUB_NAN:
     case STUB_FMA:
@@ -304,7 +313,12 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     case OP_label:
         regs_begin_segment(e);
+        e->entries[insn->imm] = a->p;
+        if (insn->group)
+            emit_stream_resets(e, insn->group);
         e->labels[insn->imm] = a->p;
+        if (insn->aux)
+            emit_loop_head(e, insn);
         break;
     case OP_br:
         branch_to_label(e, jmp_forward(a), insn->imm);
@@ -352,39 +366,85 @@ static void emit_insn(Emit *e, const IrInsn *insn)
     }
 }
 
-void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, ptrdiff_t exec_offset,
-               const EmitThunks *thunks, EmitResult *out)
+static bool not_in_fast_copy(const IrInsn *insn)
 {
-    static _Thread_local Emit emit;
-    Emit *e = &emit;
-    e->a = (Asm){ buf, buf + room, false };
-    e->u = u;
-    e->thunks = thunks;
-    e->out = out;
-    e->start = buf;
-    e->unit_id = unit_id;
-    e->fixup_count = e->stub_count = e->guess_count = 0;
-    e->failed = false;
-    e->clock = 0;
-    memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
-    out->size = out->exit_count = out->loads = out->stores = 0;
-    regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++) {
-        if (u->insns[i].op == OP_nop)
-            continue;
-        e->index = i;
-        e->busy = 0;
-        emit_insn(e, &u->insns[i]);
-        release_dead(e, &u->insns[i]);
+    return insn->op == OP_guard ? insn->flags & IR_LOOP_GIVEN
+                                : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
+}
+
+static void emit_one(Emit *e, unsigned i)
+{
+    const IrInsn *insn = &e->u->insns[i];
+    if (insn->op == OP_nop)
+        return;
+    e->index = i;
+    e->busy = 0;
+    if (e->loop && not_in_fast_copy(insn))
+        e->place[insn->dst].where = AT_NOWHERE;
+    else
+        emit_insn(e, insn);
+    release_dead(e, insn);
+    if (e->loop && i == e->loop->last) {
+        e->loop = NULL;
+        e->reserved = 0;
     }
+}
+
+/* The copy of a loop with probes: its segment once more. */
+static void emit_slow_turn(Emit *e, unsigned loop)
+{
+    const IrUnit *u = e->u;
+    unsigned i = u->loops[loop].head;
+    e->slow_turns[loop] = e->a.p;
+    e->slow_head = i;
+    regs_begin_segment(e);
+    while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
+        emit_one(e, i);
+    if (i < u->count && u->insns[i].op == OP_label)
+        branch_to_label(e, jmp_forward(&e->a), (unsigned)u->insns[i].imm);
+}
+
+static void emit_all(Emit *e)
+{
+    const IrUnit *u = e->u;
+    e->fixup_count = e->stub_count = e->guess_count = 0;
+    e->failed = e->slow_turn = false;
+    e->clock = 0;
+    e->loop = NULL;
+    e->reserved = 0;
+    memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
+    e->out->size = e->out->exit_count = e->out->loads = e->out->stores = 0;
+    regs_begin_segment(e);
+    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++)
+        emit_one(e, i);
+    e->slow_turn = true;
+    for (unsigned i = 0; i < u->loop_count && asm_room(&e->a) && !e->failed; i++)
+        emit_slow_turn(e, i);
     for (unsigned i = 0; i < e->fixup_count && !e->failed; i++) {
         if (e->labels[e->fixups[i].label])
-            patch_to(e->fixups[i].field, e->labels[e->fixups[i].label]);
+            patch_to(e->fixups[i].field, e->entries[e->fixups[i].label]);
         else
             e->failed = true;
     }
     for (unsigned i = 0; i < e->stub_count && !e->failed && asm_room(&e->a); i++)
         emit_stub(e, &e->stubs[i]);
+}
+
+void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, ptrdiff_t exec_offset,
+               const EmitThunks *thunks, EmitResult *out)
+{
+    static _Thread_local Emit emit;
+    Emit *e = &emit;
+    e->u = u;
+    e->thunks = thunks;
+    e->out = out;
+    e->start = buf;
+    e->unit_id = unit_id;
+    e->keep_none = false;
+    do {
+        e->a = (Asm){ buf, buf + room, false };
+        emit_all(e);
+    } while (e->failed && u->loop_count && (e->keep_none = !e->keep_none)); /* once more, with all registers */
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }
 

@@ -266,10 +266,18 @@ static void emit_fmove(Emit *e, const IrInsn *insn)
         op_rr(a, P_66 | P_0F | 0x6e, dst - XMM0, x, is64);
         break;
     case OP_fbox:
+        if (host_features.avx && dst != x) {
+            vex_rip(a, 1, 0, false, 0x56, dst - XMM0, x - XMM0, constant(CONST_BOX32)); /* vorps */
+            break;
+        }
         move_xmm(e, dst, x);
         op_rip(a, P_0F | 0x56, dst - XMM0, constant(CONST_BOX32), false); /* orps */
         break;
     default: { /* funbox */
+        if (e->loop && insn->flags & IR_LOOP_GIVEN) {
+            move_xmm(e, dst, x);
+            break;
+        }
         int t = scratch_int(e);
         op_rr(a, P_66 | P_0F | 0x7e, x - XMM0, t, true);
         shift_imm(a, SHIFT_SAR, t, 32, true);

@@ -157,7 +157,7 @@ static int take_register(Emit *e, bool xmm)
     e->clock++;
     for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
-        if (e->busy >> reg & 1)
+        if ((e->busy | e->reserved) >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
         unsigned score;

@@ -29,7 +29,9 @@ enum {
     FRAME_EXTRA = 40,
     FRAME_SPILL = 48,
     SPILL_SLOTS = 120,
-    FRAME_SIZE = FRAME_SPILL + SPILL_SLOTS * 8
+    FRAME_STREAMS = FRAME_SPILL + SPILL_SLOTS * 8,
+    STREAM_SIZE = 32, /* limit, or start; addend; length: see check_stream */
+    FRAME_SIZE = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE
 };
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
@@ -85,12 +87,21 @@ typedef struct Emit {
     bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
-    uint8_t *labels[IR_MAX_LABELS];
+    uint8_t *labels[IR_MAX_LABELS];  /* where branches back go */
+    uint8_t *entries[IR_MAX_LABELS]; /* where branches forward go: what streams found is forgotten first */
     struct {
         uint8_t *field;
         uint16_t label;
     } fixups[MAX_FIXUPS];
     unsigned fixup_count, stub_count, guess_count;
+    /* See emit_loop.c: the loop whose accesses need no probe just now, or NULL; the host registers that are kept for
+     * its addends; whether a copy of a loop with probes is being emitted, where such copies are; whether to keep
+     * registers. */
+    const IrLoop *loop;
+    uint32_t reserved;
+    bool slow_turn, keep_none;
+    unsigned slow_head; /* index of the label of that loop */
+    uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
     bool failed;
 } Emit;
@@ -172,7 +183,9 @@ enum {
     STUB_NAN,
     STUB_FMA,
     STUB_SOFT,
-    STUB_GUARD
+    STUB_GUARD,
+    STUB_STREAM,
+    STUB_LOOP
 };
 
 /* Emitters by area; each returns false if the op is not of its area. */
@@ -184,6 +197,15 @@ void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
 void emit_stub_nans(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
+/* A label that is the head of one of the unit's loops; what follows up to the branch back is its fast copy. */
+void emit_loop_head(Emit *e, const IrInsn *label);
+void emit_loop_stub(Emit *e, const ColdStub *s);
+/* The register with the addend of an access in the fast copy of a loop. */
+int walk_addend(Emit *e, const IrInsn *insn);
+/* s is followed by the stub of the access itself. */
+void emit_stream_stub(Emit *e, ColdStub *s);
+/* At the head of a loop: nothing is known yet of these streams. */
+void emit_stream_resets(Emit *e, unsigned streams);
 /* cmp a, b for a condition; returns the condition code. */
 int emit_compare(Emit *e, const IrInsn *insn);
 

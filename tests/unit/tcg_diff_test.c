@@ -88,13 +88,10 @@ static unsigned plain_exit(uint64_t why)
 
 /* ---- one unit ---- */
 
-/* What differs, or NULL. */
-static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit **built)
+/* What differs, or NULL. u is freed, *built is it as it was. */
+static char *run_unit(IrUnit *u, bool narrow, uint64_t seed, IrUnit **built)
 {
-    bool narrow = seed % 3 == 0;
-    IrUnit *u = ir_unit_new();
     char *difference = NULL;
-    world_random_unit(u, narrow, limit, seed, skip);
     g_assert_false(u->overflow);
     *built = ir_unit_copy(u);
     g_autofree char *invalid = ir_verify(u);
@@ -105,6 +102,8 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
+    ir_find_streams(u);
     for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
         u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
     invalid = ir_verify(u);
@@ -136,6 +135,13 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     }
     ir_unit_free(u);
     return difference;
+}
+
+static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit **built)
+{
+    IrUnit *u = ir_unit_new();
+    world_random_unit(u, seed % 3 == 0, limit, seed, skip);
+    return run_unit(u, seed % 3 == 0, seed, built);
 }
 
 static void check_seed(uint64_t seed)
@@ -213,6 +219,8 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
+    ir_find_streams(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
     return offset;
@@ -567,6 +575,144 @@ static void test_guesses(void)
     ir_unit_free(u);
 }
 
+/* A random access near what register base holds. */
+static void random_access(IrUnit *u, uint64_t *r, unsigned base)
+{
+    static const int16_t near[] = { 0, 0, 0, 1, 4, 8, -1, -4, -8, 40, -260, 300 };
+    static const IrType types[] = { IR_I64, IR_I64, IR_I64, IR_I32, IR_F64, IR_F32 };
+    static const uint16_t sizes[] = { MO_8, MO_16, MO_32, MO_64 };
+    uint64_t v = world_random(r);
+    int64_t offset = near[v % G_N_ELEMENTS(near)];
+    unsigned data = 9 + (v >> 8) % 5; /* x9 to x13 */
+    IrType type = types[(v >> 16) % G_N_ELEMENTS(types)];
+    unsigned memop = type == IR_F64 ? MO_64 : type == IR_F32 ? MO_32 : sizes[(v >> 24) % (type == IR_I32 ? 3 : 4)];
+    unsigned f = WORLD_X + WORLD_W + (v >> 32) % 8;
+    IrTmp address = ir_getreg(u, base);
+    if (v >> 40 & 1) { /* store */
+        IrTmp value = type == IR_F64 || type == IR_F32 ? ir_getreg(u, f) : ir_getreg(u, data);
+        if (type == IR_I32)
+            value = ir_unary(u, OP_trunc, IR_I32, value);
+        ir_st(u, memop, address, offset, value);
+        return;
+    }
+    if (type != IR_F64 && type != IR_F32 && v >> 41 & 1)
+        memop |= MO_SIGNED;
+    IrTmp value = ir_ld(u, type, memop, address, offset);
+    if (type == IR_F64 || type == IR_F32)
+        ir_setreg(u, f, type == IR_F32 ? ir_fmove(u, OP_fbox, IR_F64, value) : value);
+    else
+        ir_setreg(u, data, ir_ext(u, IR_I64, MO_32 | (type == IR_I32 ? MO_SIGNED : MO_64), value));
+}
+
+/* One of the things that loops do besides. */
+static void random_step(IrUnit *u, uint64_t *r, int head)
+{
+    uint64_t v = world_random(r);
+    unsigned a = 9 + (v >> 8) % 5, b = 9 + (v >> 16) % 5, f = WORLD_X + WORLD_W + (v >> 24) % 8;
+    int around;
+    switch (v % 10) {
+    case 0:
+    case 1:
+    case 2:
+        ir_setreg(u, a, ir_binary(u, (v >> 32) & 1 ? OP_add : OP_xor, IR_I64, ir_getreg(u, a), ir_getreg(u, b)));
+        break;
+    case 3: /* a word */
+        ir_setreg(u, a,
+                  ir_ext(u, IR_I64, MO_32 | MO_SIGNED,
+                         ir_binary_imm(u, (v >> 32) & 1 ? OP_shl : OP_shr, IR_I32,
+                                       ir_unary(u, OP_trunc, IR_I32, ir_getreg(u, b)), (int64_t)(v >> 33 & 31))));
+        break;
+    case 4:
+    case 5: /* a single, of a register that may hold none */
+        ir_setreg(u, f,
+                  ir_fmove(u, OP_fbox, IR_F64,
+                           ir_fp(u, OP_fadd, IR_F32, FROUND_DYN, ir_fmove(u, OP_funbox, IR_F32, ir_getreg(u, f)),
+                                 ir_fmove(u, OP_funbox, IR_F32, ir_getreg(u, WORLD_X + WORLD_W + (v >> 32) % 8)))));
+        break;
+    case 6:
+        ir_guard(u, offsetof(WorldState, scratch) + (v >> 32) % 8, 9, (uint32_t)v);
+        break;
+    case 7: /* out of line for some accesses */
+        around = ir_new_label(u);
+        ir_brcond(u, COND_LT, ir_getreg(u, a), ir_getreg(u, b), around);
+        random_access(u, r, 4 + (v >> 40) % 4);
+        ir_label(u, around);
+        break;
+    case 8:
+        if (v >> 40 & 1)
+            ir_brjump(u, COND_EQ, ir_binary_imm(u, OP_and, IR_I64, ir_getreg(u, a), 63), ir_const(u, IR_I64, 5), 0x80);
+        else if (v >> 41 & 1 && v >> 42 & 1)
+            ir_amo(u, IR_I64, MO_64, AMO_ADD, ir_binary_imm(u, OP_and, IR_I64, ir_getreg(u, 4), -8), ir_getreg(u, a));
+        break;
+    default: /* the next turn */
+        if (v >> 40 & 1)
+            break;
+        ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+        ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, (int64_t)(v >> 48 & 511)), head);
+    }
+}
+
+/* A loop that walks registers x4 to x7 through the world's pages, out of it sometimes, while it computes. */
+static void random_loop(IrUnit *u, uint64_t seed)
+{
+    static const int16_t strides[] = { 0, 1, 1, 2, 4, 4, 4, 8, 8, 8, 16, 3, 512, 600, -1, -4, -8 };
+    uint64_t *r = &seed, v = world_random(r);
+    bool simple = v & 1; /* nothing but what allows one look at the pages */
+    unsigned walks = 1 + (v >> 1) % 4, steps = 1 + (v >> 8) % 8;
+    int64_t same = strides[(v >> 16) % 10];
+    ir_begin(u, world_regs(false), world_reg_count(false), world_helpers);
+    ir_insn(u, 0, 4);
+    for (unsigned w = 0; w < walks; w++) {
+        uint64_t place = world_random(r);
+        int64_t from = (int64_t)(place % (WORLD_BYTES + 0x400)) - 0x200;
+        if (place >> 32 & 1) /* near the end of a page, or the beginning of the next */
+            from = (from & ~0xfff) - 20 + (int64_t)(place >> 40 & 31);
+        ir_setreg(u, 4 + w, ir_const(u, IR_I64, (int64_t)WORLD_VA + (simple && w ? from & ~7 : from)));
+    }
+    ir_setreg(u, REG_COUNTER, ir_const(u, IR_I64, (int64_t)(1 + (v >> 32) % 900)));
+    int head = ir_new_label(u);
+    ir_label(u, head);
+    for (unsigned i = 0; i < steps; i++) {
+        uint64_t what = world_random(r);
+        ir_insn(u, (int32_t)(4 + 4 * i), 4);
+        if (what & 3)
+            random_access(u, r, 4 + (unsigned)(what >> 8) % walks);
+        else if (simple)
+            ir_setreg(u, 9, ir_binary(u, OP_add, IR_I64, ir_getreg(u, 9), ir_getreg(u, 10)));
+        else
+            random_step(u, r, head);
+    }
+    for (unsigned w = 0; w < walks; w++) {
+        int64_t stride = simple ? same << (world_random(r) % 3) : strides[world_random(r) % G_N_ELEMENTS(strides)];
+        ir_setreg(u, 4 + w, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 4 + w), stride));
+        if (v >> 48 & 1)
+            random_access(u, r, 4 + w);
+    }
+    ir_insn(u, 0x70, 4);
+    ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+    ir_poll(u, 0x70);
+    ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
+    random_access(u, r, 4);
+    ir_exit(u, 0x74, EXIT_HALT);
+}
+
+static void test_loops(void)
+{
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000) / 10;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        IrUnit *u = ir_unit_new(), *built;
+        snprintf(doing, sizeof(doing), "crash in loop of TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+        random_loop(u, seed);
+        g_autofree char *difference = run_unit(u, false, seed & ~(uint64_t)2, &built);
+        if (difference) {
+            g_autofree char *text = ir_dump(built);
+            g_error("loop of TCG_DIFF_SEED=%" G_GUINT64_FORMAT ": interpreter / back end:%s\n%s", seed, difference,
+                    text);
+        }
+        ir_unit_free(built);
+    }
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -608,6 +754,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
+    g_test_add_func("/tcg/diff/loops", test_loops);
     g_test_add_func("/tcg/diff/old-host", test_old_host);
     int status = g_test_run();
     world_free(start);
