@@ -21,7 +21,7 @@ static unsigned bloom_bit(uint64_t page)
 static void clear_jumps(ContextSet *set)
 {
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
-        __atomic_store_n(&set->jumps[i].pc, JUMP_EMPTY, __ATOMIC_RELAXED);
+        set->jumps[i].pc = JUMP_EMPTY;
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
 }
 
@@ -39,13 +39,13 @@ static void flush_set(TcgCpu *c, unsigned n)
     if (set->fills > G_N_ELEMENTS(set->log)) {
         for (unsigned i = 0; i < TLB_SIZE; i++) {
             set->read[i].tag = TLB_EMPTY;
-            __atomic_store_n(&set->write[i].tag, TLB_EMPTY, __ATOMIC_RELAXED);
+            set->write[i].tag = TLB_EMPTY;
         }
     } else {
         for (unsigned i = 0; i < set->fills; i++) {
             unsigned index = set->log[i] & (TLB_SIZE - 1);
             set->read[index].tag = TLB_EMPTY;
-            __atomic_store_n(&set->write[index].tag, TLB_EMPTY, __ATOMIC_RELAXED);
+            set->write[index].tag = TLB_EMPTY;
         }
     }
     set->fills = 0;
@@ -78,10 +78,7 @@ static unsigned new_set(TcgCpu *c)
         c->sets[c->set_count] = set;
         c->info[c->set_count] =
             (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
-        g_mutex_lock(&c->tcg->lock); /* others look through our sets */
-        c->set_count++;
-        g_mutex_unlock(&c->tcg->lock);
-        return c->set_count - 1;
+        return c->set_count++;
     }
     for (unsigned i = 1; i < CONTEXT_SETS; i++) {
         if (c->sets[i]->last_use < c->sets[oldest]->last_use)
@@ -150,7 +147,7 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
     if (set->read[index].tag == page)
         set->read[index].tag = TLB_EMPTY;
     if (set->write[index].tag == page)
-        __atomic_store_n(&set->write[index].tag, TLB_EMPTY, __ATOMIC_RELAXED);
+        set->write[index].tag = TLB_EMPTY;
     L2Entry *l2 = &c->l2[page >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
     if (l2->tag == page)
         l2->tag = TLB_EMPTY;
@@ -209,43 +206,67 @@ void tcg_note_large(TcgCpu *c, uint64_t va)
     info->large_high[half] = MAX(info->large_high[half], high);
 }
 
-void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code)
+/* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all
+ * that have the mark. */
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u)
 {
     ContextSet *set = c->cs->set;
     JumpCacheEntry *entry = &set->jumps[pc >> 1 & (JUMP_CACHE_SIZE - 1)];
     unsigned bit = bloom_bit(pc & GUEST_PAGE_MASK);
-    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
-    entry->pc = JUMP_EMPTY;
-    entry->code = code;
-    __atomic_store_n(&entry->pc, pc, __ATOMIC_RELEASE);
-}
-
-/* The owner may be replacing the entry: then tag and addend may not belong together. What this misses, the owner finds
- * out, as it looks for code on the page after it has filled the entry; what it drops in vain is filled again. */
-static void drop_write_entry(TlbEntry *entry, const uint8_t *host_page)
-{
-    uint64_t tag = __atomic_load_n(&entry->tag, __ATOMIC_ACQUIRE);
-    if (tag != TLB_EMPTY && tag + __atomic_load_n(&entry->addend, __ATOMIC_RELAXED) == (uintptr_t)host_page)
-        __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
-}
-
-/* own: this thread is the set's, whose log it may read. */
-static void drop_in_set(ContextSet *set, bool own, const uint8_t *host_page)
-{
-    if (own && set->fills <= G_N_ELEMENTS(set->log)) {
-        for (unsigned i = 0; i < set->fills; i++)
-            drop_write_entry(&set->write[set->log[i]], host_page);
+    uint64_t mark = UINT64_C(1) << c->vcpu->index % 64;
+    if (!(__atomic_load_n(&u->users, __ATOMIC_RELAXED) & mark))
+        __atomic_fetch_or(&u->users, mark, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&u->valid, __ATOMIC_SEQ_CST))
         return;
-    }
-    for (unsigned i = 0; i < TLB_SIZE; i++)
-        drop_write_entry(&set->write[i], host_page);
+    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
+    entry->pc = pc;
+    entry->code = u->code;
 }
 
-void tcg_drop_write_entries(TcgState *t, const uint8_t *host_page)
+void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page)
 {
-    for (guint v = 0; v < t->machine->vcpus->len; v++) {
-        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
-        for (unsigned n = 0; c && n < c->set_count; n++)
-            drop_in_set(c->sets[n], c->vcpu == vcpu_current(), host_page);
+    for (unsigned n = 0; n < c->set_count; n++) { /* page offset alone gives the place in a jump cache */
+        JumpCacheEntry *entry = &c->sets[n]->jumps[in_page >> 1 & (JUMP_CACHE_SIZE - 1)];
+        if ((uintptr_t)entry->code == code)
+            entry->pc = JUMP_EMPTY;
+    }
+}
+
+void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+            JumpCacheEntry *entry = &c->sets[n]->jumps[i];
+            if ((uintptr_t)entry->code >= from && (uintptr_t)entry->code < to)
+                entry->pc = JUMP_EMPTY;
+        }
+    }
+}
+
+static void forget_write(TlbEntry *entry, uintptr_t host_page)
+{
+    if (entry->tag != TLB_EMPTY && entry->tag + entry->addend == host_page)
+        entry->tag = TLB_EMPTY;
+}
+
+void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        ContextSet *set = c->sets[n];
+        if (set->fills <= G_N_ELEMENTS(set->log)) {
+            for (unsigned i = 0; i < set->fills; i++)
+                forget_write(&set->write[set->log[i]], host_page);
+        } else {
+            for (unsigned i = 0; i < TLB_SIZE; i++)
+                forget_write(&set->write[i], host_page);
+        }
+    }
+}
+
+void tcg_forget_all_writes(TcgCpu *c)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++)
+            c->sets[n]->write[i].tag = TLB_EMPTY;
     }
 }

@@ -87,9 +87,18 @@ void tcg_info_jit(Machine *machine, GString *out)
     }
     g_mutex_lock(&t->lock);
     g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
+    size_t used = 0, live = 0, units = 0;
+    for (unsigned i = 0; i < t->chunk_count; i++) {
+        used += t->chunks[i].used;
+        live += t->chunks[i].live;
+        units += t->chunks[i].units->len;
+    }
     if (t->jit)
-        g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", t->used, t->size);
-    g_string_append_printf(out, "%16u units, %u pages with code\n", t->units->len, g_hash_table_size(t->pages));
+        g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", used, t->size);
+    g_string_append_printf(out, "%16u chunks of the cache, %u free, %u waiting to be\n", t->chunk_count, t->free.length,
+                           t->retired.length);
+    g_string_append_printf(out, "%16zu units, %zu valid, %u pages with code\n", units, live,
+                           g_hash_table_size(t->pages));
     g_mutex_unlock(&t->lock);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_string_append_printf(out, "%16" PRIu64 " %s\n", sums[i], texts[i]);

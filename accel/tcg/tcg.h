@@ -1,9 +1,15 @@
 /*
  * accel/tcg, internal: units of translated code, the code cache, soft TLBs, and what each vCPU has of them.
  *
- * Locks. TcgState.lock (a leaf) guards units, hash chains, page records, links, and all writes to jump caches.
- * Generated code reads jump caches and TLBs of its own vCPU without it. Units and their code are freed only by a flush
- * of the whole cache, which waits until no vCPU is in generated code (TcgCpu.in_code).
+ * Locks, in the order in which they are taken. TcgState.page_locks[]: who translates a page, so that nobody does it
+ * twice. TcgState.lock: changes of hash chains, page records, links and the states of chunks; it is held for as long as
+ * it takes to enter or remove a unit, never while one is translated. Mailbox.lock. Looking a unit up takes none. TLBs,
+ * jump caches and the chunk being filled belong to their vCPU; others write to its mailbox.
+ *
+ * Units and their code are freed by the chunk, when no vCPU can have seen them: TcgState.epoch grows when a chunk is
+ * retired (its units are no more found, jumps to them lead to exits, and each vCPU has mail to empty its jump cache).
+ * Each vCPU notes the epoch at which it last began to run code, having read its mail; once all notes are as young as
+ * the chunk's epoch it is free.
  * SPDX-License-Identifier: MIT
  */
 #ifndef ACCEL_TCG_TCG_H
@@ -21,9 +27,14 @@
     STAT(guest_bytes, "guest bytes translated")             \
     STAT(code_bytes, "host bytes of code")                  \
     STAT(translate_ns, "nanoseconds in translation")        \
+    STAT(retranslated, "units translated again")            \
+    STAT(discarded, "translations discarded: code changed") \
     STAT(invalidated, "units invalidated")                  \
     STAT(links, "jumps linked")                             \
-    STAT(cache_flushes, "flushes of the whole cache")       \
+    STAT(evicted_chunks, "chunks of the cache evicted")     \
+    STAT(evicted, "units evicted with them")                \
+    STAT(cache_waits, "waits for a chunk")                  \
+    STAT(mails, "messages from other CPUs")                 \
     STAT(find_code, "look-ups that missed the jump cache")  \
     STAT(exits, "exits to C")                               \
     STAT(polls, "exits by poll")                            \
@@ -64,15 +75,16 @@ struct Unit {
     uint64_t ram_addr; /* key: where its first byte is, */
     uint64_t second;   /* and the second page's first byte, for an instruction that straddles pages; UINT64_MAX: none */
     uint32_t mode;     /* and the mode flags */
-    uint32_t id;
-    bool valid;
-    uint16_t bytes; /* of guest code */
+    bool valid;        /* atomic */
+    uint64_t users;    /* atomic: vCPUs (index % 64) that may have it in a jump cache */
+    uint16_t bytes;    /* of guest code */
     uint16_t insns;
     uint16_t exit_count;
     uint32_t code_size;
     uint32_t checksum; /* of the guest code */
-    uint8_t *code;     /* executable address; NULL under the interpreter */
-    IrUnit *ir;        /* interpreter: what to run */
+    struct Chunk *chunk;
+    uint8_t *code; /* executable address; NULL under the interpreter */
+    IrUnit *ir;    /* interpreter: what to run */
     Unit *hash_next;
     Unit *page_next[2]; /* in the lists of its pages */
     UnitExit *incoming;
@@ -85,8 +97,45 @@ struct UnitPage {
     MemRegion *region;
     Unit *units;
     uint64_t granules; /* 64-byte pieces that units were made of (may be stale ones, too) */
+    unsigned pins;     /* translations under way: the page stays protected */
     bool young;        /* protected, but stores under way then may have been missed: see tcg_fetch_barrier */
 };
+
+typedef enum { CHUNK_FREE, CHUNK_CURRENT, CHUNK_FULL, CHUNK_RETIRED } ChunkState;
+
+/* A piece of the code cache, and what was made in it. A vCPU that fills it owns it; else TcgState.lock guards it. */
+typedef struct Chunk {
+    unsigned index;
+    ChunkState state;
+    uint32_t used;      /* bytes of code */
+    uint32_t live;      /* units that are valid; TcgState.lock */
+    uint64_t epoch;     /* retired: when */
+    GPtrArray *units;   /* by id % CHUNK_UNITS; TcgState.lock */
+    GPtrArray *blocks;  /* memory of units */
+    unsigned block;     /* the one in use, */
+    size_t block_used;  /* and how much of it */
+    struct Chunk *next; /* in a queue of TcgState */
+} Chunk;
+#define CHUNK_UNITS 16384
+
+typedef struct ChunkQueue {
+    Chunk *first, *last;
+    unsigned length;
+} ChunkQueue;
+
+/* What a vCPU is asked to forget. If there is no room, it forgets all. */
+typedef enum { MAIL_JUMP, MAIL_CODE, MAIL_WRITES } MailKind;
+typedef struct Mail {
+    MailKind kind;
+    uintptr_t a, b; /* MAIL_JUMP: code, place in its page; MAIL_CODE: from, to; MAIL_WRITES: host page */
+} Mail;
+#define MAILS 32
+typedef struct Mailbox {
+    GMutex lock;
+    uint32_t waiting; /* atomic */
+    unsigned count;   /* more than MAILS: some were lost */
+    Mail mails[MAILS];
+} Mailbox;
 
 #define UNIT_HASH_BITS 16
 #define L2_BITS        14
@@ -131,11 +180,12 @@ typedef struct TcgCpu {
     unsigned set_count, current;
     uint64_t clock;
     uint32_t next_generation;
-    FlatView *view;   /* this vCPU's own reference */
-    bool view_stale;  /* atomic: take the new one before running on */
-    uint32_t in_code; /* atomic: runs generated code or the interpreter */
-    uint32_t quiet;   /* atomic: no guest store is under way although in_code */
-    uint64_t passes;  /* atomic: how often it has left generated code */
+    FlatView *view;  /* this vCPU's own reference */
+    bool view_stale; /* atomic: take the new one before running on */
+    uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
+    uint32_t quiet;  /* atomic: no guest store is under way although it is */
+    Mailbox mailbox;
+    Chunk *chunk; /* where it puts code */
     L2Entry l2[1 << L2_BITS];
     L2Entry large[1 << LARGE_BITS];
     FetchEntry fetch[1 << FETCH_BITS];
@@ -143,34 +193,39 @@ typedef struct TcgCpu {
     TcgStats stats;
 } TcgCpu;
 
+#define EPOCH_OUT UINT64_MAX
+
 typedef struct TcgPerf TcgPerf;
+
+#define PAGE_LOCKS   64
+#define DROPPED_BITS 16
 
 typedef struct TcgState {
     Machine *machine;
     bool jit;
     TcgPerf *perf; /* perfmap=, jitdump=; or NULL */
-    GMutex lock;
-    GCond idle;
-    uint32_t exclusive; /* atomic: a flush of the whole cache is due: stay out of generated code */
+    GMutex lock, page_locks[PAGE_LOCKS];
+    uint64_t epoch; /* atomic */
     /* code cache */
     int fd;
     uint8_t *writable, *executable;
-    size_t size, used, thunks_end;
+    size_t size, chunks_at; /* of all; where chunks begin */
+    uint32_t chunk_size;
+    unsigned chunk_count, reserve; /* as many are to be free or on the way to it */
+    Chunk *chunks;
+    ChunkQueue free, full, retired;
     GThread *touch;     /* asks the kernel for the cache's pages ahead of the translator */
-    GMutex touch_lock;  /* leaf: touched, which only the translator changes, and touch_stop */
+    GMutex touch_lock;  /* leaf: touched and touch_stop */
     GCond touch_wanted; /* one of them has changed */
     size_t touched;     /* up to here the pages were asked for, or will be */
     bool touch_stop;
     ptrdiff_t exec_offset;
     EmitThunks thunks;
     /* units */
-    Unit *hash[1 << UNIT_HASH_BITS];
-    GPtrArray *units;  /* by id */
-    GPtrArray *chunks; /* arena */
-    GPtrArray *kept;   /* interpreter: IrUnit * */
-    size_t chunk_used;
-    GHashTable *pages; /* ram_addr of the page -> UnitPage */
-    GPtrArray *young;  /* UnitPage * that are young */
+    Unit *hash[1 << UNIT_HASH_BITS];     /* atomic; hash_next too */
+    uint32_t dropped[1 << DROPPED_BITS]; /* hashes of keys that had a unit */
+    GHashTable *pages;                   /* ram_addr of the page -> UnitPage */
+    GPtrArray *young;                    /* UnitPage * that are young */
     MemListener listener;
 } TcgState;
 
@@ -178,26 +233,57 @@ static inline TcgCpu *tcg_cpu(CpuState *cs);
 
 /* ---- cache.c ---- */
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
-/* Code was added: have pages ready for what comes next. */
-void tcg_cache_ahead(TcgState *t);
+/* Code is going to be written up to this offset: have pages ready there and behind. */
+void tcg_cache_ahead(TcgState *t, size_t offset);
 void tcg_cache_free(TcgState *t);
+
+/* ---- chunk.c ---- */
+/* Divide `bytes` of the cache, from t->chunks_at on; 0: there is no code, but IR is kept. */
+void tcg_chunks_init(TcgState *t, size_t bytes);
+/* The least size that all vCPUs can work with. */
+size_t tcg_chunks_least(const TcgState *t);
+void tcg_chunks_free(TcgState *t);
+/* A new chunk for c to fill. If few are left the oldest are retired. False: none is free now. */
+bool tcg_chunk_take(TcgCpu *c);
+/* c will not fill it any more. */
+void tcg_chunk_leave(TcgCpu *c);
+/* Memory as long-lived as the chunk. */
+void *tcg_chunk_alloc(Chunk *k, size_t size);
+/* Retire what has no valid unit any more. Lock held. */
+void tcg_chunk_unit_gone(TcgState *t, Chunk *k);
+/* No chunk is free: give others time to come out of the code. c is out of it. */
+void tcg_chunk_wait(TcgCpu *c);
+static inline uint8_t *tcg_chunk_code(const TcgState *t, const Chunk *k)
+{
+    return t->writable + t->chunks_at + (size_t)k->index * t->chunk_size;
+}
+
+/* ---- mail.c ---- */
+/* To all vCPUs in `to` (bit: index % 64) but this thread's, which does it at once. */
+void tcg_mail_all(TcgState *t, uint64_t to, Mail mail);
+void tcg_mail_read(TcgCpu *c);
+/* Between these c's code stays. */
+void tcg_enter_code(TcgCpu *c);
+void tcg_leave_code(TcgCpu *c);
+/* The least epoch of all vCPUs' notes; kick: those that are behind `wanted` shall come out of the code. */
+uint64_t tcg_epoch_seen(TcgState *t, uint64_t wanted, bool kick);
 
 /* ---- perf.c ---- */
 TcgPerf *tcg_perf_open(bool map, bool dump, GError **err);
 void tcg_perf_close(TcgPerf *p); /* NULL is nothing */
-/* u was translated at pc; code: its bytes, where they can be read. Translator's lock held. */
+/* u was translated at pc; code: its bytes, where they can be read. TcgState.lock held. */
 void tcg_perf_unit(TcgPerf *p, const Unit *u, const uint8_t *code, uint64_t pc);
 
 /* ---- unit.c ---- */
 /* The unit at cs->pc, translated if need be. NULL: an exception was raised instead, the code is just being changed
- * (look again), or (with *full set) the cache is full. */
+ * (look again), or (with *full set) the cache is full. Between tcg_enter_code and tcg_leave_code. */
 Unit *tcg_unit_find(TcgCpu *c, bool *full);
 /* EXIT_CHAIN: link exit `number` to the unit at cs->pc, if that is still right. */
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);
 /* Guest memory changed: units made of [ram_addr, ram_addr + len) go. */
 void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64_t len);
-/* Forget everything; the caller has made sure that no vCPU is in generated code. */
-void tcg_units_clear(TcgState *t);
+/* Remove a unit from everywhere but jump caches. Lock held. */
+void tcg_unit_remove(TcgState *t, Unit *u);
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len);
 
 /* For generated code: the address to go to for cs->pc, or NULL: leave to C. */
@@ -225,9 +311,14 @@ void tcg_contexts_free(TcgCpu *c);
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
 void tcg_note_large(TcgCpu *c, uint64_t va);
-void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code);
-/* All vCPUs: no write entry for this host page any more (lock held). */
-void tcg_drop_write_entries(TcgState *t, const uint8_t *host_page);
+/* u is at pc. */
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u);
+/* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */
+void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page);
+void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);
+/* c's own TLB: no write entry for this host page; no write entry at all. */
+void tcg_forget_writes(TcgCpu *c, uintptr_t host_page);
+void tcg_forget_all_writes(TcgCpu *c);
 static inline uint32_t tcg_generation(const TcgCpu *c)
 {
     return c->info[c->current].generation;

@@ -1,8 +1,9 @@
 /*
  * Soft TLB, the slow side: refills, accesses that cross pages, devices, atomics, physical accesses of page walkers.
  *
- * Write entries exist only for pages without translated code. A filler first publishes its entry and then looks at the
- * page's flags again; a translator first sets RAM_CODE and then removes entries: whichever comes second sees the other.
+ * Write entries exist only for pages without translated code. A filler marks the page with RAM_FAST_WRITES and looks at
+ * RAM_CODE; a translator sets RAM_CODE and looks at the mark: one sees the other. If it is the translator, it asks all
+ * vCPUs by mail to remove their entries; stores until then are found by the guest's fetch barrier.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
@@ -93,16 +94,14 @@ static void fill(TcgCpu *c, const L2Entry *e, Access access)
     uint64_t addend = (uintptr_t)e->host - e->tag;
     if (access == ACCESS_STORE) {
         uint8_t *flags = &e->region->page_flags[e->offset >> RAM_PAGE_BITS];
-        if (!(__atomic_load_n(flags, __ATOMIC_RELAXED) & RAM_FAST_WRITES))
-            __atomic_fetch_or(flags, RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
-        if (page_has_code(e))
+        uint8_t is = __atomic_load_n(flags, __ATOMIC_RELAXED);
+        if (!(is & RAM_FAST_WRITES))
+            is = __atomic_fetch_or(flags, RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
+        if (is & (RAM_CODE | RAM_DIRTY_TRACKED))
             return;
         tcg_note_fill(c, index, true);
-        __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->addend, addend, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->tag, e->tag, __ATOMIC_SEQ_CST);
-        if (page_has_code(e))
-            __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
+        entry->addend = addend;
+        entry->tag = e->tag;
         return;
     }
     tcg_note_fill(c, index, false);
