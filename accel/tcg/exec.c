@@ -7,6 +7,11 @@
 #include "util/log.h"
 #include <string.h>
 
+/* Firmware may wait for another hart in a loop of halts while an interrupt that it does not take is pending: from so
+ * many on, each halt takes a while. */
+#define MAX_EMPTY_HALTS 200
+#define EMPTY_HALT_US   100
+
 #define DEFAULT_CACHE ((uint64_t)256 << 20)
 
 /* ---- floating-point state ---- */
@@ -203,6 +208,7 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         break;
     case EXIT_HALT:
         TCG_COUNT(&c->stats, halts);
+        c->empty_halts += c->vcpu->target->has_work(c->cs);
         __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
         __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
         break;
@@ -223,7 +229,9 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         renew_view(c);
         tcg_renew_guesses(c);
         while (vcpu->target->deliver_interrupt(c->cs))
-            ;
+            c->empty_halts = 0;
+        if (c->empty_halts > MAX_EMPTY_HALTS)
+            g_usleep(EMPTY_HALT_US);
         tcg_enter_code(c);
         while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
             room = run_stretch(c, &pending_link);
