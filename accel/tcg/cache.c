@@ -49,8 +49,14 @@ void tcg_cache_ahead(TcgState *t, size_t offset)
 
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
 {
-    const EmitRuntime runtime = { tcg_slow_load, tcg_slow_store, tcg_slow_amo,
-                                  tcg_slow_cas,  tcg_find_code,  t->machine->config.max_cpus > 1 };
+    const EmitRuntime runtime = { .slow_load = tcg_slow_load,
+                                  .slow_store = tcg_slow_store,
+                                  .slow_amo = tcg_slow_amo,
+                                  .slow_cas = tcg_slow_cas,
+                                  .find_code = tcg_find_code,
+                                  .parallel = t->machine->config.max_cpus > 1,
+                                  .page_flags = RAM_CODE | RAM_DIRTY_TRACKED | RAM_FAST_WRITES,
+                                  .writable = RAM_FAST_WRITES };
     size = MAX(size, tcg_chunks_least(t) + THUNKS_ROOM);
     t->fd = memfd_create("rhea-code", MFD_CLOEXEC);
     if (t->fd < 0 || ftruncate(t->fd, size))

@@ -33,30 +33,110 @@ static bool has_jumps(const ContextSet *set)
     return any;
 }
 
-static void flush_set(TcgCpu *c, unsigned n)
+static const LargeRange no_range = { { UINT64_MAX, UINT64_MAX }, { 0, 0 } };
+
+static void set_generation(ContextSet *set, bool global, uint32_t generation)
+{
+    set->generation[global] = generation << 1;
+    set->generation_change = set->generation[0] ^ set->generation[1];
+    set->mix[0] = set->generation[0] * 0x9e3779b1u >> (32 - L2_LINE_BITS);
+}
+
+/* No set had this generation, or entries of it are gone: when all were used, everything behind the first level goes. */
+static uint32_t new_generation(TcgCpu *c)
+{
+    if (c->last_generation < L2_GENERATIONS - 1)
+        return ++c->last_generation;
+    memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
+    memset(c->large, 0, sizeof(c->large));
+    memset(c->other, 0, sizeof(c->other));
+    memset(c->fetch, 0, sizeof(c->fetch));
+    c->last_generation = 0;
+    for (unsigned i = 0; i < c->set_count; i++) {
+        bool shared = c->sets[i]->generation[1] != c->sets[i]->generation[0];
+        set_generation(c->sets[i], false, ++c->last_generation);
+        set_generation(c->sets[i], true, shared ? ++c->last_generation : c->last_generation);
+    }
+    return ++c->last_generation;
+}
+
+static void flush_first(TcgCpu *c, unsigned n)
 {
     ContextSet *set = c->sets[n];
-    if (set->fills > G_N_ELEMENTS(set->log)) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            set->read[i].tag = TLB_EMPTY;
-            set->write[i].tag = TLB_EMPTY;
-        }
+    if (set->fills > TLB_LOG) {
+        for (unsigned i = 0; i < TLB_SIZE; i++)
+            set->read[i].tag = set->write[i].tag = TLB_EMPTY;
     } else {
         for (unsigned i = 0; i < set->fills; i++) {
             unsigned index = set->log[i] & (TLB_SIZE - 1);
-            set->read[index].tag = TLB_EMPTY;
-            set->write[index].tag = TLB_EMPTY;
+            set->read[index].tag = set->write[index].tag = TLB_EMPTY;
         }
     }
     set->fills = 0;
     if (has_jumps(set))
         clear_jumps(set);
-    c->info[n] = (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
+}
+
+/* The address space's own pages; what all have stays in the second level. */
+static void flush_set(TcgCpu *c, unsigned n)
+{
+    bool alone = c->sets[n]->generation[1] == c->sets[n]->generation[0];
+    flush_first(c, n);
+    set_generation(c->sets[n], false, new_generation(c));
+    if (alone)
+        set_generation(c->sets[n], true, c->sets[n]->generation[0] >> 1);
+    c->range[n] = no_range;
+}
+
+static bool has_globals(const ContextSet *set)
+{
+    return set->space;
+}
+
+/* The sets of one MMU mode share global pages, unless nothing is translated there (space 0). */
+static void share_globals(TcgCpu *c, unsigned n)
+{
+    ContextSet *set = c->sets[n];
+    for (unsigned i = 0; i < c->set_count && has_globals(set); i++) {
+        const ContextSet *other = c->sets[i];
+        if (i != n && has_globals(other) && other->mmu_index == set->mmu_index) {
+            set_generation(set, true, other->generation[1] >> 1);
+            return;
+        }
+    }
+    uint32_t own = set->generation[0] >> 1;
+    set_generation(set, true, has_globals(set) ? new_generation(c) : own);
+}
+
+static void flush_everything(TcgCpu *c)
+{
+    for (unsigned i = 0; i < c->set_count; i++)
+        flush_set(c, i);
+    c->global_range = no_range;
+    uint32_t fresh = new_generation(c); /* before any is given out below */
+    for (unsigned i = 0; i < c->set_count; i++) {
+        if (has_globals(c->sets[i]))
+            c->sets[i]->generation[1] = 0;
+    }
+    for (unsigned i = 0; i < c->set_count; i++) {
+        ContextSet *set = c->sets[i];
+        for (unsigned k = 0; k < i && has_globals(set); k++) {
+            if (has_globals(c->sets[k]) && c->sets[k]->mmu_index == set->mmu_index)
+                set_generation(set, true, c->sets[k]->generation[1] >> 1);
+        }
+        if (!set->generation[1]) {
+            set_generation(set, true, fresh);
+            fresh = new_generation(c);
+        }
+    }
 }
 
 bool tcg_contexts_init(TcgCpu *c)
 {
     c->set_count = 0;
+    c->l2 = g_aligned_alloc(1, sizeof(L2Table), 64);
+    memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
+    c->global_range = no_range;
     tcg_context_changed(c->cs, 0, 0);
     return true;
 }
@@ -65,6 +145,7 @@ void tcg_contexts_free(TcgCpu *c)
 {
     for (unsigned i = 0; i < c->set_count; i++)
         g_aligned_free(c->sets[i]);
+    g_aligned_free(c->l2);
 }
 
 /* A set for a new context: another one, or the one that was not used for longest. */
@@ -73,11 +154,12 @@ static unsigned new_set(TcgCpu *c)
     unsigned oldest = 0;
     if (c->set_count < CONTEXT_SETS) {
         ContextSet *set = g_aligned_alloc(1, (sizeof(ContextSet) + 63) & ~63ul, 64);
-        memset(set, 0xff, offsetof(ContextSet, space));
-        memset((char *)set + offsetof(ContextSet, space), 0, sizeof(*set) - offsetof(ContextSet, space));
+        memset(set, 0xff, offsetof(ContextSet, guesses_spent));
+        memset(&set->guesses_spent, 0, sizeof(*set) - offsetof(ContextSet, guesses_spent));
+        set->l2 = c->l2;
         c->sets[c->set_count] = set;
-        c->info[c->set_count] =
-            (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
+        c->range[c->set_count] = no_range;
+        set_generation(set, false, new_generation(c));
         return c->set_count++;
     }
     for (unsigned i = 1; i < CONTEXT_SETS; i++) {
@@ -106,6 +188,7 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
         n = new_set(c);
         c->sets[n]->space = space;
         c->sets[n]->mmu_index = mmu_index;
+        share_globals(c, n);
     }
     c->sets[n]->last_use = ++c->clock;
     c->current = n;
@@ -131,29 +214,37 @@ void tcg_flush_all(CpuState *cs)
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_all);
-    for (unsigned i = 0; i < c->set_count; i++)
-        flush_set(c, i);
+    flush_everything(c);
+}
+
+static bool in_range(const LargeRange *r, uint64_t page)
+{
+    unsigned half = upper_half(page);
+    return page >= r->low[half] && page <= r->high[half];
 }
 
 static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 {
     ContextSet *set = c->sets[n];
-    SetInfo *info = &c->info[n];
-    unsigned index = page >> GUEST_PAGE_BITS & (TLB_SIZE - 1), half = upper_half(page);
-    if (page >= info->large_low[half] && page <= info->large_high[half]) {
+    if (in_range(&c->range[n], page)) {
         flush_set(c, n);
         return;
     }
+    unsigned index = page >> GUEST_PAGE_BITS & (TLB_SIZE - 1), line = tcg_l2_line(set, page);
     if (set->read[index].tag == page)
         set->read[index].tag = TLB_EMPTY;
     if (set->write[index].tag == page)
         set->write[index].tag = TLB_EMPTY;
-    L2Entry *l2 = &c->l2[page >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
-    if (l2->tag == page)
-        l2->tag = TLB_EMPTY;
-    FetchEntry *fetch = &c->fetch[page >> GUEST_PAGE_BITS & ((1 << FETCH_BITS) - 1)];
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        if ((c->l2->lines[line].tag[way] & GUEST_PAGE_MASK) == page)
+            c->l2->lines[line].tag[way] = L2_EMPTY;
+    }
+    PageEntry *other = &c->other[page >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)];
+    if (other->va == page)
+        other->generation = 0;
+    FetchEntry *fetch = &c->fetch[line & ((1 << FETCH_BITS) - 1)];
     if (fetch->tag == page)
-        fetch->tag = TLB_EMPTY;
+        fetch->generation = 0;
     /* an instruction at the end of the page before may go on in this one */
     for (uint64_t p = page - GUEST_PAGE_SIZE;; p = page) {
         unsigned bit = bloom_bit(p);
@@ -172,6 +263,10 @@ void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);
+    if (!mask && in_range(&c->global_range, va)) {
+        flush_everything(c);
+        return;
+    }
     for (unsigned i = 0; i < c->set_count; i++) {
         if ((c->sets[i]->space & mask) == value)
             flush_page_in(c, i, va & GUEST_PAGE_MASK);
@@ -191,19 +286,20 @@ void tcg_renew_guesses(TcgCpu *c)
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 {
     ContextSet *set = c->cs->set;
-    if (set->fills < G_N_ELEMENTS(set->log))
+    if (set->fills < TLB_LOG)
         set->log[set->fills] = index;
-    if (set->fills <= G_N_ELEMENTS(set->log))
+    if (set->fills <= TLB_LOG)
         set->fills++;
 }
 
-void tcg_note_large(TcgCpu *c, uint64_t va)
+/* Where one address is flushed, all of a large page must go. Of what only one set can find, only that set's. */
+void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
 {
-    SetInfo *info = &c->info[c->current];
+    LargeRange *range = global && has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
     unsigned half = upper_half(va);
     uint64_t low = va >> 21 << 21, high = low | ((1 << 21) - 1);
-    info->large_low[half] = MIN(info->large_low[half], low);
-    info->large_high[half] = MAX(info->large_high[half], high);
+    range->low[half] = MIN(range->low[half], low);
+    range->high[half] = MAX(range->high[half], high);
 }
 
 /* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all
@@ -253,7 +349,7 @@ void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
 {
     for (unsigned n = 0; n < c->set_count; n++) {
         ContextSet *set = c->sets[n];
-        if (set->fills <= G_N_ELEMENTS(set->log)) {
+        if (set->fills <= TLB_LOG) {
             for (unsigned i = 0; i < set->fills; i++)
                 forget_write(&set->write[set->log[i]], host_page);
         } else {

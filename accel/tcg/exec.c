@@ -121,12 +121,6 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->cs = vcpu->state;
     c->view = view_get(&vcpu->machine->memory);
     c->ir = ir_unit_new();
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->l2); i++)
-        c->l2[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->large); i++)
-        c->large[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->fetch); i++)
-        c->fetch[i].tag = TLB_EMPTY;
     c->tcg = vcpu->machine->accel_state;
     c->epoch = EPOCH_OUT;
     g_mutex_init(&c->mailbox.lock);

@@ -78,12 +78,14 @@ void tcg_info_jit(Machine *machine, GString *out)
 #undef STAT
     };
     TcgState *t = machine->accel_state;
-    uint64_t sums[G_N_ELEMENTS(texts)] = { 0 };
+    uint64_t sums[G_N_ELEMENTS(texts)] = { 0 }, refills = 0;
     for (guint v = 0; v < machine->vcpus->len; v++) {
         const TcgCpu *c = ((Vcpu *)machine->vcpus->pdata[v])->accel;
         const uint64_t *one = (const uint64_t *)&c->stats;
         for (unsigned i = 0; i < G_N_ELEMENTS(sums); i++)
             sums[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
+        for (unsigned i = 0; i < c->set_count; i++)
+            refills += __atomic_load_n(&c->sets[i]->refills, __ATOMIC_RELAXED);
     }
     g_mutex_lock(&t->lock);
     g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
@@ -102,4 +104,5 @@ void tcg_info_jit(Machine *machine, GString *out)
     g_mutex_unlock(&t->lock);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_string_append_printf(out, "%16" PRIu64 " %s\n", sums[i], texts[i]);
+    g_string_append_printf(out, "%16" PRIu64 " TLB refills from the second level by generated code\n", refills);
 }

@@ -138,7 +138,7 @@ typedef struct Mailbox {
 } Mailbox;
 
 #define UNIT_HASH_BITS 16
-#define L2_BITS        14
+#define OTHER_BITS     6
 #define LARGE_BITS     9
 #define FETCH_BITS     8
 #define CONTEXT_SETS   12
@@ -146,17 +146,17 @@ typedef struct Mailbox {
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
-/* Second-level TLB entry: one page (or 2 MiB, in the table of large ones) in one context set's generation. */
-typedef struct L2Entry {
-    uint64_t tag; /* virtual address of the page */
+/* What a page is. In a table: tag 0 or a generation of the sets that may use it. */
+typedef struct PageEntry {
+    uint64_t va; /* of the page, or large page */
     uint32_t generation;
     uint8_t kind; /* PageKind */
-    bool read, write;
-    uint64_t phys;     /* guest-physical address of the page */
+    bool read, write, global;
+    uint64_t phys;     /* guest-physical address of the page; not in the second level */
     uint8_t *host;     /* PAGE_RAM: its memory, */
     MemRegion *region; /* and region, */
     uint64_t offset;   /* and offset there */
-} L2Entry;
+} PageEntry;
 
 typedef struct FetchEntry {
     uint64_t tag;
@@ -166,20 +166,20 @@ typedef struct FetchEntry {
     MemRegion *region;
 } FetchEntry;
 
-typedef struct SetInfo {
-    uint32_t generation;                  /* changes with each flush: stale second-level entries do not match */
-    uint64_t large_low[2], large_high[2]; /* virtual range of large pages used, lower and upper half */
-} SetInfo;
+/* Virtual addresses from large pages, in the lower and the upper half. */
+typedef struct LargeRange {
+    uint64_t low[2], high[2];
+} LargeRange;
 
 typedef struct TcgCpu {
     Vcpu *vcpu;
     CpuState *cs;
     struct TcgState *tcg;
     ContextSet *sets[CONTEXT_SETS];
-    SetInfo info[CONTEXT_SETS];
+    LargeRange range[CONTEXT_SETS], global_range;
     unsigned set_count, current;
     uint64_t clock;
-    uint32_t next_generation;
+    uint32_t last_generation;
     FlatView *view;  /* this vCPU's own reference */
     bool view_stale; /* atomic: take the new one before running on */
     uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
@@ -187,8 +187,10 @@ typedef struct TcgCpu {
     unsigned empty_halts; /* since the last interrupt: with work pending */
     Mailbox mailbox;
     Chunk *chunk; /* where it puts code */
-    L2Entry l2[1 << L2_BITS];
-    L2Entry large[1 << LARGE_BITS];
+    L2Table *l2;
+    unsigned l2_next;                 /* way to be replaced */
+    PageEntry large[1 << LARGE_BITS]; /* of 2 MiB */
+    PageEntry other[1 << OTHER_BITS]; /* not for the second level: devices, ROM, what cannot be read */
     FetchEntry fetch[1 << FETCH_BITS];
     IrUnit *ir; /* scratch of the translator */
     TcgStats stats;
@@ -311,7 +313,7 @@ void tcg_contexts_free(TcgCpu *c);
 /* Loads that stopped guessing in the current set may try again. */
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
-void tcg_note_large(TcgCpu *c, uint64_t va);
+void tcg_note_large(TcgCpu *c, uint64_t va, bool global);
 /* u is at pc. */
 void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u);
 /* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */
@@ -320,9 +322,19 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);
 /* c's own TLB: no write entry for this host page; no write entry at all. */
 void tcg_forget_writes(TcgCpu *c, uintptr_t host_page);
 void tcg_forget_all_writes(TcgCpu *c);
-static inline uint32_t tcg_generation(const TcgCpu *c)
+/* The generation that a page of the current set is entered with; may an entry be used in it? */
+static inline uint32_t tcg_generation(const TcgCpu *c, bool global)
 {
-    return c->info[c->current].generation;
+    return c->cs->set->generation[global];
+}
+static inline bool tcg_current(const TcgCpu *c, uint32_t generation)
+{
+    return generation == c->cs->set->generation[0] || generation == c->cs->set->generation[1];
+}
+/* The line of the second level for va in this set; the index of a smaller table. */
+static inline unsigned tcg_l2_line(const ContextSet *set, uint64_t va)
+{
+    return ((uint32_t)(va >> GUEST_PAGE_BITS) ^ set->mix[va >> 63]) & (L2_LINES - 1);
 }
 
 /* ---- log.c ---- */

@@ -14,7 +14,7 @@
 
 /* ---- finding a page ---- */
 
-static void describe_phys(TcgCpu *c, uint64_t phys, L2Entry *e)
+static void describe_phys(TcgCpu *c, uint64_t phys, PageEntry *e)
 {
     const FlatRange *range = view_find(c->view, phys);
     uint64_t page = phys & GUEST_PAGE_MASK;
@@ -34,64 +34,132 @@ static void describe_phys(TcgCpu *c, uint64_t phys, L2Entry *e)
     }
 }
 
-static bool usable(const L2Entry *e, Access access)
+static bool usable(const PageEntry *e, Access access)
 {
     return access == ACCESS_STORE ? e->write : e->read;
 }
 
 /* A page of the same large page: everything but the address is known. */
-static bool from_large(TcgCpu *c, uint64_t va, Access access, L2Entry *out)
+static bool from_large(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
 {
-    const L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
-    if (large->tag != va >> 21 << 21 || large->generation != tcg_generation(c) || !usable(large, access))
+    const PageEntry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
+    if (large->va != va >> 21 << 21 || !tcg_current(c, large->generation) || !usable(large, access))
         return false;
     *out = *large;
-    out->tag = va & GUEST_PAGE_MASK;
+    out->va = va & GUEST_PAGE_MASK;
     describe_phys(c, large->phys + (va & ((1 << 21) - 1)), out);
     return true;
 }
 
-/* The second-level entry for va, walking if need be. NULL: an exception was raised. */
-static L2Entry *find_page(TcgCpu *c, uint64_t va, Access access)
+/* Generated code does the same, see tcg/x86-64/thunks.c. */
+static bool from_second(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
 {
-    L2Entry *e = &c->l2[va >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
+    const ContextSet *set = c->cs->set;
+    unsigned n = tcg_l2_line(set, va);
+    const L2Line *line = &c->l2->lines[n];
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        uint64_t tag = line->tag[way], page = va & GUEST_PAGE_MASK, generation = (tag ^ page) & ~(uint64_t)L2_WRITABLE;
+        if ((generation != set->generation[0] && generation != set->generation[1]) ||
+            (access == ACCESS_STORE && !(tag & L2_WRITABLE)))
+            continue;
+        MemRegion *region = c->l2->cold[n].region[way];
+        *out = (PageEntry){ .va = page,
+                            .kind = PAGE_RAM,
+                            .read = true,
+                            .write = tag & L2_WRITABLE,
+                            .host = (uint8_t *)(uintptr_t)(page + line->addend[way]),
+                            .region = region };
+        out->offset = out->host - region->host;
+        return true;
+    }
+    return false;
+}
+
+static bool from_other(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
+{
+    const PageEntry *e = &c->other[va >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)];
+    if (e->va != (va & GUEST_PAGE_MASK) || !tcg_current(c, e->generation) || !usable(e, access))
+        return false;
+    *out = *e;
+    return true;
+}
+
+/* The way for a page: its own, else one that no set of this vCPU can use, else the next. */
+static unsigned choose_way(TcgCpu *c, const L2Line *line, uint64_t tag)
+{
+    int unused = -1;
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        if (!((line->tag[way] ^ tag) & ~(uint64_t)L2_WRITABLE))
+            return way;
+        if (line->tag[way] == L2_EMPTY)
+            unused = way;
+    }
+    return unused >= 0 ? (unsigned)unused : c->l2_next++ % L2_WAYS;
+}
+
+/* Where the next look finds it. */
+static void remember(TcgCpu *c, PageEntry *e)
+{
+    e->generation = tcg_generation(c, e->global);
+    if (e->kind != PAGE_RAM || !e->read) {
+        c->other[e->va >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)] = *e;
+        return;
+    }
+    unsigned n = tcg_l2_line(c->cs->set, e->va);
+    L2Line *line = &c->l2->lines[n];
+    L2Cold *cold = &c->l2->cold[n];
+    uint64_t tag = e->va | e->generation | (e->write ? L2_WRITABLE : 0);
+    unsigned way = choose_way(c, line, tag);
+    line->tag[way] = tag;
+    line->addend[way] = (uintptr_t)e->host - e->va;
+    cold->flags[way] = &e->region->page_flags[e->offset >> RAM_PAGE_BITS];
+    cold->region[way] = e->region;
+}
+
+/* What is at va, walking if need be. False: an exception was raised. */
+static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
+{
     Walk w;
-    if (e->tag == (va & GUEST_PAGE_MASK) && e->generation == tcg_generation(c) && usable(e, access)) {
+    if (from_second(c, va, access, e) || from_other(c, va, access, e)) {
         TCG_COUNT(&c->stats, fills_second);
-        return e;
+        return true;
     }
     if (from_large(c, va, access, e)) {
         TCG_COUNT(&c->stats, fills_large);
-        return e;
+        remember(c, e);
+        return true;
     }
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
-        return NULL;
+        return false;
     TCG_COUNT(&c->stats, fills_walk);
-    *e = (L2Entry){ .tag = va & GUEST_PAGE_MASK, .generation = tcg_generation(c), .read = w.read, .write = w.write };
+    *e = (PageEntry){ .va = va & GUEST_PAGE_MASK, .read = w.read, .write = w.write, .global = w.global };
     if (w.page_bits >= 21) {
-        L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
+        PageEntry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
         *large = *e;
-        large->tag = va >> 21 << 21;
+        large->generation = tcg_generation(c, w.global);
+        large->va = va >> 21 << 21;
         large->phys = w.phys >> 21 << 21;
-        tcg_note_large(c, va);
     }
+    if (w.page_bits > GUEST_PAGE_BITS)
+        tcg_note_large(c, va, w.global);
     describe_phys(c, w.phys, e);
-    return e;
+    remember(c, e);
+    return true;
 }
 
-static bool page_has_code(const L2Entry *e)
+static bool page_has_code(const PageEntry *e)
 {
     return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST) &
            (RAM_CODE | RAM_DIRTY_TRACKED);
 }
 
 /* Put a RAM page into the first level. */
-static void fill(TcgCpu *c, const L2Entry *e, Access access)
+static void fill(TcgCpu *c, const PageEntry *e, Access access)
 {
-    unsigned index = e->tag >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
+    unsigned index = e->va >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
     ContextSet *set = c->cs->set;
     TlbEntry *entry = access == ACCESS_STORE ? &set->write[index] : &set->read[index];
-    uint64_t addend = (uintptr_t)e->host - e->tag;
+    uint64_t addend = (uintptr_t)e->host - e->va;
     if (access == ACCESS_STORE) {
         uint8_t *flags = &e->region->page_flags[e->offset >> RAM_PAGE_BITS];
         uint8_t is = __atomic_load_n(flags, __ATOMIC_RELAXED);
@@ -101,21 +169,21 @@ static void fill(TcgCpu *c, const L2Entry *e, Access access)
             return;
         tcg_note_fill(c, index, true);
         entry->addend = addend;
-        entry->tag = e->tag;
+        entry->tag = e->va;
         return;
     }
     tcg_note_fill(c, index, false);
     entry->addend = addend;
-    entry->tag = e->tag;
+    entry->tag = e->va;
 }
 
 bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
 {
-    FetchEntry *f = &c->fetch[va >> GUEST_PAGE_BITS & ((1 << FETCH_BITS) - 1)];
+    FetchEntry *f = &c->fetch[tcg_l2_line(c->cs->set, va) & ((1 << FETCH_BITS) - 1)];
     uint64_t page = va & GUEST_PAGE_MASK;
-    if (f->tag != page || f->generation != tcg_generation(c)) {
+    if (f->tag != page || !tcg_current(c, f->generation)) {
         Walk w;
-        L2Entry e = { 0 };
+        PageEntry e = { 0 };
         if (!c->vcpu->target->walk(c->cs, va, ACCESS_FETCH, c->cs->mmu_index, true, &w))
             return false;
         describe_phys(c, w.phys, &e);
@@ -124,8 +192,8 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
             return false;
         }
         if (w.page_bits > GUEST_PAGE_BITS)
-            tcg_note_large(c, va);
-        *f = (FetchEntry){ page, tcg_generation(c), e.region->ram_addr + e.offset, e.host, e.region };
+            tcg_note_large(c, va, w.global);
+        *f = (FetchEntry){ page, tcg_generation(c, w.global), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
     *ref = (PageRef){ .kind = PAGE_RAM,
@@ -148,7 +216,7 @@ static uint64_t extend(uint64_t v, unsigned memop)
     return memop & MO_SIGNED ? (uint64_t)((int64_t)(v << shift) >> shift) : v << shift >> shift;
 }
 
-static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, bool store, uint64_t *value)
+static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size, bool store, uint64_t *value)
 {
     uint64_t phys = e->phys | (va & (GUEST_PAGE_SIZE - 1));
     const FlatRange *range = view_find(c->view, phys);
@@ -167,18 +235,18 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
 
 static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
 {
-    L2Entry *e = find_page(c, va, ACCESS_LOAD);
-    if (!e)
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_LOAD, &e))
         return false;
-    if (e->kind == PAGE_RAM) {
-        fill(c, e, ACCESS_LOAD);
-        *value = ram_get(e->host + (va & (GUEST_PAGE_SIZE - 1)), size);
+    if (e.kind == PAGE_RAM) {
+        fill(c, &e, ACCESS_LOAD);
+        *value = ram_get(e.host + (va & (GUEST_PAGE_SIZE - 1)), size);
         return true;
     }
-    return io_access(c, e, va, size, false, value);
+    return io_access(c, &e, va, size, false, value);
 }
 
-static void ram_store(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, uint64_t value)
+static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size, uint64_t value)
 {
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
     ram_put(e->host + in_page, size, value);
@@ -191,14 +259,14 @@ static void ram_store(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, u
 
 static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
 {
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_STORE, &e))
         return false;
-    if (e->kind == PAGE_RAM && e->write) {
-        ram_store(c, e, va, size, value);
+    if (e.kind == PAGE_RAM && e.write) {
+        ram_store(c, &e, va, size, value);
         return true;
     }
-    return io_access(c, e, va, size, true, &value);
+    return io_access(c, &e, va, size, true, &value);
 }
 
 /* ---- the slow paths of generated code; also the interpreter's and helpers' accesses ---- */
@@ -253,32 +321,31 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
         return;
     }
     /* both pages must take it before either is changed */
-    if (!find_page(c, va, ACCESS_STORE) || !find_page(c, wrap(c, va + first), ACCESS_STORE))
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))
         return;
     for (unsigned i = 0; i < size && !cs->raised; i++)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
 /* Host memory for an aligned atomic access, or NULL with an exception raised. */
-static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, L2Entry **entry)
+static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
 {
     TCG_COUNT(&c->stats, slow_atomics);
     if (va & (size - 1)) {
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return NULL;
     }
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    if (!find_page(c, va, ACCESS_STORE, e))
         return NULL;
     if (e->kind != PAGE_RAM || !e->write) {
         c->vcpu->target->raise_bus_error(c->cs, va, ACCESS_STORE);
         return NULL;
     }
-    *entry = e;
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
 }
 
-static void atomic_done(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size)
+static void atomic_done(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size)
 {
     if (page_has_code(e))
         tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + (va & (GUEST_PAGE_SIZE - 1)), size);
@@ -347,14 +414,14 @@ uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop,
 {
     TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), plain = memop & ~MO_BIG_ENDIAN;
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, size, &e);
     if (!p)
         return 0;
     uint64_t old = ram_get(p, size);
     while (!host_cas(p, size, &old, swap_if(amo_result(swap_if(old, memop), value, plain, kind), memop)))
         ;
-    atomic_done(c, e, va, size);
+    atomic_done(c, &e, va, size);
     return extend(old, memop);
 }
 
@@ -362,7 +429,7 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
 {
     TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop);
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, size, &e);
     if (!p)
         return 0;
@@ -370,7 +437,7 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
     if (size < 8)
         expected &= (1ull << 8 * size) - 1;
     host_cas(p, size, &expected, swap_if(value, memop));
-    atomic_done(c, e, va, size);
+    atomic_done(c, &e, va, size);
     return extend(expected, memop);
 }
 
@@ -410,37 +477,47 @@ static void host_cas16(void *p, uint64_t old[2], const uint64_t value[2])
 bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[2])
 {
     TcgCpu *c = tcg_cpu(cs);
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, 16, &e);
     if (!p)
         return false;
     host_cas16(p, old, value);
-    atomic_done(c, e, va, 16);
+    atomic_done(c, &e, va, 16);
     return true;
+}
+
+static void zero(uint8_t *host, unsigned size)
+{
+    for (unsigned i = 0; i < size; i += 8)
+        ram_put(host + i, 8, 0);
 }
 
 void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
 {
     TcgCpu *c = tcg_cpu(cs);
     uint64_t block = va & -(uint64_t)size;
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    const TlbEntry *entry = &cs->set->write[va >> GUEST_PAGE_BITS & (TLB_SIZE - 1)];
+    PageEntry e;
+    if (entry->tag == (va & GUEST_PAGE_MASK)) {
+        zero((uint8_t *)(uintptr_t)(block + entry->addend), size);
         return;
-    if (e->kind != PAGE_RAM || !e->write) {
+    }
+    if (!find_page(c, va, ACCESS_STORE, &e))
+        return;
+    if (e.kind != PAGE_RAM || !e.write) {
         c->vcpu->target->raise_bus_error(cs, va, ACCESS_STORE);
         return;
     }
-    for (unsigned i = 0; i < size; i += 8)
-        ram_put(e->host + (block & (GUEST_PAGE_SIZE - 1)) + i, 8, 0);
+    zero(e.host + (block & (GUEST_PAGE_SIZE - 1)), size);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in ram_store */
-    atomic_done(c, e, block, size);
+    atomic_done(c, &e, block, size);
 }
 
 bool tcg_can_load(CpuState *cs, uint64_t va)
 {
     TcgCpu *c = tcg_cpu(cs);
     Walk w;
-    L2Entry e = { 0 };
+    PageEntry e = { 0 };
     if (!c->vcpu->target->walk(cs, va, ACCESS_LOAD, cs->mmu_index, false, &w))
         return false;
     describe_phys(c, w.phys, &e);

@@ -27,7 +27,8 @@ void riscv_mode_changed(RiscvState *s)
     unsigned data = s->priv == PRIV_M && s->mstatus & MSTATUS_MPRV ? (s->mstatus >> 11) & 3 : s->priv;
     unsigned mmu = data | (s->mstatus & MSTATUS_SUM ? MMU_SUM : 0) | (s->mstatus & MSTATUS_MXR ? MMU_MXR : 0);
 
-    if (data == PRIV_M || !(s->xlen == 64 ? s->satp >> 60 : s->satp >> 31))
+    bool bare = data == PRIV_M || !(s->xlen == 64 ? s->satp >> 60 : s->satp >> 31);
+    if (bare)
         mmu = data; /* no translation: SUM and MXR mean nothing */
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
@@ -35,7 +36,7 @@ void riscv_mode_changed(RiscvState *s)
     s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
     mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT;
-    tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, mmu);
+    tcg_context_changed(&s->cs, bare ? 0 : s->satp, mmu);
 }
 
 static void enter_supervisor(RiscvState *s, uint64_t cause, uint64_t vector, uint64_t tval)
