@@ -22,7 +22,7 @@
 
 #define TLB_BITS        12
 #define TLB_SIZE        (1u << TLB_BITS)
-#define JUMP_CACHE_BITS 11
+#define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define GUEST_PAGE_BITS 12
 #define GUEST_PAGE_SIZE 4096
@@ -92,9 +92,10 @@ typedef struct ContextSet {
     /* for C only */
     uint64_t space;     /* what the target calls this address space (root and ASID), */
     uint32_t mmu_index; /* and mode */
-    bool used;
+    uint32_t mode;      /* CpuState.mode, which is the same whenever this set is used */
     uint64_t last_use;
-    uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
+    uint64_t exec_pages[16];                     /* Bloom filter of pages that jumps[] may hold */
+    uint64_t global_jumps[JUMP_CACHE_SIZE / 64]; /* entries of jumps[] in pages that all address spaces have */
 } ContextSet;
 
 typedef struct Vcpu Vcpu;
@@ -120,7 +121,8 @@ typedef struct CpuState {
 /* ---- accel/tcg provides these to targets and generated code ---- */
 
 /* mode, mmu_index, or the address space (space: an opaque number, e.g. satp) changed: choose cs->set. Cheap if all are
- * as before. Pages that walks call global are shared by all spaces with the same mmu_index. */
+ * as before. Pages that walks call global are shared by all spaces with the same mmu_index; code in them by those with
+ * the same mode. */
 void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index);
 /* Flush translations of this vCPU: everything; or one address space (match: (set->space & mask) == value); or one page
  * of those. */

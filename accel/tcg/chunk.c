@@ -59,7 +59,7 @@ void tcg_chunks_init(TcgState *t, size_t bytes)
         Chunk *k = &t->chunks[i];
         k->index = i;
         k->units = g_ptr_array_new();
-        k->blocks = g_ptr_array_new_with_free_func(g_free);
+        k->blocks = g_ptr_array_new_with_free_func(g_aligned_free);
         queue_push(&t->free, k);
     }
 }
@@ -86,14 +86,14 @@ void tcg_chunks_free(TcgState *t)
 
 void *tcg_chunk_alloc(Chunk *k, size_t size)
 {
-    size = (size + 15) & ~15ul;
+    size = (size + 63) & ~63ul;
     g_assert(size <= BLOCK_SIZE);
     if (k->block < k->blocks->len && k->block_used + size > BLOCK_SIZE) {
         k->block++;
         k->block_used = 0;
     }
     if (k->block == k->blocks->len)
-        g_ptr_array_add(k->blocks, g_malloc(BLOCK_SIZE));
+        g_ptr_array_add(k->blocks, g_aligned_alloc(1, BLOCK_SIZE, 64));
     void *p = (char *)k->blocks->pdata[k->block] + k->block_used;
     k->block_used += size;
     return p;

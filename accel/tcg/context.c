@@ -18,11 +18,72 @@ static unsigned bloom_bit(uint64_t page)
     return (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> 54; /* 0..1023 */
 }
 
-static void clear_jumps(ContextSet *set)
+static void note_exec_page(ContextSet *set, uint64_t pc)
 {
-    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
-        set->jumps[i].pc = JUMP_EMPTY;
+    unsigned bit = bloom_bit(pc & GUEST_PAGE_MASK);
+    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
+}
+
+static bool may_have_jumps(const ContextSet *set, uint64_t page)
+{
+    unsigned bit = bloom_bit(page);
+    return set->exec_pages[bit >> 6] >> (bit & 63) & 1;
+}
+
+static bool global_jump(const ContextSet *set, unsigned i)
+{
+    return set->global_jumps[i >> 6] >> (i & 63) & 1;
+}
+
+/* What is in pages of the address space alone goes, or all. */
+static void clear_jumps(ContextSet *set, bool keep_global)
+{
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        JumpCacheEntry *entry = &set->jumps[i];
+        if (!keep_global || !global_jump(set, i))
+            entry->pc = JUMP_EMPTY;
+        else if (entry->pc != JUMP_EMPTY)
+            note_exec_page(set, entry->pc);
+    }
+}
+
+/* Jumps to a page; an instruction at the end of the page before may go on in it. */
+static void clear_jumps_to(ContextSet *set, uint64_t page)
+{
+    if (!may_have_jumps(set, page) && !may_have_jumps(set, page - GUEST_PAGE_SIZE))
+        return;
+    memset(set->exec_pages, 0, sizeof(set->exec_pages));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        JumpCacheEntry *entry = &set->jumps[i];
+        if (entry->pc == JUMP_EMPTY)
+            continue;
+        if (page - (entry->pc & GUEST_PAGE_MASK) <= GUEST_PAGE_SIZE)
+            entry->pc = JUMP_EMPTY;
+        else
+            note_exec_page(set, entry->pc);
+    }
+}
+
+/* A new set begins with what the kernel's code has led to in others. */
+static void inherit_jumps(TcgCpu *c, ContextSet *set)
+{
+    const ContextSet *from = NULL;
+    for (unsigned i = 0; i < c->set_count; i++) {
+        const ContextSet *other = c->sets[i];
+        if (other != set && tcg_has_globals(other) && other->mode == set->mode &&
+            (!from || other->last_use > from->last_use))
+            from = other;
+    }
+    if (!from || !tcg_has_globals(set))
+        return;
+    memcpy(set->global_jumps, from->global_jumps, sizeof(set->global_jumps));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        if (!global_jump(from, i) || from->jumps[i].pc == JUMP_EMPTY)
+            continue;
+        set->jumps[i] = from->jumps[i];
+        note_exec_page(set, set->jumps[i].pc);
+    }
 }
 
 static bool has_jumps(const ContextSet *set)
@@ -60,7 +121,7 @@ static uint32_t new_generation(TcgCpu *c)
     return ++c->last_generation;
 }
 
-static void flush_first(TcgCpu *c, unsigned n)
+static void flush_first(TcgCpu *c, unsigned n, bool keep_global)
 {
     ContextSet *set = c->sets[n];
     if (set->fills > TLB_LOG) {
@@ -74,54 +135,49 @@ static void flush_first(TcgCpu *c, unsigned n)
     }
     set->fills = 0;
     if (has_jumps(set))
-        clear_jumps(set);
+        clear_jumps(set, keep_global);
 }
 
 /* The address space's own pages; what all have stays in the second level. */
-static void flush_set(TcgCpu *c, unsigned n)
+static void flush_set(TcgCpu *c, unsigned n, bool keep_global)
 {
     bool alone = c->sets[n]->generation[1] == c->sets[n]->generation[0];
-    flush_first(c, n);
+    flush_first(c, n, keep_global);
     set_generation(c->sets[n], false, new_generation(c));
     if (alone)
         set_generation(c->sets[n], true, c->sets[n]->generation[0] >> 1);
     c->range[n] = no_range;
 }
 
-static bool has_globals(const ContextSet *set)
-{
-    return set->space;
-}
-
 /* The sets of one MMU mode share global pages, unless nothing is translated there (space 0). */
 static void share_globals(TcgCpu *c, unsigned n)
 {
     ContextSet *set = c->sets[n];
-    for (unsigned i = 0; i < c->set_count && has_globals(set); i++) {
+    for (unsigned i = 0; i < c->set_count && tcg_has_globals(set); i++) {
         const ContextSet *other = c->sets[i];
-        if (i != n && has_globals(other) && other->mmu_index == set->mmu_index) {
+        if (i != n && tcg_has_globals(other) && other->mmu_index == set->mmu_index) {
             set_generation(set, true, other->generation[1] >> 1);
             return;
         }
     }
     uint32_t own = set->generation[0] >> 1;
-    set_generation(set, true, has_globals(set) ? new_generation(c) : own);
+    set_generation(set, true, tcg_has_globals(set) ? new_generation(c) : own);
 }
 
 static void flush_everything(TcgCpu *c)
 {
     for (unsigned i = 0; i < c->set_count; i++)
-        flush_set(c, i);
+        flush_set(c, i, false);
     c->global_range = no_range;
     uint32_t fresh = new_generation(c); /* before any is given out below */
     for (unsigned i = 0; i < c->set_count; i++) {
-        if (has_globals(c->sets[i]))
+        if (tcg_has_globals(c->sets[i]))
             c->sets[i]->generation[1] = 0;
     }
     for (unsigned i = 0; i < c->set_count; i++) {
         ContextSet *set = c->sets[i];
-        for (unsigned k = 0; k < i && has_globals(set); k++) {
-            if (has_globals(c->sets[k]) && c->sets[k]->mmu_index == set->mmu_index)
+        for (unsigned k = 0; k < i && tcg_has_globals(set); k++) {
+            if (tcg_has_globals(c->sets[k]) && c->sets[k]->mmu_index == set->mmu_index)
                 set_generation(set, true, c->sets[k]->generation[1] >> 1);
         }
         if (!set->generation[1]) {
@@ -166,7 +222,7 @@ static unsigned new_set(TcgCpu *c)
         if (c->sets[i]->last_use < c->sets[oldest]->last_use)
             oldest = i;
     }
-    flush_set(c, oldest);
+    flush_set(c, oldest, false);
     return oldest;
 }
 
@@ -188,7 +244,9 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
         n = new_set(c);
         c->sets[n]->space = space;
         c->sets[n]->mmu_index = mmu_index;
+        c->sets[n]->mode = cs->mode;
         share_globals(c, n);
+        inherit_jumps(c, c->sets[n]);
     }
     c->sets[n]->last_use = ++c->clock;
     c->current = n;
@@ -203,7 +261,7 @@ void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value)
     TCG_COUNT(&c->stats, flush_space);
     for (unsigned i = 0; i < c->set_count; i++) {
         if ((c->sets[i]->space & mask) == value)
-            flush_set(c, i);
+            flush_set(c, i, true);
     }
 }
 
@@ -227,7 +285,7 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 {
     ContextSet *set = c->sets[n];
     if (in_range(&c->range[n], page)) {
-        flush_set(c, n);
+        flush_set(c, n, true);
         return;
     }
     unsigned index = page >> GUEST_PAGE_BITS & (TLB_SIZE - 1), line = tcg_l2_line(set, page);
@@ -245,16 +303,7 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
     FetchEntry *fetch = &c->fetch[line & ((1 << FETCH_BITS) - 1)];
     if (fetch->tag == page)
         fetch->generation = 0;
-    /* an instruction at the end of the page before may go on in this one */
-    for (uint64_t p = page - GUEST_PAGE_SIZE;; p = page) {
-        unsigned bit = bloom_bit(p);
-        if (set->exec_pages[bit >> 6] >> (bit & 63) & 1) {
-            clear_jumps(set);
-            break;
-        }
-        if (p == page)
-            break;
-    }
+    clear_jumps_to(set, page);
 }
 
 void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
@@ -295,7 +344,7 @@ void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 /* Where one address is flushed, all of a large page must go. Of what only one set can find, only that set's. */
 void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
 {
-    LargeRange *range = global && has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
+    LargeRange *range = global && tcg_has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
     unsigned half = upper_half(va);
     uint64_t low = va >> 21 << 21, high = low | ((1 << 21) - 1);
     range->low[half] = MIN(range->low[half], low);
@@ -304,17 +353,19 @@ void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
 
 /* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all
  * that have the mark. */
-void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u)
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global)
 {
     ContextSet *set = c->cs->set;
-    JumpCacheEntry *entry = &set->jumps[pc >> 1 & (JUMP_CACHE_SIZE - 1)];
-    unsigned bit = bloom_bit(pc & GUEST_PAGE_MASK);
+    unsigned index = pc >> 1 & (JUMP_CACHE_SIZE - 1);
+    JumpCacheEntry *entry = &set->jumps[index];
     uint64_t mark = UINT64_C(1) << c->vcpu->index % 64;
     if (!(__atomic_load_n(&u->users, __ATOMIC_RELAXED) & mark))
         __atomic_fetch_or(&u->users, mark, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&u->valid, __ATOMIC_SEQ_CST))
         return;
-    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
+    note_exec_page(set, pc);
+    set->global_jumps[index >> 6] &= ~(1ull << (index & 63));
+    set->global_jumps[index >> 6] |= (uint64_t)global << (index & 63);
     entry->pc = pc;
     entry->code = u->code;
 }

@@ -72,20 +72,21 @@ typedef struct UnitExit {
 } UnitExit;
 
 struct Unit {
+    /* what look-ups read: one host cache line */
     uint64_t ram_addr; /* key: where its first byte is, */
     uint64_t second;   /* and the second page's first byte, for an instruction that straddles pages; UINT64_MAX: none */
     uint32_t mode;     /* and the mode flags */
     bool valid;        /* atomic */
     uint64_t users;    /* atomic: vCPUs (index % 64) that may have it in a jump cache */
+    uint8_t *code;     /* executable address; NULL under the interpreter */
+    Unit *hash_next;   /* atomic */
     uint16_t bytes;    /* of guest code */
     uint16_t insns;
     uint16_t exit_count;
     uint32_t code_size;
     uint32_t checksum; /* of the guest code */
     struct Chunk *chunk;
-    uint8_t *code; /* executable address; NULL under the interpreter */
-    IrUnit *ir;    /* interpreter: what to run */
-    Unit *hash_next;
+    IrUnit *ir;         /* interpreter: what to run */
     Unit *page_next[2]; /* in the lists of its pages */
     UnitExit *incoming;
     UnitExit exits[];
@@ -299,6 +300,7 @@ typedef struct PageRef {
     uint8_t *host; /* PAGE_RAM: of the byte */
     MemRegion *region;
     uint64_t offset;
+    bool global; /* in all address spaces */
 } PageRef;
 /* Where cs->pc's code is: false if an exception was raised. */
 bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref);
@@ -314,8 +316,8 @@ void tcg_contexts_free(TcgCpu *c);
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
 void tcg_note_large(TcgCpu *c, uint64_t va, bool global);
-/* u is at pc. */
-void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u);
+/* u is at pc; global: in all address spaces. */
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global);
 /* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */
 void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page);
 void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);
@@ -323,6 +325,10 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);
 void tcg_forget_writes(TcgCpu *c, uintptr_t host_page);
 void tcg_forget_all_writes(TcgCpu *c);
 /* The generation that a page of the current set is entered with; may an entry be used in it? */
+static inline bool tcg_has_globals(const ContextSet *set)
+{
+    return set->space;
+}
 static inline uint32_t tcg_generation(const TcgCpu *c, bool global)
 {
     return c->cs->set->generation[global];

@@ -199,7 +199,8 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
     *ref = (PageRef){ .kind = PAGE_RAM,
                       .host = (uint8_t *)f->host + in_page,
                       .region = f->region,
-                      .offset = f->ram_addr - f->region->ram_addr + in_page };
+                      .offset = f->ram_addr - f->region->ram_addr + in_page,
+                      .global = tcg_has_globals(c->cs->set) && f->generation == c->cs->set->generation[1] };
     return true;
 }
 

@@ -480,7 +480,7 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     if (!u)
         u = translate_once(c, &ref, crossing, full);
     if (u && u->code)
-        tcg_note_jump(c, c->cs->pc, u);
+        tcg_note_jump(c, c->cs->pc, u, ref.global && !crossing);
     return u;
 }
 
