@@ -370,14 +370,18 @@ void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global)
     entry->code = u->code;
 }
 
+/* The place in its page is the lower part of an entry's index. */
 void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page)
 {
-    for (unsigned n = 0; n < c->set_count; n++) { /* page offset alone gives the place in a jump cache */
-        JumpCacheEntry *entry = &c->sets[n]->jumps[in_page >> 1 & (JUMP_CACHE_SIZE - 1)];
-        if ((uintptr_t)entry->code == code)
-            entry->pc = JUMP_EMPTY;
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = in_page >> 1; i < JUMP_CACHE_SIZE; i += GUEST_PAGE_SIZE / 2) {
+            JumpCacheEntry *entry = &c->sets[n]->jumps[i];
+            if ((uintptr_t)entry->code == code)
+                entry->pc = JUMP_EMPTY;
+        }
     }
 }
+G_STATIC_ASSERT(JUMP_CACHE_SIZE >= GUEST_PAGE_SIZE / 2);
 
 void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
 {
