@@ -76,6 +76,7 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         g_mutex_init(&t->page_locks[i]);
     t->young = g_ptr_array_new();
     t->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    tcg_sample_init(t);
     if (t->jit && !tcg_cache_init(t, megabytes << 20, err))
         return false;
     if (!t->jit)
@@ -96,6 +97,7 @@ static void tcg_destroy(Machine *machine)
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
         g_ptr_array_free(t->young, TRUE);
+        tcg_sample_free(t);
         tcg_chunks_free(t);
         tcg_cache_free(t);
         tcg_perf_close(t->perf);
@@ -125,6 +127,7 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->epoch = EPOCH_OUT;
     g_mutex_init(&c->mailbox.lock);
     vcpu->accel = c;
+    tcg_sample_cpu(c, true);
     return tcg_contexts_init(c);
 }
 
@@ -133,6 +136,7 @@ static void tcg_vcpu_destroy(Vcpu *vcpu)
     TcgCpu *c = vcpu->accel;
     if (!c)
         return;
+    tcg_sample_cpu(c, false);
     tcg_chunk_leave(c);
     g_mutex_clear(&c->mailbox.lock);
     tcg_contexts_free(c);
@@ -173,6 +177,7 @@ static void log_entry(TcgCpu *c)
 static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
+    tcg_phase(c, PHASE_LOOKUP);
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
         c->cs->raised = 0;
@@ -185,12 +190,14 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
     if (log_on(LOG_EXEC | LOG_CPU))
         log_entry(c);
     uint64_t exit;
+    tcg_phase(c, PHASE_CODE);
     if (u->code) {
         exit = c->tcg->thunks.enter(c->cs, u->code);
     } else {
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
+    tcg_phase(c, PHASE_LOOP);
     TCG_COUNT(&c->stats, exits);
     switch (exit & 0xff) {
     case EXIT_POLL:
@@ -220,18 +227,23 @@ static void tcg_vcpu_run(Vcpu *vcpu)
     while (vcpu_attend(vcpu)) {
         uint64_t pending_link = UINT64_MAX;
         bool room = true;
+        tcg_sample_busy(c);
         renew_view(c);
         tcg_renew_guesses(c);
         while (vcpu->target->deliver_interrupt(c->cs))
             c->empty_halts = 0;
-        if (c->empty_halts > MAX_EMPTY_HALTS)
+        if (c->empty_halts > MAX_EMPTY_HALTS) {
+            tcg_phase(c, PHASE_IDLE);
             g_usleep(EMPTY_HALT_US);
+            tcg_phase(c, PHASE_LOOP);
+        }
         tcg_enter_code(c);
         while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
             room = run_stretch(c, &pending_link);
         tcg_leave_code(c);
         if (!room)
             tcg_chunk_wait(c);
+        tcg_phase(c, PHASE_IDLE);
     }
 }
 

@@ -21,35 +21,40 @@
 #include "tcg/runtime.h"
 
 /* Counters, per vCPU, summed by info jit: STAT(name, text) */
-#define TCG_STATS(STAT)                                     \
-    STAT(translations, "units translated")                  \
-    STAT(guest_insns, "guest instructions translated")      \
-    STAT(guest_bytes, "guest bytes translated")             \
-    STAT(code_bytes, "host bytes of code")                  \
-    STAT(translate_ns, "nanoseconds in translation")        \
-    STAT(retranslated, "units translated again")            \
-    STAT(discarded, "translations discarded: code changed") \
-    STAT(invalidated, "units invalidated")                  \
-    STAT(links, "jumps linked")                             \
-    STAT(evicted_chunks, "chunks of the cache evicted")     \
-    STAT(evicted, "units evicted with them")                \
-    STAT(cache_waits, "waits for a chunk")                  \
-    STAT(mails, "messages from other CPUs")                 \
-    STAT(find_code, "look-ups that missed the jump cache")  \
-    STAT(exits, "exits to C")                               \
-    STAT(polls, "exits by poll")                            \
-    STAT(halts, "waits for an interrupt")                   \
-    STAT(slow_loads, "loads on the slow path")              \
-    STAT(slow_stores, "stores on the slow path")            \
-    STAT(slow_atomics, "atomics on the slow path")          \
-    STAT(mmio, "accesses to devices")                       \
-    STAT(fills_second, "TLB refills from the second level") \
-    STAT(fills_large, "TLB refills from large pages")       \
-    STAT(fills_walk, "TLB refills by page walk")            \
-    STAT(flush_all, "flushes of all translations")          \
-    STAT(flush_space, "flushes of an address space")        \
-    STAT(flush_page, "flushes of a page")                   \
-    STAT(context_switches, "context changes")               \
+#define TCG_STATS(STAT)                                               \
+    STAT(translations, "units translated")                            \
+    STAT(guest_insns, "guest instructions translated")                \
+    STAT(guest_bytes, "guest bytes translated")                       \
+    STAT(code_bytes, "host bytes of code")                            \
+    STAT(translate_ns, "nanoseconds in translation")                  \
+    STAT(retranslated, "units translated again")                      \
+    STAT(discarded, "translations discarded: code changed")           \
+    STAT(invalidated, "units invalidated by stores")                  \
+    STAT(invalidated_barrier, "units invalidated by a fetch barrier") \
+    STAT(links, "jumps linked")                                       \
+    STAT(evicted_chunks, "chunks of the cache evicted")               \
+    STAT(evicted, "units evicted with them")                          \
+    STAT(cache_waits, "waits for a chunk")                            \
+    STAT(mails, "messages from other CPUs")                           \
+    STAT(find_code, "jumps that missed the jump cache")               \
+    STAT(finds, "look-ups of a unit, of these and after exits")       \
+    STAT(exits, "exits to C")                                         \
+    STAT(polls, "exits by poll")                                      \
+    STAT(halts, "waits for an interrupt")                             \
+    STAT(slow_loads, "loads on the slow path")                        \
+    STAT(slow_stores, "stores on the slow path")                      \
+    STAT(slow_atomics, "atomics on the slow path")                    \
+    STAT(slow_cross, "of these, to two pages")                        \
+    STAT(slow_misaligned, "misaligned, and refused")                  \
+    STAT(slow_code, "to pages with code")                             \
+    STAT(mmio, "accesses to devices")                                 \
+    STAT(fills_second, "TLB refills from the second level")           \
+    STAT(fills_large, "TLB refills from large pages")                 \
+    STAT(fills_walk, "TLB refills by page walk")                      \
+    STAT(flush_all, "flushes of all translations")                    \
+    STAT(flush_space, "flushes of an address space")                  \
+    STAT(flush_page, "flushes of a page")                             \
+    STAT(context_switches, "context changes")                         \
     STAT(context_new, "context changes to a new set")
 typedef struct TcgStats {
 #define STAT(name, text) uint64_t name;
@@ -172,6 +177,22 @@ typedef struct LargeRange {
     uint64_t low[2], high[2];
 } LargeRange;
 
+/* What a vCPU is doing: PHASE(name, text) */
+#define TCG_PHASES(PHASE)                                    \
+    PHASE(IDLE, "idle or stopped")                           \
+    PHASE(LOOP, "between stretches of code: interrupts")     \
+    PHASE(CODE, "generated code and helpers")                \
+    PHASE(LOOKUP, "looking for units")                       \
+    PHASE(TRANSLATE, "translation")                          \
+    PHASE(SLOW, "slow paths of memory accesses, page walks") \
+    PHASE(DEVICE, "devices")
+typedef enum {
+#define PHASE(name, text) PHASE_##name,
+    TCG_PHASES(PHASE)
+#undef PHASE
+        PHASES
+} Phase;
+
 typedef struct TcgCpu {
     Vcpu *vcpu;
     CpuState *cs;
@@ -195,6 +216,8 @@ typedef struct TcgCpu {
     FetchEntry fetch[1 << FETCH_BITS];
     IrUnit *ir; /* scratch of the translator */
     TcgStats stats;
+    uint8_t phase;             /* atomic: Phase */
+    uint64_t phase_us[PHASES]; /* TcgState.sample_lock */
 } TcgCpu;
 
 #define EPOCH_OUT UINT64_MAX
@@ -225,7 +248,15 @@ typedef struct TcgState {
     bool touch_stop;
     ptrdiff_t exec_offset;
     EmitThunks thunks;
+    /* where time goes: sample.c */
+    GThread *sample_thread;
+    GMutex sample_lock; /* leaf */
+    GCond sample_wake;
+    GPtrArray *cpus;                 /* TcgCpu * */
+    int64_t sampled;                 /* when */
+    bool sample_stop, sample_asleep; /* asleep: atomic */
     /* units */
+    uint64_t invalidated_dma;
     Unit *hash[1 << UNIT_HASH_BITS];     /* atomic; hash_next too */
     uint32_t dropped[1 << DROPPED_BITS]; /* hashes of keys that had a unit */
     GHashTable *pages;                   /* ram_addr of the page -> UnitPage */
@@ -341,6 +372,22 @@ static inline bool tcg_current(const TcgCpu *c, uint32_t generation)
 static inline unsigned tcg_l2_line(const ContextSet *set, uint64_t va)
 {
     return ((uint32_t)(va >> GUEST_PAGE_BITS) ^ set->mix[va >> 63]) & (L2_LINES - 1);
+}
+
+/* ---- sample.c ---- */
+void tcg_sample_init(TcgState *t);
+void tcg_sample_free(TcgState *t);
+void tcg_sample_cpu(TcgCpu *c, bool add);
+/* c was idle, and is not any more. */
+void tcg_sample_busy(TcgCpu *c);
+/* Microseconds of all vCPUs. */
+void tcg_sample_sums(TcgState *t, uint64_t us[PHASES]);
+/* c does something else from here on; returns what it did. */
+static inline Phase tcg_phase(TcgCpu *c, Phase phase)
+{
+    Phase was = c->phase;
+    __atomic_store_n(&c->phase, phase, __ATOMIC_RELAXED);
+    return was;
 }
 
 /* ---- log.c ---- */

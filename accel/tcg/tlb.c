@@ -225,7 +225,9 @@ static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     TCG_COUNT(&c->stats, mmio);
     if (range) {
         unsigned saved = tcg_leave_guest_fp(c->cs);
+        Phase was = tcg_phase(c, PHASE_DEVICE);
         result = store ? range_store(range, phys, size, *value) : range_load(range, phys, size, value);
+        tcg_phase(c, was);
         tcg_enter_guest_fp(c->cs, saved);
     }
     if (result == MEM_OK)
@@ -247,15 +249,23 @@ static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
     return io_access(c, &e, va, size, false, value);
 }
 
+/* After a store to RAM by C: units made of it go; where there are none, further stores are for generated code. */
+static void written(TcgCpu *c, const PageEntry *e, unsigned in_page, unsigned size)
+{
+    if (!page_has_code(e)) {
+        fill(c, e, ACCESS_STORE);
+        return;
+    }
+    TCG_COUNT(&c->stats, slow_code);
+    tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + in_page, size);
+}
+
 static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size, uint64_t value)
 {
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
     ram_put(e->host + in_page, size, value);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the store before the flag: see ram_written */
-    if (page_has_code(e))
-        tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + in_page, size);
-    else
-        fill(c, e, ACCESS_STORE);
+    written(c, e, in_page, size);
 }
 
 static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
@@ -282,14 +292,14 @@ static uint64_t wrap(const TcgCpu *c, uint64_t va)
     return c->vcpu->target->bits == 32 ? (uint32_t)va : va;
 }
 
-uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
+static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
     uint64_t value = 0;
     TCG_COUNT(&c->stats, slow_loads);
     if (memop & MO_ALIGN && va & (size - 1)) {
-        c->vcpu->target->raise_misaligned(cs, va, ACCESS_LOAD);
+        TCG_COUNT(&c->stats, slow_misaligned);
+        c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
     if (size <= first) {
@@ -297,6 +307,7 @@ uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memo
             return 0;
         return extend(value, memop);
     }
+    TCG_COUNT(&c->stats, slow_cross);
     for (unsigned i = 0; i < size; i++) { /* page by page in order, byte by byte */
         uint64_t byte;
         if (!load_in_page(c, wrap(c, va + i), 1, &byte))
@@ -306,13 +317,13 @@ uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memo
     return extend(value, memop);
 }
 
-void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
+static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
     TCG_COUNT(&c->stats, slow_stores);
     if (memop & MO_ALIGN && va & (size - 1)) {
-        c->vcpu->target->raise_misaligned(cs, va, ACCESS_STORE);
+        TCG_COUNT(&c->stats, slow_misaligned);
+        c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return;
     }
     if (memop & MO_BIG_ENDIAN)
@@ -321,11 +332,12 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
         store_in_page(c, va, size, value);
         return;
     }
+    TCG_COUNT(&c->stats, slow_cross);
     /* both pages must take it before either is changed */
     PageEntry e;
     if (!find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))
         return;
-    for (unsigned i = 0; i < size && !cs->raised; i++)
+    for (unsigned i = 0; i < size && !c->cs->raised; i++)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
@@ -334,6 +346,7 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
 {
     TCG_COUNT(&c->stats, slow_atomics);
     if (va & (size - 1)) {
+        TCG_COUNT(&c->stats, slow_misaligned);
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return NULL;
     }
@@ -344,14 +357,6 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
         return NULL;
     }
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
-}
-
-static void atomic_done(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size)
-{
-    if (page_has_code(e))
-        tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + (va & (GUEST_PAGE_SIZE - 1)), size);
-    else
-        fill(c, e, ACCESS_STORE);
 }
 
 static uint64_t amo_result(uint64_t old, uint64_t value, unsigned memop, IrAmo kind)
@@ -411,9 +416,8 @@ static uint64_t swap_if(uint64_t v, unsigned memop)
     return memop & MO_BIG_ENDIAN ? __builtin_bswap64(v) >> (64 - 8 * MO_BYTES(memop)) : v;
 }
 
-uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
+static uint64_t slow_amo(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), plain = memop & ~MO_BIG_ENDIAN;
     PageEntry e;
     void *p = atomic_host(c, va, size, &e);
@@ -422,13 +426,12 @@ uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop,
     uint64_t old = ram_get(p, size);
     while (!host_cas(p, size, &old, swap_if(amo_result(swap_if(old, memop), value, plain, kind), memop)))
         ;
-    atomic_done(c, &e, va, size);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
     return extend(old, memop);
 }
 
-uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
+static uint64_t slow_cas(TcgCpu *c, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop);
     PageEntry e;
     void *p = atomic_host(c, va, size, &e);
@@ -438,8 +441,39 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
     if (size < 8)
         expected &= (1ull << 8 * size) - 1;
     host_cas(p, size, &expected, swap_if(value, memop));
-    atomic_done(c, &e, va, size);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
     return extend(expected, memop);
+}
+
+uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_load(tcg_cpu(cs), va, memop);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
+}
+
+void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    slow_store(tcg_cpu(cs), va, value, memop);
+    tcg_phase(tcg_cpu(cs), was);
+}
+
+uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_amo(tcg_cpu(cs), va, value, memop, kind);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
+}
+
+uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_cas(tcg_cpu(cs), va, expected, value, memop);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
 }
 
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
@@ -483,7 +517,7 @@ bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[
     if (!p)
         return false;
     host_cas16(p, old, value);
-    atomic_done(c, &e, va, 16);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), 16);
     return true;
 }
 
@@ -511,7 +545,7 @@ void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
     }
     zero(e.host + (block & (GUEST_PAGE_SIZE - 1)), size);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in ram_store */
-    atomic_done(c, &e, block, size);
+    written(c, &e, block & (GUEST_PAGE_SIZE - 1), size);
 }
 
 bool tcg_can_load(CpuState *cs, uint64_t va)

@@ -450,8 +450,11 @@ static Unit *translate_once(TcgCpu *c, const PageRef *ref, const PageRef *second
     GMutex *lock = &t->page_locks[(ram_addr >> GUEST_PAGE_BITS) % PAGE_LOCKS];
     g_mutex_lock(lock);
     Unit *u = lookup(t, ram_addr, second ? second->region->ram_addr + second->offset : UINT64_MAX, c->cs->mode);
-    if (!u)
+    if (!u) {
+        Phase was = tcg_phase(c, PHASE_TRANSLATE);
         u = translate(c, ref, second, full);
+        tcg_phase(c, was);
+    }
     g_mutex_unlock(lock);
     return u;
 }
@@ -461,6 +464,7 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     PageRef ref, second, *crossing = NULL;
     InsnScan scan;
     *full = false;
+    TCG_COUNT(&c->stats, finds);
     if (!tcg_fetch_page(c, c->cs->pc, &ref))
         return NULL;
     unsigned left = GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1));
@@ -489,12 +493,14 @@ void *tcg_find_code(CpuState *cs)
     TcgCpu *c = tcg_cpu(cs);
     bool full;
     TCG_COUNT(&c->stats, find_code);
+    Phase was = tcg_phase(c, PHASE_LOOKUP);
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
     cs->raised = 0;
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
     tcg_enter_guest_fp(cs, saved);
+    tcg_phase(c, was);
     return u ? u->code : NULL; /* NULL after an exception: C looks again, at the handler */
 }
 
@@ -584,7 +590,8 @@ void tcg_unit_remove(TcgState *t, Unit *u)
     tcg_chunk_unit_gone(t, u->chunk);
 }
 
-static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
+/* count: of such droppings. Lock held. */
+static void drop_unit(TcgState *t, uint64_t *count, Unit *u)
 {
     Mail mail = { MAIL_JUMP, (uintptr_t)u->code, u->ram_addr & (GUEST_PAGE_SIZE - 1) };
     tcg_unit_remove(t, u);
@@ -592,8 +599,7 @@ static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
     uint64_t users = __atomic_load_n(&u->users, __ATOMIC_SEQ_CST);
     if (users)
         tcg_mail_all(t, users, mail);
-    if (stats)
-        TCG_COUNT(stats, invalidated);
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
 }
 
 /* Is a byte of the unit in [from, to] (ram addresses in one page)? */
@@ -606,7 +612,7 @@ static bool overlaps(const Unit *u, uint64_t from, uint64_t to)
     return from <= MIN(last, page_end) && to >= first && (from & GUEST_PAGE_MASK) == (first & GUEST_PAGE_MASK);
 }
 
-static void invalidate_in_page(TcgState *t, TcgStats *stats, UnitPage *p, unsigned first, unsigned last)
+static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
 {
     uint64_t touched = 0;
     for (unsigned g = first / 64; g <= last / 64; g++)
@@ -616,7 +622,7 @@ static void invalidate_in_page(TcgState *t, TcgStats *stats, UnitPage *p, unsign
     for (Unit *u = p->units, *next; u; u = next) {
         next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
         if (overlaps(u, p->page + first, p->page + last))
-            drop_unit(t, stats, u);
+            drop_unit(t, count, u);
     }
 }
 
@@ -627,7 +633,7 @@ void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64
         uint64_t page = ram_addr & GUEST_PAGE_MASK, first = ram_addr - page, piece = MIN(len, GUEST_PAGE_SIZE - first);
         UnitPage *p = g_hash_table_lookup(t->pages, &page);
         if (p)
-            invalidate_in_page(t, stats, p, first, first + piece - 1);
+            invalidate_in_page(t, stats ? &stats->invalidated : &t->invalidated_dma, p, first, first + piece - 1);
         ram_addr += piece;
         len -= piece;
     }
@@ -648,7 +654,7 @@ static void verify_page(TcgCpu *c, UnitPage *p)
             if (tcg_checksum(code, u->bytes) == u->checksum)
                 continue;
         }
-        drop_unit(t, &c->stats, u);
+        drop_unit(t, &c->stats.invalidated_barrier, u);
     }
     p->young = false;
 }
