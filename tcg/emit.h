@@ -19,7 +19,8 @@ typedef struct EmitRuntime {
     /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to
      * C. */
     void *(*find_code)(CpuState *cs);
-    bool parallel; /* more than one vCPU: atomics need the host's lock prefix */
+    bool parallel;                /* more than one vCPU: atomics need the host's lock prefix */
+    uint8_t page_flags, writable; /* a page may have a write entry if its flags & page_flags == writable */
 } EmitRuntime;
 
 /* A direct in-page jump (jump, brjump) that may be linked to another unit. */

@@ -60,11 +60,12 @@ void riscv_mode_changed(RiscvState *s)
     bool other = s->priv == PRIV_M && s->mstatus & MSTATUS_MPRV;
     unsigned data = other ? (s->mstatus >> 11) & 3 : s->priv;
     bool guest = other ? s->mstatus & MSTATUS_MPV && data != PRIV_M : s->virt;
+    bool translated = !guest && data != PRIV_M && (s->xlen == 64 ? s->satp >> 60 : s->satp >> 31);
     unsigned mmu = data;
 
     if (guest)
         mmu |= riscv_guest_mmu_index(s);
-    else if (data != PRIV_M && (s->xlen == 64 ? s->satp >> 60 : s->satp >> 31)) /* else SUM and MXR mean nothing */
+    else if (translated) /* else SUM and MXR mean nothing */
         mmu |= (s->mstatus & MSTATUS_SUM ? MMU_SUM : 0) | (s->mstatus & MSTATUS_MXR ? MMU_MXR : 0);
     s->fp_off = state_off(s, MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = state_off(s, MSTATUS_VS) || !riscv_has(s, EXT_V);
@@ -79,7 +80,7 @@ void riscv_mode_changed(RiscvState *s)
     if (guest)
         tcg_context_changed(&s->cs, s->vsatp, s->hgatp | SPACE_GUEST, mmu);
     else
-        tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, 0, mmu);
+        tcg_context_changed(&s->cs, translated ? s->satp : 0, 0, mmu);
 }
 
 /* What a trap leaves behind besides cause and pc. */

@@ -274,6 +274,12 @@ static inline uint8_t *jcc_short(Asm *a, int cc)
     put_byte(a, 0);
     return a->p - 1;
 }
+static inline uint8_t *jmp_short(Asm *a)
+{
+    put_byte(a, 0xeb);
+    put_byte(a, 0);
+    return a->p - 1;
+}
 static inline void patch_short(uint8_t *field, const uint8_t *target)
 {
     *field = target - (field + 1);

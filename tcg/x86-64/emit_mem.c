@@ -559,9 +559,10 @@ static void frame_store(Emit *e, int32_t slot, int reg)
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
 {
-    static const uint8_t thunks[] = {
-        [STUB_LOAD] = THUNK_LOAD, [STUB_STORE] = THUNK_STORE, [STUB_AMO] = THUNK_AMO, [STUB_CAS] = THUNK_CAS
-    };
+    static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_REFILL_LOAD,
+                                      [STUB_STORE] = THUNK_REFILL_STORE,
+                                      [STUB_AMO] = THUNK_AMO,
+                                      [STUB_CAS] = THUNK_CAS };
     Asm *a = &e->a;
     const uint8_t *here = a->p;
     patch_to(s->from, here);

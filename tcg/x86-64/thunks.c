@@ -254,53 +254,187 @@ static void emit_slow(Thunks *t, int which)
     }
 }
 
-/* Of a group of accesses that has no page in the TLB, one access: it may have, where the group crosses into another
- * page. */
-static void emit_retry(Thunks *t, bool store)
+/* ---- refills ---- */
+
+static const uint8_t refill_saved[] = { RAX, RCX, RDX, RSI, RDI };
+enum { DEPTH = sizeof(refill_saved) * 8 + 8, MAX_MISSES = 8 /* there are six */ };
+
+typedef struct Refill {
+    Thunks *t;
+    bool store;
+    size_t table;
+    uint8_t *slow[MAX_MISSES]; /* jumps to where C is asked */
+    unsigned slow_count;
+} Refill;
+
+static void to_slow(Refill *r, int cc)
 {
-    Asm *a = &t->a;
-    enum { DEPTH = 32 };
-    size_t table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read);
-    Mem va = mem(RSP, DEPTH + FRAME_VA), memop = mem(RSP, DEPTH + FRAME_INFO);
-    thunk_table.at[store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD] = a->p - thunk_table.base;
-    push(a, RAX);
-    push(a, RCX);
-    push(a, RDX);
-    mov_load(a, RCX, memop, false);
+    r->slow[r->slow_count++] = jcc_forward(&r->t->a, cc);
+}
+
+/* rax: address, rdx: its page, rcx: offset of its entry in the first level. Not what crosses pages or is special. */
+static void refill_begin(Refill *r)
+{
+    Asm *a = &r->t->a;
+    for (unsigned i = 0; i < sizeof(refill_saved); i++)
+        push(a, refill_saved[i]);
+    op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
+    mov_load(a, RAX, mem(RSP, DEPTH + FRAME_VA), true);
+    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE));
+    to_slow(r, CC_NE);
     alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
     mov_imm(a, RDX, 1);
     shift_cl(a, SHIFT_SHL, RDX, false);
-    mov_load(a, RAX, va, true);
     lea(a, RDX, (Mem){ RAX, RDX, -1 }, true);
+    alu_rr(a, ALU_XOR, RDX, RAX, true);
+    alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
+    to_slow(r, CC_NE);
+    mov_rr(a, RDX, RAX, true);
     alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
     mov_rr(a, RCX, RAX, false);
     shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
     alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);
-    alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, table), true);
-    uint8_t *miss = jcc_forward(a, CC_NE);
-    alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, table + 8), true);
-    mov_load(a, RCX, memop, false);
-    if (store)
-        mov_load(a, RDX, mem(RSP, DEPTH + FRAME_VALUE), true);
-    alu_imm(a, ALU_AND, RCX, store ? MO_SIZE : MO_SIZE | MO_SIGNED, false);
+}
+
+/* The way of the line at rsi with tag rcx: rsi then points to it. The jumps out are in found[]. */
+static void probe_ways(Refill *r, uint8_t **found)
+{
+    Asm *a = &r->t->a;
+    for (int way = 0; way < L2_WAYS; way++) {
+        mov_load(a, RDI, mem(RSI, way * 8), true);
+        if (!r->store)
+            alu_imm(a, ALU_AND, RDI, ~L2_WRITABLE, true);
+        alu_rr(a, ALU_CMP, RDI, RCX, true);
+        found[way] = jcc_forward(a, CC_E);
+    }
+}
+
+/* rsi: the second-level way of the page; else C is asked. */
+static void find_second(Refill *r)
+{
+    Asm *a = &r->t->a;
+    uint8_t *found[2][L2_WAYS], *way[L2_WAYS];
+    mov_rr(a, RDI, RAX, true);
+    shift_imm(a, SHIFT_SHR, RDI, 63, true);
+    shift_imm(a, SHIFT_SHL, RDI, 2, false);
+    mov_rr(a, RSI, RDX, true);
+    shift_imm(a, SHIFT_SHR, RSI, GUEST_PAGE_BITS, true);
+    alu_load(a, ALU_XOR, RSI, mem_index(R15, RDI, offsetof(ContextSet, mix)), false);
+    alu_imm(a, ALU_AND, RSI, L2_LINES - 1, false);
+    shift_imm(a, SHIFT_SHL, RSI, __builtin_ctz(sizeof(L2Line)), false);
+    alu_load(a, ALU_ADD, RSI, mem(R15, offsetof(ContextSet, l2)), true);
+    mov_load(a, RCX, mem_index(R15, RDI, offsetof(ContextSet, generation)), false);
+    alu_rr(a, ALU_OR, RCX, RDX, true);
+    if (r->store)
+        alu_imm(a, ALU_OR, RCX, L2_WRITABLE, true);
+    probe_ways(r, found[0]);
+    mov_load(a, RDI, mem(R15, offsetof(ContextSet, generation_change)), false);
+    alu_rr(a, ALU_XOR, RCX, RDI, true);
+    probe_ways(r, found[1]);
+    r->slow[r->slow_count++] = jmp_forward(a);
+    for (int w = L2_WAYS - 1; w >= 0; w--) {
+        patch_to(found[0][w], a->p);
+        patch_to(found[1][w], a->p);
+        if (w) {
+            alu_imm(a, ALU_ADD, RSI, w * 8, true);
+            way[w] = jmp_forward(a);
+        }
+    }
+    for (int w = 1; w < L2_WAYS; w++)
+        patch_to(way[w], a->p);
+}
+
+/* Copy the way at rsi to the first level, and note that. rax: the host address. */
+static void fill_first(Refill *r, const EmitRuntime *runtime)
+{
+    Asm *a = &r->t->a;
+    if (r->store) {
+        mov_load(a, RDI, mem(RSI, offsetof(L2Table, cold) + offsetof(L2Cold, flags)), true);
+        op_rm(a, P_0F | 0xb6, RDI, mem(RDI, 0), false);
+        alu_imm(a, ALU_AND, RDI, runtime->page_flags, false);
+        alu_imm(a, ALU_CMP, RDI, runtime->writable, false);
+        to_slow(r, CC_NE);
+    }
+    mov_load(a, RDI, mem(RSI, offsetof(L2Line, addend)), true);
+    mov_rr(a, RCX, RAX, false);
+    shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);
+    mov_store(a, mem_index(R15, RCX, r->table), RDX, true);
+    mov_store(a, mem_index(R15, RCX, r->table + 8), RDI, true);
+    alu_rr(a, ALU_ADD, RAX, RDI, true);
+    mov_load(a, RSI, mem(R15, offsetof(ContextSet, fills)), false);
+    alu_imm(a, ALU_CMP, RSI, TLB_LOG, false);
+    uint8_t *full = jcc_short(a, CC_AE);
+    shift_imm(a, SHIFT_SHR, RCX, 4, false);
+    lea(a, RDI, (Mem){ R15, RSI, 0 }, true);
+    op_rm(a, P_66 | 0x89, RCX, mem_index(RDI, RSI, offsetof(ContextSet, log)), false);
+    alu_imm(a, ALU_ADD, RSI, 1, false);
+    uint8_t *noted = jmp_short(a);
+    patch_short(full, a->p);
+    mov_imm(a, RSI, TLB_LOG + 1);
+    patch_short(noted, a->p);
+    mov_store(a, mem(R15, offsetof(ContextSet, fills)), RSI, false);
+    alu_mem_imm(a, ALU_ADD, mem(R15, offsetof(ContextSet, refills)), 1, true);
+}
+
+/* The access at the host address rax; back to the unit. */
+static void access_memory(Refill *r)
+{
     static const uint32_t stores[] = { 0x88, P_66 | 0x89, 0x89, 0x89 };
     static const uint32_t loads[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b, P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
-    for (int kind = store ? 3 : 7; kind >= 0; kind--) {
+    static const uint8_t store_order[] = { MO_64, MO_32, MO_16, MO_8 };
+    static const uint8_t load_order[] = {
+        MO_64, MO_SIGNED | MO_32, MO_8, MO_32, MO_16, MO_SIGNED | MO_16, MO_SIGNED | MO_8, MO_SIGNED | MO_64
+    };
+    Asm *a = &r->t->a;
+    uint8_t *done[8];
+    unsigned count = r->store ? sizeof(store_order) : sizeof(load_order);
+    op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
+    alu_imm(a, ALU_AND, RCX, r->store ? MO_SIZE : MO_SIZE | MO_SIGNED, false);
+    if (r->store)
+        mov_load(a, RDX, mem(RSP, DEPTH + FRAME_VALUE), true);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned kind = r->store ? store_order[i] : load_order[i];
         alu_imm(a, ALU_CMP, RCX, kind, false);
         uint8_t *other = jcc_short(a, CC_NE);
-        op_rm(a, store ? stores[kind] : loads[kind], RDX, mem(RAX, 0), store ? kind == MO_64 : kind >= MO_64);
+        op_rm(a, r->store ? stores[kind] : loads[kind], RDX, mem(RAX, 0), r->store ? kind == MO_64 : kind >= MO_64);
+        done[i] = jmp_forward(a);
         patch_short(other, a->p);
     }
-    if (!store)
+    for (unsigned i = 0; i < count; i++)
+        patch_to(done[i], a->p);
+    if (!r->store)
         mov_store(a, mem(RSP, DEPTH + FRAME_RESULT), RDX, true);
-    pop(a, RDX);
-    pop(a, RCX);
-    pop(a, RAX);
+    for (unsigned i = sizeof(refill_saved); i--;)
+        pop(a, refill_saved[i]);
     put_byte(a, 0xc3);
-    patch_to(miss, a->p);
-    pop(a, RDX);
-    pop(a, RCX);
-    pop(a, RAX);
+}
+
+/*
+ * What missed the first level: the second is asked here, and only then C, which wants all registers in the state.
+ * Retry: one access of a group that has no page in the TLB; it may have, where the group crosses into another page.
+ */
+static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store)
+{
+    Asm *a = &t->a;
+    Refill r = { .t = t, .store = store, .table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read) };
+    thunk_table.at[store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD] = a->p - thunk_table.base;
+    refill_begin(&r);
+    alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, r.table), true);
+    uint8_t *second = jcc_forward(a, CC_NE);
+    alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, r.table + 8), true);
+    uint8_t *access = jmp_forward(a);
+    thunk_table.at[store ? THUNK_REFILL_STORE : THUNK_REFILL_LOAD] = a->p - thunk_table.base;
+    refill_begin(&r);
+    patch_to(second, a->p);
+    find_second(&r);
+    fill_first(&r, runtime);
+    patch_to(access, a->p);
+    access_memory(&r);
+    for (unsigned i = 0; i < r.slow_count; i++)
+        patch_to(r.slow[i], a->p);
+    for (unsigned i = sizeof(refill_saved); i--;)
+        pop(a, refill_saved[i]);
     jmp_to(a, thunk(store ? THUNK_STORE : THUNK_LOAD));
 }
 
@@ -372,8 +506,8 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
         emit_slow(&t, which);
     emit_call_thunk(&t);
-    emit_retry(&t, false);
-    emit_retry(&t, true);
+    emit_refill(&t, runtime, false);
+    emit_refill(&t, runtime, true);
     emit_nans(&t);
     uintptr_t address = (uintptr_t)enter + exec_offset;
     memcpy(&out->enter, &address, sizeof(address));

@@ -96,6 +96,29 @@ def test_boot_smp4():
     userland(cpus=4)
 
 
+def test_boot_evict():
+    """Four CPUs share a code cache that holds a small part of what they run: right results, code goes and comes back."""
+    work = """for i in 1 2 3 4; do
+(gzip -c /bin/busybox | gunzip | sha256sum; seq 1 100 | sed s/7/x/ | sort -r | md5sum; awk 'BEGIN { for (i = 0; i < 300; i++) s += i % 7; print s }';
+find /proc/self /bin | wc -l; expr 3 '*' 5; dd if=/bin/busybox bs=4096 2>/dev/null | cksum) | grep -v '^[0-9]*$' > /tmp/out$i & done; wait
+for i in 1 2 3 4; do echo SUM $(md5sum < /tmp/out$i); done
+echo READY; read line; poweroff -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        s = Session(*linux(work, [], tmp), "-m", 512, "-smp", 4, "-nographic", "-accel", "tcg,tb-size=6")
+        s.wait_for("READY\r", 600)
+        s.send("\1c")
+        s.wait_for("(rhea) ")
+        s.send("info jit\r")
+        s.wait_for("messages from other CPUs")
+        s.send("\1cgo on\r")
+        status, out = s.end()
+    count = lambda text: int(re.search(rf"(\d+) {text}", out)[1])
+    sums = re.findall(r"SUM (\w{32})", out)
+    expect(status == 0 and len(sums) == 4 and len(set(sums)) == 1 and "Oops" not in out and "BUG:" not in out, "four equal sums", out)
+    expect(count("chunks of the cache evicted") > 100 and count("units translated again") > 1000, "chunks were evicted, code came back", out)
+
+
 def test_boot_interpreter():
     userland("-accel", "tcg,jit=off")
 

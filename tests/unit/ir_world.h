@@ -42,7 +42,11 @@ typedef struct World {
     WorldState state;
     uint8_t memory[WORLD_BYTES];
     ContextSet *sets[2];
+    L2Table *l2;
+    uint8_t page_flags[WORLD_PAGES];
 } World;
+
+enum { WORLD_PAGE_FLAGS = 7, WORLD_PAGE_WRITABLE = 4 };
 
 /* The register tables: narrow = 32-bit addresses and integer registers. */
 const GuestReg *world_regs(bool narrow);

@@ -54,7 +54,14 @@ static void *find_nothing(CpuState *cs)
     return NULL;
 }
 
-static EmitRuntime runtime = { slow_load, slow_store, slow_amo, slow_cas, find_nothing, .parallel = true };
+static EmitRuntime runtime = { slow_load,
+                               slow_store,
+                               slow_amo,
+                               slow_cas,
+                               find_nothing,
+                               .parallel = true,
+                               .page_flags = WORLD_PAGE_FLAGS,
+                               .writable = WORLD_PAGE_WRITABLE };
 
 static void cache_open(void)
 {
