@@ -299,7 +299,7 @@ void riscv_cpu_pulse_irq(void *opaque, int irq)
 
 void riscv_cpu_time_changed(CpuState *cs)
 {
-    riscv_update_stimer(riscv(cs));
+    riscv_update_timers(riscv(cs));
 }
 
 /* sret in either status: where to, with the enables as before the trap. */
