@@ -124,6 +124,7 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     for (unsigned i = 0; i < G_N_ELEMENTS(c->fetch); i++)
         c->fetch[i].tag = TLB_EMPTY;
     c->tcg = vcpu->machine->accel_state;
+    c->ir->vectors = !c->tcg->jit || emit_vectors();
     vcpu->accel = c;
     return tcg_contexts_init(c);
 }

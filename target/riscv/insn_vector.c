@@ -2,7 +2,7 @@
  * RISC-V V: each instruction is a call of helper_vector with its operation and scalar operands.
  * SPDX-License-Identifier: MIT
  */
-#include "target/riscv/translate.h"
+#include "target/riscv/insn_vector.h"
 #include "target/riscv/vector.h"
 
 /* What an instruction takes from scalar registers, and gives. */
@@ -33,6 +33,8 @@ static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
     IrTmp x = ir_const(c->ir, IR_I64, 0), y = x;
     if (scalar >= FSCALAR && scalar != RESULT && !enable_float(c, a))
         return false;
+    if (vector_inline(c, a, op))
+        return true;
     if (scalar == SCALAR || scalar == ADDRESS || scalar == SETVL)
         x = get_x64(c, a->rs1);
     if (scalar == ADDRESS || scalar == SETVL)
@@ -48,28 +50,45 @@ static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
     return true;
 }
 
+/* The length that vsetvli is given: that of rs1, or the present one, which is expected to be VLMAX. */
+static IrTmp given_length(Ctx *c, const Arg *a)
+{
+    if (a->rs1) {
+        IrTmp avl = get_x(c, a->rs1);
+        return c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, avl) : avl;
+    }
+    uint32_t expected = c->insn->cold || !c->ir->vectors ? 0 : vector_expected(c);
+    if (!expected)
+        return ir_ldstate(c->ir, IR_I64, offsetof(RiscvState, vl), MO_64);
+    vector_assume(c, expected);
+    return ir_const(c->ir, IR_I64, v_max(c->s, v_lmul_of(expected), v_sew_of(expected)));
+}
+
 /* vset{i}vli where the new vtype is one that there is: inline. */
 static bool set_vl(Ctx *c, const Arg *a, bool immediate)
 {
-    unsigned vtype = a->bits >> 20 & (immediate ? 0x3ff : 0x7ff), sew = vtype >> 3 & 7;
-    int lmul = (int)(vtype << 29) >> 29;
+    unsigned vtype = a->bits >> 20 & (immediate ? 0x3ff : 0x7ff);
     if (!v_type_legal(vtype))
         return vector(c, a, immediate ? VOP_setivli : VOP_setvli, immediate ? RESULT : SETVL);
-    ir_guard(c->ir, offsetof(RiscvState, vs_off), HELPER_FP_OFF, a->bits);
-    ir_mark(c->ir, offsetof(RiscvState, vs_dirty));
-    unsigned bytes = c->s->vlenb >> sew, most = lmul >= 0 ? bytes << lmul : bytes >> -lmul;
-    IrTmp max = ir_const(c->ir, IR_I64, most), vl = max;
-    if (immediate) {
-        vl = ir_const(c->ir, IR_I64, MIN(a->rs1, most));
-    } else if (a->rs1 || !a->rd) {
-        IrTmp avl = a->rs1 ? get_x(c, a->rs1) : ir_ldstate(c->ir, IR_I64, offsetof(RiscvState, vl), MO_64);
-        if (a->rs1 && c->xt == IR_I32)
-            avl = ir_ext(c->ir, IR_I64, MO_32, avl);
-        vl = ir_select(c->ir, IR_I64, COND_LTU, avl, max, avl, max);
+    unsigned most = v_max(c->s, v_lmul_of(vtype), v_sew_of(vtype));
+    IrTmp max = ir_const(c->ir, IR_I64, most), avl = immediate          ? ir_const(c->ir, IR_I64, a->rs1)
+                                                     : a->rs1 || !a->rd ? given_length(c, a)
+                                                                        : max;
+    if (!c->ir->assumed) {
+        ir_guard(c->ir, offsetof(RiscvState, vs_off), HELPER_FP_OFF, a->bits);
+        ir_mark(c->ir, offsetof(RiscvState, vs_dirty));
+        ir_ststate(c->ir, offsetof(RiscvState, vstart), MO_64, ir_const(c->ir, IR_I64, 0));
     }
+    uint32_t whole = V_READY | V_WHOLE | vtype;
+    IrTmp vl = ir_select(c->ir, IR_I64, COND_LTU, avl, max, avl, max);
+    IrTmp ready =
+        ir_select(c->ir, IR_I32, COND_LTU, avl, max, ir_const(c->ir, IR_I32, V_READY), ir_const(c->ir, IR_I32, whole));
     ir_ststate(c->ir, offsetof(RiscvState, vl), MO_64, vl);
     ir_ststate(c->ir, offsetof(RiscvState, vtype), MO_64, ir_const(c->ir, IR_I64, vtype));
-    ir_ststate(c->ir, offsetof(RiscvState, vstart), MO_64, ir_const(c->ir, IR_I64, 0));
+    ir_ststate(c->ir, offsetof(RiscvState, v_ready), MO_32, ready);
+    bool constant = c->ir->tmps[vl].constant, is_whole = constant && c->ir->tmps[vl].value == most;
+    c->ir->assumed = is_whole ? whole : V_READY;
+    c->ir->expected = constant && !is_whole ? 0 : whole;
     set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, vl) : vl);
     return true;
 }

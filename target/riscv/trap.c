@@ -31,6 +31,7 @@ void riscv_mode_changed(RiscvState *s)
         mmu = data; /* no translation: SUM and MXR mean nothing */
     s->fp_off = !(s->mstatus & MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = !(s->mstatus & MSTATUS_VS) || !riscv_has(s, EXT_V);
+    riscv_vector_changed(s);
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
     s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;

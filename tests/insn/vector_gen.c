@@ -966,6 +966,7 @@ static uint32_t put_handler(void)
 
 static void put_block(uint32_t next)
 {
+    csr_write_imm(0x001, 0); /* flags of each block show */
     csr_write_imm(0x002, frm = below(5));
     csr_write_imm(0x00f, below(8));
     set_config();
