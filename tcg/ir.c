@@ -769,6 +769,6 @@ int ir_cold(IrUnit *u)
         return 0;
     }
     int label = ir_new_label(u);
-    u->cold[u->cold_count++] = (IrCold){ u->insn_offset, (uint16_t)label };
+    u->cold[u->cold_count++] = (IrCold){ u->insn_offset, (uint16_t)label, u->expected };
     return label;
 }

@@ -161,6 +161,7 @@ typedef struct IrHeld {
 typedef struct IrCold {
     int32_t offset; /* of the guest instruction */
     uint16_t label;
+    uint32_t expected; /* IrUnit.expected there */
 } IrCold;
 
 #define IR_MAX_COLD   64

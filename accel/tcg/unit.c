@@ -163,12 +163,12 @@ static void translate_insn(const Target *target, TranslateInsn *insn, const Scan
     target->translate(insn);
 }
 
-static int cold_label(const IrUnit *ir, unsigned offset)
+static const IrCold *find_cold(const IrUnit *ir, unsigned offset)
 {
     for (unsigned i = 0; i < ir->cold_count; i++)
         if (ir->cold[i].offset == (int32_t)offset)
-            return ir->cold[i].label;
-    return -1;
+            return &ir->cold[i];
+    return NULL;
 }
 
 /* Behind the unit: instructions from those on that found an assumption wrong, up to the next label of the unit or its
@@ -181,9 +181,11 @@ static void translate_cold(const Target *target, TranslateInsn *insn, const Scan
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_br(ir, labels->number[i]);
-        int label = cold_label(ir, s->offset[i]);
-        if (label >= 0)
-            ir_label(ir, label);
+        const IrCold *cold = find_cold(ir, s->offset[i]);
+        if (cold) {
+            ir_label(ir, cold->label);
+            ir->expected = cold->expected;
+        }
         if (!ir->unreachable)
             translate_insn(target, insn, s, page, i);
     }

@@ -9,6 +9,9 @@
 
 /* The instruction without a call, if that can be. False: nothing has been done that matters. */
 bool vector_inline(Ctx *c, const Arg *a, unsigned op);
+/* In the cold part: the instruction where vl may be less than VLMAX, if that can be; else control goes on, or to slow,
+ * where it is to be done by the helper. */
+bool vector_tail(Ctx *c, const Arg *a, unsigned op, int slow);
 /* What RiscvState.v_ready probably is at run time; 0: no legal vtype. */
 uint32_t vector_expected(Ctx *c);
 /* Go to the cold part unless v_ready is that. */

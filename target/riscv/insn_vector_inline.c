@@ -24,7 +24,7 @@ typedef struct Inline {
     unsigned sew, n;    /* log2 bytes of an element; how many elements */
     unsigned bytes;     /* of a group of SEW */
     IrTmp scalar;       /* the operand that is no vector, in every element of a piece; 0: it is one */
-    IrType scalar_type;
+    IrTmp tail;         /* not 0: a bit for each of the first vl elements, which may be fewer than n; n is 64 at most */
 } Inline;
 
 /* ---- registers ---- */
@@ -106,11 +106,21 @@ static IrTmp mask_word(Inline *v, unsigned reg, unsigned word)
     return ir_vector(v->u, OP_vextract, IR_I64, 3, get(v, reg, 4, 0), 0, 0, word);
 }
 
-/* All ones in the elements of a piece that v0 selects; first: the number of the piece's first element. */
-static IrTmp active(Inline *v, IrType type, unsigned size, unsigned first)
+/* Which elements are worked on, as bits: those of word 0 or 1. */
+static IrTmp selected(Inline *v, unsigned word)
 {
-    IrTmp word = mask_word(v, 0, first / 64);
-    return ir_vector(v->u, OP_vmask, type, size, ir_binary_imm(v->u, OP_shr, IR_I64, word, first % 64), 0, 0, 0);
+    if (!v_masked(v->bits) || v->flags & VO_CARRY)
+        return v->tail;
+    IrTmp mask = mask_word(v, 0, word);
+    return v->tail ? ir_binary(v->u, OP_and, IR_I64, mask, v->tail) : mask;
+}
+
+/* yes where the elements' bits in the word are set, else no; first: the number of the piece's first element. */
+static IrTmp choose(Inline *v, IrTmp no, IrTmp yes, IrTmp word, unsigned size, unsigned first)
+{
+    IrType type = (IrType)v->u->tmps[no].type;
+    word = ir_binary_imm(v->u, OP_shr, IR_I64, word, first % 64);
+    return ir_vector(v->u, OP_vblend, type, 0, no, yes, ir_vector(v->u, OP_vmask, type, size, word, 0, 0, 0), 0);
 }
 
 static uint64_t low_bits(unsigned n)
@@ -245,21 +255,20 @@ static IrTmp operand1(Inline *v, unsigned piece, unsigned offset)
 static bool elementwise(Inline *v)
 {
     unsigned piece = piece_of(v->bytes), d = v_d(v->bits);
-    bool masked = v_masked(v->bits), merge = v->op == VOP_merge || v->op == VOP_fmerge;
+    bool merge = v->op == VOP_merge || v->op == VOP_fmerge, some = v->tail || (v_masked(v->bits) && !merge);
     for (unsigned at = 0; at < v->bytes; at += 1u << piece) {
         IrTmp x = v->op == VOP_mv_v ? 0 : get(v, v_s2(v->bits), piece, at), y = operand1(v, piece, at), result;
-        IrTmp old = masked || v->flags & VO_OLD ? get(v, d, piece, at) : 0;
+        IrTmp old = some || v->flags & VO_OLD ? get(v, d, piece, at) : 0;
         if (merge)
-            old = x, result = y;
+            result = choose(v, x, y, mask_word(v, 0, (at >> v->sew) / 64), v->sew, at >> v->sew);
         else if (is_shift(v->op))
             result = shift_operand(v, x, y);
         else
             result = integer(v, x, y, old);
         if (!result)
             return false;
-        IrType type = type_of(piece);
-        if (masked)
-            result = ir_vector(v->u, OP_vblend, type, 0, old, result, active(v, type, v->sew, at >> v->sew), 0);
+        if (some)
+            result = choose(v, old, result, selected(v, (at >> v->sew) / 64), v->sew, at >> v->sew);
         put(v, d, piece, at, result);
     }
     return true;
@@ -292,8 +301,8 @@ static void compare(Inline *v)
             ir_vector(v->u, (IrOp)k->op, type_of(piece), v->sew, k->swap ? y : x, k->swap ? x : y, 0, k->relation);
         add_bits(v, &bits, t, v->sew, at >> v->sew, count, k->negate);
     }
-    for (unsigned w = 0; v_masked(v->bits) && w < (v->n + 63) / 64; w++) {
-        IrTmp old = mask_word(v, d, w), mask = mask_word(v, 0, w);
+    for (unsigned w = 0; (v->tail || v_masked(v->bits)) && w < (v->n + 63) / 64; w++) {
+        IrTmp old = mask_word(v, d, w), mask = selected(v, w);
         IrTmp differ = ir_binary(v->u, OP_and, IR_I64, ir_binary(v->u, OP_xor, IR_I64, old, bits.word[w]), mask);
         bits.word[w] = ir_binary(v->u, OP_xor, IR_I64, old, differ);
         if (v->n < 64)
@@ -383,9 +392,8 @@ static bool widen(Inline *v)
         IrTmp t = vec2(v, (IrOp)k->op, x, y, wide);
         if (v->flags & VO_OLD)
             t = vec2(v, OP_vadd, t, old, wide);
-        IrType type = type_of(piece);
         if (v_masked(v->bits))
-            t = ir_vector(v->u, OP_vblend, type, 0, old, t, active(v, type, wide, at >> wide), 0);
+            t = choose(v, old, t, selected(v, (at >> wide) / 64), wide, at >> wide);
         put(v, d, piece, at, t);
     }
     return true;
@@ -864,14 +872,71 @@ static bool is_special(unsigned op)
            op == VOP_id_v || (op >= VOP_mv_x_s && op <= VOP_fmv_s_f);
 }
 
+static Inline inline_of(Ctx *c, const Arg *a, unsigned op, uint32_t expected)
+{
+    Inline v = { .c = c, .u = c->ir, .a = a, .bits = a->bits, .op = op, .sew = v_sew_of(expected) };
+    v.n = expected ? v_max(c->s, v_lmul_of(expected), v.sew) : 0;
+    v.bytes = v.n << v.sew;
+    v.flags = op < VOP_ELEMENTWISE ? v_operands(op) : 0;
+    return v;
+}
+
+/* ---- the first vl elements, in the cold part ---- */
+
+static bool tail_fits(const Inline *v, uint32_t expected)
+{
+    bool elements = v->op < VOP_ELEMENTWISE && v->op != VOP_aaddu && !(v->flags & VO_FLOAT) &&
+                    (kinds[v->op] == ELEMENTS || comparisons[v->op].valid) && v_legal(expected, v->bits, v->op);
+    bool load = v->op == VOP_le && !(v->bits >> 29) && !v_masked(v->bits) && width_of(v->bits) == v->sew &&
+                v_aligned(v_d(v->bits), v_lmul_of(expected));
+    return expected && v->n <= 64 && v->bytes >= 4 && v->bytes >> 5 <= MAX_PIECES && (elements || load);
+}
+
+/* The page holds the whole group, so what is behind the last element can be read, too. */
+static void load_tail(Inline *v, int slow)
+{
+    IrUnit *u = v->u;
+    unsigned piece = piece_of(v->bytes), d = v_d(v->bits);
+    IrTmp host = ir_probe(u, get_x(v->c, v->a->rs1), v->bytes, false);
+    ir_brcond(u, COND_EQ, host, const64(v, 0), slow);
+    for (unsigned at = 0; at < v->bytes; at += 1u << piece) {
+        IrTmp t = ir_vld(u, piece, host, at);
+        put(v, d, piece, at, choose(v, get(v, d, piece, at), t, v->tail, v->sew, at >> v->sew));
+    }
+}
+
+bool vector_tail(Ctx *c, const Arg *a, unsigned op, int slow)
+{
+    if (!c->insn->cold || !c->ir->vectors)
+        return false;
+    uint32_t expected = vector_expected(c);
+    Inline v = inline_of(c, a, op, expected);
+    if (!tail_fits(&v, expected))
+        return false;
+    IrTmp t = ir_ldstate(v.u, IR_I32, offsetof(RiscvState, v_ready), MO_32);
+    t = ir_binary_imm(v.u, OP_or, IR_I32, t, V_WHOLE);
+    ir_brcond(v.u, COND_NE, t, ir_const(v.u, IR_I32, expected), slow);
+    IrTmp vl = ir_ldstate(v.u, IR_I64, offsetof(RiscvState, vl), MO_64);
+    IrTmp ones =
+        ir_binary(v.u, OP_shr, IR_I64, const64(&v, UINT64_MAX), ir_binary(v.u, OP_sub, IR_I64, const64(&v, 0), vl));
+    v.tail = ir_select(v.u, IR_I64, COND_EQ, vl, const64(&v, 0), vl, ones);
+    if (op == VOP_le) {
+        load_tail(&v, slow);
+        return true;
+    }
+    take_scalar(&v, kinds[op]);
+    if (!comparisons[op].valid)
+        return elementwise(&v);
+    compare(&v);
+    return true;
+}
+
 bool vector_inline(Ctx *c, const Arg *a, unsigned op)
 {
     if (c->insn->cold || !c->ir->vectors)
         return false;
     uint32_t expected = vector_expected(c);
-    Inline v = { .c = c, .u = c->ir, .a = a, .bits = a->bits, .op = op, .sew = v_sew_of(expected) };
-    v.n = expected ? v_max(c->s, v_lmul_of(expected), v.sew) : 0;
-    v.bytes = v.n << v.sew;
+    Inline v = inline_of(c, a, op, expected);
     switch (op) {
     case VOP_mv1r_v:
     case VOP_mv2r_v:
@@ -889,6 +954,5 @@ bool vector_inline(Ctx *c, const Arg *a, unsigned op)
     }
     if (!expected || (op >= VOP_ELEMENTWISE && !is_special(op)))
         return false;
-    v.flags = op < VOP_ELEMENTWISE ? v_operands(op) : 0;
     return op < VOP_ELEMENTWISE ? inline_elementwise(&v) : inline_special(&v);
 }

@@ -60,7 +60,7 @@ void riscv_vector_changed(RiscvState *s)
 {
     bool dirty = !s->vs_off && (s->vs_dirty || (s->mstatus & MSTATUS_VS) == MSTATUS_VS);
     bool legal = !(s->vtype >> 63), whole = legal && s->vl == v_max(s, v_lmul(s), v_sew(s));
-    s->v_ready = dirty && legal && !s->vstart ? V_READY | (whole ? V_WHOLE | (s->vtype & 0xff) : 0) : 0;
+    s->v_ready = dirty && legal && !s->vstart ? V_READY | (whole ? V_WHOLE : 0) | (s->vtype & 0xff) : 0;
 }
 
 void riscv_vector_free(RiscvState *s)

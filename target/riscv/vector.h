@@ -270,7 +270,7 @@ extern const VectorKernels vector_int_kernels_base, vector_int_kernels_avx2, vec
     vector_float_kernels_avx2;
 
 /* RiscvState.v_ready, which is 0 if mstatus.VS is not Dirty, vtype is not legal, or vstart is not 0. */
-enum { V_READY = 0x200, V_WHOLE = 0x100 /* vl is VLMAX; bits 7:0 are vtype, which is legal */ };
+enum { V_READY = 0x200, V_WHOLE = 0x100 /* vl is VLMAX */ }; /* bits 7:0 are vtype */
 
 /* Operands of an elementwise instruction: VO_*. Is it legal under this vtype? */
 unsigned v_operands(unsigned op);
