@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/vector.h"
+#include "util/trace.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -397,6 +398,7 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
 {
     RiscvState *s = riscv(cs);
     VectorCall c = { .s = s, .bits = bits, .op = op, .a = a, .b = b };
+    TRACE(riscv_vector_helper, "insn %08x vtype %" PRIx64 " vl %" PRIu64, (unsigned)bits, s->vtype, s->vl);
     if (s->vs_off || (s->vtype >> 63 && needs_vtype(op)) ||
         !(op < VOP_ELEMENTWISE ? elementwise(&c) : special[op - VOP_ELEMENTWISE](&c))) {
         riscv_raise(s, CAUSE_ILLEGAL, bits);

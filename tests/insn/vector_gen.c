@@ -482,14 +482,14 @@ static void set_config(void)
         lmul = (int)below(7) - 3;
     } while (sew > 3 + (lmul < 0 ? lmul : 0));
     unsigned vtype = (below(4) << 6) | sew << 3 | (lmul & 7), max = vlmax(), avl;
-    switch (below(4)) {
+    switch (below(6)) {
     case 0:
         avl = below(max + 1);
         break;
     case 1:
         avl = below(8);
         break;
-    default:
+    default: /* what is inline */
         avl = max;
     }
     vl = avl < max ? avl : max;

@@ -29,6 +29,16 @@ def run(o, tmp, args, executor):
         return f.read()
 
 
+def helper_calls(o, tmp, args):
+    """How many vector instructions of one pass are not inline: each leaves a line of the trace."""
+    path = f"{tmp}/traced.elf"
+    subprocess.run([o.generator, "--xlen", str(o.xlen), "--vlen", str(o.vlen), *args, "--passes", "1", "--machine", path], check=True)
+    p = subprocess.run([o.rhea, "-target", f"riscv{o.xlen}", "-cpu", f"rv{o.xlen},+v,vlen={o.vlen}", "-M", "virt", "-m", "512", "-bios", "none",
+                        "-kernel", path, "-display", "none", "-monitor", "none", "-serial", "null", "-trace", "riscv_vector_helper"],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+    return p.stdout.count(b"riscv_vector_helper")
+
+
 def first_difference(o, want, got):
     word = o.xlen // 8
     at = next((i for i, (a, b) in enumerate(zip(want, got)) if a != b), min(len(want), len(got)))
@@ -63,7 +73,7 @@ def main():
     if not shutil.which(f"qemu-riscv{o.xlen}"):
         print(f"skipped: qemu-riscv{o.xlen} (package qemu-user) is the oracle and is not installed")
         sys.exit(77)
-    total, failed = 0, False
+    total, calls, failed = 0, 0, False
     with tempfile.TemporaryDirectory() as tmp:
         for seed in range(o.seed, o.seed + o.seeds):
             args = ["--seed", str(seed), "--blocks", str(o.blocks), "--passes", str(o.passes)]
@@ -76,8 +86,14 @@ def main():
                     failed = True
                     print(f"rv{o.xlen} vlen {o.vlen} seed {seed} {executor}: {first_difference(o, want, got)}; " + (f"alone, these differ: {culprits(o, tmp, executor)}" if o.culprits else ""))
             total += int(count.split()[0])
+            calls += helper_calls(o, tmp, args) - helper_calls(o, tmp, [*args, "--length", "0"])
             kinds = count.split()[3]
     print(f"rv{o.xlen} vlen {o.vlen}: {total} instances of {kinds} kinds on {', '.join(EXECUTORS)}: {'DIFFERENCES' if failed else 'all as the oracle'}")
+    inline = total // o.passes - calls
+    print(f"inline in one pass: {inline} of {total // o.passes} instances ({100 * inline * o.passes // total} %)")
+    if not inline and "avx2" in open("/proc/cpuinfo").read():
+        print("nothing was inline")
+        failed = True
     sys.exit(failed)
 
 
