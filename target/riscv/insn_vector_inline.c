@@ -646,6 +646,26 @@ static bool number(Inline *v)
     return true;
 }
 
+/* vslidedown.vi, vslide1down.vx of a group that is in 16 bytes */
+static bool slide_down(Inline *v)
+{
+    bool one = v->op == VOP_slide1down_vx;
+    unsigned piece = piece_of(v->bytes), steps = one ? 1 : v_s1(v->bits);
+    if (v_masked(v->bits) || piece > 4)
+        return false;
+    IrTmp t = steps >= v->n ? splat_const(v, IR_V128, 0, 0)
+                            : ir_vector(v->u, OP_vdown, IR_V128, 0, get(v, v_s2(v->bits), piece, 0), 0, 0,
+                                        (int64_t)steps << v->sew);
+    if (one) {
+        IrTmp x = get_x(v->c, v->a->rs1);
+        if (v->c->xt == IR_I32)
+            x = ir_ext(v->u, IR_I64, MO_32 | MO_SIGNED, x);
+        t = ir_vector(v->u, OP_vinsert, IR_V128, v->sew, t, x, 0, v->n - 1);
+    }
+    put(v, v_d(v->bits), piece, 0, t);
+    return true;
+}
+
 static bool move_whole(Inline *v)
 {
     unsigned regs = v_s1(v->bits) + 1, bytes = regs * v->c->s->vlenb, d = v_d(v->bits), from = v_s2(v->bits);
@@ -848,6 +868,10 @@ static bool inline_special(Inline *v)
         vector_assume(v->c, v->u->expected);
         return v->bytes >= 4 && number(v);
     }
+    if (v->op == VOP_slidedown_vi || v->op == VOP_slide1down_vx) {
+        vector_assume(v->c, v->u->expected);
+        return v->bytes >= 4 && slide_down(v);
+    }
     bool reduction = v->op >= VOP_redsum_vs && v->op <= VOP_wredsum_vs;
     if (reduction &&
         (v->bytes < 4 || v->bytes >> 4 > MAX_PIECES || !v_aligned(v_s2(v->bits), v_lmul_of(v->u->expected))))
@@ -869,7 +893,8 @@ static bool inline_special(Inline *v)
 static bool is_special(unsigned op)
 {
     return (op >= VOP_redsum_vs && op <= VOP_wredsum_vs) || (op >= VOP_mandn_mm && op <= VOP_first_m) ||
-           op == VOP_id_v || (op >= VOP_mv_x_s && op <= VOP_fmv_s_f);
+           op == VOP_id_v || op == VOP_slidedown_vi || op == VOP_slide1down_vx ||
+           (op >= VOP_mv_x_s && op <= VOP_fmv_s_f);
 }
 
 static Inline inline_of(Ctx *c, const Arg *a, unsigned op, uint32_t expected)
