@@ -58,10 +58,11 @@ typedef struct TranslateInsn {
     int32_t offset; /* of the instruction from the start of the unit's page (0..4095) */
     uint8_t length;
     const uint8_t *bytes; /* length bytes */
+    bool cold;            /* once more, for where an assumption was wrong: make none (ir_cold) */
     /* Label of the instruction at this offset if the unit has one there and it starts a segment; -1 otherwise */
     int (*label_at)(struct TranslateInsn *insn, int32_t offset);
     void *opaque;       /* the translator's */
-    const CpuState *cs; /* constant features only (XLEN, extensions): never registers */
+    const CpuState *cs; /* constant features (XLEN, extensions); registers only as a guess that the code checks */
 } TranslateInsn;
 
 struct Target {

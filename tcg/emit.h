@@ -59,5 +59,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
 void emit_link(uint8_t *buf, ptrdiff_t exec_offset, const EmitExit *exit, const void *destination);
 /* Does this host have the back end and all it needs? Otherwise the interpreter runs. */
 bool emit_available(void);
+/* After emit_available: has it operations on vectors, too? */
+bool emit_vectors(void);
 
 #endif

@@ -188,10 +188,27 @@ typedef struct HelperDesc {
 
 typedef struct GuestReg GuestReg;
 
+/* State that a vector temporary of this segment equals: offset, log2 of its bytes (the temporary has zeros above). */
+typedef struct IrHeld {
+    IrTmp tmp; /* 0: none */
+    uint8_t size;
+    int32_t offset;
+} IrHeld;
+
+/* A way out of a guest instruction, to be translated once more behind the unit's code without what was assumed. */
+typedef struct IrCold {
+    int32_t offset; /* of the guest instruction */
+    uint16_t label;
+    uint32_t expected; /* IrUnit.expected there */
+} IrCold;
+
+#define IR_MAX_COLD   64
 #define IR_MAX_INSNS  4000
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 #define IR_MAX_GROUPS 128
+
+#define IR_NOTHING_EXPECTED UINT32_MAX
 
 typedef struct IrUnit {
     const GuestReg *regs; /* the target's table */
@@ -206,6 +223,12 @@ typedef struct IrUnit {
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
+    bool vectors;             /* set by who translates: operations on vectors can be run */
+    uint32_t assumed;         /* what this segment has checked, in the target's own terms; 0: nothing */
+    uint32_t expected;        /* what the target expects to find at run time; IR_NOTHING_EXPECTED */
+    IrHeld held[16];
+    unsigned held_next, cold_count;
+    IrCold cold[IR_MAX_COLD];
     unsigned group_count;
     IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
     unsigned loop_count;
@@ -264,6 +287,22 @@ IrTmp ir_fitof(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a)
 IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a); /* fbits fofbits fbox funbox */
 IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b);
 
+/* ---- vectors ---- */
+/* size: log2 of the bytes that are loaded (5: V256, else V128) or stored. What the segment has loaded or stored is not
+ * loaded again. */
+IrTmp ir_vldstate(IrUnit *u, unsigned size, uint32_t offset);
+void ir_vststate(IrUnit *u, unsigned size, uint32_t offset, IrTmp value);
+/* Host address of bytes guest bytes, or 0 (see ops.def), and accesses there: before the next helper call or access of
+ * another kind. */
+IrTmp ir_probe(IrUnit *u, IrTmp addr, unsigned bytes, bool write);
+IrTmp ir_vld(IrUnit *u, unsigned size, IrTmp host, int64_t offset);
+void ir_vst(IrUnit *u, unsigned size, IrTmp host, int64_t offset, IrTmp value);
+/* Everything else; b and c are 0 where the operation does not have them. */
+IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b, IrTmp c, int64_t imm);
+/* The label of this guest instruction's translation without assumptions, to go to from before it has changed anything.
+ */
+int ir_cold(IrUnit *u);
+
 /* Once a segment: call the raising helper with argument if the state byte at offset is not zero. */
 void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument);
 /* Once a segment: set the state byte at offset to 1. */
@@ -298,5 +337,17 @@ char *ir_dump(const IrUnit *u);
 
 /* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. ---- */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs);
+/* A vector as the interpreter has it. */
+typedef struct IrVector {
+    uint8_t bytes[32];
+} IrVector;
+/* Operations on vectors that take and give vectors and integers only: args are those of insn, as vectors v and
+ * integers t. Returns the integer result; the vector result is in *out. */
+uint64_t ir_interpret_vector(CpuState *cs, const IrUnit *u, const IrInsn *insn, const IrVector *const v[3],
+                             const uint64_t t[3], IrVector *out);
+static inline bool ir_is_vector(unsigned type)
+{
+    return type == IR_V128 || type == IR_V256;
+}
 
 #endif

@@ -126,6 +126,7 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->tcg = vcpu->machine->accel_state;
     c->epoch = EPOCH_OUT;
     g_mutex_init(&c->mailbox.lock);
+    c->ir->vectors = !c->tcg->jit || emit_vectors();
     vcpu->accel = c;
     tcg_sample_cpu(c, true);
     return tcg_contexts_init(c);

@@ -145,27 +145,61 @@ static int label_at(TranslateInsn *insn, int32_t offset)
     return i >= 0 && l->scan->label[i] >= 0 ? l->number[i] : -1;
 }
 
+static void translate_insn(const Target *target, TranslateInsn *insn, const Scan *s, const uint8_t *page, unsigned i)
+{
+    insn->offset = s->offset[i];
+    insn->length = s->length[i];
+    insn->bytes = page + s->offset[i];
+    ir_insn(insn->ir, insn->offset, insn->length);
+    target->translate(insn);
+}
+
+static const IrCold *find_cold(const IrUnit *ir, unsigned offset)
+{
+    for (unsigned i = 0; i < ir->cold_count; i++)
+        if (ir->cold[i].offset == (int32_t)offset)
+            return &ir->cold[i];
+    return NULL;
+}
+
+/* Behind the unit: instructions from those on that found an assumption wrong, up to the next label of the unit or its
+ * end, without assumptions. */
+static void translate_cold(const Target *target, TranslateInsn *insn, const Scan *s, const Labels *labels,
+                           const uint8_t *page)
+{
+    IrUnit *ir = insn->ir;
+    insn->cold = true;
+    for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
+        if (s->label[i] >= 0)
+            ir_br(ir, labels->number[i]);
+        const IrCold *cold = find_cold(ir, s->offset[i]);
+        if (cold) {
+            ir_label(ir, cold->label);
+            ir->expected = cold->expected;
+        }
+        if (!ir->unreachable)
+            translate_insn(target, insn, s, page, i);
+    }
+    ir_jump(ir, s->offset[s->count], false);
+}
+
 static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
 {
     const Target *target = c->vcpu->target;
     IrUnit *ir = c->ir;
     Labels labels = { .scan = s };
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
-    bool falls = true;
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
     for (unsigned i = 0; i < s->count; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_label(ir, labels.number[i]);
-        insn.offset = s->offset[i];
-        insn.length = s->length[i];
-        insn.bytes = page + s->offset[i];
-        ir_insn(ir, insn.offset, insn.length);
-        falls = target->translate(&insn);
+        translate_insn(target, &insn, s, page, i);
     }
-    if (falls)
-        ir_jump(ir, s->offset[s->count], false);
+    ir_jump(ir, s->offset[s->count], false); /* dropped if nothing gets there */
+    if (ir->cold_count)
+        translate_cold(target, &insn, s, &labels, page);
 }
 
 /* The one instruction that crosses into another page: bytes holds it. */
@@ -179,6 +213,7 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
                            .offset = offset,
                            .length = length,
                            .bytes = bytes,
+                           .cold = true,
                            .label_at = label_at,
                            .opaque = &labels,
                            .cs = c->cs };

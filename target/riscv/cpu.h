@@ -278,6 +278,7 @@ struct RiscvState {
     /* vectors: see vector.h. vtype has its XLEN-independent form, vill in bit 63 */
     uint64_t vl, vtype, vstart;
     uint8_t vxrm, vxsat;
+    uint32_t v_ready; /* what inline code looks at: V_READY and more, see riscv_vector_changed */
     uint8_t v[32 * VLEN_MAX / 8] __attribute__((aligned(64)));
     struct VectorChecked *vector_checked; /* instructions found legal: vector.c */
     RiscvFile file[2];                    /* interrupt files: of S, of M */
@@ -385,6 +386,8 @@ void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask);
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
+/* vl, vtype, vstart or mstatus.VS changed: derive v_ready. */
+void riscv_vector_changed(RiscvState *s);
 /* The state of the vector unit after reset, and as text. */
 void riscv_vector_reset(RiscvState *s);
 void riscv_vector_free(RiscvState *s);

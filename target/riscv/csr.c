@@ -498,6 +498,7 @@ static void write_vcsr(RiscvState *s, uint64_t v)
     s->vxsat = v & 1;
     s->vxrm = v >> 1 & 3;
     s->vs_dirty = 1;
+    riscv_vector_changed(s);
 }
 static void write_vxsat(RiscvState *s, uint64_t v)
 {
@@ -512,6 +513,7 @@ static void write_vstart(RiscvState *s, uint64_t v)
 {
     s->vstart = v & (s->vlenb * 8 - 1);
     s->vs_dirty = 1;
+    riscv_vector_changed(s);
 }
 
 /* ---- PMP: groups of entries, by the number of the CSR ---- */

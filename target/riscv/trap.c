@@ -69,6 +69,7 @@ void riscv_mode_changed(RiscvState *s)
         mmu |= (s->mstatus & MSTATUS_SUM ? MMU_SUM : 0) | (s->mstatus & MSTATUS_MXR ? MMU_MXR : 0);
     s->fp_off = state_off(s, MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = state_off(s, MSTATUS_VS) || !riscv_has(s, EXT_V);
+    riscv_vector_changed(s);
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
     s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) | (s->virt ? MODE_VIRT : 0) |
                  pointer_masking(s, data, guest) | (s->trig.insns[riscv_full_mode(s)] ? MODE_TRIGGER : 0);

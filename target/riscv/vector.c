@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/vector.h"
+#include "util/trace.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -68,6 +69,14 @@ void riscv_vector_reset(RiscvState *s)
     s->vtype = 1ull << 63;
     s->vl = s->vstart = 0;
     s->vxrm = s->vxsat = s->vs_dirty = 0;
+    s->v_ready = 0;
+}
+
+void riscv_vector_changed(RiscvState *s)
+{
+    bool dirty = !s->vs_off && (s->vs_dirty || (s->mstatus & (s->virt ? s->vsstatus : MSTATUS_VS) & MSTATUS_VS) == MSTATUS_VS);
+    bool legal = !(s->vtype >> 63), whole = legal && s->vl == v_max(s, v_lmul(s), v_sew(s));
+    s->v_ready = dirty && legal && !s->vstart ? V_READY | (whole ? V_WHOLE : 0) | (s->vtype & 0xff) : 0;
 }
 
 void riscv_vector_free(RiscvState *s)
@@ -154,10 +163,10 @@ bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, 
     return emul >= 0 && d + d_regs == r + regs;
 }
 
-static bool shape_legal(const RiscvState *s, uint32_t bits, const Shape *h)
+static bool shape_legal(uint64_t vtype, uint32_t bits, const Shape *h)
 {
     unsigned d = v_d(bits), r2 = v_s2(bits), r1 = v_s1(bits);
-    int lmul = v_lmul(s);
+    int lmul = v_lmul_of(vtype);
     if (h->d_emul > 3 || h->emul2 > 3 || h->emul2 < -3)
         return false;
     if (!v_aligned(d, h->d_emul) || !v_aligned(r2, h->emul2) || (h->vector1 && !v_aligned(r1, lmul)))
@@ -169,10 +178,10 @@ static bool shape_legal(const RiscvState *s, uint32_t bits, const Shape *h)
     return !h->vector1 || v_overlap_allowed(d, h->d_emul, h->d_eew, r1, lmul, h->sew);
 }
 
-static void shape_of(const RiscvState *s, uint32_t bits, unsigned op, Shape *h)
+static void shape_of(uint64_t vtype, uint32_t bits, unsigned op, Shape *h)
 {
     unsigned flags = operations[op].flags, f3 = bits >> 12 & 7;
-    int lmul = v_lmul(s), sew = v_sew(s);
+    int lmul = v_lmul_of(vtype), sew = (int)v_sew_of(vtype);
     int delta = flags & VO_WIDE2 ? 1 : flags & VO_HALF2 ? -1 : flags & VO_QUARTER2 ? -2 : flags & VO_EIGHTH2 ? -3 : 0;
     *h = (Shape){ .sew = sew,
                   .flags = flags,
@@ -186,6 +195,18 @@ static void shape_of(const RiscvState *s, uint32_t bits, unsigned op, Shape *h)
         h->eew2 = h->d_eew;
         h->emul2 = -3;
     }
+}
+
+unsigned v_operands(unsigned op)
+{
+    return operations[op].flags;
+}
+
+bool v_legal(uint64_t vtype, uint32_t bits, unsigned op)
+{
+    Shape h;
+    shape_of(vtype, bits, op, &h);
+    return kernels[op][v_sew_of(vtype)] && shape_legal(vtype, bits, &h);
 }
 
 static void broadcast(void *buffer, uint64_t value, unsigned n, unsigned sew)
@@ -310,9 +331,9 @@ static const VectorChecked *checked(const VectorCall *c)
         return e;
     Shape h;
     VectorKernel *kernel = kernels[c->op][v_sew(s)];
-    shape_of(s, c->bits, c->op, &h);
+    shape_of(s->vtype, c->bits, c->op, &h);
     uint64_t needs = kernel_needs[c->op][v_sew(s)];
-    if (!kernel || (needs && !riscv_has(s, needs)) || !shape_legal(s, c->bits, &h))
+    if (!kernel || (needs && !riscv_has(s, needs)) || !shape_legal(s->vtype, c->bits, &h))
         return NULL;
     *e = (VectorChecked){ c->bits, s->vtype, kernel, h };
     return e;
@@ -384,6 +405,7 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
 {
     RiscvState *s = riscv(cs);
     VectorCall c = { .s = s, .bits = bits, .op = op, .a = a, .b = b };
+    TRACE(riscv_vector_helper, "insn %08x vtype %" PRIx64 " vl %" PRIu64, (unsigned)bits, s->vtype, s->vl);
     if (s->vs_off || (s->vtype >> 63 && needs_vtype(op)) ||
         !(op < VOP_ELEMENTWISE ? elementwise(&c) : special[op - VOP_ELEMENTWISE](&c))) {
         riscv_raise(s, CAUSE_ILLEGAL, bits);
@@ -393,5 +415,6 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
         s->vstart = 0;
         s->vs_dirty = 1;
     }
+    riscv_vector_changed(s);
     return c.result;
 }

@@ -317,6 +317,13 @@ extern const VectorKernels vector_int_kernels_base, vector_int_kernels_avx2, vec
     vector_float_kernels_avx2, vector_half_kernels_base, vector_half_kernels_avx2, vector_bits_kernels_base,
     vector_bits_kernels_avx2;
 
+/* RiscvState.v_ready, which is 0 if mstatus.VS is not Dirty, vtype is not legal, or vstart is not 0. */
+enum { V_READY = 0x200, V_WHOLE = 0x100 /* vl is VLMAX */ }; /* bits 7:0 are vtype */
+
+/* Operands of an elementwise instruction: VO_*. Is it legal under this vtype? */
+unsigned v_operands(unsigned op);
+bool v_legal(uint64_t vtype, uint32_t bits, unsigned op);
+
 /* Is this vtype, without vill, one that there is? */
 bool v_type_legal(uint64_t vtype);
 
@@ -339,13 +346,21 @@ static inline bool v_masked(uint32_t bits)
 }
 
 /* vtype: log2 of SEW in bytes, and of LMUL (-3 .. 3). */
+static inline unsigned v_sew_of(uint64_t vtype)
+{
+    return vtype >> 3 & 7;
+}
+static inline int v_lmul_of(uint64_t vtype)
+{
+    return (int)(vtype << 29 & 0xe0000000) >> 29;
+}
 static inline unsigned v_sew(const RiscvState *s)
 {
-    return s->vtype >> 3 & 7;
+    return v_sew_of(s->vtype);
 }
 static inline int v_lmul(const RiscvState *s)
 {
-    return (int)(s->vtype << 29 & 0xe0000000) >> 29;
+    return v_lmul_of(s->vtype);
 }
 static inline unsigned v_regs(int emul)
 {

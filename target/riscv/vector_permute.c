@@ -311,6 +311,30 @@ bool vector_slide(VectorCall *c)
     return true;
 }
 
+#define GATHER(T)                                             \
+    {                                                         \
+        for (unsigned i = start; i < n; i++) {                \
+            uint64_t k = ((const T *)index)[i];               \
+            ((T *)d)[i] = k < max ? ((const T *)from)[k] : 0; \
+        }                                                     \
+        break;                                                \
+    }
+/* The usual case without a test of each element's mask and size. */
+static void gather_all(uint8_t *restrict d, const uint8_t *restrict from, const uint8_t *restrict index, unsigned start,
+                       unsigned n, unsigned max, unsigned sew)
+{
+    switch (sew) {
+    case 0:
+        GATHER(uint8_t)
+    case 1:
+        GATHER(uint16_t)
+    case 2:
+        GATHER(uint32_t)
+    default:
+        GATHER(uint64_t)
+    }
+}
+
 bool vector_gather(VectorCall *c)
 {
     RiscvState *s = c->s;
@@ -328,6 +352,10 @@ bool vector_gather(VectorCall *c)
         return false;
     uint8_t *d = v_reg(s, rd), *from = v_reg(s, r2), *index = v_reg(s, r1);
     uint64_t scalar = c->op == VOP_rgather_vi ? r1 : s->xlen == 32 ? (uint32_t)c->a : c->a;
+    if (vector && eew1 == sew && !v_masked(c->bits)) {
+        gather_all(d, from, index, s->vstart, s->vl, max, sew);
+        return true;
+    }
     for (unsigned i = s->vstart; i < s->vl; i++) {
         if (!v_active(s, c->bits, i))
             continue;

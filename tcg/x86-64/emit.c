@@ -17,6 +17,7 @@ bool emit_available(void)
                                     .movbe = c & bit_MOVBE,
                                     .sse41 = c & bit_SSE4_1,
                                     .avx = os_avx,
+                                    .avx2 = os_avx && __builtin_cpu_supports("avx2") && (c & bit_FMA),
                                     .fma = (c & bit_FMA) && os_avx };
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         host_features.bmi1 = (b & bit_BMI) && os_avx; /* VEX-encoded: the system must save AVX state */
@@ -25,6 +26,11 @@ bool emit_available(void)
     if (__get_cpuid(0x80000001, &a, &b, &c, &d))
         host_features.lzcnt = c & bit_LZCNT;
     return host_features.popcnt && host_features.sse41;
+}
+
+bool emit_vectors(void)
+{
+    return host_features.avx2;
 }
 
 /* ---- exits ---- */
@@ -177,6 +183,11 @@ static void emit_stub(Emit *e, ColdStub *s)
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
         call_to(a, thunk(THUNK_CALL)); /* does not return */
         break;
+    case STUB_PROBE:
+        patch_to(s->from, a->p);
+        alu_rr(a, ALU_XOR, s->dst, s->dst, false);
+        jmp_to(a, s->back);
+        break;
     case STUB_GUESS:
         emit_guess_stub(e, s);
         break;
@@ -244,6 +255,8 @@ static void emit_call(Emit *e, const IrInsn *insn)
         if (insn->arg[k])
             move_place(e, where[k], insn->arg[k]);
     }
+    if (e->wide_vectors)
+        vzeroupper(a);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), e->insn_offset, false);
     mov_imm(a, RAX, (intptr_t)h->fn - (intptr_t)emit_unit);
     call_to(a, thunk(THUNK_CALL));
@@ -271,11 +284,18 @@ static bool leaves(unsigned op)
     }
 }
 
+static bool ends_unit(unsigned op)
+{
+    return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
+}
+
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
+    if (e->wide_vectors && ends_unit(insn->op))
+        vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
     switch (insn->op) {
     case OP_nop:
         break;
@@ -361,7 +381,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     default:
-        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn))
+        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_vector(e, insn))
             e->failed = true;
     }
 }
@@ -408,7 +428,7 @@ static void emit_all(Emit *e)
 {
     const IrUnit *u = e->u;
     e->fixup_count = e->stub_count = e->guess_count = 0;
-    e->failed = e->slow_turn = false;
+    e->failed = e->slow_turn = e->wide_vectors = false;
     e->clock = 0;
     e->loop = NULL;
     e->reserved = 0;

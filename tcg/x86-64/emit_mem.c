@@ -594,6 +594,28 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     jmp_to(a, s->back);
 }
 
+/* The host address, or 0 by a stub. */
+static void emit_probe(Emit *e, const IrInsn *insn)
+{
+    Asm *a = &e->a;
+    Address at = use_address(e, insn, 0);
+    size_t table = insn->aux ? WRITE_TABLE : READ_TABLE;
+    int index = scratch_int(e), dst = scratch_int(e);
+    mov_rr(a, index, at.base, false);
+    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    lea(a, dst, mem(at.base, (int32_t)insn->imm - 1), true);
+    alu_imm(a, ALU_AND, dst, -GUEST_PAGE_SIZE, true);
+    alu_load(a, ALU_CMP, dst, mem_index(R15, index, table), true);
+    ColdStub *s = new_stub(e, STUB_PROBE);
+    s->from = jcc_forward(a, CC_NE);
+    mov_load(a, dst, mem_index(R15, index, table + 8), true);
+    alu_rr(a, ALU_ADD, dst, at.base, true);
+    s->back = a->p;
+    s->dst = dst;
+    def_done(e, insn->dst, dst);
+}
+
 bool emit_memory(Emit *e, const IrInsn *insn)
 {
     switch (insn->op) {
@@ -610,6 +632,9 @@ bool emit_memory(Emit *e, const IrInsn *insn)
         break;
     case OP_cas:
         emit_cas(e, insn);
+        break;
+    case OP_probe:
+        emit_probe(e, insn);
         break;
     case OP_fence:
         if (insn->imm & FENCE_STORE_LOAD) { /* lock or dword [rsp - 8], 0: cheaper than mfence */

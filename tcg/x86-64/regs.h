@@ -31,14 +31,16 @@ enum {
     SPILL_SLOTS = 120,
     FRAME_STREAMS = FRAME_SPILL + SPILL_SLOTS * 8,
     STREAM_SIZE = 32, /* limit, or start; addend; length: see check_stream */
-    FRAME_SIZE = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE
+    FRAME_VECTORS = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE, /* spill slots of 32 bytes */
+    VECTOR_SLOTS = 24,
+    FRAME_SIZE = FRAME_VECTORS + VECTOR_SLOTS * 32
 };
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
 typedef struct Place {
     uint8_t where;
     int8_t reg;    /* AT_REG, AT_PIN: host register */
-    uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot */
+    uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot (of its kind) */
 } Place;
 
 typedef struct HostReg {
@@ -83,6 +85,8 @@ typedef struct Emit {
     uint32_t unchecked;
     unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
+    uint32_t vectors_used;            /* spill slots */
+    bool wide_vectors;                /* this unit has written upper halves of ymm registers */
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
     bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
@@ -108,7 +112,7 @@ typedef struct Emit {
 
 /* What cpuid said, once. */
 typedef struct HostFeatures {
-    bool bmi1, bmi2, lzcnt, popcnt, avx, fma, movbe, sse41;
+    bool bmi1, bmi2, lzcnt, popcnt, avx, avx2, fma, movbe, sse41;
 } HostFeatures;
 extern HostFeatures host_features;
 
@@ -123,6 +127,10 @@ static inline bool wide_type(unsigned type)
 static inline bool fp_type(unsigned type)
 {
     return type == IR_F32 || type == IR_F64;
+}
+static inline bool xmm_type(unsigned type)
+{
+    return fp_type(type) || ir_is_vector(type);
 }
 static inline Mem state_mem(int64_t offset)
 {
@@ -183,6 +191,7 @@ enum {
     STUB_NAN,
     STUB_FMA,
     STUB_SOFT,
+    STUB_PROBE,
     STUB_GUARD,
     STUB_STREAM,
     STUB_LOOP
@@ -192,6 +201,7 @@ enum {
 bool emit_integer(Emit *e, const IrInsn *insn);
 bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
+bool emit_vector(Emit *e, const IrInsn *insn);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
@@ -228,10 +238,19 @@ enum {
     THUNK_COUNT
 };
 enum { CONST_BOX32, CONST_SIGN32, CONST_SIGN64, CONST_ABS32, CONST_ABS64, CONST_NAN32, CONST_NAN64, CONST_COUNT };
+/* Of 32 bytes; those of elements of 1, 2, 4, 8 bytes follow each other. */
+enum {
+    VCONST_SIGN,
+    VCONST_BITS = 4,
+    VCONST_LOW = 8 /* the lower half of each element */,
+    VCONST_SPREAD = 12,
+    VCONST_COUNT
+};
 typedef struct ThunkTable {
     uint8_t *base; /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
     uint32_t constants; /* CONST_COUNT of 16 bytes */
+    uint32_t vectors;   /* VCONST_COUNT of 32 bytes */
     bool parallel;      /* EmitRuntime.parallel */
 } ThunkTable;
 extern ThunkTable thunk_table;
@@ -242,6 +261,11 @@ static inline uint8_t *thunk(int which)
 static inline uint8_t *constant(int which)
 {
     return thunk_table.base + thunk_table.constants + which * 16;
+}
+
+static inline uint8_t *vector_constant(int which)
+{
+    return thunk_table.base + thunk_table.vectors + which * 32;
 }
 
 #endif

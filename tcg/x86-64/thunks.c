@@ -13,6 +13,7 @@ ThunkTable thunk_table;
 /* Data behind the code of the thunks, found RIP-relatively. */
 typedef struct ThunkData {
     uint64_t constants[CONST_COUNT][2];
+    uint64_t vectors[VCONST_COUNT][4];
     void *slow_load, *slow_store, *slow_amo, *slow_cas, *find_code, *soft_fp, *text;
     uint8_t host_flags[64]; /* MXCSR's exception bits as IR_FP_* */
     uint32_t mxcsr[8];      /* control word by IrRound */
@@ -28,6 +29,21 @@ typedef struct Thunks {
 
 #define DATA(t, member) ((const uint8_t *)&(t)->data->member)
 
+static void fill_vectors(ThunkData *d)
+{
+    for (unsigned size = 0; size < 4; size++) {
+        unsigned bytes = 1u << size, bits = 8 * bytes;
+        for (unsigned i = 0; i < 32 / bytes; i++) {
+            uint64_t sign = 1ull << (bits - 1), bit = 1ull << i % bits, low = (1ull << bits / 2) - 1;
+            memcpy((uint8_t *)d->vectors[VCONST_SIGN + size] + i * bytes, &sign, bytes);
+            memcpy((uint8_t *)d->vectors[VCONST_BITS + size] + i * bytes, &bit, bytes);
+            memcpy((uint8_t *)d->vectors[VCONST_LOW + size] + i * bytes, &low, bytes);
+        }
+    }
+    for (unsigned i = 0; i < 32; i++) /* the byte with bit i */
+        ((uint8_t *)d->vectors[VCONST_SPREAD])[i] = i / 8;
+}
+
 static void fill_data(ThunkData *d, const EmitRuntime *runtime)
 {
     static const uint64_t constants[CONST_COUNT][2] = {
@@ -38,6 +54,7 @@ static void fill_data(ThunkData *d, const EmitRuntime *runtime)
     };
     static const uint8_t rounding[] = { 0, 3, 1, 2, 0, 0, 0, 0 };
     memcpy(d->constants, constants, sizeof(constants));
+    fill_vectors(d);
     d->slow_load = (void *)runtime->slow_load;
     d->slow_store = (void *)runtime->slow_store;
     d->slow_amo = (void *)runtime->slow_amo;
@@ -168,7 +185,7 @@ static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
     op_rr(a, 0xff, 4, RAX, false);
 }
 
-enum { SAVED = 64 + 5 * 8 + 8 }; /* xmm0-7, five temporaries, the return address */
+enum { SAVED_XMM = 8 * 32, SAVED = SAVED_XMM + 5 * 8 + 8 }; /* xmm0-7, five temporaries, the return address */
 static const uint8_t saved_temps[] = { RAX, RCX, RDX, RSI, RDI };
 
 static Mem frame(int slot)
@@ -176,14 +193,26 @@ static Mem frame(int slot)
     return mem(RSP, SAVED + slot);
 }
 
+/* xmm0-7, or ymm0-7 where they may hold vectors. */
+static void saved_xmms(Asm *a, bool store)
+{
+    for (int i = 0; i < 8; i++) {
+        if (host_features.avx2)
+            vec_rm(a, VEX_0F | VEX_F3 | (store ? 0x7f : 0x6f), true, i, 0, mem(RSP, i * 32));
+        else
+            op_rm(a, P_F2 | P_0F | (store ? 0x11 : 0x10), i, mem(RSP, i * 32), false);
+    }
+    if (store && host_features.avx2)
+        vzeroupper(a);
+}
+
 static void slow_begin(Thunks *t)
 {
     Asm *a = &t->a;
     for (unsigned i = 0; i < sizeof(saved_temps); i++)
         push(a, saved_temps[i]);
-    alu_imm(a, ALU_SUB, RSP, 64, true);
-    for (int i = 0; i < 8; i++)
-        op_rm(a, P_F2 | P_0F | 0x11, i, mem(RSP, i * 8), false);
+    alu_imm(a, ALU_SUB, RSP, SAVED_XMM, true);
+    saved_xmms(a, true);
     pinned_all(t, true, true);
 }
 
@@ -209,9 +238,8 @@ static void slow_end(Thunks *t, const void *function, bool raises)
         put_byte(a, 0);
         trap = jcc_forward(a, CC_NE);
     }
-    for (int i = 0; i < 8; i++)
-        op_rm(a, P_F2 | P_0F | 0x10, i, mem(RSP, i * 8), false);
-    alu_imm(a, ALU_ADD, RSP, 64, true);
+    saved_xmms(a, false);
+    alu_imm(a, ALU_ADD, RSP, SAVED_XMM, true);
     for (unsigned i = sizeof(saved_temps); i--;)
         pop(a, saved_temps[i]);
     put_byte(a, 0xc3);
@@ -495,8 +523,10 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
                  .regs = regs,
                  .reg_count = reg_count,
                  .data = (ThunkData *)buf };
-    thunk_table =
-        (ThunkTable){ .base = buf, .constants = offsetof(ThunkData, constants), .parallel = runtime->parallel };
+    thunk_table = (ThunkTable){ .base = buf,
+                                .constants = offsetof(ThunkData, constants),
+                                .vectors = offsetof(ThunkData, vectors),
+                                .parallel = runtime->parallel };
     fill_data(t.data, runtime);
     const uint8_t *enter = t.a.p;
     emit_enter(&t);

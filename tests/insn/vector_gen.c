@@ -147,14 +147,14 @@ static void set_config_for(const Kind *k)
         lmul = (int)below(7) - 3;
     } while (sew > 3 + (lmul < 0 ? lmul : 0) || (k && !kind_fits(k)));
     unsigned vtype = (below(4) << 6) | sew << 3 | (lmul & 7), max = vlmax(), avl;
-    switch (below(4)) {
+    switch (below(6)) {
     case 0:
         avl = below(max + 1);
         break;
     case 1:
         avl = below(8);
         break;
-    default:
+    default: /* what is inline */
         avl = max;
     }
     vl = avl < max ? avl : max;
@@ -664,6 +664,7 @@ static uint32_t put_handler(void)
 
 static void put_block(uint32_t next)
 {
+    csr_write_imm(0x001, 0); /* flags of each block show */
     csr_write_imm(0x002, frm = below(5));
     csr_write_imm(0x00f, below(8));
     set_config();

@@ -461,6 +461,10 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
             below(r, 2) ? world_random_float(r, IR_F64) : UINT64_C(0xffffffff00000000) | world_random_float(r, IR_F32);
     for (unsigned i = 0; i < sizeof(s->scratch); i++)
         s->scratch[i] = i < 32 && below(r, 32) ? 0 : (uint8_t)world_random(r); /* the lower half for guards */
+    for (unsigned i = 0; i < sizeof(s->v); i += 8) {
+        uint64_t value = below(r, 3) ? world_random_float(r, IR_F64) : world_random_float(r, IR_F32) * 0x100000001;
+        memcpy(s->v + i, &value, 8);
+    }
     for (unsigned i = 0; i < sizeof(w->memory); i += 8) {
         uint64_t value = world_random(r);
         memcpy(w->memory + i, &value, 8);

@@ -35,6 +35,7 @@ typedef struct WorldState {
     uint32_t w[WORLD_X + WORLD_W]; /* as many as a narrow world has */
     uint8_t scratch[64];           /* for ldstate and ststate */
     uint64_t fault_pc, fault_va, faults, calls;
+    uint8_t v[512] __attribute__((aligned(32))); /* for vldstate and vststate */
 } WorldState;
 
 /* Everything that a unit can change, and its surroundings. */

@@ -221,7 +221,7 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
 {
     uint32_t offset = (cache.thunks.size + 63) & ~63u;
     g_autofree char *invalid = ir_verify(u);
-    g_assert_null(invalid);
+    g_assert_cmpstr(invalid, ==, NULL);
     *raw = ir_unit_copy(u);
     ir_optimise(u);
     ir_mark_recurrent(u);
@@ -720,6 +720,238 @@ static void test_loops(void)
     }
 }
 
+/* ---- vectors: random units of nothing else ---- */
+
+enum { VECTOR_POOL = 12, V_STATE = offsetof(WorldState, v) };
+typedef struct VectorGen {
+    IrUnit *u;
+    uint64_t random;
+    IrTmp pool[IR_TYPE_COUNT][VECTOR_POOL];
+} VectorGen;
+
+static unsigned draw(VectorGen *g, unsigned limit)
+{
+    return (unsigned)(world_random(&g->random) % limit);
+}
+
+static IrTmp pick(VectorGen *g, IrType type)
+{
+    return g->pool[type][draw(g, VECTOR_POOL)];
+}
+
+static void keep(VectorGen *g, IrTmp t)
+{
+    g->pool[g->u->tmps[t].type][draw(g, VECTOR_POOL)] = t;
+}
+
+/* Where a is no NaN: a, elsewhere b. */
+static IrTmp unless_nan(VectorGen *g, IrType type, unsigned size, IrTmp a, IrTmp b)
+{
+    return ir_vector(g->u, OP_vblend, type, 0, b, a, ir_vector(g->u, OP_vfcmp, type, size, a, a, 0, FCMP_EQ), 0);
+}
+
+/* A floating-point operation; a NaN becomes 7. An addend is none, as then exceptions may differ. */
+static void vector_float(VectorGen *g, IrOp op, IrType type, unsigned size)
+{
+    IrUnit *u = g->u;
+    IrTmp a = pick(g, type), b = pick(g, type), c = 0;
+    IrTmp seven = ir_vector(u, OP_vsplat, type, size, ir_const(u, IR_I64, 7), 0, 0, 0);
+    if (op == OP_vfma)
+        c = unless_nan(g, type, size, pick(g, type), seven);
+    unsigned inputs = ir_op_info[op].inputs;
+    IrTmp t = ir_vector(u, op, type, size, a, inputs > 1 ? b : 0, c, op == OP_vfma ? draw(g, 4) : 0);
+    keep(g, unless_nan(g, type, size, t, seven));
+}
+
+static void vector_memory(VectorGen *g, IrType type)
+{
+    IrUnit *u = g->u;
+    unsigned size = 2 + draw(g, type == IR_V256 ? 4 : 3);
+    bool write = draw(g, 2);
+    IrTmp host = ir_probe(u, ir_getreg(u, draw(g, 3)), 1u << size, write);
+    int label = ir_new_label(u);
+    ir_setreg(u, 7, ir_setcond(u, IR_I64, COND_NE, host, ir_const(u, IR_I64, 0)));
+    ir_brcond(u, COND_EQ, host, ir_const(u, IR_I64, 0), label);
+    if (write)
+        ir_vst(u, size, host, 0, pick(g, type));
+    else
+        ir_vststate(u, size, V_STATE + 32 * draw(g, 16), ir_vld(u, size, host, 0));
+    ir_label(u, label);
+    for (unsigned i = 0; i < VECTOR_POOL; i++) {
+        g->pool[IR_V128][i] = ir_vldstate(u, 2 + i % 3, V_STATE + 16 * draw(g, 32));
+        g->pool[IR_V256][i] = ir_vldstate(u, 5, V_STATE + 32 * draw(g, 16));
+        g->pool[IR_I64][i] = i & 1 ? ir_getreg(u, i) : ir_const(u, IR_I64, (int64_t)draw(g, 80));
+    }
+}
+
+static void vector_rearrange(VectorGen *g, IrOp op, IrType type)
+{
+    IrUnit *u = g->u;
+    unsigned size = draw(g, 4), factor = 1 + draw(g, 3);
+    IrTmp low = pick(g, IR_V128);
+    switch (op) {
+    case OP_vsplat: {
+        IrTmp f = ir_getreg(u, FIRST_F + draw(g, WORLD_F));
+        IrTmp from = pick(g, IR_I64);
+        if (draw(g, 2) && size >= 2)
+            from = size == 3 ? f : ir_fmove(u, OP_funbox, IR_F32, f);
+        keep(g, ir_vector(u, op, type, size, from, 0, 0, 0));
+        break;
+    }
+    case OP_vinsert:
+        keep(g, ir_vector(u, op, IR_V128, size, low, pick(g, IR_I64), 0, draw(g, 16 >> size)));
+        break;
+    case OP_vextract:
+        keep(g, ir_vector(u, op, IR_I64, size, low, 0, 0, draw(g, 16 >> size)));
+        break;
+    case OP_vhalf:
+        keep(g, ir_vector(u, op, IR_V128, 0, pick(g, IR_V256), 0, 0, draw(g, 2)));
+        break;
+    case OP_vconcat:
+        keep(g, ir_vector(u, op, IR_V256, 0, low, pick(g, IR_V128), 0, 0));
+        break;
+    case OP_vdown:
+        keep(g, ir_vector(u, op, IR_V128, 0, low, 0, 0, draw(g, 16)));
+        break;
+    case OP_vmask:
+        keep(g, ir_vector(u, op, type, size, pick(g, IR_I64), 0, 0, 0));
+        break;
+    case OP_vbits:
+        keep(g, ir_vector(u, op, IR_I64, size, pick(g, type), 0, 0, 0));
+        break;
+    case OP_vfnan: {
+        IrTmp x = pick(g, type), y = pick(g, type), sum = ir_vector(u, OP_vfadd, type, 2 + size % 2, x, y, 0, 0);
+        IrTmp t = ir_vector(u, op, IR_I64, 2 + size % 2, sum, sum, 0, 0);
+        keep(g, ir_setcond(u, IR_I64, COND_NE, t, ir_const(u, IR_I64, 0)));
+        break;
+    }
+    case OP_vextend:
+        factor = MIN(factor, 3 - MIN(size, 2));
+        keep(g, ir_vector(u, op, type, MIN(size, 2) | (draw(g, 2) ? MO_SIGNED : 0), low, 0, 0, factor));
+        break;
+    default:
+        keep(g, ir_vector(u, OP_vnarrow, IR_V128, 1 + draw(g, 3), low, pick(g, IR_V128), 0, 0));
+    }
+}
+
+static void vector_step(VectorGen *g)
+{
+    IrUnit *u = g->u;
+    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_COUNT - OP_vldstate));
+    IrType type = draw(g, 2) ? IR_V256 : IR_V128;
+    IrTmp a = pick(g, type), b = pick(g, type);
+    unsigned size = draw(g, 4);
+    switch (op) {
+    case OP_vldstate:
+        keep(g, ir_vldstate(u, type == IR_V256 ? 5 : 2 + draw(g, 3), V_STATE + 16 * draw(g, 31)));
+        break;
+    case OP_vststate:
+        ir_vststate(u, 2 + draw(g, type == IR_V256 ? 4 : 3), V_STATE + 16 * draw(g, 31), a);
+        break;
+    case OP_probe:
+    case OP_vld:
+    case OP_vst:
+        if (draw(g, 3) == 0)
+            vector_memory(g, type);
+        else if (draw(g, 2)) /* what lives is spilled */
+            keep(g, ir_call(u, IR_I64, 0, pick(g, IR_I64), pick(g, IR_I64), pick(g, IR_I64), pick(g, IR_I64)));
+        else
+            ir_setreg(u, 5, ir_ld(u, IR_I64, MO_64, ir_getreg(u, draw(g, 3)), 0)); /* a slow path keeps vectors */
+        break;
+    case OP_vsplat:
+    case OP_vinsert:
+    case OP_vextract:
+    case OP_vhalf:
+    case OP_vconcat:
+    case OP_vdown:
+    case OP_vmask:
+    case OP_vbits:
+    case OP_vfnan:
+    case OP_vextend:
+    case OP_vnarrow:
+        vector_rearrange(g, op, type);
+        break;
+    case OP_vshl:
+    case OP_vshr:
+    case OP_vsar:
+        size = 1 + draw(g, op == OP_vsar ? 2 : 3);
+        keep(g, ir_vector(u, op, type, size, a, pick(g, IR_I64), 0, 0));
+        break;
+    case OP_vshlv:
+    case OP_vshrv:
+    case OP_vsarv:
+        size = op == OP_vsarv ? 2 : 2 + draw(g, 2);
+        keep(g, ir_vector(u, op, type, size, a, b, 0, 0));
+        break;
+    case OP_vblend:
+        keep(g, ir_vector(u, op, type, 0, a, b, pick(g, type), 0));
+        break;
+    case OP_vfcmp:
+        keep(g, ir_vector(u, op, type, 2 + draw(g, 2), a, b, 0, draw(g, 3)));
+        break;
+    default:
+        if (op >= OP_vfadd) {
+            vector_float(g, op, type, op == OP_vfitof ? 2 : 2 + draw(g, 2));
+        } else {
+            unsigned sizes = op == OP_vavgu ? 2 : op >= OP_vminu && op <= OP_vmax ? 3 : 4;
+            keep(g, ir_vector(u, op, type, draw(g, sizes), a, b, 0, 0));
+        }
+    }
+}
+
+static void vector_unit(VectorGen *g, uint64_t seed)
+{
+    IrUnit *u = g->u;
+    g->random = seed;
+    begin(u);
+    u->vectors = true;
+    for (unsigned i = 0; i < VECTOR_POOL; i++) {
+        g->pool[IR_V128][i] = ir_vldstate(u, 4, V_STATE + 16 * i);
+        g->pool[IR_V256][i] = ir_vldstate(u, 5, V_STATE + 32 * i);
+        g->pool[IR_I64][i] = i & 1 ? ir_getreg(u, i) : ir_const(u, IR_I64, (int64_t)draw(g, 80));
+    }
+    for (unsigned i = 0, steps = 1 + draw(g, 40); i < steps; i++)
+        vector_step(g);
+    for (unsigned i = 0; i < 4; i++) {
+        ir_vststate(u, 5, V_STATE + 32 * draw(g, 16), pick(g, IR_V256));
+        ir_vststate(u, 4, V_STATE + 16 * draw(g, 32), pick(g, IR_V128));
+        ir_setreg(u, 8 + i, pick(g, IR_I64));
+    }
+    ir_exit(u, 4, EXIT_HALT);
+}
+
+static void test_vectors(void)
+{
+    if (!emit_vectors()) {
+        g_test_skip("the host has no AVX2");
+        return;
+    }
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000) / 4;
+    VectorGen g = { .u = ir_unit_new() };
+    cache_prepare(false);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        IrUnit *raw;
+        EmitResult code;
+        char *difference = NULL;
+        snprintf(doing, sizeof(doing), "crash at TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+        vector_unit(&g, seed);
+        uint32_t offset = compile(g.u, &raw, &code);
+        for (unsigned i = 0; i < STATES && !difference; i++) {
+            world_randomise(start, false, i & 1, seed * STATES + i);
+            world_copy(interpreted, start);
+            world_copy(compiled, start);
+            ir_interpret(raw, &interpreted->state.cs);
+            interpreted->state.cs.raised = 0;
+            cache.thunks.enter(&compiled->state.cs, cache.buf + offset + cache.exec_offset);
+            difference = world_difference(interpreted, compiled, false);
+        }
+        if (difference)
+            fail_unit(raw, difference, seed, 0, 0);
+        ir_unit_free(raw);
+    }
+    ir_unit_free(g.u);
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -760,6 +992,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/diff/guesses", test_guesses);
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
+    g_test_add_func("/tcg/diff/vectors", test_vectors);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
     g_test_add_func("/tcg/diff/loops", test_loops);
     g_test_add_func("/tcg/diff/old-host", test_old_host);
