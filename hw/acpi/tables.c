@@ -87,6 +87,8 @@ void acpi_bytes(AcpiTables *t, const void *data, size_t len)
 void acpi_zeros(AcpiTables *t, size_t len)
 {
     guint old = t->out->len;
+    if (!len)
+        return;
     g_byte_array_set_size(t->out, old + len);
     memset(t->out->data + old, 0, len);
 }

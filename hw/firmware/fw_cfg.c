@@ -153,8 +153,8 @@ static void selector_write(void *opaque, uint64_t offset, uint64_t value, unsign
 
 /* ---- DMA ---- */
 
-/* len bytes to guest RAM, from data, or zeros where it is NULL. Registers take none: that would be slow without a bound,
- * and the machine's lock is held. */
+/* len bytes to guest RAM, from data, or zeros where it is NULL. Registers take none: that would be slow without a
+ * bound, and the machine's lock is held. */
 static bool to_ram(FwCfg *f, uint64_t addr, const uint8_t *data, uint64_t len)
 {
     while (len) {
@@ -203,17 +203,16 @@ static void dma_run(FwCfg *f, uint64_t descriptor)
     uint32_t control = GUINT32_FROM_BE(d.control), length = GUINT32_FROM_BE(d.length);
     if (control & DMA_SELECT)
         select_item(f, control >> 16);
-    if (control & DMA_READ && !dma_copy(f, GUINT64_FROM_BE(d.address), length)) {
-        guest_error(&f->dev, "DMA of %u bytes to 0x%" G_GINT64_MODIFIER "x: no RAM, or far more than the item has", length,
-                    GUINT64_FROM_BE(d.address));
-        result = DMA_ERROR;
-    }
-    if (control & DMA_READ)
-        ; /* done */
-    else if (control & DMA_WRITE)
+    if (control & DMA_READ) {
+        result = dma_copy(f, GUINT64_FROM_BE(d.address), length) ? 0 : DMA_ERROR;
+        if (result)
+            guest_error(&f->dev, "DMA of %u bytes to 0x%" G_GINT64_MODIFIER "x: no RAM, or far more than the item has",
+                        length, GUINT64_FROM_BE(d.address));
+    } else if (control & DMA_WRITE) {
         result = DMA_ERROR; /* no item takes writes */
-    else if (control & DMA_SKIP)
+    } else if (control & DMA_SKIP) {
         f->offset += MIN(length, UINT32_MAX - f->offset);
+    }
     TRACE(fw_cfg_dma, "control 0x%x length %u: %u", control, length, result);
     result = GUINT32_TO_BE(result);
     dma_write(&f->dev, descriptor, &result, sizeof(result));

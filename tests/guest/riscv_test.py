@@ -632,6 +632,9 @@ printf '/dev/vda2 / ext4 defaults 0 1\n/dev/vda1 /boot/efi vfat umask=0077 0 2\n
 cat > /mnt/install <<'END'
 set -e
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
+mkdir -p /etc/initramfs-tools/conf.d /usr/share/initramfs-tools/modules.d
+echo MODULES=list > /etc/initramfs-tools/conf.d/list
+printf 'virtio_blk\\nvirtio_mmio\\next4\\ncrc32c_generic\\n' > /usr/share/initramfs-tools/modules.d/virtio
 apt-get -q -y --no-install-recommends install /media/debs/*.deb
 sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT="console=ttyS0 systemd.default_device_timeout_sec=900"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
 grub-install --removable --no-nvram --efi-directory=/boot/efi
@@ -715,7 +718,7 @@ def test_debian():
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
-def debian_from_disk(*args, seconds=600):
+def debian_from_disk(*args, seconds=1200):
     """Firmware finds GRUB on the disk's ESP, GRUB starts Debian's kernel with its initrd; systemd's login; the disk is clean afterwards."""
     with tempfile.TemporaryDirectory() as tmp:
         subprocess.run(["cp", "--sparse=always", debian_disk(), f"{tmp}/disk"], check=True)
