@@ -771,7 +771,8 @@ static void test_paging(void)
 /* Two address spaces with a page of their own and global ones, switched without a flush. */
 static void test_spaces(void)
 {
-    enum { VA_CODE = 0x40001000, VA_OWN = 0x40002000, VA_GLOBAL = 0x40003000 };
+    enum { VA_CODE = 0x40001000, VA_OWN = 0x40002000 };
+    const ulong VA_GLOBAL = (ulong)-4096 * 5; /* in the upper half, as a kernel's are */
     static uint32_t program[1024] __attribute__((aligned(4096)));
     static uint32_t own[3][1024] __attribute__((aligned(4096))), common[2][1024] __attribute__((aligned(4096)));
     const ulong flags = V | RD | WR | AC | DI, here = (ulong)own[2]; /* an address that is RAM without paging, too */
@@ -802,7 +803,7 @@ static void test_spaces(void)
         } else if (turn == 8) {
             for (int k = 0; k < 2; k++)
                 *global_leaf[k] = (ulong)common[1] >> 12 << 10 | flags | GL;
-            __asm__ volatile("sfence.vma %0" ::"r"((ulong)VA_GLOBAL) : "memory");
+            __asm__ volatile("sfence.vma %0" ::"r"(VA_GLOBAL) : "memory");
         }
         csr_write(satp, satp_of[i]);
         run_in_mode(1, VA_CODE, VA_OWN);
