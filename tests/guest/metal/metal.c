@@ -408,7 +408,7 @@ enum { LEVELS = 2, INDEX_BITS = 10 };
 #define STORE_LONG "sw"
 #endif
 enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, GL = 32, AC = 64, DI = 128 };
-static ulong tables[12][1 << INDEX_BITS] __attribute__((aligned(4096)));
+static ulong tables[24][1 << INDEX_BITS] __attribute__((aligned(4096)));
 static ulong *root = tables[0];
 static unsigned tables_used;
 static ulong *map(ulong va, ulong pa, ulong flags) /* one 4 KiB page; returns its entry */
