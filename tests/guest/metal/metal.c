@@ -358,18 +358,21 @@ static void test_time_jump(void)
 #if XLEN == 64
 enum { LEVELS = 3, INDEX_BITS = 9 };
 #define SATP_MODE ((ulong)8 << 60)
+#define ASID_SHIFT 44
 #define STORE_LONG "sd"
 #else
 enum { LEVELS = 2, INDEX_BITS = 10 };
 #define SATP_MODE ((ulong)1 << 31)
+#define ASID_SHIFT 22
 #define STORE_LONG "sw"
 #endif
-enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, AC = 64, DI = 128 };
-static ulong tables[4][1 << INDEX_BITS] __attribute__((aligned(4096)));
+enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, GL = 32, AC = 64, DI = 128 };
+static ulong tables[24][1 << INDEX_BITS] __attribute__((aligned(4096)));
+static ulong *root = tables[0];
 static unsigned tables_used;
 static ulong *map(ulong va, ulong pa, ulong flags) /* one 4 KiB page; returns its entry */
 {
-    ulong *table = tables[0];
+    ulong *table = root;
     for (int level = LEVELS - 1;; level--) {
         ulong *e = &table[va >> (12 + INDEX_BITS * level) & ((1 << INDEX_BITS) - 1)];
         if (!level) {
@@ -391,7 +394,7 @@ static NOINLINE void run_in_mode(int mode, ulong pc, ulong argument)
     register ulong a0 __asm__("a0") = argument;
     __asm__ volatile("la t0, 1f\n" STORE_LONG " t0, 0(%1)\n mret\n 1:" : "+r"(a0) : "r"(&return_to) : "t0", "t1", "memory");
 }
-static void test_paging(void);
+static void test_paging(void), test_spaces(void);
 
 /* ---- counting zeros ---- */
 /* Of zero, too: tests/insn cannot ask QEMU 7.2 for ctzw of words whose lower half is zero, as it counts on into the upper
@@ -664,6 +667,7 @@ static const struct {
     { "timer", test_timer },
     { "time jump", test_time_jump },
     { "paging", test_paging },
+    { "address spaces", test_spaces },
 };
 
 /* Supervisor code at 0x40001000: load from a0, then ecall. User code is the same. */
@@ -720,6 +724,58 @@ static void test_paging(void)
     run_in_mode(0, VA_CODE, VA_DATA);
     check(trap_cause == 8 && trap_count == 1, "user code", trap_cause);
     csr_write(satp, 0);
+    __asm__ volatile("sfence.vma" ::: "memory");
+    expect_trap = 0;
+}
+
+/* Two address spaces with a page of their own and global ones, switched without a flush. */
+static void test_spaces(void)
+{
+    enum { VA_CODE = 0x40001000, VA_OWN = 0x40002000 };
+    const ulong VA_GLOBAL = (ulong)-4096 * 5; /* in the upper half, as a kernel's are */
+    static uint32_t program[1024] __attribute__((aligned(4096)));
+    static uint32_t own[3][1024] __attribute__((aligned(4096))), common[2][1024] __attribute__((aligned(4096)));
+    const ulong flags = V | RD | WR | AC | DI, here = (ulong)own[2]; /* an address that is RAM without paging, too */
+    ulong satp_of[2], *leaf[2], *global_leaf[2];
+    program[0] = 0x00052303; /* lw t1, 0(a0) */
+    program[1] = 0x00052223; /* sw zero, 4(a0) */
+    program[2] = 0x73;
+    fence_i();
+    for (int i = 0; i < 3; i++)
+        own[i][0] = 100 + i;
+    common[0][0] = 200;
+    common[1][0] = 201;
+    for (int i = 0; i < 2; i++) {
+        root = tables[++tables_used];
+        map(VA_CODE, (ulong)program, V | RD | EX | AC | GL);
+        leaf[i] = map(VA_OWN, (ulong)own[i], flags);
+        global_leaf[i] = map(VA_GLOBAL, (ulong)common[0], flags | GL);
+        map(here, (ulong)common[0], flags | GL);
+        satp_of[i] = SATP_MODE | (ulong)(i + 1) << ASID_SHIFT | (ulong)root >> 12;
+    }
+    root = tables[0];
+    __asm__ volatile("sfence.vma" ::: "memory");
+    for (unsigned turn = 0; turn < 12; turn++) {
+        unsigned i = turn % 2;
+        if (turn == 4) { /* one space's own page is another one */
+            *leaf[0] = (ulong)own[2] >> 12 << 10 | flags;
+            __asm__ volatile("sfence.vma x0, %0" ::"r"(1ul) : "memory");
+        } else if (turn == 8) {
+            for (int k = 0; k < 2; k++)
+                *global_leaf[k] = (ulong)common[1] >> 12 << 10 | flags | GL;
+            __asm__ volatile("sfence.vma %0" ::"r"(VA_GLOBAL) : "memory");
+        }
+        csr_write(satp, satp_of[i]);
+        run_in_mode(1, VA_CODE, VA_OWN);
+        check(trap_cause == 9 && trap_t1 == (i ? 101 : turn < 4 ? 100 : 102), "a page of the address space", trap_t1);
+        run_in_mode(1, VA_CODE, VA_GLOBAL);
+        check(trap_cause == 9 && trap_t1 == (turn < 8 ? 200 : 201), "a global page", trap_t1);
+        run_in_mode(1, VA_CODE, here);
+        check(trap_cause == 9 && trap_t1 == 200, "a global page at an address of RAM", trap_t1);
+        csr_write(satp, 0);
+        run_in_mode(1, (ulong)program, here);
+        check(trap_cause == 9 && trap_t1 == 102, "without paging, the RAM there", trap_t1);
+    }
     __asm__ volatile("sfence.vma" ::: "memory");
     expect_trap = 0;
 }
