@@ -10,9 +10,10 @@
 #include "tcg/ir.h"
 #include <string.h>
 
-#define MAX_STEP  512 /* farther, the page ends too soon */
-#define MAX_SPAN  512 /* of the bytes that one register leads to in a turn */
-#define FEW_INSNS 48  /* such a loop seldom needs all registers */
+#define MAX_STEP  512       /* farther, the page ends too soon */
+#define MAX_SPAN  512       /* of the bytes that one register leads to in a turn */
+#define FEW_INSNS 48        /* such a loop seldom needs all registers */
+#define FAR       (1 << 30) /* so that sums with displacements are in range */
 #define REGS      G_N_ELEMENTS(((IrUnit *)0)->reg_value)
 
 typedef struct Change {
@@ -29,7 +30,8 @@ int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset)
 bool ir_may_stream(const IrUnit *u, const IrInsn *insn)
 {
     return (insn->op == OP_ld || insn->op == OP_st) && u->tmps[insn->arg[0]].type == IR_I64 &&
-           !(insn->aux & (MO_ALIGN | MO_BIG_ENDIAN)) && !(insn->op == OP_ld && insn->flags & IR_LD_RECURRENT);
+           !(insn->aux & (MO_ALIGN | MO_BIG_ENDIAN)) && insn->imm > -FAR && insn->imm < FAR &&
+           !(insn->op == OP_ld && insn->flags & IR_LD_RECURRENT);
 }
 
 /* What a turn does to the guest registers. False: more than can be said. */
@@ -54,8 +56,7 @@ static IrWalk *walk_of(const IrUnit *u, IrLoop *l, const Change *changes, const 
 {
     int64_t low, high;
     int reg = ir_may_stream(u, insn) ? ir_address_register(u, insn, &low) : -1;
-    if (reg < 0 || changes[reg].other || changes[reg].sum < 0 || changes[reg].sum > MAX_STEP || low < -(1 << 30) ||
-        low > 1 << 30)
+    if (reg < 0 || changes[reg].other || changes[reg].sum < 0 || changes[reg].sum > MAX_STEP || low < -FAR || low > FAR)
         return NULL;
     high = low + MO_BYTES(insn->aux);
     for (IrWalk *w = l->walks; w < l->walks + l->count; w++) {

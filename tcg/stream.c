@@ -119,12 +119,16 @@ static void note_write(const IrUnit *u, Motion *motions, const IrInsn *insn)
         m->otherwise = true;
         return;
     }
-    int64_t step = sum - m->sum;
+    int64_t step = (int64_t)((uint64_t)sum - (uint64_t)m->sum);
     m->sum = sum;
+    if (step > MAX_STEP || step < -MAX_STEP) {
+        m->otherwise = true;
+        return;
+    }
     m->up |= step > 0;
     m->down |= step < 0;
     m->turn += ABS(step);
-    m->otherwise |= step > MAX_STEP || step < -MAX_STEP || m->turn > MAX_TURN;
+    m->otherwise |= m->turn > MAX_TURN;
 }
 
 /* False: something in the loop writes registers in ways that are not seen here. */
