@@ -1,7 +1,7 @@
 /*
  * Bare-metal RISC-V vector tests (RV32 and RV64, VLEN 128): what qemu-user 7.2 gets wrong or random programs do not
- * reach. mstatus.VS, illegal instructions, vstart, precise faults, fault-only-first loads. The right values are from the
- * ISA manual (20240411). The exit status is that of the first check that failed, 0 if none did.
+ * reach. mstatus.VS, illegal instructions, vstart, precise faults, fault-only-first loads. The right values are from
+ * the ISA manual (20240411). The exit status is that of the first check that failed, 0 if none did.
  * SPDX-License-Identifier: MIT
  */
 #include "frame.h"
@@ -32,19 +32,19 @@ void secondary(ulong hart)
     (void)hart;
 }
 
-#define RAISES(text, what)              \
-    do {                                \
-        ulong before_ = trap_count;     \
-        V(text);                        \
+#define RAISES(text, what)                 \
+    do {                                   \
+        ulong before_ = trap_count;        \
+        V(text);                           \
         is(trap_count, before_ + 1, what); \
-        is(trap_cause, 2, what);        \
-        csr_write(vstart, 0);           \
+        is(trap_cause, 2, what);           \
+        csr_write(vstart, 0);              \
     } while (0)
-#define RUNS(text, what)                \
-    do {                                \
-        ulong before_ = trap_count;     \
-        V(text);                        \
-        is(trap_count, before_, what);  \
+#define RUNS(text, what)               \
+    do {                               \
+        ulong before_ = trap_count;    \
+        V(text);                       \
+        is(trap_count, before_, what); \
     } while (0)
 
 /* ---- state ---- */
@@ -154,9 +154,9 @@ static void test_vstart(void)
     V("vsetivli x0, 4, e8, m1, ta, ma");
     V("vmv.v.i v8, 3");
     V("vmv.v.i v9, 5");
-#define NOTHING(text)                \
-    csr_write(vstart, 4);            \
-    RUNS(text, what);                \
+#define NOTHING(text)     \
+    csr_write(vstart, 4); \
+    RUNS(text, what);     \
     is(csr_read(vstart), 0, what)
     NOTHING("vadd.vv v8, v9, v9");
     NOTHING("vmv.v.i v8, 1");
@@ -249,6 +249,110 @@ static void test_fault_first(uint8_t *end)
     is(trap_count, before + 1, "vlseg3e8ff does not trap");
 }
 
+/* ---- the same code, translated once, in other states than the first ---- */
+__attribute__((noinline)) static void add(void)
+{
+    V("vadd.vv v8, v8, v9");
+}
+__attribute__((noinline)) static void load(const uint8_t *from)
+{
+    V1("vle8.v v8, (%0)", from);
+}
+__attribute__((noinline)) static void store(uint8_t *to)
+{
+    V1("vse8.v v8, (%0)", to);
+}
+
+/* All bytes of v8 are 0xff, of v9 1. */
+static void start_add(void)
+{
+    csr_write(vstart, 0);
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    V("vmv.v.i v8, -1");
+    V("vmv.v.i v9, 1");
+}
+
+/* v8 to bytes[]. */
+static void show(void)
+{
+    csr_write(vstart, 0);
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    store(bytes);
+}
+
+static void test_other_states(void)
+{
+    start_add();
+    for (int i = 0; i < 3; i++)
+        add();
+    show();
+    is(bytes[0] | bytes[15] << 8, 2 | 2 << 8, "e8, vl 16");
+    start_add();
+    V("vsetivli x0, 4, e32, m1, ta, ma");
+    add();
+    show();
+    is(bytes[0] | bytes[1] << 8, 0 | 1 << 8, "the same code with e32");
+    start_add();
+    V("vsetivli x0, 3, e8, m1, tu, ma");
+    add();
+    show();
+    is(bytes[2] | bytes[3] << 8, 0 | 0xff << 8, "the same code with vl 3");
+    start_add();
+    V("vsetivli x0, 0, e8, m1, tu, ma");
+    add();
+    show();
+    is(bytes[0], 0xff, "the same code with vl 0");
+    start_add();
+    csr_write(vstart, 2);
+    add();
+    is(csr_read(vstart), 0, "vstart is 0 after it");
+    show();
+    is(bytes[1] | bytes[2] << 8, 0xff, "the same code with vstart 2");
+    start_add();
+    csr_clear(mstatus, VS);
+    csr_set(mstatus, 2 << 9);
+    add();
+    is(csr_read(mstatus) & VS, VS, "the same code makes VS dirty");
+    csr_clear(mstatus, VS);
+    ulong before = trap_count;
+    add();
+    is(trap_count, before + 1, "the same code with VS off");
+    csr_set(mstatus, VS);
+    V("vsetvli x0, x0, e8, m1, ta, ma");
+    show();
+    is(bytes[0], 0, "it has run once, not twice");
+    V("li t0, 255\n\tvsetvl x0, x0, t0");
+    before = trap_count;
+    add();
+    is(trap_count, before + 1, "the same code with vill");
+}
+
+static void test_other_pages(uint8_t *end)
+{
+    __asm__("" : "+r"(end)); /* the compiler knows nothing of what it points to */
+    for (int i = 0; i < 16; i++)
+        end[i - 16] = (uint8_t)i;
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    for (int i = 0; i < 3; i++)
+        load(end - 16);
+    store(bytes);
+    is(bytes[15], 15, "a load that ends with the memory");
+    ulong before = trap_count;
+    load(end - 8);
+    is(trap_count, before + 1, "one that ends behind it");
+    is(trap_vstart, 8, "vstart is where it ends");
+    is(trap_tval, (ulong)end, "mtval is the end");
+    show();
+    is(bytes[7] | bytes[8] << 8, 15 | 8 << 8, "what came before has been loaded");
+    store(end - 16);
+    before = trap_count;
+    store(end - 12);
+    is(trap_count, before + 1, "a store that ends behind the memory");
+    is(trap_vstart, 12, "vstart is where it ends");
+    csr_write(vstart, 0);
+    is(end[-1], bytes[11], "what came before has been stored");
+}
+
 int main(void)
 {
     csr_set(mstatus, VS);
@@ -262,6 +366,8 @@ int main(void)
 #endif
     test_faults();
     test_fault_first((uint8_t *)0x80000000 + (128ul << 20)); /* -m 128 */
+    test_other_states();
+    test_other_pages((uint8_t *)0x80000000 + (128ul << 20));
     print("all passed\n");
     finish(EXIT);
     return 0;
