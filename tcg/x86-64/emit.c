@@ -384,7 +384,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     e->start = buf;
     e->unit_id = unit_id;
     e->fixup_count = e->stub_count = e->guess_count = 0;
-    e->failed = e->wide_vectors = false;
+    e->failed = e->vectors = e->wide_vectors = false;
     e->clock = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
     out->size = out->exit_count = out->loads = out->stores = 0;
