@@ -428,7 +428,7 @@ static void emit_all(Emit *e)
 {
     const IrUnit *u = e->u;
     e->fixup_count = e->stub_count = e->guess_count = 0;
-    e->failed = e->slow_turn = e->wide_vectors = false;
+    e->failed = e->slow_turn = e->vectors = e->wide_vectors = false;
     e->clock = 0;
     e->loop = NULL;
     e->reserved = 0;

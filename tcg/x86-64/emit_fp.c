@@ -28,7 +28,7 @@ static void emit_soft(Emit *e, const IrInsn *insn)
             mov_store(&e->a, mem(RSP, slots[k]), reg, true);
     }
     mov_mem_imm(&e->a, mem(RSP, FRAME_INFO), what_of(e, insn), false);
-    call_to(&e->a, thunk(THUNK_SOFT));
+    call_to(&e->a, slow_thunk(e, THUNK_SOFT));
     int dst = def_reg(e, insn->dst, 0);
     if (is_xmm(dst))
         op_rm(&e->a, P_F2 | P_0F | 0x10, dst - XMM0, mem(RSP, FRAME_RESULT), false);
@@ -352,7 +352,7 @@ void emit_float_stub(Emit *e, const ColdStub *s)
             op_rm(a, P_F2 | P_0F | 0x11, s->dst - XMM0, mem(RSP, FRAME_VALUE2), false);
         }
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-        call_to(a, thunk(THUNK_SOFT));
+        call_to(a, slow_thunk(e, THUNK_SOFT));
         if (is_xmm(s->dst))
             op_rm(a, P_F2 | P_0F | 0x10, s->dst - XMM0, mem(RSP, FRAME_RESULT), false);
         else

@@ -580,9 +580,9 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
     if (s->retry)
-        call_to(a, thunk(s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
+        call_to(a, slow_thunk(e, s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
     else
-        call_to(a, thunk(thunks[s->kind]));
+        call_to(a, slow_thunk(e, thunks[s->kind]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {

@@ -386,6 +386,7 @@ bool emit_vector(Emit *e, const IrInsn *insn)
         return false;
     unsigned type = ir_is_vector(insn->type) ? insn->type : e->u->tmps[insn->arg[0]].type;
     Vec x = { e, &e->a, insn, type == IR_V256 };
+    e->vectors = true;
     e->wide_vectors |= x.wide;
     uint32_t op = simple[insn->op][insn->aux & 3];
     switch (insn->op) {

@@ -86,7 +86,8 @@ typedef struct Emit {
     unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
     uint32_t vectors_used;            /* spill slots */
-    bool wide_vectors;                /* this unit has written upper halves of ymm registers */
+    bool vectors;                     /* this unit has used vectors, */
+    bool wide_vectors;                /* and written upper halves of ymm registers */
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
     bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
@@ -221,19 +222,20 @@ int emit_compare(Emit *e, const IrInsn *insn);
 
 /* Thunks' places, relative to the cache's start (host address in EmitThunks.base). */
 enum {
-    THUNK_EXIT,
-    THUNK_LOOKUP,
-    THUNK_JUMP,
     THUNK_LOAD,
     THUNK_STORE,
     THUNK_AMO,
     THUNK_CAS,
     THUNK_SOFT,
-    THUNK_CALL,
     THUNK_RETRY_LOAD,
     THUNK_RETRY_STORE,
     THUNK_REFILL_LOAD,
     THUNK_REFILL_STORE,
+    THUNK_WIDE, /* the same that keep whole vectors */
+    THUNK_EXIT = 2 * THUNK_WIDE,
+    THUNK_LOOKUP,
+    THUNK_JUMP,
+    THUNK_CALL,
     THUNK_NANS,
     THUNK_COUNT
 };
@@ -257,6 +259,11 @@ extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)
 {
     return thunk_table.base + thunk_table.at[which];
+}
+/* One of those before THUNK_WIDE, as the unit needs it. */
+static inline uint8_t *slow_thunk(const Emit *e, int which)
+{
+    return thunk(which + (e->vectors ? THUNK_WIDE : 0));
 }
 static inline uint8_t *constant(int which)
 {

@@ -25,6 +25,7 @@ typedef struct Thunks {
     const GuestReg *regs;
     unsigned reg_count;
     ThunkData *data;
+    bool wide; /* those being made are for units with vectors */
 } Thunks;
 
 #define DATA(t, member) ((const uint8_t *)&(t)->data->member)
@@ -185,25 +186,33 @@ static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
     op_rr(a, 0xff, 4, RAX, false);
 }
 
-enum { SAVED_XMM = 8 * 32, SAVED = SAVED_XMM + 5 * 8 + 8 }; /* xmm0-7, five temporaries, the return address */
+/* What slow-path thunks push: xmm0-7 (whole registers only for units that have vectors), five temporaries, the return
+ * address. */
+static unsigned saved_xmm(const Thunks *t)
+{
+    return 8 * (t->wide ? 32 : 8);
+}
+static unsigned saved(const Thunks *t)
+{
+    return saved_xmm(t) + 5 * 8 + 8;
+}
 static const uint8_t saved_temps[] = { RAX, RCX, RDX, RSI, RDI };
 
-static Mem frame(int slot)
+static Mem frame(const Thunks *t, int slot)
 {
-    return mem(RSP, SAVED + slot);
+    return mem(RSP, saved(t) + slot);
 }
 
-/* xmm0-7, or ymm0-7 where they may hold vectors. */
-static void saved_xmms(Asm *a, bool store)
+static void save_xmms(Thunks *t, bool store)
 {
     for (int i = 0; i < 8; i++) {
-        if (host_features.avx2)
-            vec_rm(a, VEX_0F | VEX_F3 | (store ? 0x7f : 0x6f), true, i, 0, mem(RSP, i * 32));
+        if (t->wide)
+            vec_rm(&t->a, VEX_0F | VEX_F3 | (store ? 0x7f : 0x6f), true, i, 0, mem(RSP, i * 32));
         else
-            op_rm(a, P_F2 | P_0F | (store ? 0x11 : 0x10), i, mem(RSP, i * 32), false);
+            op_rm(&t->a, P_F2 | P_0F | (store ? 0x11 : 0x10), i, mem(RSP, i * 8), false);
     }
-    if (store && host_features.avx2)
-        vzeroupper(a);
+    if (store && t->wide)
+        vzeroupper(&t->a);
 }
 
 static void slow_begin(Thunks *t)
@@ -211,15 +220,15 @@ static void slow_begin(Thunks *t)
     Asm *a = &t->a;
     for (unsigned i = 0; i < sizeof(saved_temps); i++)
         push(a, saved_temps[i]);
-    alu_imm(a, ALU_SUB, RSP, SAVED_XMM, true);
-    saved_xmms(a, true);
+    alu_imm(a, ALU_SUB, RSP, saved_xmm(t), true);
+    save_xmms(t, true);
     pinned_all(t, true, true);
 }
 
 static void slow_pc(Thunks *t)
 {
     Asm *a = &t->a;
-    op_rm(a, P_0F | 0xb7, RAX, mem(RSP, SAVED + FRAME_INFO + 2), false);
+    op_rm(a, P_0F | 0xb7, RAX, frame(t, FRAME_INFO + 2), false);
     alu_load(a, ALU_ADD, RAX, CPU_FIELD(pc_base), true);
     mov_store(a, CPU_FIELD(pc), RAX, true);
 }
@@ -228,9 +237,9 @@ static void slow_end(Thunks *t, const void *function, bool raises)
 {
     Asm *a = &t->a;
     lea(a, RDI, mem(RBP, -CPU_BIAS), true);
-    mov_load(a, RSI, frame(FRAME_VA), true);
+    mov_load(a, RSI, frame(t, FRAME_VA), true);
     op_rip(a, 0xff, 2, function, false);
-    mov_store(a, frame(FRAME_RESULT), RAX, true);
+    mov_store(a, frame(t, FRAME_RESULT), RAX, true);
     pinned_all(t, false, false);
     uint8_t *trap = NULL;
     if (raises) {
@@ -238,14 +247,14 @@ static void slow_end(Thunks *t, const void *function, bool raises)
         put_byte(a, 0);
         trap = jcc_forward(a, CC_NE);
     }
-    saved_xmms(a, false);
-    alu_imm(a, ALU_ADD, RSP, SAVED_XMM, true);
+    save_xmms(t, false);
+    alu_imm(a, ALU_ADD, RSP, saved_xmm(t), true);
     for (unsigned i = sizeof(saved_temps); i--;)
         pop(a, saved_temps[i]);
     put_byte(a, 0xc3);
     if (trap) {
         patch_to(trap, a->p);
-        alu_imm(a, ALU_ADD, RSP, SAVED, true);
+        alu_imm(a, ALU_ADD, RSP, saved(t), true);
         jmp_to(a, thunk(THUNK_LOOKUP));
     }
 }
@@ -253,31 +262,31 @@ static void slow_end(Thunks *t, const void *function, bool raises)
 static void emit_slow(Thunks *t, int which)
 {
     Asm *a = &t->a;
-    thunk_table.at[which] = a->p - thunk_table.base;
+    thunk_table.at[which + (t->wide ? THUNK_WIDE : 0)] = a->p - thunk_table.base;
     slow_begin(t);
     if (which != THUNK_SOFT)
         slow_pc(t);
     if (which != THUNK_LOAD)
-        mov_load(a, RDX, frame(FRAME_VALUE), true);
+        mov_load(a, RDX, frame(t, FRAME_VALUE), true);
     switch (which) {
     case THUNK_LOAD:
     case THUNK_STORE:
-        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
+        op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
         slow_end(t, which == THUNK_LOAD ? DATA(t, slow_load) : DATA(t, slow_store), true);
         break;
     case THUNK_AMO:
-        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
-        mov_load(a, R8, frame(FRAME_VALUE2), true);
+        op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
+        mov_load(a, R8, frame(t, FRAME_VALUE2), true);
         slow_end(t, DATA(t, slow_amo), true);
         break;
     case THUNK_CAS:
-        mov_load(a, RCX, frame(FRAME_VALUE2), true);
-        op_rm(a, P_0F | 0xb7, R8, frame(FRAME_INFO), false);
+        mov_load(a, RCX, frame(t, FRAME_VALUE2), true);
+        op_rm(a, P_0F | 0xb7, R8, frame(t, FRAME_INFO), false);
         slow_end(t, DATA(t, slow_cas), true);
         break;
     default:
-        mov_load(a, RCX, frame(FRAME_VALUE2), true);
-        mov_load(a, R8, frame(FRAME_INFO), false);
+        mov_load(a, RCX, frame(t, FRAME_VALUE2), true);
+        mov_load(a, R8, frame(t, FRAME_INFO), false);
         slow_end(t, DATA(t, soft_fp), false);
     }
 }
@@ -446,13 +455,14 @@ static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store)
 {
     Asm *a = &t->a;
     Refill r = { .t = t, .store = store, .table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read) };
-    thunk_table.at[store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD] = a->p - thunk_table.base;
+    unsigned wide = t->wide ? THUNK_WIDE : 0;
+    thunk_table.at[wide + (store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD)] = a->p - thunk_table.base;
     refill_begin(&r);
     alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, r.table), true);
     uint8_t *second = jcc_forward(a, CC_NE);
     alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, r.table + 8), true);
     uint8_t *access = jmp_forward(a);
-    thunk_table.at[store ? THUNK_REFILL_STORE : THUNK_REFILL_LOAD] = a->p - thunk_table.base;
+    thunk_table.at[wide + (store ? THUNK_REFILL_STORE : THUNK_REFILL_LOAD)] = a->p - thunk_table.base;
     refill_begin(&r);
     patch_to(second, a->p);
     find_second(&r);
@@ -463,7 +473,7 @@ static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store)
         patch_to(r.slow[i], a->p);
     for (unsigned i = sizeof(refill_saved); i--;)
         pop(a, refill_saved[i]);
-    jmp_to(a, thunk(store ? THUNK_STORE : THUNK_LOAD));
+    jmp_to(a, thunk(wide + (store ? THUNK_STORE : THUNK_LOAD)));
 }
 
 /* Canonical NaNs in those xmm registers that FRAME_EXTRA names. Every other register stays. */
@@ -533,11 +543,14 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     thunk_table.at[THUNK_EXIT] = t.a.p - buf;
     const uint8_t *raw = emit_exit(&t);
     emit_lookup(&t, raw);
-    for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
-        emit_slow(&t, which);
+    for (unsigned wide = 0; wide < (host_features.avx2 ? 2 : 1); wide++) {
+        t.wide = wide;
+        for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
+            emit_slow(&t, which);
+        emit_refill(&t, runtime, false);
+        emit_refill(&t, runtime, true);
+    }
     emit_call_thunk(&t);
-    emit_refill(&t, runtime, false);
-    emit_refill(&t, runtime, true);
     emit_nans(&t);
     uintptr_t address = (uintptr_t)enter + exec_offset;
     memcpy(&out->enter, &address, sizeof(address));
