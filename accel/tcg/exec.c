@@ -7,6 +7,11 @@
 #include "util/log.h"
 #include <string.h>
 
+/* Firmware may wait for another hart in a loop of halts while an interrupt that it does not take is pending: from so
+ * many on, each halt takes a while. */
+#define MAX_EMPTY_HALTS 200
+#define EMPTY_HALT_US   100
+
 #define DEFAULT_CACHE ((uint64_t)256 << 20)
 
 /* ---- floating-point state ---- */
@@ -67,14 +72,15 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         return false;
     t->jit = jit && emit_available();
     g_mutex_init(&t->lock);
-    g_cond_init(&t->idle);
-    t->units = g_ptr_array_new();
-    t->chunks = g_ptr_array_new_with_free_func(g_free);
-    t->kept = g_ptr_array_new_with_free_func((GDestroyNotify)ir_unit_free);
+    for (unsigned i = 0; i < PAGE_LOCKS; i++)
+        g_mutex_init(&t->page_locks[i]);
     t->young = g_ptr_array_new();
     t->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    tcg_sample_init(t);
     if (t->jit && !tcg_cache_init(t, megabytes << 20, err))
         return false;
+    if (!t->jit)
+        tcg_chunks_init(t, 0);
     if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
     t->listener.commit = view_changed;
@@ -87,17 +93,17 @@ static void tcg_destroy(Machine *machine)
     TcgState *t = machine->accel_state;
     if (!t)
         return;
-    if (t->units) {
+    if (t->pages) {
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
-        g_ptr_array_free(t->units, TRUE);
-        g_ptr_array_free(t->chunks, TRUE);
-        g_ptr_array_free(t->kept, TRUE);
         g_ptr_array_free(t->young, TRUE);
+        tcg_sample_free(t);
+        tcg_chunks_free(t);
         tcg_cache_free(t);
         tcg_perf_close(t->perf);
         g_mutex_clear(&t->lock);
-        g_cond_clear(&t->idle);
+        for (unsigned i = 0; i < PAGE_LOCKS; i++)
+            g_mutex_clear(&t->page_locks[i]);
     }
     g_free(t);
     machine->accel_state = NULL;
@@ -117,14 +123,12 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->cs = vcpu->state;
     c->view = view_get(&vcpu->machine->memory);
     c->ir = ir_unit_new();
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->l2); i++)
-        c->l2[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->large); i++)
-        c->large[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->fetch); i++)
-        c->fetch[i].tag = TLB_EMPTY;
     c->tcg = vcpu->machine->accel_state;
+    c->epoch = EPOCH_OUT;
+    g_mutex_init(&c->mailbox.lock);
+    c->ir->vectors = !c->tcg->jit || emit_vectors();
     vcpu->accel = c;
+    tcg_sample_cpu(c, true);
     return tcg_contexts_init(c);
 }
 
@@ -133,6 +137,9 @@ static void tcg_vcpu_destroy(Vcpu *vcpu)
     TcgCpu *c = vcpu->accel;
     if (!c)
         return;
+    tcg_sample_cpu(c, false);
+    tcg_chunk_leave(c);
+    g_mutex_clear(&c->mailbox.lock);
     tcg_contexts_free(c);
     view_put(c->view);
     ir_unit_free(c->ir);
@@ -146,67 +153,6 @@ static void tcg_vcpu_kick(Vcpu *vcpu)
 }
 
 /* ---- running ---- */
-
-/* Between enter_code and leave_code this vCPU's translations stay; a flush of the whole cache waits. */
-static void enter_code(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    for (;;) {
-        __atomic_store_n(&c->in_code, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
-            return;
-        g_mutex_lock(&t->lock);
-        __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
-        g_cond_broadcast(&t->idle);
-        while (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
-            g_cond_wait(&t->idle, &t->lock);
-        g_mutex_unlock(&t->lock);
-    }
-}
-
-static void leave_code(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&c->passes, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST)) {
-        g_mutex_lock(&t->lock);
-        g_cond_broadcast(&t->idle);
-        g_mutex_unlock(&t->lock);
-    }
-}
-
-static bool others_in_code(const TcgCpu *c)
-{
-    const Machine *machine = c->tcg->machine;
-    for (guint v = 0; v < machine->vcpus->len; v++) {
-        TcgCpu *other = ((Vcpu *)machine->vcpus->pdata[v])->accel;
-        if (other && other != c && __atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST)) {
-            __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The cache is full: everything goes, when nobody is in it. Outside of code. */
-static void flush_cache(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    g_mutex_lock(&t->lock);
-    while (t->exclusive)
-        g_cond_wait(&t->idle, &t->lock);
-    if (!t->jit || t->size - t->used < (1u << 20)) { /* another may have done it meanwhile */
-        __atomic_store_n(&t->exclusive, 1, __ATOMIC_SEQ_CST);
-        while (others_in_code(c))
-            g_cond_wait_until(&t->idle, &t->lock, g_get_monotonic_time() + 1000);
-        tcg_units_clear(t);
-        TCG_COUNT(&c->stats, cache_flushes);
-        __atomic_store_n(&t->exclusive, 0, __ATOMIC_SEQ_CST);
-    }
-    g_cond_broadcast(&t->idle);
-    g_mutex_unlock(&t->lock);
-}
 
 static void renew_view(TcgCpu *c)
 {
@@ -232,6 +178,7 @@ static void log_entry(TcgCpu *c)
 static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
+    tcg_phase(c, PHASE_LOOKUP);
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
         c->cs->raised = 0;
@@ -244,12 +191,14 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
     if (log_on(LOG_EXEC | LOG_CPU))
         log_entry(c);
     uint64_t exit;
+    tcg_phase(c, PHASE_CODE);
     if (u->code) {
         exit = c->tcg->thunks.enter(c->cs, u->code);
     } else {
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
+    tcg_phase(c, PHASE_LOOP);
     TCG_COUNT(&c->stats, exits);
     switch (exit & 0xff) {
     case EXIT_POLL:
@@ -261,6 +210,7 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         break;
     case EXIT_HALT:
         TCG_COUNT(&c->stats, halts);
+        c->empty_halts += c->vcpu->target->has_work(c->cs);
         __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
         __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
         break;
@@ -278,16 +228,23 @@ static void tcg_vcpu_run(Vcpu *vcpu)
     while (vcpu_attend(vcpu)) {
         uint64_t pending_link = UINT64_MAX;
         bool room = true;
+        tcg_sample_busy(c);
         renew_view(c);
         tcg_renew_guesses(c);
         while (vcpu->target->deliver_interrupt(c->cs))
-            ;
-        enter_code(c);
+            c->empty_halts = 0;
+        if (c->empty_halts > MAX_EMPTY_HALTS) {
+            tcg_phase(c, PHASE_IDLE);
+            g_usleep(EMPTY_HALT_US);
+            tcg_phase(c, PHASE_LOOP);
+        }
+        tcg_enter_code(c);
         while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
             room = run_stretch(c, &pending_link);
-        leave_code(c);
+        tcg_leave_code(c);
         if (!room)
-            flush_cache(c);
+            tcg_chunk_wait(c);
+        tcg_phase(c, PHASE_IDLE);
     }
 }
 

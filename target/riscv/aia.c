@@ -1,12 +1,13 @@
 /*
- * Advanced Interrupt Architecture inside a hart (see aia.h). Priorities of local interrupts are the default order:
- * the iprio arrays are read-only zero, as the specification allows (section 2.3), and *topi then report priority 1; a
- * guest's are in hviprio1.
+ * Advanced Interrupt Architecture inside a hart (see aia.h): the priorities of local interrupts (AIA 1.0, chapter 5),
+ * *topi, a guest's (chapter 6), and the way to interrupt files. Without a file the external interrupt has the default
+ * priority.
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/aia.h"
+#include "target/riscv/hypervisor.h"
 #include "target/riscv/stateen.h"
-#include <glib.h>
+#include <limits.h>
 
 enum {
     CSR_SIREG = 0x151,
@@ -18,21 +19,84 @@ enum {
 };
 enum { SELECT_IPRIO = 0x30, SELECT_FILE = 0x70, SELECT_END = 0x100 };
 
-/* *topi for these interrupts, which are pending and enabled. */
-static uint64_t top(uint64_t mask)
+/* ---- priorities ---- */
+
+/* Least urgent; and what *topi says of all that are behind the external interrupt's default place. */
+enum { PRIORITY_DEFAULT = 256, PRIORITY_MAX = 255 };
+
+static unsigned external_irq(bool machine)
 {
-    unsigned irq = riscv_first_interrupt(mask);
-    return irq ? (uint64_t)irq << 16 | 1 : 0;
+    return machine ? IRQ_M_EXT : IRQ_S_EXT;
+}
+
+/* The number of an interrupt: that of its byte in iprio, or of the topmost identity in the interrupt file. */
+static unsigned priority(const RiscvState *s, unsigned irq, bool machine)
+{
+    const RiscvFile *file = &s->file[machine];
+    uint64_t number = s->iprio[machine][irq];
+    if (irq == external_irq(machine) && file->access) {
+        file->access(file->opaque, RISCV_FILE_TOPEI, s->xlen, false, 0, 0, &number);
+        number = number & 0x7ff;
+    }
+    return number ? MIN(number, PRIORITY_DEFAULT) : PRIORITY_DEFAULT;
+}
+
+unsigned riscv_first_interrupt(const RiscvState *s, uint64_t mask, bool machine)
+{
+    static const uint8_t order[] = { IRQ_M_EXT,     IRQ_M_SOFT, IRQ_M_TIMER, IRQ_S_EXT,    IRQ_S_SOFT, IRQ_S_TIMER,
+                                     IRQ_GUEST_EXT, IRQ_VS_EXT, IRQ_VS_SOFT, IRQ_VS_TIMER, IRQ_COUNTER };
+    unsigned first = 0, best = UINT_MAX;
+    for (unsigned i = 0; mask && i < G_N_ELEMENTS(order); i++) {
+        if (!(mask >> order[i] & 1))
+            continue;
+        if (!s->iprio_used[machine])
+            return order[i];
+        unsigned number = priority(s, order[i], machine);
+        if (number < best) {
+            best = number;
+            first = order[i];
+        }
+    }
+    return first;
+}
+
+/* *topi for these interrupts, which are pending and enabled. */
+static uint64_t top(const RiscvState *s, uint64_t mask, bool machine)
+{
+    unsigned irq = riscv_first_interrupt(s, mask, machine);
+    return irq ? (uint64_t)irq << 16 | MIN(priority(s, irq, machine), PRIORITY_MAX) : 0;
 }
 
 uint64_t riscv_read_mtopi(RiscvState *s)
 {
-    return top(__atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie & ~s->mideleg);
+    return top(s, __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie & ~s->mideleg, true);
 }
 
 uint64_t riscv_read_stopi(RiscvState *s)
 {
-    return top(__atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie & s->mideleg & ~s->hideleg);
+    return top(s, __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie & s->mideleg & ~s->hideleg, false);
+}
+
+/* Register `select` of the array: XLEN / 8 bytes. Those of external interrupts, and of such as there are not, are
+ * read-only zero. */
+static void access_iprio(RiscvState *s, bool machine, unsigned select, bool write, uint64_t value, uint64_t mask,
+                         uint64_t *old)
+{
+    uint8_t *bytes = s->iprio[machine];
+    unsigned first = (select - SELECT_IPRIO) * 4;
+    uint64_t there = riscv_local_interrupts(s, machine) & ~(1ull << external_irq(machine));
+    for (unsigned i = 0; i < s->xlen / 8; i++) {
+        uint8_t *byte = &bytes[first + i], bits = mask >> 8 * i;
+        *old |= (uint64_t)*byte << 8 * i;
+        if (write && there >> (first + i) & 1)
+            *byte = (*byte & ~bits) | (value >> 8 * i & bits);
+    }
+    if (!write)
+        return;
+    s->iprio_used[machine] = false;
+    for (unsigned i = 0; i < sizeof(s->iprio[0]); i++)
+        s->iprio_used[machine] |= bytes[i] != 0;
+    riscv_check_interrupts(s);
 }
 
 /* ---- guests ---- */
@@ -40,7 +104,7 @@ uint64_t riscv_read_stopi(RiscvState *s)
 #define HVICTL_WRITABLE (HVICTL_VTI | 0x0fff03ffull)
 #define HVICTL_DPR      (1u << 9)
 #define HVICTL_IPRIOM   (1u << 8)
-enum { NO_PRIORITY = 256, AFTER_EXTERNAL = 257 };
+enum { AFTER_EXTERNAL = PRIORITY_DEFAULT + 1 };
 
 /* What may be interrupting a guest; priorities as numbers that compare: 0 before all. */
 typedef struct Candidate {
@@ -68,14 +132,13 @@ static unsigned external_priority(const RiscvState *s)
     if (topei)
         return topei & 0x7ff;
     bool given = !(s->hstatus & HSTATUS_VGEIN) && (s->hvictl >> 16 & 0xfff) == IRQ_S_EXT && s->hvictl & 0xff;
-    return given ? s->hvictl & 0xff : NO_PRIORITY;
+    return given ? s->hvictl & 0xff : PRIORITY_DEFAULT;
 }
 
 /* Section 6.3.3: an external interrupt, and one of hvictl or else of those in vsip. */
 uint64_t riscv_read_vstopi(RiscvState *s)
 {
-    uint64_t mask =
-        (__atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie & s->hideleg & VS_INTERRUPTS) >> 1; /* as in vsip */
+    uint64_t mask = riscv_guest_view(s, __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie);
     Candidate best = { 0 };
     if (mask >> IRQ_S_EXT & 1)
         better(&best, IRQ_S_EXT, external_priority(s));
@@ -86,7 +149,7 @@ uint64_t riscv_read_vstopi(RiscvState *s)
     } else {
         const struct {
             unsigned irq, shift;
-        } majors[] = { { IRQ_S_SOFT, 8 }, { IRQ_S_TIMER, 24 } }; /* in hviprio1 */
+        } majors[] = { { IRQ_S_SOFT, 8 }, { IRQ_S_TIMER, 24 }, { IRQ_COUNTER, 40 } }; /* in hviprio1 */
         for (unsigned i = 0; i < G_N_ELEMENTS(majors); i++) {
             unsigned priority = s->hviprio1 >> majors[i].shift & 0xff;
             if (mask >> majors[i].irq & 1)
@@ -95,7 +158,7 @@ uint64_t riscv_read_vstopi(RiscvState *s)
     }
     if (!best.irq)
         return 0;
-    return (uint64_t)best.irq << 16 | (s->hvictl & HVICTL_IPRIOM ? MIN(best.priority, 255u) : 1);
+    return (uint64_t)best.irq << 16 | (s->hvictl & HVICTL_IPRIOM ? MIN(best.priority, (unsigned)PRIORITY_MAX) : 1);
 }
 
 void riscv_write_hvictl(RiscvState *s, uint64_t v)
@@ -103,10 +166,12 @@ void riscv_write_hvictl(RiscvState *s, uint64_t v)
     s->hvictl = v & HVICTL_WRITABLE;
 }
 
-/* ---- indirect registers ---- */
+/* ---- CSRs ---- */
 
 bool riscv_aia_csr(RiscvState *s, unsigned csr, bool write, uint64_t value, uint64_t mask, uint64_t *old)
 {
+    if ((csr & 0xff) > (CSR_SIREG & 0xff) && (csr & 0xff) < (CSR_STOPEI & 0xff))
+        return false; /* *ireg2 to 6: nothing is there */
     bool machine = csr == CSR_MIREG || csr == CSR_MTOPEI, guest = csr == CSR_VSIREG || csr == CSR_VSTOPEI,
          top = csr == CSR_STOPEI || csr == CSR_MTOPEI || csr == CSR_VSTOPEI;
     const RiscvFile *file = guest ? guest_file(s) : &s->file[machine];
@@ -120,8 +185,13 @@ bool riscv_aia_csr(RiscvState *s, unsigned csr, bool write, uint64_t value, uint
     if (select < SELECT_IPRIO || (select >= SELECT_IPRIO + 16 && select < SELECT_FILE) ||
         (!top && (select >= SELECT_END || (array && odd))))
         return false;
-    if (select < SELECT_FILE) /* iprio: a guest's is for the hypervisor to emulate (section 6.3.2) */
+    if (!(s->feat & (machine ? FEAT_SMAIA : FEAT_SSAIA)))
+        return false;
+    if (select < SELECT_FILE) {
+        if (!guest) /* a guest's is for the hypervisor to emulate (section 6.3.2) */
+            access_iprio(s, machine, select, write, value, mask, old);
         return !guest;
+    }
     if (!file->access || !riscv_stateen_allows(s, 0, STATEEN_IMSIC))
         return false;
     file->access(file->opaque, select, s->xlen, write, value, mask, old);

@@ -6,10 +6,13 @@
 #include "target/riscv/csr.h"
 #include "hw/core/machine.h"
 #include "target/riscv/hypervisor.h"
+#include "target/riscv/pmp.h"
 #include "target/riscv/stateen.h"
+#include <sys/random.h>
 
 #define S_INTERRUPTS   0x222ull
 #define ALL_INTERRUPTS 0xaaaull
+#define COUNTER_PENDS  (1ull << IRQ_COUNTER)
 #define MSTATUS_WRITABLE                                                                                               \
     (MSTATUS_SIE | MSTATUS_MIE | MSTATUS_SPIE | MSTATUS_MPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_MPRV | MSTATUS_SUM | \
      MSTATUS_VS | MSTATUS_MXR | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
@@ -106,14 +109,22 @@ static void write_medeleg(RiscvState *s, uint64_t v)
 {
     s->medeleg = v & (MEDELEG_WRITABLE | (riscv_has(s, EXT_H) ? MEDELEG_GUEST : 0));
 }
+static uint64_t counter_interrupt(const RiscvState *s)
+{
+    return s->feat & FEAT_SSCOFPMF ? COUNTER_PENDS : 0;
+}
+uint64_t riscv_local_interrupts(const RiscvState *s, bool machine)
+{
+    return (machine ? ALL_INTERRUPTS : S_INTERRUPTS) | counter_interrupt(s);
+}
 static void write_mideleg(RiscvState *s, uint64_t v)
 {
-    s->mideleg = (v & S_INTERRUPTS) | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0);
+    s->mideleg = (v & riscv_local_interrupts(s, false)) | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0);
     riscv_check_interrupts(s);
 }
 static void write_mie(RiscvState *s, uint64_t v)
 {
-    s->mie = v & (ALL_INTERRUPTS | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0));
+    s->mie = v & (riscv_local_interrupts(s, true) | (riscv_has(s, EXT_H) ? H_INTERRUPTS : 0));
     riscv_check_interrupts(s);
 }
 static uint64_t read_sie(RiscvState *s)
@@ -128,6 +139,7 @@ static void write_sie(RiscvState *s, uint64_t v)
 
 static uint64_t read_mip(RiscvState *s)
 {
+    __atomic_store_n(&s->mip_pulses, 0, __ATOMIC_SEQ_CST); /* those that come from now on are not seen yet */
     return __atomic_load_n(&s->mip, __ATOMIC_SEQ_CST);
 }
 void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask)
@@ -139,6 +151,7 @@ void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask)
     __atomic_fetch_and(&s->mip, ~gone, __ATOMIC_SEQ_CST);
     /* an input that rose between the two lines above is not lost */
     __atomic_fetch_or(&s->mip, __atomic_load_n(&s->mip_inputs, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, __atomic_load_n(&s->mip_pulses, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     riscv_check_interrupts(s);
 }
 /* Bits of mvien are read-only zero: those of mvip are what software set in mip (AIA 1.0, section 5.3). */
@@ -152,7 +165,7 @@ static void write_mvip(RiscvState *s, uint64_t v)
 }
 static void write_mip(RiscvState *s, uint64_t v)
 {
-    riscv_write_soft(s, v, mvip_writable(s) | (riscv_has(s, EXT_H) ? 1ull << IRQ_VS_SOFT : 0));
+    riscv_write_soft(s, v, mvip_writable(s) | counter_interrupt(s) | (riscv_has(s, EXT_H) ? 1ull << IRQ_VS_SOFT : 0));
 }
 static uint64_t read_sip(RiscvState *s)
 {
@@ -160,7 +173,7 @@ static uint64_t read_sip(RiscvState *s)
 }
 static void write_sip(RiscvState *s, uint64_t v)
 {
-    riscv_write_soft(s, v, s->mideleg & 1ull << IRQ_S_SOFT);
+    riscv_write_soft(s, v, s->mideleg & (1ull << IRQ_S_SOFT | counter_interrupt(s)));
 }
 
 static uint64_t read_mvip(RiscvState *s)
@@ -248,7 +261,7 @@ static void write_vsepc(RiscvState *s, uint64_t v)
 static void write_satp(RiscvState *s, uint64_t v)
 {
     if (s->xlen == 32) {
-        s->satp = (uint32_t)v;
+        s->satp = s->max_satp || !(v >> 31) ? (uint32_t)v : s->satp;
     } else {
         unsigned mode = v >> 60;
         if (mode && (mode < SATP_SV39 || mode > s->max_satp))
@@ -259,35 +272,23 @@ static void write_satp(RiscvState *s, uint64_t v)
     riscv_mode_changed(s);
 }
 
-/* ---- counters: nanoseconds of virtual time stand for cycles and instructions ---- */
+/* ---- counters (pmu.c) ---- */
 
-static uint64_t counter_now(RiscvState *s)
-{
-    return clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS);
-}
-static uint64_t counter(RiscvState *s, uint64_t offset, unsigned bit)
-{
-    return s->mcountinhibit >> bit & 1 ? offset : counter_now(s) + offset;
-}
 static uint64_t read_cycle(RiscvState *s)
 {
-    return counter(s, s->cycle_offset, 0);
+    return riscv_pmu_read(s, PMU_CYCLE);
 }
 static uint64_t read_instret(RiscvState *s)
 {
-    return counter(s, s->instret_offset, 2);
-}
-static void set_counter(RiscvState *s, uint64_t *offset, unsigned bit, uint64_t v)
-{
-    *offset = s->mcountinhibit >> bit & 1 ? v : v - counter_now(s);
+    return riscv_pmu_read(s, PMU_INSTRET);
 }
 static void write_cycle(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
+    riscv_pmu_write(s, PMU_CYCLE, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static void write_instret(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
+    riscv_pmu_write(s, PMU_INSTRET, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static uint64_t read_cycleh(RiscvState *s)
 {
@@ -299,22 +300,60 @@ static uint64_t read_instreth(RiscvState *s)
 }
 static void write_cycleh(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, v << 32 | (uint32_t)read_cycle(s));
+    riscv_pmu_write(s, PMU_CYCLE, v << 32 | (uint32_t)read_cycle(s));
 }
 static void write_instreth(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, v << 32 | (uint32_t)read_instret(s));
+    riscv_pmu_write(s, PMU_INSTRET, v << 32 | (uint32_t)read_instret(s));
+}
+static uint64_t read_cyclecfg(RiscvState *s)
+{
+    return s->pmu.event[PMU_CYCLE];
+}
+static uint64_t read_instretcfg(RiscvState *s)
+{
+    return s->pmu.event[PMU_INSTRET];
+}
+static uint64_t read_cyclecfgh(RiscvState *s)
+{
+    return s->pmu.event[PMU_CYCLE] >> 32;
+}
+static uint64_t read_instretcfgh(RiscvState *s)
+{
+    return s->pmu.event[PMU_INSTRET] >> 32;
+}
+/* The low halves of RV32's have no bits. */
+static void write_cyclecfg(RiscvState *s, uint64_t v)
+{
+    if (s->xlen == 64)
+        riscv_pmu_set_event(s, PMU_CYCLE, v);
+}
+static void write_instretcfg(RiscvState *s, uint64_t v)
+{
+    if (s->xlen == 64)
+        riscv_pmu_set_event(s, PMU_INSTRET, v);
+}
+static void write_cyclecfgh(RiscvState *s, uint64_t v)
+{
+    riscv_pmu_set_event(s, PMU_CYCLE, v << 32);
+}
+static void write_instretcfgh(RiscvState *s, uint64_t v)
+{
+    riscv_pmu_set_event(s, PMU_INSTRET, v << 32);
 }
 static void write_inhibit(RiscvState *s, uint64_t v)
 {
-    uint64_t cycle = read_cycle(s), instret = read_instret(s);
-    s->mcountinhibit = v & 5;
-    set_counter(s, &s->cycle_offset, 0, cycle);
-    set_counter(s, &s->instret_offset, 2, instret);
+    s->mcountinhibit = v & (5 | s->pmu.present);
+    riscv_pmu_update(s);
+}
+static uint64_t read_scountovf(RiscvState *s)
+{
+    uint64_t seen = s->priv == PRIV_M ? UINT32_MAX : s->virt ? s->mcounteren & s->hcounteren : s->mcounteren;
+    return riscv_pmu_overflows(s) & seen;
 }
 static uint64_t read_time(RiscvState *s)
 {
-    uint64_t now = s->time ? s->time(s->time_opaque) : counter_now(s) / 100;
+    uint64_t now = s->time ? s->time(s->time_opaque) : (uint64_t)clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS) / 100;
     return s->virt ? now + s->htimedelta : now;
 }
 static uint64_t read_timeh(RiscvState *s)
@@ -336,6 +375,11 @@ static void write_hcounteren(RiscvState *s, uint64_t v)
 
 /* ---- environment configuration, timer compare ---- */
 
+/* PMM of 1 is reserved: the field stays as it was. */
+static uint64_t pmm_legal(uint64_t old, uint64_t v)
+{
+    return (v & CFG_PMM) == 1ull << 32 ? (v & ~CFG_PMM) | (old & CFG_PMM) : v;
+}
 static uint64_t envcfg_writable(const RiscvState *s)
 {
     return ENVCFG_FIOM | (riscv_has(s, EXT_ZICBOM) ? ENVCFG_CBIE | ENVCFG_CBCFE : 0) |
@@ -344,12 +388,13 @@ static uint64_t envcfg_writable(const RiscvState *s)
 /* CBIE of 2 is reserved: the field stays as it was. */
 static uint64_t envcfg_legal(uint64_t old, uint64_t v)
 {
+    v = pmm_legal(old, v);
     return (v & ENVCFG_CBIE) == 2 << 4 ? (v & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : v;
 }
 static uint64_t menvcfg_writable(RiscvState *s)
 {
-    return envcfg_writable(s) | (riscv_has(s, EXT_SSTC) ? MENVCFG_STCE : 0) |
-           (riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0) | (riscv_has(s, EXT_SVPBMT) ? MENVCFG_PBMTE : 0);
+    return envcfg_writable(s) | (s->feat & FEAT_SSTC ? MENVCFG_STCE : 0) | (s->feat & FEAT_SVADU ? MENVCFG_ADUE : 0) |
+           (s->feat & FEAT_SVPBMT ? MENVCFG_PBMTE : 0) | (s->feat & FEAT_SMNPM ? CFG_PMM : 0);
 }
 static void set_menvcfg(RiscvState *s, uint64_t v)
 {
@@ -357,6 +402,8 @@ static void set_menvcfg(RiscvState *s, uint64_t v)
     s->menvcfg = envcfg_legal(old, v) & menvcfg_writable(s);
     if ((old ^ s->menvcfg) & (MENVCFG_ADUE | MENVCFG_PBMTE))
         tcg_flush_all(&s->cs);
+    if ((old ^ s->menvcfg) & CFG_PMM)
+        riscv_mode_changed(s);
     if ((old ^ s->menvcfg) & MENVCFG_STCE)
         riscv_update_timers(s);
 }
@@ -374,7 +421,8 @@ static void write_menvcfgh(RiscvState *s, uint64_t v)
 }
 static void write_senvcfg(RiscvState *s, uint64_t v)
 {
-    s->senvcfg = envcfg_legal(s->senvcfg, v) & envcfg_writable(s);
+    s->senvcfg = envcfg_legal(s->senvcfg, v) & (envcfg_writable(s) | (s->feat & FEAT_SSNPM ? CFG_PMM : 0));
+    riscv_mode_changed(s);
 }
 static uint64_t read_henvcfg(RiscvState *s)
 {
@@ -386,7 +434,10 @@ static uint64_t read_henvcfgh(RiscvState *s)
 }
 static void set_henvcfg(RiscvState *s, uint64_t v)
 {
-    riscv_set_henvcfg(s, envcfg_legal(s->henvcfg, v) & menvcfg_writable(s) & (s->menvcfg | ~HENVCFG_SHARED));
+    uint64_t writable =
+        (menvcfg_writable(s) & (s->menvcfg | ~HENVCFG_SHARED) & ~CFG_PMM) | (s->feat & FEAT_SSNPM ? CFG_PMM : 0);
+    riscv_set_henvcfg(s, envcfg_legal(s->henvcfg, v) & writable);
+    riscv_mode_changed(s);
 }
 static void write_henvcfg(RiscvState *s, uint64_t v)
 {
@@ -482,6 +533,7 @@ static void write_vcsr(RiscvState *s, uint64_t v)
     s->vxsat = v & 1;
     s->vxrm = v >> 1 & 3;
     s->vs_dirty = 1;
+    riscv_vector_changed(s);
 }
 static void write_vxsat(RiscvState *s, uint64_t v)
 {
@@ -496,46 +548,75 @@ static void write_vstart(RiscvState *s, uint64_t v)
 {
     s->vstart = v & (s->vlenb * 8 - 1);
     s->vs_dirty = 1;
+    riscv_vector_changed(s);
 }
 
-/* ---- PMP: groups of entries, by the number of the CSR ---- */
+/* ---- security configuration, entropy ---- */
 
-static bool pmp_locked(const RiscvState *s, unsigned i)
+static void set_mseccfg(RiscvState *s, uint64_t v)
 {
-    return s->pmpcfg[i] & 0x80 || (i + 1 < PMP_ENTRIES && (s->pmpcfg[i + 1] & 0x98) == 0x88);
-}
-static uint64_t read_pmpcfg(RiscvState *s, unsigned n)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < s->xlen / 8; i++)
-        v |= n * 4 + i < PMP_ENTRIES ? (uint64_t)s->pmpcfg[n * 4 + i] << 8 * i : 0;
-    return v;
-}
-static void write_pmpcfg(RiscvState *s, unsigned n, uint64_t v)
-{
-    for (unsigned i = 0; i < s->xlen / 8 && n * 4 + i < PMP_ENTRIES; i++) {
-        uint8_t *cfg = &s->pmpcfg[n * 4 + i], now = v >> 8 * i & 0x9f;
-        if (*cfg & 0x80 || (now & 3) == 2)
-            continue; /* locked; or the reserved combination W without R */
-        if ((now & 0x18) == 0x10)
-            now = (now & ~0x18) | (*cfg & 0x18); /* NA4 is not there with a grain of 4 KiB */
-        *cfg = now;
+    uint64_t old = s->mseccfg, writable = 0;
+    if (s->feat & FEAT_SMEPMP) {
+        writable = MSECCFG_MML | MSECCFG_MMWP | MSECCFG_RLB;
+        if (!(old & MSECCFG_RLB) && riscv_pmp_locked(s))
+            writable &= ~MSECCFG_RLB;
+        v |= old & (MSECCFG_MML | MSECCFG_MMWP); /* sticky */
     }
-    riscv_pmp_changed(s);
+    if (s->feat & FEAT_ZKR)
+        writable |= (riscv_has(s, EXT_U) ? MSECCFG_USEED : 0) | (riscv_has(s, EXT_S) ? MSECCFG_SSEED : 0);
+    if (s->feat & FEAT_SMMPM)
+        writable |= CFG_PMM;
+    s->mseccfg = pmm_legal(old, v) & writable;
+    if ((old ^ s->mseccfg) & (MSECCFG_MML | MSECCFG_MMWP))
+        tcg_flush_all(&s->cs);
+    riscv_mode_changed(s);
 }
-static uint64_t read_pmpaddr(RiscvState *s, unsigned i)
+static void write_mseccfg(RiscvState *s, uint64_t v)
 {
-    uint64_t v = i < PMP_ENTRIES ? s->pmpaddr[i] : 0;
-    if (i >= PMP_ENTRIES)
-        return 0;
-    return (s->pmpcfg[i] & 0x18) == 0x18 ? v | 0x1ff : v & ~0x3ffull;
+    set_mseccfg(s, s->xlen == 32 ? (s->mseccfg >> 32 << 32) | (uint32_t)v : v);
 }
-static void write_pmpaddr(RiscvState *s, unsigned i, uint64_t v)
+static uint64_t read_mseccfgh(RiscvState *s)
 {
-    if (i >= PMP_ENTRIES || pmp_locked(s, i))
-        return;
-    s->pmpaddr[i] = s->xlen == 32 ? (uint32_t)v : v & ((1ull << 54) - 1);
-    riscv_pmp_changed(s);
+    return s->mseccfg >> 32;
+}
+static void write_mseccfgh(RiscvState *s, uint64_t v)
+{
+    set_mseccfg(s, v << 32 | (uint32_t)s->mseccfg);
+}
+
+/* 16 bits of the host's entropy; the state is ES16, or WAIT where the host has none. */
+static uint64_t read_seed(RiscvState *s)
+{
+    uint16_t seed;
+    enum { WAIT = 1, ES16 = 2 };
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+        return (uint64_t)WAIT << 30;
+    return (uint64_t)ES16 << 30 | seed;
+}
+static bool seed_allowed(const RiscvState *s, bool write)
+{
+    static const uint64_t enable[] = { [PRIV_U] = MSECCFG_USEED, [PRIV_S] = MSECCFG_SSEED };
+    return write && !s->virt && (s->priv == PRIV_M || s->mseccfg & enable[s->priv]);
+}
+
+/* ---- triggers (trigger.c) ---- */
+
+static void write_tselect(RiscvState *s, uint64_t v)
+{
+    if (v < RISCV_TRIGGERS)
+        s->trig.select = v;
+}
+static void write_tcontrol(RiscvState *s, uint64_t v)
+{
+    s->trig.tcontrol = v & 0x88;
+}
+static void write_mcontext(RiscvState *s, uint64_t v)
+{
+    s->trig.mcontext = v & (s->xlen == 64 ? 0x1fff : 0x3f);
+}
+static void write_scontext(RiscvState *s, uint64_t v)
+{
+    s->trig.scontext = v & (s->xlen == 64 ? UINT32_MAX : 0xffff);
 }
 
 /* ---- the table ---- */
@@ -551,17 +632,6 @@ enum {
     NEED_H,
     NEED_H32,
     NEED_RV32,
-    NEED_SMAIA,
-    NEED_SSAIA,
-    NEED_STATEEN,
-    NEED_HSTATEEN,
-    NEED_HSTATEEN32,
-    NEED_MSTATEEN,
-    NEED_MSTATEEN32,
-    NEED_GUEST_AIA,
-    NEED_GUEST_AIA32,
-    NEED_SMAIA32,
-    NEED_SSAIA32
 };
 
 typedef struct Csr {
@@ -574,27 +644,23 @@ typedef struct Csr {
     uint8_t stateen_number;
     uint64_t stateen; /* bit of that mstateen and hstateen that lets others than M reach it; 0: none */
     uint16_t member;  /* offset in RiscvState; 0: functions only */
+    uint64_t feat;    /* and it needs one of these FEAT_* */
     uint64_t (*read)(RiscvState *s);
     void (*write)(RiscvState *s, uint64_t v);
 } Csr;
 
-#define MEMBER(field) .member = offsetof(RiscvState, field)
-#define GATE(n, bit)  .stateen_number = n, .stateen = STATEEN_##bit
-#define STATEEN_ROWS(n)                                                                                                \
-    { 0x10c + n, "sstateen" #n, NEED_STATEEN, GATE(n, SE), .read = read_zero, .write = write_nothing },                \
-        { 0x30c + n, "mstateen" #n, NEED_MSTATEEN, .read = riscv_read_mstateen##n, .write = riscv_write_mstateen##n }, \
-        { 0x31c + n, "mstateen" #n "h", NEED_MSTATEEN32, .read = riscv_read_mstateen##n##h,                            \
-          .write = riscv_write_mstateen##n##h },                                                                       \
-        { 0x60c + n,                                                                                                   \
-          "hstateen" #n,                                                                                               \
-          NEED_HSTATEEN,                                                                                               \
-          GATE(n, SE),                                                                                                 \
-          .read = riscv_read_hstateen##n,                                                                              \
-          .write = riscv_write_hstateen##n },                                                                          \
-    {                                                                                                                  \
-        0x61c + n, "hstateen" #n "h", NEED_HSTATEEN32, GATE(n, SE), .read = riscv_read_hstateen##n##h,                 \
-                                                                    .write = riscv_write_hstateen##n##h                \
-    }
+#define MEMBER(field)    .member = offsetof(RiscvState, field)
+#define GATE(n, bit)     .stateen_number = n, .stateen = STATEEN_##bit
+#define FEAT_STATEEN     (FEAT_SMSTATEEN | FEAT_SSSTATEEN)
+#define READ_WRITE(name) .read = riscv_read_##name, .write = riscv_write_##name
+/* clang-format off */
+#define STATEEN_ROWS(n) \
+    { 0x10c + n, "sstateen" #n, NEED_S, .feat = FEAT_STATEEN, GATE(n, SE), .read = read_zero, .write = write_nothing }, \
+    { 0x30c + n, "mstateen" #n, .feat = FEAT_SMSTATEEN, READ_WRITE(mstateen##n) }, \
+    { 0x31c + n, "mstateen" #n "h", NEED_RV32, .feat = FEAT_SMSTATEEN, READ_WRITE(mstateen##n##h) }, \
+    { 0x60c + n, "hstateen" #n, NEED_H, .feat = FEAT_STATEEN, GATE(n, SE), READ_WRITE(hstateen##n) }, \
+    { 0x61c + n, "hstateen" #n "h", NEED_H32, .feat = FEAT_STATEEN, GATE(n, SE), READ_WRITE(hstateen##n##h) }
+/* clang-format on */
 static const Csr csrs[] = {
     STATEEN_ROWS(0),
     STATEEN_ROWS(1),
@@ -607,38 +673,51 @@ static const Csr csrs[] = {
     { 0x009, "vxsat", NEED_V, .read = read_vxsat, .write = write_vxsat },
     { 0x00a, "vxrm", NEED_V, .read = read_vxrm, .write = write_vxrm },
     { 0x00f, "vcsr", NEED_V, .read = read_vcsr, .write = write_vcsr },
+    { 0x015, "seed", .feat = FEAT_ZKR, .read = read_seed, .write = write_nothing },
     { 0x100, "sstatus", NEED_S, true, .read = read_sstatus, .write = write_sstatus },
     { 0x104, "sie", NEED_S, .read = read_sie, .write = write_sie },
     { 0x105, "stvec", NEED_S, MEMBER(stvec), .write = write_stvec },
     { 0x106, "scounteren", NEED_S, MEMBER(scounteren), .write = write_scounteren },
-    { 0x10a, "senvcfg", NEED_S, GATE(0, ENVCFG), MEMBER(senvcfg), .write = write_senvcfg },
-    { 0x114, "sieh", NEED_SSAIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x10a, "senvcfg", NEED_S, true, GATE(0, ENVCFG), MEMBER(senvcfg), .write = write_senvcfg },
+    { 0x114, "sieh", NEED_RV32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x140, "sscratch", NEED_S, .plain_write = true, MEMBER(sscratch) },
     { 0x141, "sepc", NEED_S, MEMBER(sepc), .write = write_sepc },
     { 0x142, "scause", NEED_S, .plain_write = true, MEMBER(scause) },
     { 0x143, "stval", NEED_S, .plain_write = true, MEMBER(stval) },
     { 0x144, "sip", NEED_S, .read = read_sip, .write = write_sip },
     { 0x14d, "stimecmp", NEED_STCE, MEMBER(stimecmp), .write = write_stimecmp },
-    { 0x150, "siselect", NEED_SSAIA, GATE(0, CSRIND), MEMBER(siselect), .write = write_siselect },
-    { 0x151, "sireg", NEED_SSAIA, GATE(0, CSRIND), .indirect = true },
-    { 0x154, "siph", NEED_SSAIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
-    { 0x15c, "stopei", NEED_SSAIA, GATE(0, IMSIC), .indirect = true },
+    { 0x150, "siselect", .feat = FEAT_SSAIA | FEAT_SSCSRIND, GATE(0, CSRIND), MEMBER(siselect),
+      .write = write_siselect },
+    { 0x151, "sireg", .feat = FEAT_SSAIA | FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x152, "sireg2", .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x153, "sireg3", .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x155, "sireg4", .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x156, "sireg5", .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x157, "sireg6", .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x154, "siph", NEED_RV32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x15c, "stopei", .feat = FEAT_SSAIA, GATE(0, IMSIC), .indirect = true },
     { 0x15d, "stimecmph", NEED_STCE, .read = read_stimecmph, .write = write_stimecmph },
     { 0x180, "satp", NEED_S, true, MEMBER(satp), .write = write_satp },
     { 0x200, "vsstatus", NEED_H, true, .read = riscv_read_vsstatus, .write = riscv_write_vsstatus },
     { 0x204, "vsie", NEED_H, .read = riscv_read_vsie, .write = riscv_write_vsie },
     { 0x205, "vstvec", NEED_H, MEMBER(vstvec), .write = write_vstvec },
-    { 0x214, "vsieh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x214, "vsieh", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x240, "vsscratch", NEED_H, .plain_write = true, MEMBER(vsscratch) },
     { 0x241, "vsepc", NEED_H, MEMBER(vsepc), .write = write_vsepc },
     { 0x242, "vscause", NEED_H, .plain_write = true, MEMBER(vscause) },
     { 0x243, "vstval", NEED_H, .plain_write = true, MEMBER(vstval) },
     { 0x244, "vsip", NEED_H, .read = riscv_read_vsip, .write = riscv_write_vsip },
     { 0x24d, "vstimecmp", NEED_VSTCE, MEMBER(vstimecmp), .write = write_vstimecmp },
-    { 0x250, "vsiselect", NEED_GUEST_AIA, GATE(0, CSRIND), MEMBER(vsiselect), .write = write_vsiselect },
-    { 0x251, "vsireg", NEED_GUEST_AIA, GATE(0, CSRIND), .indirect = true },
-    { 0x254, "vsiph", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
-    { 0x25c, "vstopei", NEED_GUEST_AIA, GATE(0, IMSIC), .indirect = true },
+    { 0x250, "vsiselect", NEED_H, .feat = FEAT_SSAIA | FEAT_SSCSRIND, GATE(0, CSRIND), MEMBER(vsiselect),
+      .write = write_vsiselect },
+    { 0x251, "vsireg", NEED_H, .feat = FEAT_SSAIA | FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x252, "vsireg2", NEED_H, .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x253, "vsireg3", NEED_H, .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x255, "vsireg4", NEED_H, .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x256, "vsireg5", NEED_H, .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x257, "vsireg6", NEED_H, .feat = FEAT_SSCSRIND, GATE(0, CSRIND), .indirect = true },
+    { 0x254, "vsiph", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x25c, "vstopei", NEED_H, .feat = FEAT_SSAIA, GATE(0, IMSIC), .indirect = true },
     { 0x25d, "vstimecmph", NEED_VSTCE, .read = read_vstimecmph, .write = write_vstimecmph },
     { 0x280, "vsatp", NEED_H, true, MEMBER(vsatp), .write = riscv_write_vsatp },
     { 0x300, "mstatus", 0, true, .read = read_mstatus, .write = write_mstatus },
@@ -648,15 +727,17 @@ static const Csr csrs[] = {
     { 0x304, "mie", MEMBER(mie), .write = write_mie },
     { 0x305, "mtvec", MEMBER(mtvec), .write = write_mtvec },
     { 0x306, "mcounteren", MEMBER(mcounteren), .write = write_mcounteren },
-    { 0x308, "mvien", NEED_SMAIA, .read = read_zero, .write = write_nothing },
-    { 0x309, "mvip", NEED_SMAIA, .read = read_mvip, .write = write_mvip },
+    { 0x308, "mvien", .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x309, "mvip", .feat = FEAT_SMAIA, .read = read_mvip, .write = write_mvip },
     { 0x30a, "menvcfg", 0, true, MEMBER(menvcfg), .write = write_menvcfg },
     { 0x310, "mstatush", NEED_RV32, true, .read = read_mstatush, .write = write_mstatush },
-    { 0x313, "midelegh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
-    { 0x314, "mieh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
-    { 0x318, "mvienh", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
-    { 0x319, "mviph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
+    { 0x313, "midelegh", NEED_RV32, .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x314, "mieh", NEED_RV32, .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x318, "mvienh", NEED_RV32, .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x319, "mviph", NEED_RV32, .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
     { 0x31a, "menvcfgh", NEED_RV32, true, .read = read_menvcfgh, .write = write_menvcfgh },
+    { 0x321, "mcyclecfg", .feat = FEAT_SMCNTRPMF, .read = read_cyclecfg, .write = write_cyclecfg },
+    { 0x322, "minstretcfg", .feat = FEAT_SMCNTRPMF, .read = read_instretcfg, .write = write_instretcfg },
     { 0x320, "mcountinhibit", MEMBER(mcountinhibit), .write = write_inhibit },
     { 0x340, "mscratch", .plain_write = true, MEMBER(mscratch) },
     { 0x341, "mepc", MEMBER(mepc), .write = write_mepc },
@@ -665,10 +746,29 @@ static const Csr csrs[] = {
     { 0x344, "mip", .read = read_mip, .write = write_mip },
     { 0x34a, "mtinst", NEED_H, .plain_write = true, MEMBER(mtinst) },
     { 0x34b, "mtval2", NEED_H, .plain_write = true, MEMBER(mtval2) },
-    { 0x350, "miselect", NEED_SMAIA, MEMBER(miselect), .write = write_miselect },
-    { 0x351, "mireg", NEED_SMAIA, .indirect = true },
-    { 0x354, "miph", NEED_SMAIA32, .read = read_zero, .write = write_nothing },
-    { 0x35c, "mtopei", NEED_SMAIA, .indirect = true },
+    { 0x350, "miselect", .feat = FEAT_SMAIA | FEAT_SMCSRIND, MEMBER(miselect), .write = write_miselect },
+    { 0x351, "mireg", .feat = FEAT_SMAIA | FEAT_SMCSRIND, .indirect = true },
+    { 0x352, "mireg2", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x353, "mireg3", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x355, "mireg4", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x356, "mireg5", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x357, "mireg6", .feat = FEAT_SMCSRIND, .indirect = true },
+    { 0x354, "miph", NEED_RV32, .feat = FEAT_SMAIA, .read = read_zero, .write = write_nothing },
+    { 0x35c, "mtopei", .feat = FEAT_SMAIA, .indirect = true },
+    { 0x5a8, "scontext", NEED_S, .feat = FEAT_SDTRIG, GATE(0, CONTEXT), MEMBER(trig.scontext),
+      .write = write_scontext },
+    { 0x721, "mcyclecfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_cyclecfgh, .write = write_cyclecfgh },
+    { 0x722, "minstretcfgh", NEED_RV32, .feat = FEAT_SMCNTRPMF, .read = read_instretcfgh, .write = write_instretcfgh },
+    { 0x747, "mseccfg", 0, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, MEMBER(mseccfg), .write = write_mseccfg },
+    { 0x757, "mseccfgh", NEED_RV32, true, .feat = FEAT_SMEPMP | FEAT_ZKR | FEAT_SMMPM, .read = read_mseccfgh,
+      .write = write_mseccfgh },
+    { 0x7a0, "tselect", .feat = FEAT_SDTRIG, MEMBER(trig.select), .write = write_tselect },
+    { 0x7a1, "tdata1", 0, true, .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata1, .write = riscv_trigger_set_tdata1 },
+    { 0x7a2, "tdata2", 0, true, .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata2, .write = riscv_trigger_set_tdata2 },
+    { 0x7a3, "tdata3", .feat = FEAT_SDTRIG, .read = riscv_trigger_tdata3, .write = riscv_trigger_set_tdata3 },
+    { 0x7a4, "tinfo", .feat = FEAT_SDTRIG, .read = riscv_trigger_tinfo, .write = write_nothing },
+    { 0x7a5, "tcontrol", .feat = FEAT_SDTRIG, MEMBER(trig.tcontrol), .write = write_tcontrol },
+    { 0x7a8, "mcontext", .feat = FEAT_SDTRIG, MEMBER(trig.mcontext), .write = write_mcontext },
     { 0x600, "hstatus", NEED_H, MEMBER(hstatus), .write = riscv_write_hstatus },
     { 0x602, "hedeleg", NEED_H, MEMBER(hedeleg), .write = riscv_write_hedeleg },
     { 0x603, "hideleg", NEED_H, MEMBER(hideleg), .write = riscv_write_hideleg },
@@ -676,27 +776,25 @@ static const Csr csrs[] = {
     { 0x605, "htimedelta", NEED_H, MEMBER(htimedelta), .write = write_htimedelta },
     { 0x606, "hcounteren", NEED_H, MEMBER(hcounteren), .write = write_hcounteren },
     { 0x607, "hgeie", NEED_H, MEMBER(hgeie), .write = riscv_write_hgeie },
-    { 0x608, "hvien", NEED_GUEST_AIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
-    { 0x609, "hvictl", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hvictl), .write = riscv_write_hvictl },
+    { 0x608, "hvien", NEED_H, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x609, "hvictl", NEED_H, .feat = FEAT_SSAIA, GATE(0, AIA), MEMBER(hvictl), .write = riscv_write_hvictl },
     { 0x60a, "henvcfg", NEED_H, true, GATE(0, ENVCFG), .read = read_henvcfg, .write = write_henvcfg },
-    { 0x613, "hidelegh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x613, "hidelegh", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x615, "htimedeltah", NEED_H32, .read = read_htimedeltah, .write = write_htimedeltah },
-    { 0x618, "hvienh", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x618, "hvienh", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
     { 0x61a, "henvcfgh", NEED_H32, true, GATE(0, ENVCFG), .read = read_henvcfgh, .write = write_henvcfgh },
     { 0x643, "htval", NEED_H, .plain_write = true, MEMBER(htval) },
     { 0x644, "hip", NEED_H, .read = riscv_read_hip, .write = riscv_write_hip },
     { 0x645, "hvip", NEED_H, .read = riscv_read_hvip, .write = riscv_write_hvip },
-    { 0x646, "hviprio1", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hviprio1), .write = write_hviprio1 },
-    { 0x647, "hviprio2", NEED_GUEST_AIA, GATE(0, AIA), MEMBER(hviprio2), .write = write_hviprio2 },
+    { 0x646, "hviprio1", NEED_H, .feat = FEAT_SSAIA, GATE(0, AIA), MEMBER(hviprio1), .write = write_hviprio1 },
+    { 0x647, "hviprio2", NEED_H, .feat = FEAT_SSAIA, GATE(0, AIA), MEMBER(hviprio2), .write = write_hviprio2 },
     { 0x64a, "htinst", NEED_H, .plain_write = true, MEMBER(htinst) },
-    { 0x655, "hviph", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_zero, .write = write_nothing },
-    { 0x656, "hviprio1h", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_hviprio1h, .write = write_hviprio1h },
-    { 0x657, "hviprio2h", NEED_GUEST_AIA32, GATE(0, AIA), .read = read_hviprio2h, .write = write_hviprio2h },
+    { 0x655, "hviph", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_zero, .write = write_nothing },
+    { 0x656, "hviprio1h", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_hviprio1h,
+      .write = write_hviprio1h },
+    { 0x657, "hviprio2h", NEED_H32, .feat = FEAT_SSAIA, GATE(0, AIA), .read = read_hviprio2h,
+      .write = write_hviprio2h },
     { 0x680, "hgatp", NEED_H, true, MEMBER(hgatp), .write = riscv_write_hgatp },
-    { 0x7a0, "tselect", .read = read_zero, .write = write_nothing },
-    { 0x7a1, "tdata1", .read = read_zero, .write = write_nothing },
-    { 0x7a2, "tdata2", .read = read_zero, .write = write_nothing },
-    { 0x7a4, "tinfo", .read = read_zero, .write = write_nothing },
     { 0xb00, "mcycle", .read = read_cycle, .write = write_cycle },
     { 0xb02, "minstret", .read = read_instret, .write = write_instret },
     { 0xb80, "mcycleh", NEED_RV32, .read = read_cycleh, .write = write_cycleh },
@@ -710,15 +808,16 @@ static const Csr csrs[] = {
     { 0xc80, "cycleh", NEED_COUNTER, .read = read_cycleh },
     { 0xc81, "timeh", NEED_COUNTER, .read = read_timeh },
     { 0xc82, "instreth", NEED_COUNTER, .read = read_instreth },
-    { 0xdb0, "stopi", NEED_SSAIA, GATE(0, AIA), .read = riscv_read_stopi },
+    { 0xda0, "scountovf", NEED_S, .feat = FEAT_SSCOFPMF, .read = read_scountovf },
+    { 0xdb0, "stopi", .feat = FEAT_SSAIA, GATE(0, AIA), .read = riscv_read_stopi },
     { 0xe12, "hgeip", NEED_H, .read = riscv_read_hgeip },
-    { 0xeb0, "vstopi", NEED_GUEST_AIA, GATE(0, AIA), .read = riscv_read_vstopi },
-    { 0xf11, "mvendorid", .read = read_zero },
-    { 0xf12, "marchid", .read = read_zero },
-    { 0xf13, "mimpid", .read = read_zero },
+    { 0xeb0, "vstopi", NEED_H, .feat = FEAT_SSAIA, GATE(0, AIA), .read = riscv_read_vstopi },
+    { 0xf11, "mvendorid", MEMBER(mvendorid) },
+    { 0xf12, "marchid", MEMBER(marchid) },
+    { 0xf13, "mimpid", MEMBER(mimpid) },
     { 0xf14, "mhartid", .read = read_hart },
     { 0xf15, "mconfigptr", .read = read_zero },
-    { 0xfb0, "mtopi", NEED_SMAIA, .read = riscv_read_mtopi },
+    { 0xfb0, "mtopi", .feat = FEAT_SMAIA, .read = riscv_read_mtopi },
 };
 
 static const Csr *csr_find(unsigned number)
@@ -731,15 +830,6 @@ static const Csr *csr_find(unsigned number)
         g_once_init_leave(&ready, 1);
     }
     return index[number] ? &csrs[index[number] - 1] : NULL;
-}
-
-/* Counters that read as zero and ignore writes: hpmcounter3-31 and their events. */
-static bool is_hpm(const RiscvState *s, unsigned csr)
-{
-    unsigned base = csr & ~31u, n = csr & 31;
-    if (n < 3)
-        return false;
-    return base == 0x320 || base == 0xb00 || base == 0xc00 || (s->xlen == 32 && (base == 0xb80 || base == 0xc80));
 }
 
 static bool counter_enabled(const RiscvState *s, unsigned csr)
@@ -762,7 +852,7 @@ static bool level_allowed(unsigned csr, unsigned priv, bool virt)
 /* May the timers' compare registers be reached? */
 static bool compare_allowed(const RiscvState *s, unsigned csr)
 {
-    if (!riscv_has(s, EXT_SSTC) || (csr & 0x10 && s->xlen != 32))
+    if (!(s->feat & FEAT_SSTC) || (csr & 0x10 && s->xlen != 32))
         return false;
     if (s->virt && !(riscv_henvcfg(s) & MENVCFG_STCE && s->hcounteren & 2))
         return false;
@@ -789,28 +879,6 @@ static bool need_met(const RiscvState *s, const Csr *c, unsigned csr)
         return riscv_has(s, EXT_H) && s->xlen == 32;
     case NEED_RV32:
         return s->xlen == 32;
-    case NEED_SMAIA:
-        return riscv_has(s, EXT_SMAIA);
-    case NEED_SSAIA:
-        return riscv_has(s, EXT_SSAIA);
-    case NEED_STATEEN:
-        return riscv_has(s, EXT_S) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
-    case NEED_HSTATEEN:
-        return riscv_has(s, EXT_H) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
-    case NEED_HSTATEEN32:
-        return riscv_has(s, EXT_H) && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN) && s->xlen == 32;
-    case NEED_MSTATEEN:
-        return riscv_has(s, EXT_SMSTATEEN);
-    case NEED_MSTATEEN32:
-        return riscv_has(s, EXT_SMSTATEEN) && s->xlen == 32;
-    case NEED_GUEST_AIA:
-        return riscv_has(s, EXT_SSAIA) && riscv_has(s, EXT_H);
-    case NEED_GUEST_AIA32:
-        return riscv_has(s, EXT_SSAIA) && riscv_has(s, EXT_H) && s->xlen == 32;
-    case NEED_SMAIA32:
-        return riscv_has(s, EXT_SMAIA) && s->xlen == 32;
-    case NEED_SSAIA32:
-        return riscv_has(s, EXT_SSAIA) && s->xlen == 32;
     default:
         return true;
     }
@@ -829,51 +897,52 @@ static bool csr_allowed(const RiscvState *s, const Csr *c, unsigned csr, bool wr
     if (csr >= 0xc80 && csr < 0xca0 && s->xlen != 32)
         return false;
     if ((csr >= 0xc00 && csr < 0xc20) || (csr >= 0xc80 && csr < 0xca0))
-        return counter_enabled(s, csr);
+        return counter_enabled(s, csr) && (!c || riscv_has(s, EXT_ZICNTR));
     if (!c)
         return true;
+    if (c->feat && !(s->feat & c->feat))
+        return false;
+    if (csr == 0x015)
+        return seed_allowed(s, write);
     if (c->stateen && !riscv_stateen_allows(s, c->stateen_number, c->stateen))
         return false;
     return need_met(s, c, csr);
 }
 
-static bool is_pmp(const RiscvState *s, unsigned csr)
-{
-    return (csr >= 0x3a0 && csr < 0x3b0 && (s->xlen == 32 || !(csr & 1))) || (csr >= 0x3b0 && csr < 0x3f0);
-}
-
 bool riscv_csr(RiscvState *s, unsigned csr, bool read, bool write, uint64_t value, uint64_t mask, uint64_t *old)
 {
     const Csr *c = csr_find(s->virt && s->priv == PRIV_S ? riscv_guest_csr(csr) : csr);
-    bool pmp = is_pmp(s, csr), hpm = !c && is_hpm(s, csr);
+    bool pmp = riscv_pmp_has_csr(s, csr), hpm = !c && riscv_pmu_has_csr(s, csr);
     if ((!c && !pmp && !hpm) || !csr_allowed(s, c, csr, write))
         return false;
     if (c && c->indirect)
         return riscv_aia_csr(s, c->number, write, value, mask, old);
     uint64_t v = 0;
-    if (read || ~mask) {
+    if (read || ~mask || csr == 0x344 || csr == 0x144) { /* mip and sip: what a write clears was seen */
         if (pmp)
-            v = csr < 0x3b0 ? read_pmpcfg(s, csr - 0x3a0) : read_pmpaddr(s, csr - 0x3b0);
-        else if (c && c->read)
+            v = riscv_pmp_read_csr(s, csr);
+        else if (hpm)
+            v = riscv_pmu_read_csr(s, csr);
+        else if (c->read)
             v = c->read(s);
-        else if (c)
+        else
             memcpy(&v, (char *)s + c->member, sizeof(v));
         if (s->xlen == 32)
             v = (uint32_t)v;
     }
     if (old)
         *old = v;
-    if (!write || hpm)
+    if (!write)
         return true;
     /* the software part of SEIP is what read-modify-write sees (section 3.1.9) */
     uint64_t before = csr == 0x344 ? (v & ~(1ull << IRQ_S_EXT)) | (s->mip_soft & 1ull << IRQ_S_EXT) : v;
     value = (before & ~mask) | (value & mask);
     if (s->xlen == 32)
         value = (uint32_t)value;
-    if (pmp && csr < 0x3b0)
-        write_pmpcfg(s, csr - 0x3a0, value);
-    else if (pmp)
-        write_pmpaddr(s, csr - 0x3b0, value);
+    if (pmp)
+        riscv_pmp_write_csr(s, csr, value);
+    else if (hpm)
+        riscv_pmu_write_csr(s, csr, value);
     else if (c->write)
         c->write(s, value);
     else
@@ -889,7 +958,7 @@ bool riscv_csr_virtual(RiscvState *s, unsigned csr, bool write)
     s->virt = false; /* as in HS-mode, with mstatus.TVM clear (section 18.6.1) */
     s->priv = PRIV_S;
     s->mstatus &= ~MSTATUS_TVM;
-    bool allowed = (c || is_pmp(s, csr) || is_hpm(s, csr)) && csr_allowed(s, c, csr, write);
+    bool allowed = (c || riscv_pmp_has_csr(s, csr) || riscv_pmu_has_csr(s, csr)) && csr_allowed(s, c, csr, write);
     s->virt = true;
     s->priv = priv;
     s->mstatus = mstatus;
@@ -900,8 +969,8 @@ CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv, bool 
 {
     const Csr *c = csr_find(virt && priv == PRIV_S ? riscv_guest_csr(csr) : csr);
     CsrShape shape = { .ends_unit = !c || c->ends };
-    bool gated = c && c->stateen && riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN);
-    if (c && c->member && !gated && level_allowed(csr, priv, virt) && csr != 0x180 && csr != 0x680 &&
+    bool gated = c && c->stateen && s->feat & FEAT_STATEEN;
+    if (c && c->member && !gated && !c->feat && level_allowed(csr, priv, virt) && csr != 0x180 && csr != 0x680 &&
         (c->need == NEED_NOTHING || (c->need == NEED_S && riscv_has(s, EXT_S)) ||
          (c->need == NEED_H && riscv_has(s, EXT_H)))) {
         shape.read_member = c->member;

@@ -150,7 +150,7 @@ static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bi
     if (!cbo_enabled(s, kind == 4 ? ENVCFG_CBZE : kind ? ENVCFG_CBCFE : ENVCFG_CBIE, bits))
         return 0;
     if (kind == 4)
-        tcg_zero_block(cs, va, RISCV_CACHE_BLOCK);
+        tcg_zero_block(cs, va, s->cboz_size);
     else
         riscv_probe_block(s, va);
     return 0;
@@ -159,6 +159,12 @@ static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bi
 static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     riscv_raise(riscv(cs), CAUSE_ILLEGAL, bits);
+    return 0;
+}
+
+static uint64_t helper_trigger(CpuState *cs, uint64_t bits, uint64_t length, uint64_t c, uint64_t d)
+{
+    riscv_trigger_insn(riscv(cs), bits, length);
     return 0;
 }
 
@@ -173,6 +179,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_VECTOR] = { "vector", helper_vector, 4, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
+    [HELPER_TRIGGER] = { "trigger", helper_trigger, 2, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },

@@ -16,6 +16,8 @@
 #define VSSTATUS_WRITABLE \
     (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR)
 
+#define COUNTER (1ull << IRQ_COUNTER)
+
 static void update_guest_files(RiscvState *s);
 
 void riscv_hypervisor_reset(RiscvState *s)
@@ -52,7 +54,12 @@ unsigned riscv_guest_csr(unsigned csr)
     case 0x14d: /* stimecmp */
     case 0x150: /* siselect, sireg, siph, stopei */
     case 0x151:
+    case 0x152: /* sireg2 ... */
+    case 0x153:
     case 0x154:
+    case 0x155:
+    case 0x156:
+    case 0x157:
     case 0x15c:
     case 0x15d: /* stimecmph */
     case 0x180: /* satp */
@@ -131,7 +138,7 @@ void riscv_write_hedeleg(RiscvState *s, uint64_t v)
 
 void riscv_write_hideleg(RiscvState *s, uint64_t v)
 {
-    s->hideleg = v & VS_INTERRUPTS;
+    s->hideleg = v & (VS_INTERRUPTS | (s->feat & FEAT_SHLCOFIDELEG && s->feat & FEAT_SSCOFPMF ? COUNTER : 0));
     riscv_check_interrupts(s);
 }
 
@@ -207,24 +214,34 @@ static uint64_t pending(RiscvState *s)
     return __atomic_load_n(&s->mip, __ATOMIC_SEQ_CST);
 }
 
-/* A guest sees its interrupts, where they are delegated to it, as those of a supervisor: one bit lower. */
+/* A guest sees its interrupts, where they are delegated to it, as those of a supervisor: one bit lower; that of
+ * counters is the supervisor's own. */
+uint64_t riscv_guest_view(const RiscvState *s, uint64_t interrupts)
+{
+    interrupts &= s->hideleg;
+    return (interrupts & VS_INTERRUPTS) >> 1 | (interrupts & s->mideleg & COUNTER);
+}
+static uint64_t from_guest_view(uint64_t v)
+{
+    return (v << 1 & VS_INTERRUPTS) | (v & COUNTER);
+}
 uint64_t riscv_read_vsie(RiscvState *s)
 {
-    return (s->mie & s->hideleg & VS_INTERRUPTS) >> 1;
+    return riscv_guest_view(s, s->mie);
 }
 void riscv_write_vsie(RiscvState *s, uint64_t v)
 {
-    uint64_t mask = s->hideleg & VS_INTERRUPTS;
-    s->mie = (s->mie & ~mask) | (v << 1 & mask);
+    uint64_t mask = s->hideleg & (VS_INTERRUPTS | (s->mideleg & COUNTER));
+    s->mie = (s->mie & ~mask) | (from_guest_view(v) & mask);
     riscv_check_interrupts(s);
 }
 uint64_t riscv_read_vsip(RiscvState *s)
 {
-    return (pending(s) & s->hideleg & VS_INTERRUPTS) >> 1;
+    return riscv_guest_view(s, pending(s));
 }
 void riscv_write_vsip(RiscvState *s, uint64_t v)
 {
-    riscv_write_soft(s, v << 1, s->hideleg & 1ull << IRQ_VS_SOFT);
+    riscv_write_soft(s, from_guest_view(v), s->hideleg & (1ull << IRQ_VS_SOFT | (s->mideleg & COUNTER)));
 }
 uint64_t riscv_read_hie(RiscvState *s)
 {
@@ -254,10 +271,9 @@ void riscv_write_hvip(RiscvState *s, uint64_t v)
 
 unsigned riscv_guest_interrupt(RiscvState *s)
 {
-    if (riscv_has(s, EXT_SSAIA))
+    if (s->feat & FEAT_SSAIA)
         return riscv_read_vstopi(s) >> 16;
-    uint64_t mask = pending(s) & s->mie & s->hideleg & VS_INTERRUPTS;
-    return mask ? riscv_first_interrupt(mask) - 1 : 0;
+    return riscv_first_interrupt(s, riscv_guest_view(s, pending(s) & s->mie), false);
 }
 
 /* ---- what a trap says of the instruction ---- */

@@ -20,6 +20,8 @@ unsigned riscv_guest_interrupt(RiscvState *s);
 /* ---- CSRs ---- */
 /* The CSR that `csr` is in a guest. */
 unsigned riscv_guest_csr(unsigned csr);
+/* Of these interrupts (as in mip and mie), those that are delegated to the guest, as it sees them. */
+uint64_t riscv_guest_view(const RiscvState *s, uint64_t interrupts);
 /* henvcfg as it has effect. */
 uint64_t riscv_henvcfg(const RiscvState *s);
 void riscv_hypervisor_reset(RiscvState *s);

@@ -42,14 +42,35 @@ static bool pmp_matches(const RiscvState *s, unsigned i, uint64_t phys)
     }
 }
 
+/* What entry cfg grants where machine mode is locked down (Smepmp 1.0, section 2.1). */
+static unsigned lockdown_rights(uint8_t cfg, bool machine)
+{
+    unsigned rwx = cfg & (PMP_R | PMP_W | PMP_X);
+    bool locked = cfg & PMP_L;
+    if ((rwx & (PMP_R | PMP_W)) == PMP_W) { /* shared by machine mode and the others */
+        static const uint8_t of_machine[] = { PMP_R | PMP_W, PMP_R | PMP_W, PMP_X, PMP_R | PMP_X },
+                             of_others[] = { PMP_R, PMP_R | PMP_W, PMP_X, PMP_X };
+        unsigned kind = (locked ? 2 : 0) | (rwx & PMP_X ? 1 : 0);
+        return machine ? of_machine[kind] : of_others[kind];
+    }
+    if (locked && rwx == (PMP_R | PMP_W | PMP_X))
+        return PMP_R;
+    return locked == machine ? rwx : 0;
+}
+
 bool riscv_pmp_allows(const RiscvState *s, uint64_t phys, Access access, unsigned priv)
 {
     static const uint8_t need[] = { [ACCESS_LOAD] = PMP_R, [ACCESS_STORE] = PMP_W, [ACCESS_FETCH] = PMP_X };
     for (unsigned i = 0; i < s->pmp_active; i++) {
-        if (pmp_matches(s, i, phys))
-            return (priv == PRIV_M && !(s->pmpcfg[i] & PMP_L)) || (s->pmpcfg[i] & need[access]);
+        if (!pmp_matches(s, i, phys))
+            continue;
+        if (s->mseccfg & MSECCFG_MML)
+            return lockdown_rights(s->pmpcfg[i], priv == PRIV_M) & need[access];
+        return (priv == PRIV_M && !(s->pmpcfg[i] & PMP_L)) || (s->pmpcfg[i] & need[access]);
     }
-    return priv == PRIV_M || !s->pmp_active;
+    if (priv != PRIV_M)
+        return !s->pmp_active;
+    return !(s->mseccfg & MSECCFG_MMWP) && !(s->mseccfg & MSECCFG_MML && access == ACCESS_FETCH);
 }
 
 /* Do all addresses of [base, base + size) have the same protection? size: a power of two, base a multiple of it. */
@@ -181,7 +202,7 @@ static bool reserved_bits(const RiscvState *s, const Stage *stage, uint64_t pte,
         return true;
     if (pte & PTE_PBMT && (!(stage->envcfg & MENVCFG_PBMTE) || (pte & PTE_PBMT) == PTE_PBMT))
         return true;
-    return pte & PTE_N && (!riscv_has(s, EXT_SVNAPOT) || level || (pte >> 10 & (NAPOT_PAGES - 1)) != NAPOT_PAGES / 2);
+    return pte & PTE_N && (!(s->feat & FEAT_SVNAPOT) || level || (pte >> 10 & (NAPOT_PAGES - 1)) != NAPOT_PAGES / 2);
 }
 
 /* Where a leaf's page is, in a range of pages that of va. */
@@ -340,7 +361,8 @@ static bool finish_walk(Lookup *l, uint64_t va, const Leaf *leaf, unsigned priv,
     }
     *w = (Walk){
         .phys = phys,
-        .page_bits = pmp_page_bits(s, phys, leaf->page_bits),
+        .page_bits = s->cs.watching ? GUEST_PAGE_BITS : pmp_page_bits(s, phys, leaf->page_bits),
+        .watch = !fetch && s->cs.watching && riscv_trigger_page(s, va),
         .global = leaf->pte & PTE_G,
         .read = !fetch && rights & PTE_R && riscv_pmp_allows(s, phys, ACCESS_LOAD, priv),
         .write = !fetch && rights & PTE_W && riscv_pmp_allows(s, phys, ACCESS_STORE, priv),
@@ -379,6 +401,8 @@ bool riscv_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bo
     if (mmu_index & (fetch ? MMU_FETCH_VIRT : MMU_VIRT))
         return walk_guest(&l, va, priv, mmu_index, w);
     const Stage stage = priv == PRIV_M ? (Stage){ 0 } : supervisor_stage(s);
+    if (raise && stage.levels)
+        riscv_pmu_walk(s, access);
     if (!walk_first(&l, &stage, va, priv, mmu_index, &leaf))
         return walk_fault(&l, va);
     return finish_walk(&l, va, &leaf, priv, stage.levels ? leaf_rights(&leaf, priv, mmu_index) : PTE_R | PTE_W, w);

@@ -7,12 +7,12 @@
 /* What machine mode grants; all of it where its registers are not there (Ssstateen alone). */
 static uint64_t granted(const RiscvState *s, unsigned n)
 {
-    return riscv_has(s, EXT_SMSTATEEN) ? s->mstateen[n] : UINT64_MAX;
+    return s->feat & FEAT_SMSTATEEN ? s->mstateen[n] : UINT64_MAX;
 }
 
 bool riscv_stateen_allows(const RiscvState *s, unsigned n, uint64_t bit)
 {
-    if (s->priv == PRIV_M || !riscv_has(s, EXT_SMSTATEEN | EXT_SSSTATEEN))
+    if (s->priv == PRIV_M || !(s->feat & (FEAT_SMSTATEEN | FEAT_SSSTATEEN)))
         return true;
     return granted(s, n) & bit && (!s->virt || s->hstateen[n] & bit);
 }
@@ -21,7 +21,17 @@ static uint64_t writable(const RiscvState *s, unsigned n)
 {
     if (n)
         return STATEEN_SE;
-    return STATEEN_SE | STATEEN_ENVCFG | (riscv_has(s, EXT_SSAIA) ? STATEEN_CSRIND | STATEEN_AIA | STATEEN_IMSIC : 0);
+    static const struct {
+        uint64_t feat, bits;
+    } rows[] = {
+        { FEAT_SSAIA, STATEEN_CSRIND | STATEEN_AIA | STATEEN_IMSIC },
+        { FEAT_SSCSRIND, STATEEN_CSRIND },
+        { FEAT_SDTRIG, STATEEN_CONTEXT },
+    };
+    uint64_t bits = STATEEN_SE | STATEEN_ENVCFG;
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        bits |= s->feat & rows[i].feat ? rows[i].bits : 0;
+    return bits;
 }
 
 static void set_machine(RiscvState *s, unsigned n, uint64_t v)

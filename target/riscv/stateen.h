@@ -8,11 +8,12 @@
 
 #include "target/riscv/cpu.h"
 
-#define STATEEN_SE     (1ull << 63) /* hstateen and sstateen of this number */
-#define STATEEN_ENVCFG (1ull << 62)
-#define STATEEN_CSRIND (1ull << 60) /* siselect, sireg and the guest's */
-#define STATEEN_AIA    (1ull << 59) /* what AIA has besides */
-#define STATEEN_IMSIC  (1ull << 58)
+#define STATEEN_SE      (1ull << 63) /* hstateen and sstateen of this number */
+#define STATEEN_ENVCFG  (1ull << 62)
+#define STATEEN_CSRIND  (1ull << 60) /* siselect, sireg* and the guest's */
+#define STATEEN_AIA     (1ull << 59) /* what AIA has besides */
+#define STATEEN_IMSIC   (1ull << 58)
+#define STATEEN_CONTEXT (1ull << 57) /* scontext */
 
 /* May CSRs behind this bit of register n (0 .. 3) be reached now? */
 bool riscv_stateen_allows(const RiscvState *s, unsigned n, uint64_t bit);

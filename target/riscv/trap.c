@@ -24,6 +24,24 @@ uint64_t riscv_mstatus(RiscvState *s)
     return dirty ? s->mstatus | MSTATUS_SD : s->mstatus & ~MSTATUS_SD;
 }
 
+/* Pointer masking of loads and stores at privilege data (pointer masking 1.0, chapter 2). Returns it as mode flags. */
+static unsigned pointer_masking(RiscvState *s, unsigned data, bool guest)
+{
+    static const uint8_t bits[] = { 0, 0, 7, 16 };
+    uint64_t atp = guest ? s->vsatp : s->satp, status = s->mstatus | (guest ? s->vsstatus : 0);
+    uint64_t cfg = data == PRIV_M                          ? s->mseccfg
+                   : data == PRIV_U && riscv_has(s, EXT_S) ? s->senvcfg
+                   : guest                                 ? s->henvcfg
+                                                           : s->menvcfg;
+    bool translated = data != PRIV_M && atp >> (s->xlen == 64 ? 60 : 31);
+    unsigned pmm = cfg >> 32 & 3;
+    if (s->xlen == 32 || (data != PRIV_M && status & MSTATUS_MXR))
+        pmm = 0;
+    s->pm_bits = bits[pmm];
+    s->pm_zero = !translated;
+    return pmm << MODE_PMM_SHIFT | (pmm && !translated ? MODE_PMM_ZERO : 0);
+}
+
 uint64_t riscv_vsstatus(RiscvState *s)
 {
     riscv_mstatus(s);
@@ -42,22 +60,28 @@ void riscv_mode_changed(RiscvState *s)
     bool other = s->priv == PRIV_M && s->mstatus & MSTATUS_MPRV;
     unsigned data = other ? (s->mstatus >> 11) & 3 : s->priv;
     bool guest = other ? s->mstatus & MSTATUS_MPV && data != PRIV_M : s->virt;
+    bool translated = !guest && data != PRIV_M && (s->xlen == 64 ? s->satp >> 60 : s->satp >> 31);
     unsigned mmu = data;
 
     if (guest)
         mmu |= riscv_guest_mmu_index(s);
-    else if (data != PRIV_M && (s->xlen == 64 ? s->satp >> 60 : s->satp >> 31)) /* else SUM and MXR mean nothing */
+    else if (translated) /* else SUM and MXR mean nothing */
         mmu |= (s->mstatus & MSTATUS_SUM ? MMU_SUM : 0) | (s->mstatus & MSTATUS_MXR ? MMU_MXR : 0);
     s->fp_off = state_off(s, MSTATUS_FS) || !riscv_has(s, EXT_F);
     s->vs_off = state_off(s, MSTATUS_VS) || !riscv_has(s, EXT_V);
+    riscv_vector_changed(s);
     unsigned frm = s->frm < 4 ? 0 : s->frm == 4 ? 1 : 2;
-    s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) | (s->virt ? MODE_VIRT : 0);
+    s->cs.mode = s->priv | frm << MODE_FRM_SHIFT | (s->xlen == 32 ? MODE_XLEN32 : 0) | (s->virt ? MODE_VIRT : 0) |
+                 pointer_masking(s, data, guest) | (s->trig.insns[riscv_full_mode(s)] ? MODE_TRIGGER : 0);
     s->cs.fp_round = s->frm <= FROUND_RMM ? s->frm : FROUND_RNE;
-    mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT | (s->virt ? MMU_FETCH_VIRT : 0);
+    if (s->pmu.filtered && s->pmu.mode != riscv_full_mode(s))
+        riscv_pmu_update(s);
+    mmu |= s->priv << MMU_FETCH_SHIFT | frm << MMU_FRM_SHIFT | (s->virt ? MMU_FETCH_VIRT : 0) |
+           s->cs.mode >> MODE_PMM_SHIFT << MMU_MODE_SHIFT;
     if (guest)
         tcg_context_changed(&s->cs, s->vsatp, s->hgatp | SPACE_GUEST, mmu);
     else
-        tcg_context_changed(&s->cs, data == PRIV_M && s->priv == PRIV_M ? 0 : s->satp, 0, mmu);
+        tcg_context_changed(&s->cs, translated ? s->satp : 0, 0, mmu);
 }
 
 /* What a trap leaves behind besides cause and pc. */
@@ -120,11 +144,12 @@ static void enter_machine(RiscvState *s, uint64_t cause, uint64_t vector, const 
     s->cs.pc = handler(s->mtvec, vector);
     s->priv = PRIV_M;
     s->virt = false;
+    riscv_trigger_enter_machine(s);
 }
 
 typedef enum { TO_GUEST, TO_SUPERVISOR, TO_MACHINE } Level;
 
-static void take_trap(RiscvState *s, Level level, unsigned code, bool interrupt, Details *d)
+static void enter_handler(RiscvState *s, Level level, unsigned code, bool interrupt, Details *d)
 {
     static void (*const enter[])(RiscvState * s, uint64_t cause, uint64_t vector, const Details *d) = {
         [TO_GUEST] = enter_guest, [TO_SUPERVISOR] = enter_supervisor, [TO_MACHINE] = enter_machine
@@ -143,10 +168,25 @@ static void take_trap(RiscvState *s, Level level, unsigned code, bool interrupt,
     riscv_mode_changed(s);
 }
 
+/* Who handles this exception. */
+static Level exception_level(const RiscvState *s, unsigned cause)
+{
+    if (s->priv == PRIV_M || !(s->medeleg >> cause & 1))
+        return TO_MACHINE;
+    return s->virt && s->hedeleg >> cause & 1 ? TO_GUEST : TO_SUPERVISOR;
+}
+
+static void take_trap(RiscvState *s, Level level, unsigned code, bool interrupt, Details *d)
+{
+    unsigned from = riscv_full_mode(s);
+    enter_handler(s, level, code, interrupt, d);
+    if (s->trig.traps && riscv_trigger_trap(s, code, interrupt, from))
+        enter_handler(s, exception_level(s, CAUSE_BREAKPOINT), CAUSE_BREAKPOINT, false, &(Details){ 0 });
+}
+
 static void raise_trap(RiscvState *s, unsigned cause, Details *d)
 {
-    bool down = s->priv != PRIV_M && s->medeleg >> cause & 1;
-    Level level = !down ? TO_MACHINE : s->virt && s->hedeleg >> cause & 1 ? TO_GUEST : TO_SUPERVISOR;
+    Level level = exception_level(s, cause);
     d->gva = riscv_is_guest_address(s, cause);
     if (d->gva && !d->insn && level != TO_GUEST)
         d->insn = riscv_transformed_insn(s, cause, d->tval);
@@ -178,32 +218,21 @@ static unsigned next_interrupt(RiscvState *s, Level *level)
     uint64_t machine = pending & ~s->mideleg, supervisor = pending & s->mideleg & ~s->hideleg;
     if (machine && (s->priv < PRIV_M || s->mstatus & MSTATUS_MIE)) {
         *level = TO_MACHINE;
-        return riscv_first_interrupt(machine);
+        return riscv_first_interrupt(s, machine, true);
     }
     if (supervisor && (s->priv < PRIV_S || s->virt || (s->priv == PRIV_S && s->mstatus & MSTATUS_SIE))) {
         *level = TO_SUPERVISOR;
-        return riscv_first_interrupt(supervisor);
+        return riscv_first_interrupt(s, supervisor, false);
     }
     *level = TO_GUEST;
     return s->virt && (s->priv < PRIV_S || s->vsstatus & MSTATUS_SIE) ? riscv_guest_interrupt(s) : 0;
-}
-
-unsigned riscv_first_interrupt(uint64_t mask)
-{
-    static const uint8_t order[] = { IRQ_M_EXT,   IRQ_M_SOFT,    IRQ_M_TIMER, IRQ_S_EXT,   IRQ_S_SOFT,
-                                     IRQ_S_TIMER, IRQ_GUEST_EXT, IRQ_VS_EXT,  IRQ_VS_SOFT, IRQ_VS_TIMER };
-
-    for (unsigned i = 0; mask && i < G_N_ELEMENTS(order); i++) {
-        if (mask >> order[i] & 1)
-            return order[i];
-    }
-    return 0;
 }
 
 bool riscv_deliver_interrupt(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
     Level level;
+    riscv_pmu_attend(s);
     unsigned irq = next_interrupt(s, &level);
 
     if (irq)
@@ -221,6 +250,7 @@ void riscv_check_interrupts(RiscvState *s)
 bool riscv_has_work(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
+    riscv_pmu_attend(s);
     if (s->virt && s->hvictl & HVICTL_VTI && riscv_guest_interrupt(s))
         return true;
     return __atomic_load_n(&s->mip, __ATOMIC_ACQUIRE) & s->mie; /* WFI wakes whatever the global enables say */
@@ -238,6 +268,13 @@ void riscv_wake(RiscvState *s)
     }
 }
 
+void riscv_pend_soft(RiscvState *s, unsigned irq)
+{
+    __atomic_fetch_or(&s->mip_soft, 1ull << irq, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, 1ull << irq, __ATOMIC_SEQ_CST);
+    riscv_check_interrupts(s);
+}
+
 void riscv_cpu_set_irq(void *opaque, int irq, bool level)
 {
     RiscvState *s = opaque;
@@ -252,6 +289,20 @@ void riscv_cpu_set_irq(void *opaque, int irq, bool level)
         if (!(__atomic_load_n(&s->mip_soft, __ATOMIC_SEQ_CST) & bit))
             __atomic_fetch_and(&s->mip, ~bit, __ATOMIC_SEQ_CST);
     }
+}
+
+void riscv_cpu_pulse_irq(void *opaque, int irq)
+{
+    RiscvState *s = opaque;
+    uint64_t bit = 1ull << irq;
+    __atomic_fetch_or(&s->mip_pulses, bit, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&s->mip, bit, __ATOMIC_SEQ_CST);
+    riscv_wake(s);
+}
+
+void riscv_cpu_time_changed(CpuState *cs)
+{
+    riscv_update_timers(riscv(cs));
 }
 
 /* sret in either status: where to, with the enables as before the trap. */
@@ -275,6 +326,7 @@ void riscv_return(RiscvState *s, unsigned from)
             s->mstatus &= ~MSTATUS_MPRV;
         s->priv = to;
         s->cs.pc = s->mepc;
+        riscv_trigger_leave_machine(s);
     } else if (s->virt) {
         s->priv = pop_supervisor(&s->vsstatus);
         s->cs.pc = s->vsepc;

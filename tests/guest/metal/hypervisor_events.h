@@ -1,5 +1,6 @@
 /*
- * More of the hypervisor tests: interrupts, the guest's timer, what henvcfg, menvcfg and the state enables control, AIA.
+ * More of the hypervisor tests: interrupts, the guest's timer, what henvcfg, menvcfg and the state enables control,
+ * AIA.
  * SPDX-License-Identifier: MIT
  */
 /* ---- interrupts ---- */
@@ -212,6 +213,9 @@ CODE(read_henvcfg, "csrr a2, 0x60a");
 CODE(read_hstateen, "csrr a2, 0x60c");
 CODE(read_sstateen, "csrr a2, 0x10c");
 CODE(read_sstateen1, "csrr a2, 0x10d");
+CODE(read_siselect, "csrr a2, 0x150");
+CODE(read_stopi, "csrr a2, 0xdb0");
+CODE(read_scontext, "csrr a2, 0x5a8");
 static void test_stateen(void)
 {
     static const struct {
@@ -219,8 +223,10 @@ static void test_stateen(void)
         const char *name;
         ulong bit;
         int to_guests; /* of what VS-mode may have: 10 is its ecall */
-    } gated[] = { { read_senvcfg, "senvcfg", 1ul << 30, 1 }, { read_henvcfg, "henvcfg", 1ul << 30, 0 },
-                  { read_sstateen, "sstateen0", 1ul << 31, 1 }, { read_hstateen, "hstateen0", 1ul << 31, 0 } };
+    } gated[] = { { read_senvcfg, "senvcfg", 1ul << 30, 1 },    { read_henvcfg, "henvcfg", 1ul << 30, 0 },
+                  { read_sstateen, "sstateen0", 1ul << 31, 1 }, { read_hstateen, "hstateen0", 1ul << 31, 0 },
+                  { read_siselect, "siselect", 1ul << 28, 1 },  { read_stopi, "stopi", 1ul << 27, 1 },
+                  { read_scontext, "scontext", 1ul << 25, 1 } };
     for (unsigned i = 0; i < sizeof gated / sizeof *gated; i++) {
         set_stateen(~gated[i].bit, ~0ul);
         run(HS, gated[i].code, 0, 0);
@@ -242,7 +248,26 @@ static void test_stateen(void)
     expect(M, 2, "sstateen1");
     set_stateen(~0ul, ~0ul);
 }
-#define TEST_STATEEN(T) T(stateen)
+
+/* Shlcofideleg: the counters' overflow interrupt keeps its number. */
+static void test_overflow(void)
+{
+    const ulong bit = 1ul << 13;
+    csr_write(mideleg, bit);
+    csr_write(mie, bit);
+    csr_write(mip, bit);
+    run(VU, spin, 0, 0);
+    interrupt_is(HS, 13, "not delegated to the guest");
+    is(csr_read(vsip) & bit, 0, "vsip shows nothing");
+    csr_write(hideleg, bit);
+    is(csr_read(vsip) & csr_read(vsie) & bit, bit, "delegated, vsip and vsie show it");
+    run(VU, spin, 0, 0);
+    interrupt_is(VS, 13, "and it is the guest's");
+    csr_write(vsip, 0);
+    is(csr_read(mip) & bit, 0, "which can clear it");
+    csr_write(mie, 0);
+}
+#define TEST_STATEEN(T) T(stateen) T(overflow)
 #else
 #define TEST_STATEEN(T)
 #endif
