@@ -8,9 +8,10 @@
 #include <string.h>
 
 /* Firmware may wait for another hart in a loop of halts while an interrupt that it does not take is pending: from so
- * many on, each halt takes a while. */
+ * many on, each halt takes a while, and longer and longer. */
 #define MAX_EMPTY_HALTS 200
-#define EMPTY_HALT_US   100
+#define NAP_STEP_US     100
+#define MOST_NAP_US     5000
 
 #define DEFAULT_CACHE ((uint64_t)256 << 20)
 
@@ -210,7 +211,8 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         break;
     case EXIT_HALT:
         TCG_COUNT(&c->stats, halts);
-        c->empty_halts += c->vcpu->target->has_work(c->cs);
+        c->empty_halts = c->vcpu->target->has_work(c->cs) ? c->empty_halts + 1 : 0;
+        c->nap = c->empty_halts > MAX_EMPTY_HALTS;
         __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
         __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
         break;
@@ -220,6 +222,15 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
     }
     c->cs->raised = 0;
     return true;
+}
+
+static void take_nap(TcgCpu *c)
+{
+    unsigned long us = (unsigned long)(c->empty_halts - MAX_EMPTY_HALTS) * NAP_STEP_US;
+    tcg_phase(c, PHASE_IDLE);
+    g_usleep(MIN(us, MOST_NAP_US));
+    tcg_phase(c, PHASE_LOOP);
+    c->nap = false;
 }
 
 static void tcg_vcpu_run(Vcpu *vcpu)
@@ -233,11 +244,8 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         tcg_renew_guesses(c);
         while (vcpu->target->deliver_interrupt(c->cs))
             c->empty_halts = 0;
-        if (c->empty_halts > MAX_EMPTY_HALTS) {
-            tcg_phase(c, PHASE_IDLE);
-            g_usleep(EMPTY_HALT_US);
-            tcg_phase(c, PHASE_LOOP);
-        }
+        if (c->nap && c->empty_halts)
+            take_nap(c);
         tcg_enter_code(c);
         while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
             room = run_stretch(c, &pending_link);

@@ -206,7 +206,8 @@ typedef struct TcgCpu {
     bool view_stale; /* atomic: take the new one before running on */
     uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
     uint32_t quiet;  /* atomic: no guest store is under way although it is */
-    unsigned empty_halts; /* since the last interrupt: with work pending */
+    unsigned empty_halts; /* in a row, without an interrupt: with work pending */
+    bool nap;             /* the last one was one of many */
     Mailbox mailbox;
     Chunk *chunk; /* where it puts code */
     L2Table *l2;
