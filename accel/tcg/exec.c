@@ -53,7 +53,7 @@ static void view_changed(MemListener *listener, FlatView *view)
 
 static bool tcg_init(Machine *machine, Opts *opts, GError **err)
 {
-    static const char *const threads[] = { "multi", NULL };
+    static const char *const threads[] = { "multi", "single", NULL };
     TcgState *t = g_new0(TcgState, 1);
     uint64_t megabytes = DEFAULT_CACHE >> 20;
     unsigned thread = 0;
@@ -77,6 +77,8 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         return false;
     if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
+    if (thread)
+        tcg_single_init(t);
     t->listener.commit = view_changed;
     as_add_listener(&machine->memory, &t->listener);
     return true;
@@ -87,6 +89,8 @@ static void tcg_destroy(Machine *machine)
     TcgState *t = machine->accel_state;
     if (!t)
         return;
+    if (machine->single_thread)
+        tcg_single_destroy(t);
     if (t->units) {
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
@@ -228,15 +232,37 @@ static void log_entry(TcgCpu *c)
     }
 }
 
-/* One stretch of guest code from cs->pc. False: the cache is full. */
-static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
+static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
+{
+    TCG_COUNT(&c->stats, exits);
+    c->cs->raised = 0;
+    switch (exit & 0xff) {
+    case EXIT_POLL:
+        TCG_COUNT(&c->stats, polls);
+        break;
+    case EXIT_CHAIN:
+        if (!log_on(LOG_EXEC | LOG_CPU))
+            *pending_link = exit >> 8;
+        break;
+    case EXIT_HALT:
+        TCG_COUNT(&c->stats, halts);
+        __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
+        return TCG_RUN_HALT;
+    case EXIT_YIELD:
+        return TCG_RUN_YIELD;
+    }
+    return TCG_RUN_ON;
+}
+
+TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
         c->cs->raised = 0;
         *pending_link = UINT64_MAX;
-        return !full;
+        return full ? TCG_RUN_FULL : TCG_RUN_ON;
     }
     if (*pending_link != UINT64_MAX && u->code)
         tcg_unit_link(c, *pending_link, u);
@@ -250,44 +276,42 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
-    TCG_COUNT(&c->stats, exits);
-    switch (exit & 0xff) {
-    case EXIT_POLL:
-        TCG_COUNT(&c->stats, polls);
-        break;
-    case EXIT_CHAIN:
-        if (!log_on(LOG_EXEC | LOG_CPU))
-            *pending_link = exit >> 8;
-        break;
-    case EXIT_HALT:
-        TCG_COUNT(&c->stats, halts);
-        __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
-        break;
-    case EXIT_YIELD:
-        g_thread_yield();
-        break;
-    }
-    c->cs->raised = 0;
-    return true;
+    return after_exit(c, exit, pending_link);
+}
+
+void tcg_enter(TcgCpu *c)
+{
+    renew_view(c);
+    tcg_renew_guesses(c);
+    while (c->vcpu->target->deliver_interrupt(c->cs))
+        ;
+    enter_code(c);
+}
+
+void tcg_leave(TcgCpu *c, TcgRun last)
+{
+    leave_code(c);
+    if (last == TCG_RUN_FULL)
+        flush_cache(c);
 }
 
 static void tcg_vcpu_run(Vcpu *vcpu)
 {
     TcgCpu *c = vcpu->accel;
+    if (vcpu->machine->single_thread) {
+        tcg_single_run(vcpu);
+        return;
+    }
     while (vcpu_attend(vcpu)) {
         uint64_t pending_link = UINT64_MAX;
-        bool room = true;
-        renew_view(c);
-        tcg_renew_guesses(c);
-        while (vcpu->target->deliver_interrupt(c->cs))
-            ;
-        enter_code(c);
-        while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
-            room = run_stretch(c, &pending_link);
-        leave_code(c);
-        if (!room)
-            flush_cache(c);
+        TcgRun run = TCG_RUN_ON;
+        tcg_enter(c);
+        while (run != TCG_RUN_FULL && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)) {
+            run = tcg_run_stretch(c, &pending_link);
+            if (run == TCG_RUN_YIELD)
+                g_thread_yield();
+        }
+        tcg_leave(c, run);
     }
 }
 

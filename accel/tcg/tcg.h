@@ -143,6 +143,14 @@ typedef struct TcgCpu {
     TcgStats stats;
 } TcgCpu;
 
+/* What came of a stretch of guest code. */
+typedef enum {
+    TCG_RUN_ON,    /* nothing special */
+    TCG_RUN_FULL,  /* the code cache is full: the stretch is still to come */
+    TCG_RUN_YIELD, /* the guest hints that it spins */
+    TCG_RUN_HALT,  /* the guest waits for an interrupt; poll is set */
+} TcgRun;
+
 typedef struct TcgPerf TcgPerf;
 
 typedef struct TcgState {
@@ -172,6 +180,10 @@ typedef struct TcgState {
     GHashTable *pages; /* ram_addr of the page -> UnitPage */
     GPtrArray *young;  /* UnitPage * that are young */
     MemListener listener;
+    /* single.c */
+    TcgCpu *running; /* atomic: whose turn it is on the one thread; NULL: nobody runs guest code */
+    bool slice_over; /* atomic */
+    Timer slice;
 } TcgState;
 
 static inline TcgCpu *tcg_cpu(CpuState *cs);
@@ -232,6 +244,18 @@ static inline uint32_t tcg_generation(const TcgCpu *c)
 {
     return c->info[c->current].generation;
 }
+
+/* ---- exec.c: a turn in guest code is tcg_enter, tcg_run_stretch while nothing polls, tcg_leave ---- */
+void tcg_enter(TcgCpu *c);
+TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link);
+/* last: what the last stretch gave. A full cache is emptied. */
+void tcg_leave(TcgCpu *c, TcgRun last);
+
+/* ---- single.c ---- */
+void tcg_single_init(TcgState *t);
+void tcg_single_destroy(TcgState *t);
+/* The thread's whole life: all vCPUs in turn. */
+void tcg_single_run(Vcpu *runner);
 
 /* ---- log.c ---- */
 void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc);

@@ -74,6 +74,7 @@ struct Machine {
     const Target *target;
     const AccelType *accel;
     void *accel_state;
+    bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
     MemRegion root, io_root; /* memory, ports (size 0: none) */
