@@ -85,6 +85,7 @@ typedef enum {
     EXIT_HALT,   /* wait for interrupt */
     EXIT_YIELD,  /* a guest spin hint, or something else to look at in C */
     EXIT_DEBUG,
+    EXIT_ICOUNT, /* cs->icount does not hold the instructions that come next */
 } IrExit;
 
 /* Memory operation: log2 of size, sign, byte order, ordering, access-regime override. Fits 16 bits. */
@@ -109,7 +110,7 @@ typedef struct IrInsn {
     uint8_t op, type, aux, flags;
     IrTmp dst;
     IrTmp arg[4];
-    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own */
+    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own. insn: see ir_count_insns */
     int64_t imm;
 } IrInsn;
 
@@ -161,6 +162,7 @@ typedef struct IrUnit {
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
+    bool counted;        /* an instruction count is wanted (-icount); set after ir_begin */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
     int32_t insn_offset; /* of the guest instruction being translated */
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
@@ -232,6 +234,10 @@ void ir_mark(IrUnit *u, uint32_t offset);
 /* Backward: dead temporaries and dead register writes become nop, truth values fuse into the branches and selects that
  * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
+/* Of a counted unit, before ir_optimise: instructions in straight line form pieces, paid for (icount) when the first begins;
+ * insn.group becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
+void ir_count_insns(IrUnit *u);
+#define ICOUNT_PIECE 15 /* instructions of a piece: 4 bits */
 /* Set IR_LD_RECURRENT; after ir_optimise. */
 void ir_mark_recurrent(IrUnit *u);
 /* Set the groups of loads and stores; after ir_optimise. */

@@ -47,8 +47,10 @@ void tcg_cache_ahead(TcgState *t)
 
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
 {
-    const EmitRuntime runtime = { tcg_slow_load, tcg_slow_store, tcg_slow_amo,
-                                  tcg_slow_cas,  tcg_find_code,  t->machine->config.max_cpus > 1 };
+    const EmitRuntime runtime = { tcg_slow_load,     tcg_slow_store,
+                                  tcg_slow_amo,      tcg_slow_cas,
+                                  tcg_find_code,     t->machine->config.max_cpus > 1 && !t->machine->single_thread,
+                                  t->machine->icount };
     t->fd = memfd_create("rhea-code", MFD_CLOEXEC);
     if (t->fd < 0 || ftruncate(t->fd, size))
         return error_set_errno(err, errno, "-accel tcg: cannot make a code cache of %" G_GUINT64_FORMAT " bytes", size);

@@ -2,6 +2,7 @@
  * The JIT accelerator: set-up, and the loop of each vCPU's thread.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/icount.h"
 #include "accel/tcg/tcg.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -54,17 +55,22 @@ static void view_changed(MemListener *listener, FlatView *view)
 static bool tcg_init(Machine *machine, Opts *opts, GError **err)
 {
     static const char *const threads[] = { "multi", "single", NULL };
-    TcgState *t = g_new0(TcgState, 1);
+    Opts *icount = machine->config.icount;
     uint64_t megabytes = DEFAULT_CACHE >> 20;
     unsigned thread = 0;
     bool jit = true, perfmap = false, jitdump = false;
-    t->machine = machine;
-    t->fd = -1;
-    machine->accel_state = t;
     if (opts && (!opts_bool(opts, "jit", &jit, err) || !opts_uint(opts, "tb-size", &megabytes, 1, 1024, err) ||
                  !opts_enum(opts, "thread", threads, &thread, err) || !opts_bool(opts, "perfmap", &perfmap, err) ||
                  !opts_bool(opts, "jitdump", &jitdump, err)))
         return false;
+    if (icount && opts && opts_has(opts, "thread") && !thread)
+        return error_set(err, "-accel tcg: thread=multi cannot be used with -icount; thread=single is its default");
+    if (icount && !icount_init(machine, icount, err))
+        return false;
+    TcgState *t = g_new0(TcgState, 1);
+    t->machine = machine;
+    t->fd = -1;
+    machine->accel_state = t;
     t->jit = jit && emit_available();
     g_mutex_init(&t->lock);
     g_cond_init(&t->idle);
@@ -77,7 +83,7 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         return false;
     if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
-    if (thread)
+    if (thread || icount)
         tcg_single_init(t);
     t->listener.commit = view_changed;
     as_add_listener(&machine->memory, &t->listener);
@@ -91,6 +97,7 @@ static void tcg_destroy(Machine *machine)
         return;
     if (machine->single_thread)
         tcg_single_destroy(t);
+    icount_free(machine);
     if (t->units) {
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
@@ -251,6 +258,8 @@ static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
         return TCG_RUN_HALT;
     case EXIT_YIELD:
         return TCG_RUN_YIELD;
+    case EXIT_ICOUNT:
+        return TCG_RUN_SHORT;
     }
     return TCG_RUN_ON;
 }

@@ -94,6 +94,7 @@ struct UnitPage {
 #define FETCH_BITS     8
 #define CONTEXT_SETS   12
 #define FETCH_MMU      0x80000000u
+#define UNIT_STEP      0x80000000u /* in a unit's mode: of one instruction, reached from C only */
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
@@ -139,7 +140,11 @@ typedef struct TcgCpu {
     L2Entry l2[1 << L2_BITS];
     L2Entry large[1 << LARGE_BITS];
     FetchEntry fetch[1 << FETCH_BITS];
-    IrUnit *ir; /* scratch of the translator */
+    /* -icount */
+    uint64_t counted; /* instructions executed before the present portion */
+    bool step;        /* the next portion is one instruction: in the middle of a piece, or it accesses a device */
+    bool stepping;    /* the present one is */
+    IrUnit *ir;       /* scratch of the translator */
     TcgStats stats;
 } TcgCpu;
 
@@ -149,6 +154,7 @@ typedef enum {
     TCG_RUN_FULL,  /* the code cache is full: the stretch is still to come */
     TCG_RUN_YIELD, /* the guest hints that it spins */
     TCG_RUN_HALT,  /* the guest waits for an interrupt; poll is set */
+    TCG_RUN_SHORT, /* -icount: what is left of the budget is less than comes next */
 } TcgRun;
 
 typedef struct TcgPerf TcgPerf;
@@ -184,6 +190,7 @@ typedef struct TcgState {
     TcgCpu *running; /* atomic: whose turn it is on the one thread; NULL: nobody runs guest code */
     bool slice_over; /* atomic */
     Timer slice;
+    int64_t left; /* -icount: instructions left of the slice */
 } TcgState;
 
 static inline TcgCpu *tcg_cpu(CpuState *cs);
@@ -254,6 +261,9 @@ void tcg_leave(TcgCpu *c, TcgRun last);
 /* ---- single.c ---- */
 void tcg_single_init(TcgState *t);
 void tcg_single_destroy(TcgState *t);
+/* -icount: devices are accessed by instructions that are executed alone, so that their time is exact and that an interrupt
+ * which comes of it is taken behind them. True: this one is not; it is done over, as if it had raised. */
+bool tcg_must_step(TcgCpu *c);
 /* The thread's whole life: all vCPUs in turn. */
 void tcg_single_run(Vcpu *runner);
 

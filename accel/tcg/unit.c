@@ -51,6 +51,11 @@ static Unit *lookup(TcgState *t, uint64_t ram_addr, uint64_t second, uint32_t mo
     return NULL;
 }
 
+static uint32_t unit_mode(const TcgCpu *c)
+{
+    return c->cs->mode | (c->stepping ? UNIT_STEP : 0);
+}
+
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
 {
     uint64_t h = len;
@@ -162,6 +167,7 @@ static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
     bool falls = true;
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
+    ir->counted = c->tcg->machine->icount;
     for (unsigned i = 0; i < s->count; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
@@ -192,6 +198,7 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
                            .opaque = &labels,
                            .cs = c->cs };
     ir_begin(c->ir, target->regs, target->reg_count, target->helpers);
+    c->ir->counted = c->tcg->machine->icount;
     ir_insn(c->ir, offset, length);
     if (target->translate(&insn))
         ir_jump(c->ir, offset + length, false);
@@ -330,7 +337,7 @@ static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int6
 static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
 {
     unsigned here = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), MAX_UNIT_BYTES);
-    unsigned limit = MAX_UNIT_INSNS;
+    unsigned limit = c->stepping ? 1 : MAX_UNIT_INSNS;
     uint8_t code[MAX_UNIT_BYTES + MAX_INSN_BYTES];
     Scan scan;
     InsnScan first;
@@ -351,6 +358,8 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
         translate_code(c, code, limit, second, &scan);
         if (c->ir->overflow)
             continue;
+        if (c->ir->counted)
+            ir_count_insns(c->ir);
         if (log_on(LOG_OP)) {
             Unit shown = { .ram_addr = ref->region->ram_addr + ref->offset, .mode = c->cs->mode };
             log_ir(&shown, c->ir, "IR");
@@ -365,7 +374,7 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
     }
     u->ram_addr = ref->region->ram_addr + ref->offset;
     u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
-    u->mode = c->cs->mode;
+    u->mode = unit_mode(c);
     u->insns = scan.count;
     u->bytes = scan.offset[scan.count] - scan.offset[0];
     u->checksum = tcg_checksum(code, u->bytes);
@@ -396,10 +405,10 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     }
     g_mutex_lock(&t->lock);
     Unit *u = lookup(t, ref.region->ram_addr + ref.offset,
-                     crossing ? second.region->ram_addr + second.offset : UINT64_MAX, c->cs->mode);
+                     crossing ? second.region->ram_addr + second.offset : UINT64_MAX, unit_mode(c));
     if (!u)
         u = translate(c, &ref, crossing, full);
-    if (u && u->code)
+    if (u && u->code && !c->stepping)
         tcg_note_jump(c, c->cs->pc, u->code);
     g_mutex_unlock(&t->lock);
     return u;
@@ -412,6 +421,11 @@ void *tcg_find_code(CpuState *cs)
     TCG_COUNT(&c->stats, find_code);
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
+    if (c->tcg->machine->icount) {
+        cs->icount_rest = 0;
+        if (c->stepping || cs->icount <= 0) /* nothing may be executed any more: do not raise what fetching would */
+            return NULL;
+    }
     cs->raised = 0;
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);

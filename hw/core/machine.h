@@ -44,7 +44,8 @@ typedef struct MachineConfig {
     const char *cpu_model;                                           /* text of -cpu, or NULL */
     const char *kernel, *initrd, *append, *dtb, *dumpdtb, *firmware; /* paths and text, or NULL; firmware "none" */
     const char *uuid, *name;
-    Opts *rtc; /* -rtc, or NULL */
+    Opts *rtc;    /* -rtc, or NULL */
+    Opts *icount; /* -icount, or NULL */
     bool no_reboot, no_shutdown, start_paused;
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
@@ -77,6 +78,7 @@ struct Machine {
     bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
+    struct Icount *icount; /* -icount; NULL: off */
     MemRegion root, io_root; /* memory, ports (size 0: none) */
     AddressSpace memory, io;
     MemRegion *ram;  /* main RAM */

@@ -1,12 +1,12 @@
 /*
- * Virtio entropy device (VIRTIO 1.2, 5.4): fills buffers from the host's random number generator, max-bytes in each
- * period.
+ * Virtio entropy device (VIRTIO 1.2, 5.4): fills buffers from the host's random number generator (or that of -seed),
+ * max-bytes in each period.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/virtio_rng.h"
 #include "hw/virtio/virtio_pci.h"
 #include "util/error.h"
-#include <sys/random.h>
+#include "util/guest_random.h"
 
 typedef struct VirtioRng {
     VirtioDevice v;
@@ -21,12 +21,9 @@ static uint32_t fill(VirtElement *e, uint64_t limit)
 {
     uint32_t done = 0;
     for (unsigned i = 0; i < e->in_count && done < limit; i++) {
-        size_t want = MIN(e->in[i].iov_len, limit - done);
-        ssize_t n = getrandom(e->in[i].iov_base, MIN(want, 256 << 10), 0);
-        if (n < 0)
-            break;
+        size_t want = MIN(MIN(e->in[i].iov_len, limit - done), 256 << 10), n = guest_random(e->in[i].iov_base, want);
         done += n;
-        if ((size_t)n < e->in[i].iov_len)
+        if (n < e->in[i].iov_len)
             break;
     }
     return done;

@@ -156,6 +156,7 @@ struct RiscvState {
     uint64_t mip_soft;   /* what software wrote */
     uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
     uint64_t cycle_offset, instret_offset;
+    uint64_t raised; /* exceptions so far: steps that retired no instruction */
     uint64_t miselect, siselect;
     uint8_t pmpcfg[PMP_ENTRIES];
     uint64_t pmpaddr[PMP_ENTRIES];

@@ -196,15 +196,19 @@ static void write_satp(RiscvState *s, uint64_t v)
     riscv_mode_changed(s);
 }
 
-/* ---- counters: nanoseconds of virtual time stand for cycles and instructions ---- */
+/* ---- counters: with -icount, instructions, and for cycles those that raised, too; else nanoseconds of virtual time
+ * stand for both ---- */
 
-static uint64_t counter_now(RiscvState *s)
+static uint64_t counter_now(RiscvState *s, unsigned bit)
 {
+    uint64_t steps;
+    if (s->cs.vcpu && tcg_count(&s->cs, &steps))
+        return bit == 2 ? steps - s->raised : steps;
     return clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS);
 }
 static uint64_t counter(RiscvState *s, uint64_t offset, unsigned bit)
 {
-    return s->mcountinhibit >> bit & 1 ? offset : counter_now(s) + offset;
+    return s->mcountinhibit >> bit & 1 ? offset : counter_now(s, bit) + offset;
 }
 static uint64_t read_cycle(RiscvState *s)
 {
@@ -216,15 +220,22 @@ static uint64_t read_instret(RiscvState *s)
 }
 static void set_counter(RiscvState *s, uint64_t *offset, unsigned bit, uint64_t v)
 {
-    *offset = s->mcountinhibit >> bit & 1 ? v : v - counter_now(s);
+    *offset = s->mcountinhibit >> bit & 1 ? v : v - counter_now(s, bit);
+}
+/* What is written is what the next instruction reads (section 3.1.11): the one that writes is not counted. */
+static void write_counter(RiscvState *s, uint64_t *offset, unsigned bit, uint64_t v)
+{
+    uint64_t steps;
+    bool counts = !(s->mcountinhibit >> bit & 1) && tcg_count(&s->cs, &steps);
+    set_counter(s, offset, bit, v - counts);
 }
 static void write_cycle(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
+    write_counter(s, &s->cycle_offset, 0, s->xlen == 32 ? (read_cycle(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static void write_instret(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
+    write_counter(s, &s->instret_offset, 2, s->xlen == 32 ? (read_instret(s) >> 32 << 32) | (uint32_t)v : v);
 }
 static uint64_t read_cycleh(RiscvState *s)
 {
@@ -236,11 +247,11 @@ static uint64_t read_instreth(RiscvState *s)
 }
 static void write_cycleh(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->cycle_offset, 0, v << 32 | (uint32_t)read_cycle(s));
+    write_counter(s, &s->cycle_offset, 0, v << 32 | (uint32_t)read_cycle(s));
 }
 static void write_instreth(RiscvState *s, uint64_t v)
 {
-    set_counter(s, &s->instret_offset, 2, v << 32 | (uint32_t)read_instret(s));
+    write_counter(s, &s->instret_offset, 2, v << 32 | (uint32_t)read_instret(s));
 }
 static void write_inhibit(RiscvState *s, uint64_t v)
 {
@@ -251,7 +262,7 @@ static void write_inhibit(RiscvState *s, uint64_t v)
 }
 static uint64_t read_time(RiscvState *s)
 {
-    return s->time ? s->time(s->time_opaque) : counter_now(s) / 100;
+    return s->time ? s->time(s->time_opaque) : (uint64_t)clock_now(s->stimer.clocks, CLOCK_VIRTUAL_NS) / 100;
 }
 static uint64_t read_timeh(RiscvState *s)
 {

@@ -84,6 +84,8 @@ static void take_trap(RiscvState *s, unsigned code, bool interrupt, uint64_t tva
 
 void riscv_raise(RiscvState *s, unsigned cause, uint64_t tval)
 {
+    tcg_count_raise(&s->cs);
+    s->raised++;
     take_trap(s, cause, false, tval);
     s->cs.raised = 1;
 }
