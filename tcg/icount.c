@@ -37,7 +37,7 @@ void ir_count_insns(IrUnit *u)
     for (unsigned i = u->count; i-- > 0;) {
         IrInsn *insn = &u->insns[i];
         if (insn->op == OP_insn) {
-            insn->group = ++rest;
+            insn->flags = ++rest;
         } else if (insn->op == OP_icount) {
             insn->aux = rest;
             rest = 0;

@@ -177,7 +177,7 @@ static uint64_t floating(Run *r, const IrInsn *i, uint64_t a, uint64_t b, uint64
 static void exact_pc(Run *r)
 {
     r->cs->pc = r->cs->pc_base + r->insn->imm;
-    r->cs->icount_rest = r->insn->group;
+    r->cs->icount_rest = r->insn->flags;
 }
 
 static uint64_t address(Run *r, const IrInsn *i)
@@ -270,7 +270,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
         case OP_poll:
             if (__atomic_load_n(&cs->poll, __ATOMIC_RELAXED)) {
                 cs->pc = cs->pc_base + i->imm;
-                cs->icount += r->insn->group; /* the instruction is done over */
+                cs->icount += r->insn->flags; /* the instruction is done over */
                 return EXIT_POLL;
             }
             break;

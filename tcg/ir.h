@@ -110,7 +110,7 @@ typedef struct IrInsn {
     uint8_t op, type, aux, flags;
     IrTmp dst;
     IrTmp arg[4];
-    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own. insn: see ir_count_insns */
+    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own */
     int64_t imm;
 } IrInsn;
 
@@ -235,7 +235,7 @@ void ir_mark(IrUnit *u, uint32_t offset);
  * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
 /* Of a counted unit, before ir_optimise: instructions in straight line form pieces, paid for (icount) when the first begins;
- * insn.group becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
+ * insn.flags becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
 void ir_count_insns(IrUnit *u);
 #define ICOUNT_PIECE 15 /* instructions of a piece: 4 bits */
 /* Set IR_LD_RECURRENT; after ir_optimise. */

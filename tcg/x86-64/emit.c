@@ -315,7 +315,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     case OP_insn:
-        e->insn_offset = insn->imm | insn->group << INSN_REST_SHIFT;
+        e->insn_offset = insn->imm | insn->flags << INSN_REST_SHIFT;
         break;
     case OP_label:
         regs_begin_segment(e);
