@@ -40,7 +40,7 @@ def twice(tmp, options, wanted, before=lambda: None, other=()):
 def boot_twice(*args, other=()):
     with tempfile.TemporaryDirectory() as tmp:
         script = "uname -a\ndd if=/dev/urandom bs=1k count=4 2>/dev/null | sha256sum\ndate\nsleep 1\ncat /proc/interrupts /proc/uptime\npoweroff -f\n"
-        twice(tmp, [*linux(script, [], tmp), "-m", "512", *args], "Linux .* riscv64[^$]*1970|2026-|2026", other=other)
+        twice(tmp, [*linux(script, [], tmp), "-m", "512", *args], "Linux .* riscv64", other=other)
 
 
 def test_boot():

@@ -54,7 +54,8 @@ static void *find_nothing(CpuState *cs)
     return NULL;
 }
 
-static EmitRuntime runtime = { slow_load, slow_store, slow_amo, slow_cas, find_nothing, .parallel = true };
+static EmitRuntime runtime = { slow_load,    slow_store,       slow_amo,       slow_cas,
+                               find_nothing, .parallel = true, .counted = true };
 
 static void cache_open(void)
 {
@@ -96,6 +97,8 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     char *difference = NULL;
     world_random_unit(u, narrow, limit, seed, skip);
     g_assert_false(u->overflow);
+    if (u->counted)
+        ir_count_insns(u);
     *built = ir_unit_copy(u);
     g_autofree char *invalid = ir_verify(u);
     if (invalid) {
