@@ -1,7 +1,8 @@
 /*
- * -icount: virtual time is the number of instructions that all vCPUs have executed, shifted left, and what was skipped while
- * all of them waited. One thread executes (an accelerator's), in portions that end at the next timer's deadline; it fires
- * timers between two instructions, in order of their deadlines. So a guest without input runs the same each time.
+ * -icount: virtual time is the number of instructions that all vCPUs have executed, shifted left, and what was skipped
+ * while all of them waited. One thread executes (an accelerator's), in portions that end at the next timer's deadline;
+ * it fires timers between two instructions, in order of their deadlines. So a guest without input runs the same each
+ * time.
  *
  * Functions are the executing thread's unless they say otherwise.
  * SPDX-License-Identifier: MIT
@@ -15,7 +16,8 @@
 typedef struct CpuState CpuState;
 typedef struct Icount Icount;
 
-/* [shift=]0..10|auto[,align=][,sleep=]. Makes machine->icount, which drives the machine's clocks. Before any timer is armed. */
+/* [shift=]0..10|auto[,align=][,sleep=]. Makes machine->icount, which drives the machine's clocks. Before any timer is
+ * armed. */
 bool icount_init(Machine *machine, Opts *opts, GError **err);
 void icount_free(Machine *machine); /* none is fine */
 
@@ -34,7 +36,8 @@ void icount_cut(Icount *ic);
 /* Instructions that cs has executed since icount_begin, without the one at cs->pc. */
 int64_t icount_since_begin(const Icount *ic, const CpuState *cs);
 
-/* All vCPUs wait: skip to the next timer, or sleep until it is its time or somebody wants something of the runner's group. */
+/* All vCPUs wait: skip to the next timer, or sleep until it is its time or somebody wants something of the runner's
+ * group. */
 void icount_wait(Icount *ic, Vcpu *runner);
 /* The wait is over, as a vCPU has something to do. */
 void icount_woken(Icount *ic);

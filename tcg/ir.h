@@ -234,8 +234,8 @@ void ir_mark(IrUnit *u, uint32_t offset);
 /* Backward: dead temporaries and dead register writes become nop, truth values fuse into the branches and selects that
  * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
-/* Of a counted unit, before ir_optimise: instructions in straight line form pieces, paid for (icount) when the first begins;
- * insn.flags becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
+/* Of a counted unit, before ir_optimise: instructions in straight line form pieces, paid for (icount) when the first
+ * begins; insn.flags becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
 void ir_count_insns(IrUnit *u);
 #define ICOUNT_PIECE 15 /* instructions of a piece: 4 bits */
 /* Set IR_LD_RECURRENT; after ir_optimise. */

@@ -1,6 +1,6 @@
 /*
- * All vCPUs on one thread, in turn (-accel tcg,thread=single): each runs for a slice of real time, or until it waits for
- * an interrupt or hints that it spins.
+ * All vCPUs on one thread, in turn (-accel tcg,thread=single): each runs for a slice of real time, or until it waits
+ * for an interrupt or hints that it spins.
  *
  * With -icount a slice is a number of instructions, and nothing in real time changes the order: a kick from another
  * thread makes the vCPU look whether something is asked of it, and go on with the rest of its slice. Code runs in

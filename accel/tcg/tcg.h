@@ -261,8 +261,8 @@ void tcg_leave(TcgCpu *c, TcgRun last);
 /* ---- single.c ---- */
 void tcg_single_init(TcgState *t);
 void tcg_single_destroy(TcgState *t);
-/* -icount: devices are accessed by instructions that are executed alone, so that their time is exact and that an interrupt
- * which comes of it is taken behind them. True: this one is not; it is done over, as if it had raised. */
+/* -icount: devices are accessed by instructions that are executed alone, so that their time is exact and that an
+ * interrupt which comes of it is taken behind them. True: this one is not; it is done over, as if it had raised. */
 bool tcg_must_step(TcgCpu *c);
 /* The thread's whole life: all vCPUs in turn. */
 void tcg_single_run(Vcpu *runner);

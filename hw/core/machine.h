@@ -78,7 +78,7 @@ struct Machine {
     bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
-    struct Icount *icount; /* -icount; NULL: off */
+    struct Icount *icount;   /* -icount; NULL: off */
     MemRegion root, io_root; /* memory, ports (size 0: none) */
     AddressSpace memory, io;
     MemRegion *ram;  /* main RAM */
