@@ -50,8 +50,6 @@ struct Netdev {
     bool posted, refuse; /* run_out is on its way; writable is to be called */
 };
 
-/* Devices find netdevs by ID from now on; net_register does it, too. */
-void net_init(void);
 /* What -netdev makes, without it. state is for the back end's. */
 Netdev *net_register(const NetdevType *type, const char *id, void *state);
 void net_remove(Netdev *n);
@@ -65,6 +63,12 @@ bool net_has_room(const Netdev *n);
 /* Nanoseconds that the front end's machine has run; stands still without one. */
 int64_t net_time(Netdev *n);
 
-extern const NetdevType net_user, net_socket;
+/* A descriptor in the main loop: ready is called with what poll says of it. It is looked at for input while the front
+ * end has room (net_has_room), for output while *pending is set. */
+typedef struct NetPoll NetPoll;
+NetPoll *net_poll_new(Netdev *n, int fd, void (*ready)(Netdev *n, GIOCondition condition), const bool *pending);
+void net_poll_free(NetPoll *poll); /* NULL: nothing happens */
+
+extern const NetdevType net_user, net_socket, net_stream, net_dgram, net_tap;
 
 #endif

@@ -17,7 +17,7 @@ static const NetdevType *const types[] = {
 #ifdef HAVE_SLIRP
     &net_user,
 #endif
-    NULL
+    &net_socket, &net_stream, &net_dgram, &net_tap, NULL
 };
 static GPtrArray *all; /* Netdev *; main loop's thread */
 

@@ -32,6 +32,8 @@ typedef struct NetClient {
     void (*link)(void *opaque, bool up); /* it was plugged in or pulled. May be NULL */
 } NetClient;
 
+/* Devices find netdevs by ID from now on; net_add does it, too. */
+void net_init(void);
 /* -netdev type,id=ID,...: creates and registers. NULL and *err on failure. */
 Netdev *net_add(Opts *opts, GError **err);
 Netdev *net_find(const char *id);
@@ -62,18 +64,5 @@ bool net_forward(const char *id, const char *rule, bool add, GError **err);
 void net_mac_choose(uint8_t mac[6]);
 void net_mac_claim(const uint8_t mac[6]);
 void net_mac_release(const uint8_t mac[6]);
-
-/* ---- NICs of the command line (nic.c) ---- */
-/* -netdev. False and *err on failure. */
-bool net_netdev_option(const char *text, GError **err);
-/* -nic [type,]model=,mac=,...: creates the back end; the device comes with net_add_nics. "none": no default NIC. */
-bool net_nic_option(const char *text, GError **err);
-char *net_nic_help(void); /* -nic model=help. Free with g_free */
-/* -net none, or an error. */
-bool net_legacy_option(const char *text, GError **err);
-/* Make the devices of -nic. Lock held. */
-bool net_add_nics(Machine *machine, GError **err);
-/* All devices are there: warns of back ends without a NIC. */
-void net_report_unused(void);
 
 #endif

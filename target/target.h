@@ -34,6 +34,7 @@ typedef struct Walk {
     bool read, write,
         execute; /* what this address space and mode may do there without another walk (write: only if dirty is set) */
     bool global; /* in every address space */
+    bool watch;  /* each access to the page must go to the target's watch: it gets no TLB entry (page_bits: 12) */
 } Walk;
 
 /* What the scan before translation says of one instruction. */
@@ -57,10 +58,11 @@ typedef struct TranslateInsn {
     int32_t offset; /* of the instruction from the start of the unit's page (0..4095) */
     uint8_t length;
     const uint8_t *bytes; /* length bytes */
+    bool cold;            /* once more, for where an assumption was wrong: make none (ir_cold) */
     /* Label of the instruction at this offset if the unit has one there and it starts a segment; -1 otherwise */
     int (*label_at)(struct TranslateInsn *insn, int32_t offset);
     void *opaque;       /* the translator's */
-    const CpuState *cs; /* constant features only (XLEN, extensions): never registers */
+    const CpuState *cs; /* constant features (XLEN, extensions); registers only as a guess that the code checks */
 } TranslateInsn;
 
 struct Target {
@@ -95,6 +97,9 @@ struct Target {
     /* Raise what an access to nothing (bus error) or a misaligned one raises. cs->pc is exact. */
     void (*raise_bus_error)(CpuState *cs, uint64_t va, Access access);
     void (*raise_misaligned)(CpuState *cs, uint64_t va, Access access);
+    /* While cs->watching: an access that the TLB did not have. value: what is stored; or what a load got, for which it
+     * is called twice, first with NULL. Atomics are a load and a store with NULL. False: an exception was raised. */
+    bool (*watch)(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
 
     /* Translation. scan: flow of the instruction at bytes (available: bytes up to the page end). translate: emit IR for
      * one instruction; returns false if nothing may follow it in straight line (it ended the segment itself with an

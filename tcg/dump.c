@@ -173,7 +173,13 @@ static void put_details(GString *out, const IrUnit *u, const IrInsn *insn)
         put_operands(out, u, insn, 0);
         break;
     default:
+        if (insn->op >= OP_vldstate)
+            g_string_append_printf(out, ".%u", 8u << (insn->aux & 7));
+        if (insn->op == OP_vldstate || insn->op == OP_vststate)
+            g_string_append_printf(out, " state+0x%x", (unsigned)insn->imm);
         put_operands(out, u, insn, 0);
+        if (insn->op > OP_vststate && insn->imm)
+            g_string_append_printf(out, ", #%" G_GINT64_FORMAT, insn->imm);
         break;
     }
 }

@@ -19,8 +19,9 @@ typedef struct EmitRuntime {
     /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to
      * C. */
     void *(*find_code)(CpuState *cs);
-    bool parallel; /* vCPUs run at the same time: atomics need the host's lock prefix */
-    bool counted;  /* units are counted (IrUnit.counted): C wants cs->icount_rest */
+    bool parallel;                /* vCPUs run at the same time: atomics need the host's lock prefix */
+    bool counted;                 /* units are counted (IrUnit.counted): C wants cs->icount_rest */
+    uint8_t page_flags, writable; /* a page may have a write entry if its flags & page_flags == writable */
 } EmitRuntime;
 
 /* A direct in-page jump (jump, brjump) that may be linked to another unit. */
@@ -59,5 +60,7 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
 void emit_link(uint8_t *buf, ptrdiff_t exec_offset, const EmitExit *exit, const void *destination);
 /* Does this host have the back end and all it needs? Otherwise the interpreter runs. */
 bool emit_available(void);
+/* After emit_available: has it operations on vectors, too? */
+bool emit_vectors(void);
 
 #endif

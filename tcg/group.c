@@ -78,6 +78,7 @@ void ir_group_accesses(IrUnit *u)
                                                      .high = (int32_t)high,
                                                      .root = root,
                                                      .count = 1,
+                                                     .first = (uint16_t)i,
                                                      .last = (uint16_t)i,
                                                      .store = insn->op == OP_st };
         }

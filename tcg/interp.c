@@ -14,6 +14,7 @@ typedef struct Run {
     CpuState *cs;
     const IrInsn *insn;      /* the guest instruction's */
     uint64_t t[IR_MAX_TMPS]; /* I32 values are kept sign-extended */
+    IrVector v[IR_MAX_TMPS];
 } Run;
 
 static uint64_t normal(unsigned type, uint64_t v)
@@ -103,6 +104,10 @@ static uint64_t multiply_high(IrOp op, uint64_t a, uint64_t b, bool wide)
 static uint64_t integer(const IrInsn *i, uint64_t a, uint64_t b)
 {
     bool wide = i->type == IR_I64;
+    if (!wide && i->op != OP_ext) { /* an optimised unit has I64 inputs where only the low half counts */
+        a = normal(IR_I32, a);
+        b = normal(IR_I32, b);
+    }
     unsigned width = wide ? 64 : 32, n = b & (width - 1);
     uint64_t x = wide ? a : (uint32_t)a;
     switch (i->op) {
@@ -212,6 +217,48 @@ static bool call(Run *r, const IrInsn *i)
     return !r->cs->raised;
 }
 
+/* Host address of guest memory if its page is in the TLB. */
+static uint64_t probe(Run *r, const IrInsn *i)
+{
+    uint64_t va = address(r, i), last = va + i->imm - 1;
+    const TlbEntry *e = i->aux ? r->cs->set->write : r->cs->set->read;
+    e += va >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
+    if (__atomic_load_n(&e->tag, __ATOMIC_ACQUIRE) != (last & GUEST_PAGE_MASK))
+        return 0;
+    return va + __atomic_load_n(&e->addend, __ATOMIC_RELAXED);
+}
+
+static void vector(Run *r, const IrInsn *i)
+{
+    IrVector *d = &r->v[i->dst], out = { { 0 } };
+    const IrVector *v[3];
+    uint64_t t[3];
+    switch (i->op) {
+    case OP_vldstate:
+    case OP_vld:
+        memcpy(&out, i->op == OP_vld ? (void *)(uintptr_t)(r->t[i->arg[0]] + i->imm) : state_at(r, i->imm),
+               1u << i->aux);
+        *d = out;
+        break;
+    case OP_vststate:
+        memcpy(state_at(r, i->imm), &r->v[i->arg[0]], 1u << i->aux);
+        break;
+    case OP_vst:
+        memcpy((void *)(uintptr_t)(r->t[i->arg[0]] + i->imm), &r->v[i->arg[1]], 1u << i->aux);
+        break;
+    case OP_probe:
+        r->t[i->dst] = probe(r, i);
+        break;
+    default:
+        for (unsigned k = 0; k < 3; k++) {
+            v[k] = &r->v[i->arg[k]];
+            t[k] = r->t[i->arg[k]];
+        }
+        r->t[i->dst] = normal(i->type, ir_interpret_vector(r->cs, r->u, i, v, t, &out));
+        *d = out;
+    }
+}
+
 IrExit ir_interpret(const IrUnit *u, CpuState *cs)
 {
     static _Thread_local Run run;
@@ -253,7 +300,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = holds(i->aux, u->tmps[i->arg[0]].type, a, b);
             break;
         case OP_select:
-            r->t[i->dst] = r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]];
+            r->t[i->dst] = normal(i->type, r->t[i->arg[holds(i->aux, u->tmps[i->arg[0]].type, a, b) ? 2 : 3]]);
             break;
         case OP_br:
             n = u->label_insn[i->imm];
@@ -322,6 +369,10 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = normal(i->type, floating(r, i, a, b, 0));
             break;
         default:
+            if (i->op >= OP_vldstate) {
+                vector(r, i);
+                break;
+            }
             r->t[i->dst] = i->op >= OP_fadd ? normal(i->type, floating(r, i, a, b, r->t[i->arg[2]]))
                                             : normal(i->type, integer(i, a, b));
         }

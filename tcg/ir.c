@@ -20,7 +20,18 @@ static void forget(IrUnit *u)
 {
     memset(u->reg_value, 0, sizeof(u->reg_value));
     memset(u->recent_const, 0, sizeof(u->recent_const));
-    u->guarded = u->marked = 0;
+    memset(u->held, 0, sizeof(u->held));
+    u->guarded = u->marked = u->assumed = 0;
+}
+
+/* State changes: vectors known to equal it do so no more. */
+static void forget_held(IrUnit *u, int64_t offset, unsigned bytes)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(u->held); i++) {
+        IrHeld *h = &u->held[i];
+        if (h->tmp && offset < h->offset + (1 << h->size) && offset + bytes > h->offset)
+            h->tmp = 0;
+    }
 }
 
 IrUnit *ir_unit_new(void)
@@ -58,9 +69,9 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->tmp_count = 1;
     u->counted = false;
     u->label_count = 0;
-    u->group_count = 0;
-    u->overflow = false;
-    u->unreachable = false;
+    u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->expected = IR_NOTHING_EXPECTED;
+    u->has_loops = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
     u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
     forget(u);
@@ -170,6 +181,11 @@ IrTmp ir_getreg(IrUnit *u, unsigned reg)
     return u->reg_value[reg] = result(u, insn);
 }
 
+bool ir_pinned(const IrUnit *u, unsigned reg)
+{
+    return u->regs[reg].pin != 0;
+}
+
 void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
 {
     g_assert(reg < u->reg_count);
@@ -193,6 +209,7 @@ void ir_ststate(IrUnit *u, uint32_t offset, unsigned memop, IrTmp value)
     IrInsn *insn = emit(u, OP_ststate, u->tmps[value].type, memop);
     insn->imm = offset;
     insn->arg[0] = value;
+    forget_held(u, offset, MO_BYTES(memop));
 }
 
 IrTmp ir_getpc(IrUnit *u, int64_t offset)
@@ -301,6 +318,38 @@ IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
     return folded ? folded : emit2(u, op, type, 0, a, ir_const(u, type, b));
 }
 
+/* a << n | a >> (width - n), in either order and with xor or add as well, is a rotation. 0 if it is not that. */
+static IrTmp fold_rotation(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (op != OP_or && op != OP_xor && op != OP_add)
+        return 0;
+    const IrInsn *left = definition(u, a), *right = definition(u, b);
+    if (left->op == OP_shr && right->op == OP_shl) {
+        const IrInsn *t = left;
+        left = right;
+        right = t;
+    }
+    if (left->op != OP_shl || right->op != OP_shr || left->arg[0] != right->arg[0] || !is_const(u, left->arg[1]) ||
+        !is_const(u, right->arg[1]))
+        return 0;
+    unsigned width = type == IR_I32 ? 32 : 64;
+    unsigned n = (unsigned)u->tmps[left->arg[1]].value & (width - 1);
+    unsigned back = (unsigned)u->tmps[right->arg[1]].value & (width - 1);
+    return n && n + back == width ? ir_binary_imm(u, OP_rotl, type, left->arg[0], n) : 0;
+}
+
+/* Logic on two sign-extended words is done on the words, where it may fold with what made them. 0 if it is not that. */
+static IrTmp fold_words(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (type != IR_I64 || (op != OP_and && op != OP_or && op != OP_xor))
+        return 0;
+    const IrInsn *x = definition(u, a), *y = definition(u, b);
+    if (x->op != OP_ext || y->op != OP_ext || x->aux != (MO_32 | MO_SIGNED) || y->aux != (MO_32 | MO_SIGNED))
+        return 0;
+    IrTmp low = ir_ext(u, IR_I32, MO_32, a);
+    return ir_ext(u, IR_I64, MO_32 | MO_SIGNED, ir_binary(u, op, IR_I32, low, ir_ext(u, IR_I32, MO_32, b)));
+}
+
 IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
 {
     if (is_const(u, b))
@@ -318,7 +367,10 @@ IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
         if (folded)
             return folded;
     }
-    return emit2(u, op, type, 0, a, b);
+    IrTmp folded = fold_rotation(u, op, type, a, b);
+    if (!folded)
+        folded = fold_words(u, op, type, a, b);
+    return folded ? folded : emit2(u, op, type, 0, a, b);
 }
 
 IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a)
@@ -361,9 +413,14 @@ IrTmp ir_ext(IrUnit *u, IrType type, unsigned memop, IrTmp a)
         if (already_extended(insn->aux, memop))
             return ir_ext(u, type, insn->aux, insn->arg[0]);
     }
-    if (type == IR_I32 && size >= MO_32)
-        return emit1(u, OP_trunc, IR_I32, 0, a);
-    return emit1(u, OP_ext, type, memop, a);
+    /* made once: an I64's low half, an I32's sign extension */
+    bool is_trunc = type == IR_I32 && size >= MO_32;
+    IrTmpInfo *info = &u->tmps[a];
+    if (!is_trunc && (from != IR_I32 || type != IR_I64 || memop != (MO_32 | MO_SIGNED)))
+        return emit1(u, OP_ext, type, memop, a);
+    if (!info->other_width)
+        info->other_width = is_trunc ? emit1(u, OP_trunc, IR_I32, 0, a) : emit1(u, OP_ext, type, memop, a);
+    return info->other_width;
 }
 
 /* ---- conditions ---- */
@@ -442,6 +499,8 @@ IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 
 void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
+    if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
+        value = definition(u, value)->arg[0];
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
@@ -490,8 +549,14 @@ void ir_label(IrUnit *u, int label)
     forget(u);
 }
 
+static void note_branch(IrUnit *u, int label)
+{
+    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+}
+
 void ir_br(IrUnit *u, int label)
 {
+    note_branch(u, label);
     emit(u, OP_br, IR_NONE, 0)->imm = label;
     end_segment(u);
 }
@@ -507,6 +572,7 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
+    note_branch(u, label);
     if (known < 0)
         emit_branch(u, OP_brcond, cond, a, b, label);
     else if (known)
@@ -567,7 +633,8 @@ IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c
     insn->arg[1] = b;
     insn->arg[2] = c;
     insn->arg[3] = d;
-    u->guarded = u->marked = 0;
+    u->guarded = u->marked = u->assumed = 0;
+    memset(u->held, 0, sizeof(u->held));
     if (desc->flags & HELPER_WRITES)
         memset(u->reg_value, 0, sizeof(u->reg_value));
     return desc->returns ? result(u, insn) : 0;
@@ -657,4 +724,107 @@ IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b)
     insn->arg[1] = b;
     insn->imm = kind;
     return result(u, insn);
+}
+
+/* ---- vectors ---- */
+
+static void hold(IrUnit *u, IrTmp tmp, unsigned size, uint32_t offset)
+{
+    u->held[u->held_next++ % G_N_ELEMENTS(u->held)] = (IrHeld){ tmp, (uint8_t)size, (int32_t)offset };
+}
+
+static IrTmp find_held(const IrUnit *u, unsigned size, uint32_t offset)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(u->held); i++)
+        if (u->held[i].tmp && u->held[i].size == size && u->held[i].offset == (int32_t)offset)
+            return u->held[i].tmp;
+    return 0;
+}
+
+static IrType type_of_size(unsigned size)
+{
+    return size == 5 ? IR_V256 : IR_V128;
+}
+
+IrTmp ir_vldstate(IrUnit *u, unsigned size, uint32_t offset)
+{
+    IrTmp t = find_held(u, size, offset);
+    if (t)
+        return t;
+    if (size == 5) { /* two halves */
+        IrTmp low = find_held(u, 4, offset), high = find_held(u, 4, offset + 16);
+        if (low && high)
+            t = ir_vector(u, OP_vconcat, IR_V256, 0, low, high, 0, 0);
+    } else if (size == 4) { /* a half */
+        IrTmp from_low = find_held(u, 5, offset), from_high = find_held(u, 5, offset - 16);
+        if (from_low || from_high)
+            t = ir_vector(u, OP_vhalf, IR_V128, 0, from_low ? from_low : from_high, 0, 0, !from_low);
+    }
+    if (!t) {
+        IrInsn *insn = emit(u, OP_vldstate, type_of_size(size), size);
+        insn->imm = offset;
+        t = result(u, insn);
+    }
+    hold(u, t, size, offset);
+    return t;
+}
+
+void ir_vststate(IrUnit *u, unsigned size, uint32_t offset, IrTmp value)
+{
+    const IrInsn *def = definition(u, value);
+    IrType type = (IrType)u->tmps[value].type;
+    bool whole = size == (type == IR_V256 ? 5 : 4), zero_above = def->op == OP_vld || def->op == OP_vldstate;
+    zero_above &= def->aux == size;
+    if (find_held(u, size, offset) == value)
+        return;
+    IrInsn *insn = emit(u, OP_vststate, type, size);
+    insn->imm = offset;
+    insn->arg[0] = value;
+    forget_held(u, offset, 1u << size);
+    if (whole || zero_above)
+        hold(u, value, size, offset);
+}
+
+IrTmp ir_probe(IrUnit *u, IrTmp addr, unsigned bytes, bool write)
+{
+    IrInsn *insn = emit(u, OP_probe, IR_I64, write);
+    insn->arg[0] = addr;
+    insn->imm = bytes;
+    return result(u, insn);
+}
+
+IrTmp ir_vld(IrUnit *u, unsigned size, IrTmp host, int64_t offset)
+{
+    return ir_vector(u, OP_vld, type_of_size(size), size, host, 0, 0, offset);
+}
+
+void ir_vst(IrUnit *u, unsigned size, IrTmp host, int64_t offset, IrTmp value)
+{
+    IrInsn *insn = emit(u, OP_vst, u->tmps[value].type, size);
+    insn->arg[0] = host;
+    insn->arg[1] = value;
+    insn->imm = offset;
+}
+
+IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b, IrTmp c, int64_t imm)
+{
+    IrInsn *insn = emit(u, op, type, aux);
+    insn->arg[0] = a;
+    insn->arg[1] = b;
+    insn->arg[2] = c;
+    insn->imm = imm;
+    return result(u, insn);
+}
+
+int ir_cold(IrUnit *u)
+{
+    if (u->cold_count && u->cold[u->cold_count - 1].offset == u->insn_offset)
+        return u->cold[u->cold_count - 1].label;
+    if (u->cold_count == IR_MAX_COLD) {
+        u->overflow = true;
+        return 0;
+    }
+    int label = ir_new_label(u);
+    u->cold[u->cold_count++] = (IrCold){ u->insn_offset, (uint16_t)label, u->expected };
+    return label;
 }

@@ -74,6 +74,14 @@ enum {
 };
 /* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
 enum { IR_LD_RECURRENT = 1 };
+/* insn.flags of ld and st, from this bit on, which a pass sets: 1 + the number of the access's stream (see
+ * tcg/stream.c), by number: its addresses only grow, or stay; they only fall; any. A loop's label has the set of
+ * numbers of the loop in insn.group. */
+enum { IR_STREAM_SHIFT = 4, IR_STREAM_UP = 0, IR_STREAM_DOWN = 7, IR_STREAM_ANY = 11, IR_STREAMS = 15 };
+static inline int ir_stream(uint8_t flags)
+{
+    return (flags >> IR_STREAM_SHIFT) - 1;
+}
 enum { IR_FMA_NEG_PRODUCT = 1, IR_FMA_NEG_ADDEND = 2 };
 typedef enum { AMO_SWAP, AMO_ADD, AMO_AND, AMO_OR, AMO_XOR, AMO_MIN, AMO_MAX, AMO_MINU, AMO_MAXU } IrAmo;
 enum { FENCE_LOAD_LOAD = 1, FENCE_LOAD_STORE = 2, FENCE_STORE_LOAD = 4, FENCE_STORE_STORE = 8, FENCE_ALL = 15 };
@@ -110,7 +118,7 @@ typedef struct IrInsn {
     uint8_t op, type, aux, flags;
     IrTmp dst;
     IrTmp arg[4];
-    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own */
+    uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own; label: see ir_stream */
     int64_t imm;
 } IrInsn;
 
@@ -118,9 +126,36 @@ typedef struct IrInsn {
 typedef struct IrGroup {
     int32_t low, high;
     IrTmp root;
-    uint16_t count, last; /* accesses; index of the last */
+    uint16_t count, first, last; /* accesses; indices of the first and the last */
     bool store;
 } IrGroup;
+
+/* Bytes [low, high) from a guest register as it is at the head of a loop, which the loop loads or stores. */
+typedef struct IrWalk {
+    int32_t low, high;
+    uint16_t step;             /* what the register grows by in a turn */
+    uint8_t reg, shift;        /* step << shift is the leading register's */
+    bool moves, loads, stores; /* step is not 0 */
+} IrWalk;
+
+#define IR_MAX_WALKS  6
+#define IR_MAX_LOOPS  8
+#define IR_MAX_GIVENS 4
+
+/* A loop of one segment, see tcg/loop.c. */
+typedef struct IrLoop {
+    uint16_t head, last; /* indices of its label and of the branch back */
+    uint8_t count, lead; /* walks; that of the leading register */
+    bool light;          /* short: likely to leave registers free */
+    IrWalk walks[IR_MAX_WALKS];
+    uint8_t guard_count, boxed_count;
+    uint8_t boxed[IR_MAX_GIVENS];   /* registers whose values are NaN-boxed singles */
+    uint32_t guards[IR_MAX_GIVENS]; /* offsets of state bytes that are 0 */
+} IrLoop;
+
+/* insn.flags, for the copy of a loop whose accesses cannot fault, not of loads and stores: nothing needs the
+ * instruction; what it checks is known. */
+enum { IR_LOOP_GIVEN = 0x40, IR_LOOP_DEAD = 0x80 };
 
 typedef struct IrTmpInfo {
     uint8_t type; /* IrType */
@@ -128,7 +163,10 @@ typedef struct IrTmpInfo {
     uint16_t def;      /* index of the defining instruction */
     uint16_t uses;     /* after ir_optimise */
     uint16_t last_use; /* index of the last instruction that uses it, after ir_optimise */
-    int64_t value;     /* if constant: I32 values are sign-extended */
+    union {
+        int64_t value;     /* if constant: I32 values are sign-extended */
+        IrTmp other_width; /* else, for builders: an I64's trunc or an I32's sign extension, 0: not made yet */
+    };
 } IrTmpInfo;
 
 /* Helper flags. */
@@ -151,16 +189,34 @@ typedef struct HelperDesc {
 
 typedef struct GuestReg GuestReg;
 
+/* State that a vector temporary of this segment equals: offset, log2 of its bytes (the temporary has zeros above). */
+typedef struct IrHeld {
+    IrTmp tmp; /* 0: none */
+    uint8_t size;
+    int32_t offset;
+} IrHeld;
+
+/* A way out of a guest instruction, to be translated once more behind the unit's code without what was assumed. */
+typedef struct IrCold {
+    int32_t offset; /* of the guest instruction */
+    uint16_t label;
+    uint32_t expected; /* IrUnit.expected there */
+} IrCold;
+
+#define IR_MAX_COLD   64
 #define IR_MAX_INSNS  4000
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 #define IR_MAX_GROUPS 128
+
+#define IR_NOTHING_EXPECTED UINT32_MAX
 
 typedef struct IrUnit {
     const GuestReg *regs; /* the target's table */
     unsigned reg_count;
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
+    bool has_loops;      /* a branch leads back */
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
     bool counted;        /* an instruction count is wanted (-icount); set after ir_begin */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
@@ -169,8 +225,16 @@ typedef struct IrUnit {
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
+    bool vectors;             /* set by who translates: operations on vectors can be run */
+    uint32_t assumed;         /* what this segment has checked, in the target's own terms; 0: nothing */
+    uint32_t expected;        /* what the target expects to find at run time; IR_NOTHING_EXPECTED */
+    IrHeld held[16];
+    unsigned held_next, cold_count;
+    IrCold cold[IR_MAX_COLD];
     unsigned group_count;
-    IrGroup groups[IR_MAX_GROUPS];      /* from 1 on, after ir_group_accesses */
+    IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
+    unsigned loop_count;
+    IrLoop loops[IR_MAX_LOOPS]; /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
@@ -225,6 +289,22 @@ IrTmp ir_fitof(IrUnit *u, IrType type, bool is_unsigned, IrRound round, IrTmp a)
 IrTmp ir_fmove(IrUnit *u, IrOp op, IrType type, IrTmp a); /* fbits fofbits fbox funbox */
 IrTmp ir_fsgn(IrUnit *u, IrType type, unsigned kind, IrTmp a, IrTmp b);
 
+/* ---- vectors ---- */
+/* size: log2 of the bytes that are loaded (5: V256, else V128) or stored. What the segment has loaded or stored is not
+ * loaded again. */
+IrTmp ir_vldstate(IrUnit *u, unsigned size, uint32_t offset);
+void ir_vststate(IrUnit *u, unsigned size, uint32_t offset, IrTmp value);
+/* Host address of bytes guest bytes, or 0 (see ops.def), and accesses there: before the next helper call or access of
+ * another kind. */
+IrTmp ir_probe(IrUnit *u, IrTmp addr, unsigned bytes, bool write);
+IrTmp ir_vld(IrUnit *u, unsigned size, IrTmp host, int64_t offset);
+void ir_vst(IrUnit *u, unsigned size, IrTmp host, int64_t offset, IrTmp value);
+/* Everything else; b and c are 0 where the operation does not have them. */
+IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b, IrTmp c, int64_t imm);
+/* The label of this guest instruction's translation without assumptions, to go to from before it has changed anything.
+ */
+int ir_cold(IrUnit *u);
+
 /* Once a segment: call the raising helper with argument if the state byte at offset is not zero. */
 void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument);
 /* Once a segment: set the state byte at offset to 1. */
@@ -242,6 +322,18 @@ void ir_count_insns(IrUnit *u);
 void ir_mark_recurrent(IrUnit *u);
 /* Set the groups of loads and stores; after ir_optimise. */
 void ir_group_accesses(IrUnit *u);
+/* Find loops whose accesses need one look-up for many turns; after ir_group_accesses. Their accesses have 1 + the index
+ * of their walk where others have their stream. */
+void ir_find_loops(IrUnit *u);
+/* Set the streams of loads and stores in other loops. */
+void ir_find_streams(IrUnit *u);
+/* The guest register that the address of a load or store is a constant away from, as the register was at the start of
+ * the segment; -1: none. */
+int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset);
+/* May the access do without a look-up of its own? */
+bool ir_may_stream(const IrUnit *u, const IrInsn *insn);
+/* Is the guest register in a host register throughout? */
+bool ir_pinned(const IrUnit *u, unsigned reg);
 /* The address of a load or store as a temporary and what is added to it. */
 IrTmp ir_address_root(const IrUnit *u, const IrInsn *insn, int64_t *offset);
 /* Check types, arity, single assignment, liveness within segments. NULL, or what is wrong (free with g_free). */
@@ -251,5 +343,17 @@ char *ir_dump(const IrUnit *u);
 
 /* ---- interpreter: runs the unit on the state until an exit op; returns IrExit; cs->pc is exact then. ---- */
 IrExit ir_interpret(const IrUnit *u, CpuState *cs);
+/* A vector as the interpreter has it. */
+typedef struct IrVector {
+    uint8_t bytes[32];
+} IrVector;
+/* Operations on vectors that take and give vectors and integers only: args are those of insn, as vectors v and
+ * integers t. Returns the integer result; the vector result is in *out. */
+uint64_t ir_interpret_vector(CpuState *cs, const IrUnit *u, const IrInsn *insn, const IrVector *const v[3],
+                             const uint64_t t[3], IrVector *out);
+static inline bool ir_is_vector(unsigned type)
+{
+    return type == IR_V128 || type == IR_V256;
+}
 
 #endif

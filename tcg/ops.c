@@ -11,6 +11,9 @@
 #define F64  (1 << IR_F64)
 #define INT  (I32 | I64)
 #define FP   (F32 | F64)
+#define V128 (1 << IR_V128)
+#define V256 (1 << IR_V256)
+#define VEC  (V128 | V256)
 #define SIDE IR_SIDE
 #define MEM  IR_MEM
 #define END  IR_END

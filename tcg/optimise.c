@@ -1,7 +1,7 @@
 /*
  * The pass over a unit between building and executing: one walk backward, which finds results that nothing uses,
- * register writes that nothing can see, and truth values that only a branch or select tests; then dead instructions are
- * squeezed out.
+ * register writes that nothing can see, truth values that only a branch or select tests, and low halves taken before
+ * operations that look at no more; dead instructions become nop.
  *
  * A register write is dead if on every way on from it another write comes before anything that can see it: a read, a
  * helper that reads registers, or whatever may leave the unit (a fault, an exception, a poll, an exit), since the state
@@ -89,7 +89,7 @@ static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
 static bool only_result_counts(const IrInsn *insn)
 {
     return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
-           insn->op == OP_getpc;
+           insn->op == OP_getpc || insn->op == OP_vldstate || insn->op == OP_vld || insn->op == OP_probe;
 }
 
 static void count_use(IrUnit *u, IrTmp t, unsigned index)
@@ -97,6 +97,42 @@ static void count_use(IrUnit *u, IrTmp t, unsigned index)
     IrTmpInfo *info = &u->tmps[t];
     if (!info->uses++ || info->last_use < index)
         info->last_use = (uint16_t)index;
+}
+
+/* Does the host instruction of this I32 operation look at the low half of its input only? */
+static bool takes_low_half(const IrInsn *insn, unsigned arg)
+{
+    switch (insn->op) {
+    case OP_add:
+    case OP_sub:
+    case OP_mul:
+    case OP_and:
+    case OP_or:
+    case OP_xor:
+    case OP_andc:
+    case OP_shl:
+    case OP_shr:
+    case OP_sar:
+    case OP_rotl:
+    case OP_rotr:
+        return true;
+    case OP_select:
+        return arg >= 2;
+    case OP_st:
+        return arg == 1;
+    default:
+        return false;
+    }
+}
+
+/* Inputs that are the low half of an I64 become that I64: the trunc, which would be a move, is seldom needed then. */
+static void skip_truncs(IrUnit *u, IrInsn *insn)
+{
+    for (unsigned a = 0; a < 4 && insn->arg[a]; a++) {
+        const IrInsn *def = &u->insns[u->tmps[insn->arg[a]].def];
+        if (def->op == OP_trunc && takes_low_half(insn, a))
+            insn->arg[a] = def->arg[0];
+    }
 }
 
 /* The setcond is used once, by an instruction that tests it against 0: that one compares the operands instead. */
@@ -140,6 +176,8 @@ void ir_optimise(IrUnit *u)
             *insn = (IrInsn){ .op = OP_nop };
             continue;
         }
+        if (insn->type == IR_I32)
+            skip_truncs(u, insn);
         for (unsigned a = 0; a < 4 && insn->arg[a]; a++)
             count_use(u, insn->arg[a], i);
     }

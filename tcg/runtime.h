@@ -22,7 +22,7 @@
 
 #define TLB_BITS        12
 #define TLB_SIZE        (1u << TLB_BITS)
-#define JUMP_CACHE_BITS 11
+#define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define GUEST_PAGE_BITS 12
 #define GUEST_PAGE_SIZE 4096
@@ -34,6 +34,7 @@ typedef struct TlbEntry {
     uint64_t addend;
 } TlbEntry;
 #define TLB_EMPTY UINT64_MAX
+#define TLB_LOG   1024
 
 typedef struct JumpCacheEntry {
     uint64_t pc; /* JUMP_EMPTY matches nothing: odd, no instruction is there */
@@ -52,22 +53,50 @@ typedef struct AddendGuess {
 #define GUESS_NEVER  UINT64_MAX /* no entry's: those are multiples of the page size */
 #define GUESS_BUDGET 256
 
+/* Second level, one for all sets of a vCPU: pages of RAM that loads may read. tag: address of the page, a generation <<
+ * 1, and 1 if stores may write it; L2_EMPTY matches nothing. Page number ^ mix chooses a line. */
+#define L2_LINE_BITS   13
+#define L2_LINES       (1u << L2_LINE_BITS)
+#define L2_WAYS        4
+#define L2_WRITABLE    1
+#define L2_EMPTY       UINT64_MAX
+#define L2_GENERATIONS 2047 /* 1 to 2046 are used */
+typedef struct L2Line {
+    uint64_t tag[L2_WAYS], addend[L2_WAYS];
+} L2Line;
+typedef struct L2Cold {
+    uint8_t *flags[L2_WAYS]; /* the page's, see EmitRuntime.page_flags */
+    void *region[L2_WAYS];   /* for C only */
+} L2Cold;
+typedef struct L2Table {
+    L2Line lines[L2_LINES];
+    L2Cold cold[L2_LINES];
+} L2Table;
+
 /* Translations of one (address space, MMU mode), and its jump cache. entry index: (va >> 12) % TLB_SIZE; jump cache
- * index: (pc >> 1) % JUMP_CACHE_SIZE. The layout up to the log is known to generated code. */
+ * index: (pc >> 1) % JUMP_CACHE_SIZE. The layout down to refills is known to generated code. */
 typedef struct ContextSet {
     TlbEntry read[TLB_SIZE];
     TlbEntry write[TLB_SIZE];
     JumpCacheEntry jumps[JUMP_CACHE_SIZE];
     AddendGuess guesses[GUESS_SLOTS];
     uint32_t guesses_spent; /* not 0: some budget is 0 */
+    uint32_t fills;         /* entries in log; more than fit: wipe the tables */
+    uint16_t log[TLB_LOG];  /* indices filled since the last flush, read and write alike */
+    L2Table *l2;
+    /* Generations, << 1, that entries of this set may have: that of its own, and that of pages which all address spaces
+     * have; and their xor. The lower half of the addresses looks for the first one first, the upper for the second. */
+    uint32_t generation[2], generation_change;
+    uint32_t mix[2];  /* for the lower and the upper half */
+    uint64_t refills; /* from the second level, by generated code */
     /* for C only */
     uint64_t space;     /* what the target calls this address space (root and ASID), */
+    uint64_t outer;     /* the one that it lies in, where translation has two stages, */
     uint32_t mmu_index; /* and mode */
-    bool used;
+    uint32_t mode;      /* CpuState.mode, which is the same whenever this set is used */
     uint64_t last_use;
-    uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
-    unsigned fills;          /* entries in log; more than fit: wipe the tables */
-    uint16_t log[1024];      /* indices filled since the last flush, read and write alike */
+    uint64_t exec_pages[16];                     /* Bloom filter of pages that jumps[] may hold */
+    uint64_t global_jumps[JUMP_CACHE_SIZE / 64]; /* entries of jumps[] in pages that all address spaces have */
 } ContextSet;
 
 typedef struct Vcpu Vcpu;
@@ -87,6 +116,7 @@ typedef struct CpuState {
     Vcpu *vcpu;
     uint32_t mode;      /* static mode flags: part of a unit's key, changed only by the target, see context_changed */
     uint32_t mmu_index; /* which translation regime loads and stores use now: the target's own numbering */
+    bool watching;      /* accesses that are not in the TLB go to the target's watch: changed only with a flush */
     uint64_t reserve_addr, reserve_value; /* load-reserved: address (UINT64_MAX: none) and the value seen */
     /* -icount. Instructions that may still be executed until C is to look; those of a piece of straight code
      * (tcg/icount.c) are taken from it when the first begins. In C: how many of the present piece are still to come,
@@ -108,14 +138,18 @@ static inline void tcg_count_raise(CpuState *cs)
 
 /* ---- accel/tcg provides these to targets and generated code ---- */
 
-/* mode, mmu_index, or the address space (space: an opaque number, e.g. satp) changed: choose cs->set. Cheap if all are
- * as before. */
-void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index);
-/* Flush translations of this vCPU: everything; or one address space (match: (set->space & mask) == value); or one page
- * of those. */
+/* mode, mmu_index, or the address space changed: choose cs->set. Cheap if all are as before. space, outer: opaque
+ * numbers, e.g. satp, and those of the second stage of translation. Pages that walks call global are shared by all
+ * spaces without a second stage and with the same mmu_index; code in them by those with the same mode. */
+void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index);
+/* Address spaces: those with (space & mask) == value and (outer & outer_mask) == outer_value. */
+typedef struct SpaceMatch {
+    uint64_t mask, value, outer_mask, outer_value;
+} SpaceMatch;
+/* Flush translations of this vCPU: everything; or some address spaces; or one page of those. */
 void tcg_flush_all(CpuState *cs);
-void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value);
-void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value);
+void tcg_flush_spaces(CpuState *cs, SpaceMatch match);
+void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match);
 /* Instruction-fetch barrier (fence.i): stores by this vCPU and those it has synchronised with are seen by later
  * fetches. */
 void tcg_fetch_barrier(CpuState *cs);

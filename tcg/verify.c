@@ -7,6 +7,7 @@
 
 #define ANY_INT   (1 << IR_I32 | 1 << IR_I64)
 #define ANY_FLOAT (1 << IR_F32 | 1 << IR_F64)
+#define ANY_VEC   (1 << IR_V128 | 1 << IR_V256)
 
 typedef struct Check {
     const IrUnit *u;
@@ -81,10 +82,69 @@ static void expect(Check *c, const IrInsn *insn, unsigned arg, unsigned types)
         fail(c, "input %u has the wrong type", arg);
 }
 
+/* The type, besides its own, that an I32 operation may have as input after ir_optimise: of an I64 the low half. */
+static unsigned low_half(const IrInsn *insn)
+{
+    bool takes = (insn->op >= OP_add && insn->op <= OP_mul) || (insn->op >= OP_and && insn->op <= OP_rotr) ||
+                 insn->op == OP_select || insn->op == OP_st;
+    return takes && insn->type == IR_I32 ? 1u << IR_I64 : 0;
+}
+
+/* Inputs of operations on vectors that are not all of the result's type. True: it is one of those. */
+static bool check_vector_types(Check *c, const IrInsn *insn)
+{
+    unsigned own = 1u << insn->type;
+    switch (insn->op) {
+    case OP_probe:
+    case OP_vmask:
+        expect(c, insn, 0, ANY_INT);
+        return true;
+    case OP_vld:
+        expect(c, insn, 0, 1 << IR_I64);
+        return true;
+    case OP_vst:
+        expect(c, insn, 0, 1 << IR_I64);
+        expect(c, insn, 1, own);
+        return true;
+    case OP_vsplat:
+        expect(c, insn, 0, ANY_INT | (insn->aux == 2 ? 1 << IR_F32 : insn->aux == 3 ? 1 << IR_F64 : 0));
+        return true;
+    case OP_vinsert:
+    case OP_vshl:
+    case OP_vshr:
+    case OP_vsar:
+        expect(c, insn, 0, own);
+        expect(c, insn, 1, ANY_INT);
+        return true;
+    case OP_vextract:
+    case OP_vextend:
+    case OP_vnarrow:
+    case OP_vconcat:
+        expect(c, insn, 0, 1 << IR_V128);
+        if (insn->arg[1])
+            expect(c, insn, 1, 1 << IR_V128);
+        return true;
+    case OP_vhalf:
+        expect(c, insn, 0, 1 << IR_V256);
+        return true;
+    case OP_vbits:
+        expect(c, insn, 0, ANY_VEC);
+        return true;
+    case OP_vfnan:
+        expect(c, insn, 0, ANY_VEC);
+        expect(c, insn, 1, 1u << type_of(c, insn, 0));
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Types of inputs. */
 static void check_types(Check *c, const IrInsn *insn)
 {
     unsigned own = 1u << insn->type;
+    if (check_vector_types(c, insn))
+        return;
     switch (insn->op) {
     case OP_ext:
     case OP_fitof:
@@ -98,8 +158,8 @@ static void check_types(Check *c, const IrInsn *insn)
         expect(c, insn, 0, ANY_INT);
         expect(c, insn, 1, 1u << type_of(c, insn, 0));
         if (insn->op == OP_select) {
-            expect(c, insn, 2, own);
-            expect(c, insn, 3, own);
+            expect(c, insn, 2, own | low_half(insn));
+            expect(c, insn, 3, own | low_half(insn));
         }
         break;
     case OP_ld:
@@ -109,7 +169,7 @@ static void check_types(Check *c, const IrInsn *insn)
     case OP_amo:
     case OP_cas:
         expect(c, insn, 0, ANY_INT);
-        expect(c, insn, 1, own);
+        expect(c, insn, 1, own | low_half(insn));
         if (insn->op == OP_cas)
             expect(c, insn, 2, own);
         break;
@@ -141,7 +201,7 @@ static void check_types(Check *c, const IrInsn *insn)
         break;
     default:
         for (unsigned i = 0; i < ir_op_info[insn->op].inputs; i++)
-            expect(c, insn, i, own);
+            expect(c, insn, i, own | low_half(insn));
         break;
     }
 }
@@ -150,6 +210,7 @@ static void check_memop(Check *c, const IrInsn *insn)
 {
     unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
     bool exact = insn->type == IR_F32 || insn->type == IR_F64;
+    exact &= insn->op != OP_st || size != MO_32; /* the low half of an F64 */
     bool atomic = insn->op == OP_amo || insn->op == OP_cas;
     if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
         fail(c, "access of %u bytes", MO_BYTES(insn->aux));
@@ -170,6 +231,54 @@ static void check_limit(Check *c, const char *what, int64_t value, int64_t count
 {
     if (value < 0 || value >= count)
         fail(c, "%s is %" G_GINT64_FORMAT, what, value);
+}
+
+static void check_range(Check *c, const char *what, int64_t value, int64_t low, int64_t high)
+{
+    if (value < low || value > high)
+        fail(c, "%s is %" G_GINT64_FORMAT, what, value);
+}
+
+/* What aux may be: sizes of elements, or of accesses. */
+static void check_vector(Check *c, const IrInsn *insn)
+{
+    static const uint8_t low[OP_COUNT] = {
+        [OP_vshl] = 1,    [OP_vshr] = 1,  [OP_vsar] = 1,  [OP_vshlv] = 2,  [OP_vshrv] = 2, [OP_vsarv] = 2,
+        [OP_vnarrow] = 1, [OP_vfadd] = 2, [OP_vfsub] = 2, [OP_vfmul] = 2,  [OP_vfdiv] = 2, [OP_vfsqrt] = 2,
+        [OP_vfma] = 2,    [OP_vfcmp] = 2, [OP_vfnan] = 2, [OP_vfitof] = 2,
+    };
+    static const uint8_t less[OP_COUNT] = {
+        /* than 3 at most */
+        [OP_probe] = 2, [OP_vminu] = 1, [OP_vmin] = 1,  [OP_vmaxu] = 1,  [OP_vmax] = 1,
+        [OP_vavgu] = 2, [OP_vsar] = 1,  [OP_vsarv] = 1, [OP_vfitof] = 1,
+    };
+    switch (insn->op) {
+    case OP_vldstate:
+    case OP_vststate:
+        check_state_offset(c, insn, insn->imm, 1u << insn->aux);
+        /* fall through */
+    case OP_vld:
+    case OP_vst:
+        check_range(c, "size", insn->aux,
+                    insn->op != OP_vst && insn->op != OP_vststate && insn->type == IR_V256 ? 5 : 2,
+                    insn->type == IR_V256 ? 5 : 4);
+        break;
+    case OP_vextend:
+        check_range(c, "size", insn->aux & ~MO_SIGNED, 0, 3 - insn->imm);
+        check_range(c, "factor", insn->imm, 1, 3);
+        break;
+    case OP_probe:
+        check_range(c, "size", insn->imm, 1, GUEST_PAGE_SIZE);
+        /* fall through */
+    default:
+        check_range(c, "element size", insn->aux, low[insn->op], 3 - less[insn->op]);
+    }
+    if (insn->op == OP_vinsert || insn->op == OP_vextract)
+        check_range(c, "element", insn->imm, 0, (16 >> insn->aux) - 1);
+    if (insn->op == OP_vhalf || insn->op == OP_vdown)
+        check_range(c, "place", insn->imm, 0, insn->op == OP_vhalf ? 1 : 15);
+    if (insn->op == OP_vfcmp)
+        check_range(c, "relation", insn->imm, FCMP_EQ, FCMP_LE);
 }
 
 /* aux and imm. */
@@ -234,6 +343,8 @@ static void check_details(Check *c, const IrInsn *insn)
         check_limit(c, "rounding", insn->aux, FROUND_DYN + 1);
         break;
     default:
+        if (insn->op >= OP_vldstate)
+            check_vector(c, insn);
         break;
     }
 }

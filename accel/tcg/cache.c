@@ -12,6 +12,8 @@
  * step ahead; where the kernel cannot do it (before 5.14), or is late, the translator does as before. */
 #define TOUCH_STEP ((size_t)1 << 20)
 
+#define THUNKS_ROOM ((size_t)128 << 10)
+
 static void *touch_pages(void *opaque)
 {
     TcgState *t = opaque;
@@ -34,23 +36,29 @@ static void *touch_pages(void *opaque)
     return NULL;
 }
 
-void tcg_cache_ahead(TcgState *t)
+void tcg_cache_ahead(TcgState *t, size_t offset)
 {
-    /* Only the translator, which is under the leaf lock, writes touched; so it may read it without this lock. */
-    if (t->touched >= t->size || t->used + TOUCH_STEP <= t->touched)
-        return;
     g_mutex_lock(&t->touch_lock);
-    t->touched = MIN((t->used / TOUCH_STEP + 2) * TOUCH_STEP, t->size);
-    g_cond_signal(&t->touch_wanted);
+    size_t wanted = MIN((offset / TOUCH_STEP + 2) * TOUCH_STEP, t->size);
+    if (wanted > t->touched) {
+        t->touched = wanted;
+        g_cond_signal(&t->touch_wanted);
+    }
     g_mutex_unlock(&t->touch_lock);
 }
 
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
 {
-    const EmitRuntime runtime = { tcg_slow_load,     tcg_slow_store,
-                                  tcg_slow_amo,      tcg_slow_cas,
-                                  tcg_find_code,     t->machine->config.max_cpus > 1 && !t->machine->single_thread,
-                                  t->machine->icount };
+    const EmitRuntime runtime = { .slow_load = tcg_slow_load,
+                                  .slow_store = tcg_slow_store,
+                                  .slow_amo = tcg_slow_amo,
+                                  .slow_cas = tcg_slow_cas,
+                                  .find_code = tcg_find_code,
+                                  .parallel = t->machine->config.max_cpus > 1 && !t->machine->single_thread,
+                                  .counted = t->machine->icount,
+                                  .page_flags = RAM_CODE | RAM_DIRTY_TRACKED | RAM_FAST_WRITES,
+                                  .writable = RAM_FAST_WRITES };
+    size = MAX(size, tcg_chunks_least(t) + THUNKS_ROOM);
     t->fd = memfd_create("rhea-code", MFD_CLOEXEC);
     if (t->fd < 0 || ftruncate(t->fd, size))
         return error_set_errno(err, errno, "-accel tcg: cannot make a code cache of %" G_GUINT64_FORMAT " bytes", size);
@@ -63,7 +71,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
     if (!emit_thunks(&runtime, t->machine->target->regs, t->machine->target->reg_count, t->writable, size,
                      t->exec_offset, &t->thunks))
         return error_set(err, "-accel tcg: tb-size is too small");
-    t->used = t->thunks_end = t->thunks.size;
+    t->chunks_at = (t->thunks.size + 4095) & ~(size_t)4095;
+    tcg_chunks_init(t, size - t->chunks_at);
     t->touched = TOUCH_STEP; /* the first step is the translator's own */
     t->touch = g_thread_new("code-pages", touch_pages, t);
     return true;

@@ -18,11 +18,72 @@ static unsigned bloom_bit(uint64_t page)
     return (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> 54; /* 0..1023 */
 }
 
-static void clear_jumps(ContextSet *set)
+static void note_exec_page(ContextSet *set, uint64_t pc)
 {
-    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
-        __atomic_store_n(&set->jumps[i].pc, JUMP_EMPTY, __ATOMIC_RELAXED);
+    unsigned bit = bloom_bit(pc & GUEST_PAGE_MASK);
+    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
+}
+
+static bool may_have_jumps(const ContextSet *set, uint64_t page)
+{
+    unsigned bit = bloom_bit(page);
+    return set->exec_pages[bit >> 6] >> (bit & 63) & 1;
+}
+
+static bool global_jump(const ContextSet *set, unsigned i)
+{
+    return set->global_jumps[i >> 6] >> (i & 63) & 1;
+}
+
+/* What is in pages of the address space alone goes, or all. */
+static void clear_jumps(ContextSet *set, bool keep_global)
+{
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        JumpCacheEntry *entry = &set->jumps[i];
+        if (!keep_global || !global_jump(set, i))
+            entry->pc = JUMP_EMPTY;
+        else if (entry->pc != JUMP_EMPTY)
+            note_exec_page(set, entry->pc);
+    }
+}
+
+/* Jumps to a page; an instruction at the end of the page before may go on in it. */
+static void clear_jumps_to(ContextSet *set, uint64_t page)
+{
+    if (!may_have_jumps(set, page) && !may_have_jumps(set, page - GUEST_PAGE_SIZE))
+        return;
+    memset(set->exec_pages, 0, sizeof(set->exec_pages));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        JumpCacheEntry *entry = &set->jumps[i];
+        if (entry->pc == JUMP_EMPTY)
+            continue;
+        if (page - (entry->pc & GUEST_PAGE_MASK) <= GUEST_PAGE_SIZE)
+            entry->pc = JUMP_EMPTY;
+        else
+            note_exec_page(set, entry->pc);
+    }
+}
+
+/* A new set begins with what the kernel's code has led to in others. */
+static void inherit_jumps(TcgCpu *c, ContextSet *set)
+{
+    const ContextSet *from = NULL;
+    for (unsigned i = 0; i < c->set_count; i++) {
+        const ContextSet *other = c->sets[i];
+        if (other != set && tcg_has_globals(other) && other->mode == set->mode &&
+            (!from || other->last_use > from->last_use))
+            from = other;
+    }
+    if (!from || !tcg_has_globals(set))
+        return;
+    memcpy(set->global_jumps, from->global_jumps, sizeof(set->global_jumps));
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+        if (!global_jump(from, i) || from->jumps[i].pc == JUMP_EMPTY)
+            continue;
+        set->jumps[i] = from->jumps[i];
+        note_exec_page(set, set->jumps[i].pc);
+    }
 }
 
 static bool has_jumps(const ContextSet *set)
@@ -33,31 +94,106 @@ static bool has_jumps(const ContextSet *set)
     return any;
 }
 
-static void flush_set(TcgCpu *c, unsigned n)
+static const LargeRange no_range = { { UINT64_MAX, UINT64_MAX }, { 0, 0 } };
+
+static void set_generation(ContextSet *set, bool global, uint32_t generation)
+{
+    set->generation[global] = generation << 1;
+    set->generation_change = set->generation[0] ^ set->generation[1];
+    set->mix[0] = set->generation[0] * 0x9e3779b1u >> (32 - L2_LINE_BITS);
+}
+
+/* No set had this generation, or entries of it are gone: when all were used, everything behind the first level goes. */
+static uint32_t new_generation(TcgCpu *c)
+{
+    if (c->last_generation < L2_GENERATIONS - 1)
+        return ++c->last_generation;
+    memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
+    memset(c->large, 0, sizeof(c->large));
+    memset(c->other, 0, sizeof(c->other));
+    memset(c->fetch, 0, sizeof(c->fetch));
+    c->last_generation = 0;
+    for (unsigned i = 0; i < c->set_count; i++) {
+        bool shared = c->sets[i]->generation[1] != c->sets[i]->generation[0];
+        set_generation(c->sets[i], false, ++c->last_generation);
+        set_generation(c->sets[i], true, shared ? ++c->last_generation : c->last_generation);
+    }
+    return ++c->last_generation;
+}
+
+static void flush_first(TcgCpu *c, unsigned n, bool keep_global)
 {
     ContextSet *set = c->sets[n];
-    if (set->fills > G_N_ELEMENTS(set->log)) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            set->read[i].tag = TLB_EMPTY;
-            __atomic_store_n(&set->write[i].tag, TLB_EMPTY, __ATOMIC_RELAXED);
-        }
+    if (set->fills > TLB_LOG) {
+        for (unsigned i = 0; i < TLB_SIZE; i++)
+            set->read[i].tag = set->write[i].tag = TLB_EMPTY;
     } else {
         for (unsigned i = 0; i < set->fills; i++) {
             unsigned index = set->log[i] & (TLB_SIZE - 1);
-            set->read[index].tag = TLB_EMPTY;
-            __atomic_store_n(&set->write[index].tag, TLB_EMPTY, __ATOMIC_RELAXED);
+            set->read[index].tag = set->write[index].tag = TLB_EMPTY;
         }
     }
     set->fills = 0;
     if (has_jumps(set))
-        clear_jumps(set);
-    c->info[n] = (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
+        clear_jumps(set, keep_global);
+}
+
+/* The address space's own pages; what all have stays in the second level. */
+static void flush_set(TcgCpu *c, unsigned n, bool keep_global)
+{
+    bool alone = c->sets[n]->generation[1] == c->sets[n]->generation[0];
+    flush_first(c, n, keep_global);
+    set_generation(c->sets[n], false, new_generation(c));
+    if (alone)
+        set_generation(c->sets[n], true, c->sets[n]->generation[0] >> 1);
+    c->range[n] = no_range;
+}
+
+/* The sets of one MMU mode share global pages, where there are such. */
+static void share_globals(TcgCpu *c, unsigned n)
+{
+    ContextSet *set = c->sets[n];
+    for (unsigned i = 0; i < c->set_count && tcg_has_globals(set); i++) {
+        const ContextSet *other = c->sets[i];
+        if (i != n && tcg_has_globals(other) && other->mmu_index == set->mmu_index) {
+            set_generation(set, true, other->generation[1] >> 1);
+            return;
+        }
+    }
+    uint32_t own = set->generation[0] >> 1;
+    set_generation(set, true, tcg_has_globals(set) ? new_generation(c) : own);
+}
+
+static void flush_everything(TcgCpu *c)
+{
+    for (unsigned i = 0; i < c->set_count; i++)
+        flush_set(c, i, false);
+    c->global_range = no_range;
+    uint32_t fresh = new_generation(c); /* before any is given out below */
+    for (unsigned i = 0; i < c->set_count; i++) {
+        if (tcg_has_globals(c->sets[i]))
+            c->sets[i]->generation[1] = 0;
+    }
+    for (unsigned i = 0; i < c->set_count; i++) {
+        ContextSet *set = c->sets[i];
+        for (unsigned k = 0; k < i && tcg_has_globals(set); k++) {
+            if (tcg_has_globals(c->sets[k]) && c->sets[k]->mmu_index == set->mmu_index)
+                set_generation(set, true, c->sets[k]->generation[1] >> 1);
+        }
+        if (!set->generation[1]) {
+            set_generation(set, true, fresh);
+            fresh = new_generation(c);
+        }
+    }
 }
 
 bool tcg_contexts_init(TcgCpu *c)
 {
     c->set_count = 0;
-    tcg_context_changed(c->cs, 0, 0);
+    c->l2 = g_aligned_alloc(1, sizeof(L2Table), 64);
+    memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
+    c->global_range = no_range;
+    tcg_context_changed(c->cs, 0, 0, 0);
     return true;
 }
 
@@ -65,6 +201,7 @@ void tcg_contexts_free(TcgCpu *c)
 {
     for (unsigned i = 0; i < c->set_count; i++)
         g_aligned_free(c->sets[i]);
+    g_aligned_free(c->l2);
 }
 
 /* A set for a new context: another one, or the one that was not used for longest. */
@@ -73,57 +210,79 @@ static unsigned new_set(TcgCpu *c)
     unsigned oldest = 0;
     if (c->set_count < CONTEXT_SETS) {
         ContextSet *set = g_aligned_alloc(1, (sizeof(ContextSet) + 63) & ~63ul, 64);
-        memset(set, 0xff, offsetof(ContextSet, space));
-        memset((char *)set + offsetof(ContextSet, space), 0, sizeof(*set) - offsetof(ContextSet, space));
+        memset(set, 0xff, offsetof(ContextSet, guesses_spent));
+        memset(&set->guesses_spent, 0, sizeof(*set) - offsetof(ContextSet, guesses_spent));
+        set->l2 = c->l2;
         c->sets[c->set_count] = set;
-        c->info[c->set_count] =
-            (SetInfo){ .generation = ++c->next_generation, .large_low = { UINT64_MAX, UINT64_MAX } };
-        g_mutex_lock(&c->tcg->lock); /* others look through our sets */
-        c->set_count++;
-        g_mutex_unlock(&c->tcg->lock);
-        return c->set_count - 1;
+        c->range[c->set_count] = no_range;
+        set_generation(set, false, new_generation(c));
+        return c->set_count++;
     }
     for (unsigned i = 1; i < CONTEXT_SETS; i++) {
         if (c->sets[i]->last_use < c->sets[oldest]->last_use)
             oldest = i;
     }
-    flush_set(c, oldest);
+    flush_set(c, oldest, false);
     return oldest;
 }
 
-void tcg_context_changed(CpuState *cs, uint64_t space, uint32_t mmu_index)
+static bool is_context(const ContextSet *set, uint64_t space, uint64_t outer, uint32_t mmu_index)
+{
+    return set->space == space && set->mmu_index == mmu_index && set->outer == outer;
+}
+
+void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     cs->mmu_index = mmu_index;
     if (!c || !c->tcg)
         return;
     ContextSet *now = cs->set;
-    if (now && now->space == space && now->mmu_index == mmu_index)
+    if (now && is_context(now, space, outer, mmu_index))
         return;
     TCG_COUNT(&c->stats, context_switches);
     unsigned n = 0;
-    while (n < c->set_count && (c->sets[n]->space != space || c->sets[n]->mmu_index != mmu_index))
+    while (n < c->set_count && !is_context(c->sets[n], space, outer, mmu_index))
         n++;
     if (n == c->set_count) {
         TCG_COUNT(&c->stats, context_new);
         n = new_set(c);
         c->sets[n]->space = space;
+        c->sets[n]->outer = outer;
         c->sets[n]->mmu_index = mmu_index;
+        c->sets[n]->mode = cs->mode;
+        share_globals(c, n);
+        inherit_jumps(c, c->sets[n]);
     }
     c->sets[n]->last_use = ++c->clock;
     c->current = n;
     cs->set = c->sets[n];
 }
 
-void tcg_flush_space(CpuState *cs, uint64_t mask, uint64_t value)
+static bool matches(const ContextSet *set, const SpaceMatch *match)
+{
+    return (set->space & match->mask) == match->value && (set->outer & match->outer_mask) == match->outer_value;
+}
+
+/* All spaces without a second stage, so that what they share goes, too? */
+static bool with_globals(const SpaceMatch *match)
+{
+    return !match->mask && !match->outer_value;
+}
+
+void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
+    if (with_globals(&match)) {
+        tcg_flush_all(cs);
+        return;
+    }
     TCG_COUNT(&c->stats, flush_space);
     for (unsigned i = 0; i < c->set_count; i++) {
-        if ((c->sets[i]->space & mask) == value)
-            flush_set(c, i);
+        if (matches(c->sets[i], &match))
+            flush_set(c, i, true);
     }
 }
 
@@ -134,49 +293,52 @@ void tcg_flush_all(CpuState *cs)
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_all);
-    for (unsigned i = 0; i < c->set_count; i++)
-        flush_set(c, i);
+    flush_everything(c);
+}
+
+static bool in_range(const LargeRange *r, uint64_t page)
+{
+    unsigned half = upper_half(page);
+    return page >= r->low[half] && page <= r->high[half];
 }
 
 static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 {
     ContextSet *set = c->sets[n];
-    SetInfo *info = &c->info[n];
-    unsigned index = page >> GUEST_PAGE_BITS & (TLB_SIZE - 1), half = upper_half(page);
-    if (page >= info->large_low[half] && page <= info->large_high[half]) {
-        flush_set(c, n);
+    if (in_range(&c->range[n], page)) {
+        flush_set(c, n, true);
         return;
     }
+    unsigned index = page >> GUEST_PAGE_BITS & (TLB_SIZE - 1), line = tcg_l2_line(set, page);
     if (set->read[index].tag == page)
         set->read[index].tag = TLB_EMPTY;
     if (set->write[index].tag == page)
-        __atomic_store_n(&set->write[index].tag, TLB_EMPTY, __ATOMIC_RELAXED);
-    L2Entry *l2 = &c->l2[page >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
-    if (l2->tag == page)
-        l2->tag = TLB_EMPTY;
-    FetchEntry *fetch = &c->fetch[page >> GUEST_PAGE_BITS & ((1 << FETCH_BITS) - 1)];
-    if (fetch->tag == page)
-        fetch->tag = TLB_EMPTY;
-    /* an instruction at the end of the page before may go on in this one */
-    for (uint64_t p = page - GUEST_PAGE_SIZE;; p = page) {
-        unsigned bit = bloom_bit(p);
-        if (set->exec_pages[bit >> 6] >> (bit & 63) & 1) {
-            clear_jumps(set);
-            break;
-        }
-        if (p == page)
-            break;
+        set->write[index].tag = TLB_EMPTY;
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        if ((c->l2->lines[line].tag[way] & GUEST_PAGE_MASK) == page)
+            c->l2->lines[line].tag[way] = L2_EMPTY;
     }
+    PageEntry *other = &c->other[page >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)];
+    if (other->va == page)
+        other->generation = 0;
+    FetchEntry *fetch = &c->fetch[line & ((1 << FETCH_BITS) - 1)];
+    if (fetch->tag == page)
+        fetch->generation = 0;
+    clear_jumps_to(set, page);
 }
 
-void tcg_flush_page(CpuState *cs, uint64_t va, uint64_t mask, uint64_t value)
+void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);
+    if (with_globals(&match) && in_range(&c->global_range, va)) {
+        flush_everything(c);
+        return;
+    }
     for (unsigned i = 0; i < c->set_count; i++) {
-        if ((c->sets[i]->space & mask) == value)
+        if (matches(c->sets[i], &match))
             flush_page_in(c, i, va & GUEST_PAGE_MASK);
     }
 }
@@ -194,58 +356,89 @@ void tcg_renew_guesses(TcgCpu *c)
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 {
     ContextSet *set = c->cs->set;
-    if (set->fills < G_N_ELEMENTS(set->log))
+    if (set->fills < TLB_LOG)
         set->log[set->fills] = index;
-    if (set->fills <= G_N_ELEMENTS(set->log))
+    if (set->fills <= TLB_LOG)
         set->fills++;
 }
 
-void tcg_note_large(TcgCpu *c, uint64_t va)
+/* Where one address is flushed, all of a large page must go. Of what only one set can find, only that set's. */
+void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
 {
-    SetInfo *info = &c->info[c->current];
+    LargeRange *range = global && tcg_has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
     unsigned half = upper_half(va);
     uint64_t low = va >> 21 << 21, high = low | ((1 << 21) - 1);
-    info->large_low[half] = MIN(info->large_low[half], low);
-    info->large_high[half] = MAX(info->large_high[half], high);
+    range->low[half] = MIN(range->low[half], low);
+    range->high[half] = MAX(range->high[half], high);
 }
 
-void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code)
+/* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all
+ * that have the mark. */
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global)
 {
     ContextSet *set = c->cs->set;
-    JumpCacheEntry *entry = &set->jumps[pc >> 1 & (JUMP_CACHE_SIZE - 1)];
-    unsigned bit = bloom_bit(pc & GUEST_PAGE_MASK);
-    set->exec_pages[bit >> 6] |= 1ull << (bit & 63);
-    entry->pc = JUMP_EMPTY;
-    entry->code = code;
-    __atomic_store_n(&entry->pc, pc, __ATOMIC_RELEASE);
-}
-
-/* The owner may be replacing the entry: then tag and addend may not belong together. What this misses, the owner finds
- * out, as it looks for code on the page after it has filled the entry; what it drops in vain is filled again. */
-static void drop_write_entry(TlbEntry *entry, const uint8_t *host_page)
-{
-    uint64_t tag = __atomic_load_n(&entry->tag, __ATOMIC_ACQUIRE);
-    if (tag != TLB_EMPTY && tag + __atomic_load_n(&entry->addend, __ATOMIC_RELAXED) == (uintptr_t)host_page)
-        __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
-}
-
-/* own: this thread is the set's, whose log it may read. */
-static void drop_in_set(ContextSet *set, bool own, const uint8_t *host_page)
-{
-    if (own && set->fills <= G_N_ELEMENTS(set->log)) {
-        for (unsigned i = 0; i < set->fills; i++)
-            drop_write_entry(&set->write[set->log[i]], host_page);
+    unsigned index = pc >> 1 & (JUMP_CACHE_SIZE - 1);
+    JumpCacheEntry *entry = &set->jumps[index];
+    uint64_t mark = UINT64_C(1) << c->vcpu->index % 64;
+    if (!(__atomic_load_n(&u->users, __ATOMIC_RELAXED) & mark))
+        __atomic_fetch_or(&u->users, mark, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&u->valid, __ATOMIC_SEQ_CST))
         return;
-    }
-    for (unsigned i = 0; i < TLB_SIZE; i++)
-        drop_write_entry(&set->write[i], host_page);
+    note_exec_page(set, pc);
+    set->global_jumps[index >> 6] &= ~(1ull << (index & 63));
+    set->global_jumps[index >> 6] |= (uint64_t)global << (index & 63);
+    entry->pc = pc;
+    entry->code = u->code;
 }
 
-void tcg_drop_write_entries(TcgState *t, const uint8_t *host_page)
+/* The place in its page is the lower part of an entry's index. */
+void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page)
 {
-    for (guint v = 0; v < t->machine->vcpus->len; v++) {
-        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
-        for (unsigned n = 0; c && n < c->set_count; n++)
-            drop_in_set(c->sets[n], c->vcpu == vcpu_current(), host_page);
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = in_page >> 1; i < JUMP_CACHE_SIZE; i += GUEST_PAGE_SIZE / 2) {
+            JumpCacheEntry *entry = &c->sets[n]->jumps[i];
+            if ((uintptr_t)entry->code == code)
+                entry->pc = JUMP_EMPTY;
+        }
+    }
+}
+G_STATIC_ASSERT(JUMP_CACHE_SIZE >= GUEST_PAGE_SIZE / 2);
+
+void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
+            JumpCacheEntry *entry = &c->sets[n]->jumps[i];
+            if ((uintptr_t)entry->code >= from && (uintptr_t)entry->code < to)
+                entry->pc = JUMP_EMPTY;
+        }
+    }
+}
+
+static void forget_write(TlbEntry *entry, uintptr_t host_page)
+{
+    if (entry->tag != TLB_EMPTY && entry->tag + entry->addend == host_page)
+        entry->tag = TLB_EMPTY;
+}
+
+void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        ContextSet *set = c->sets[n];
+        if (set->fills <= TLB_LOG) {
+            for (unsigned i = 0; i < set->fills; i++)
+                forget_write(&set->write[set->log[i]], host_page);
+        } else {
+            for (unsigned i = 0; i < TLB_SIZE; i++)
+                forget_write(&set->write[i], host_page);
+        }
+    }
+}
+
+void tcg_forget_all_writes(TcgCpu *c)
+{
+    for (unsigned n = 0; n < c->set_count; n++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++)
+            c->sets[n]->write[i].tag = TLB_EMPTY;
     }
 }

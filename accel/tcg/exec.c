@@ -8,6 +8,11 @@
 #include "util/log.h"
 #include <string.h>
 
+/* Firmware may wait for another hart in a loop of halts while an interrupt that it does not take is pending: from so
+ * many on, each halt takes a while. */
+#define MAX_EMPTY_HALTS 200
+#define EMPTY_HALT_US   100
+
 #define DEFAULT_CACHE ((uint64_t)256 << 20)
 
 /* ---- floating-point state ---- */
@@ -73,14 +78,15 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
     machine->accel_state = t;
     t->jit = jit && emit_available();
     g_mutex_init(&t->lock);
-    g_cond_init(&t->idle);
-    t->units = g_ptr_array_new();
-    t->chunks = g_ptr_array_new_with_free_func(g_free);
-    t->kept = g_ptr_array_new_with_free_func((GDestroyNotify)ir_unit_free);
+    for (unsigned i = 0; i < PAGE_LOCKS; i++)
+        g_mutex_init(&t->page_locks[i]);
     t->young = g_ptr_array_new();
     t->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    tcg_sample_init(t);
     if (t->jit && !tcg_cache_init(t, megabytes << 20, err))
         return false;
+    if (!t->jit)
+        tcg_chunks_init(t, 0);
     if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
     if (thread || icount)
@@ -98,17 +104,17 @@ static void tcg_destroy(Machine *machine)
     if (machine->single_thread)
         tcg_single_destroy(t);
     icount_free(machine);
-    if (t->units) {
+    if (t->pages) {
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
-        g_ptr_array_free(t->units, TRUE);
-        g_ptr_array_free(t->chunks, TRUE);
-        g_ptr_array_free(t->kept, TRUE);
         g_ptr_array_free(t->young, TRUE);
+        tcg_sample_free(t);
+        tcg_chunks_free(t);
         tcg_cache_free(t);
         tcg_perf_close(t->perf);
         g_mutex_clear(&t->lock);
-        g_cond_clear(&t->idle);
+        for (unsigned i = 0; i < PAGE_LOCKS; i++)
+            g_mutex_clear(&t->page_locks[i]);
     }
     g_free(t);
     machine->accel_state = NULL;
@@ -128,14 +134,12 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->cs = vcpu->state;
     c->view = view_get(&vcpu->machine->memory);
     c->ir = ir_unit_new();
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->l2); i++)
-        c->l2[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->large); i++)
-        c->large[i].tag = TLB_EMPTY;
-    for (unsigned i = 0; i < G_N_ELEMENTS(c->fetch); i++)
-        c->fetch[i].tag = TLB_EMPTY;
     c->tcg = vcpu->machine->accel_state;
+    c->epoch = EPOCH_OUT;
+    g_mutex_init(&c->mailbox.lock);
+    c->ir->vectors = !c->tcg->jit || emit_vectors();
     vcpu->accel = c;
+    tcg_sample_cpu(c, true);
     return tcg_contexts_init(c);
 }
 
@@ -144,6 +148,9 @@ static void tcg_vcpu_destroy(Vcpu *vcpu)
     TcgCpu *c = vcpu->accel;
     if (!c)
         return;
+    tcg_sample_cpu(c, false);
+    tcg_chunk_leave(c);
+    g_mutex_clear(&c->mailbox.lock);
     tcg_contexts_free(c);
     view_put(c->view);
     ir_unit_free(c->ir);
@@ -157,67 +164,6 @@ static void tcg_vcpu_kick(Vcpu *vcpu)
 }
 
 /* ---- running ---- */
-
-/* Between enter_code and leave_code this vCPU's translations stay; a flush of the whole cache waits. */
-static void enter_code(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    for (;;) {
-        __atomic_store_n(&c->in_code, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
-            return;
-        g_mutex_lock(&t->lock);
-        __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
-        g_cond_broadcast(&t->idle);
-        while (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST))
-            g_cond_wait(&t->idle, &t->lock);
-        g_mutex_unlock(&t->lock);
-    }
-}
-
-static void leave_code(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    __atomic_store_n(&c->in_code, 0, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&c->passes, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&t->exclusive, __ATOMIC_SEQ_CST)) {
-        g_mutex_lock(&t->lock);
-        g_cond_broadcast(&t->idle);
-        g_mutex_unlock(&t->lock);
-    }
-}
-
-static bool others_in_code(const TcgCpu *c)
-{
-    const Machine *machine = c->tcg->machine;
-    for (guint v = 0; v < machine->vcpus->len; v++) {
-        TcgCpu *other = ((Vcpu *)machine->vcpus->pdata[v])->accel;
-        if (other && other != c && __atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST)) {
-            __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The cache is full: everything goes, when nobody is in it. Outside of code. */
-static void flush_cache(TcgCpu *c)
-{
-    TcgState *t = c->tcg;
-    g_mutex_lock(&t->lock);
-    while (t->exclusive)
-        g_cond_wait(&t->idle, &t->lock);
-    if (!t->jit || t->size - t->used < (1u << 20)) { /* another may have done it meanwhile */
-        __atomic_store_n(&t->exclusive, 1, __ATOMIC_SEQ_CST);
-        while (others_in_code(c))
-            g_cond_wait_until(&t->idle, &t->lock, g_get_monotonic_time() + 1000);
-        tcg_units_clear(t);
-        TCG_COUNT(&c->stats, cache_flushes);
-        __atomic_store_n(&t->exclusive, 0, __ATOMIC_SEQ_CST);
-    }
-    g_cond_broadcast(&t->idle);
-    g_mutex_unlock(&t->lock);
-}
 
 static void renew_view(TcgCpu *c)
 {
@@ -241,8 +187,10 @@ static void log_entry(TcgCpu *c)
 
 static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
 {
+    tcg_phase(c, PHASE_LOOP);
     TCG_COUNT(&c->stats, exits);
     c->cs->raised = 0;
+    c->cs->icount_rest = 0;
     switch (exit & 0xff) {
     case EXIT_POLL:
         TCG_COUNT(&c->stats, polls);
@@ -253,6 +201,7 @@ static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
         break;
     case EXIT_HALT:
         TCG_COUNT(&c->stats, halts);
+        c->empty_halts += c->vcpu->target->has_work(c->cs);
         __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
         __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
         return TCG_RUN_HALT;
@@ -267,6 +216,7 @@ static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
 TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
+    tcg_phase(c, PHASE_LOOKUP);
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
         c->cs->raised = 0;
@@ -279,6 +229,7 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
     if (log_on(LOG_EXEC | LOG_CPU))
         log_entry(c);
     uint64_t exit;
+    tcg_phase(c, PHASE_CODE);
     if (u->code) {
         exit = c->tcg->thunks.enter(c->cs, u->code);
     } else {
@@ -290,18 +241,25 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 
 void tcg_enter(TcgCpu *c)
 {
+    tcg_sample_busy(c);
     renew_view(c);
     tcg_renew_guesses(c);
     while (c->vcpu->target->deliver_interrupt(c->cs))
-        ;
-    enter_code(c);
+        c->empty_halts = 0;
+    if (c->empty_halts > MAX_EMPTY_HALTS && !c->tcg->machine->single_thread) {
+        tcg_phase(c, PHASE_IDLE);
+        g_usleep(EMPTY_HALT_US);
+        tcg_phase(c, PHASE_LOOP);
+    }
+    tcg_enter_code(c);
 }
 
 void tcg_leave(TcgCpu *c, TcgRun last)
 {
-    leave_code(c);
+    tcg_leave_code(c);
     if (last == TCG_RUN_FULL)
-        flush_cache(c);
+        tcg_chunk_wait(c);
+    tcg_phase(c, PHASE_IDLE);
 }
 
 static void tcg_vcpu_run(Vcpu *vcpu)

@@ -70,6 +70,39 @@ void tcg_log_host(const Unit *unit, const uint8_t *code)
     log_write("OUT: %u bytes\n%s\n", unit->code_size, out->str);
 }
 
+static void info_cache(TcgState *t, GString *out)
+{
+    size_t used = 0, live = 0, units = 0;
+    g_mutex_lock(&t->lock);
+    for (unsigned i = 0; i < t->chunk_count; i++) {
+        used += t->chunks[i].used;
+        live += t->chunks[i].live;
+        units += t->chunks[i].units->len;
+    }
+    g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
+    if (t->jit)
+        g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", used, t->size);
+    g_string_append_printf(out, "%16u chunks of the cache, %u free, %u waiting to be\n", t->chunk_count, t->free.length,
+                           t->retired.length);
+    g_string_append_printf(out, "%16zu units, %zu valid, %u pages with code\n", units, live,
+                           g_hash_table_size(t->pages));
+    g_string_append_printf(out, "%16" PRIu64 " units invalidated by devices\n", t->invalidated_dma);
+    g_mutex_unlock(&t->lock);
+}
+
+static void info_times(TcgState *t, GString *out)
+{
+    static const char *const texts[] = {
+#define PHASE(name, text) text,
+        TCG_PHASES(PHASE)
+#undef PHASE
+    };
+    uint64_t us[PHASES];
+    tcg_sample_sums(t, us);
+    for (unsigned p = 0; p < PHASES; p++)
+        g_string_append_printf(out, "%16.2f s %s\n", us[p] / 1e6, texts[p]);
+}
+
 void tcg_info_jit(Machine *machine, GString *out)
 {
     static const char *const texts[] = {
@@ -78,19 +111,20 @@ void tcg_info_jit(Machine *machine, GString *out)
 #undef STAT
     };
     TcgState *t = machine->accel_state;
-    uint64_t sums[G_N_ELEMENTS(texts)] = { 0 };
+    TcgStats sums = { 0 };
+    uint64_t *sum = (uint64_t *)&sums, refills = 0;
     for (guint v = 0; v < machine->vcpus->len; v++) {
         const TcgCpu *c = ((Vcpu *)machine->vcpus->pdata[v])->accel;
         const uint64_t *one = (const uint64_t *)&c->stats;
-        for (unsigned i = 0; i < G_N_ELEMENTS(sums); i++)
-            sums[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
+        for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+            sum[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
+        for (unsigned i = 0; i < c->set_count; i++)
+            refills += __atomic_load_n(&c->sets[i]->refills, __ATOMIC_RELAXED);
     }
-    g_mutex_lock(&t->lock);
-    g_string_append_printf(out, "executor: %s\n", t->jit ? "x86-64 code" : "interpreter");
-    if (t->jit)
-        g_string_append_printf(out, "%16zu of %zu bytes of code cache used\n", t->used, t->size);
-    g_string_append_printf(out, "%16u units, %u pages with code\n", t->units->len, g_hash_table_size(t->pages));
-    g_mutex_unlock(&t->lock);
+    info_cache(t, out);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
-        g_string_append_printf(out, "%16" PRIu64 " %s\n", sums[i], texts[i]);
+        g_string_append_printf(out, "%16" PRIu64 " %s\n", sum[i], texts[i]);
+    g_string_append_printf(out, "%16" PRIu64 " TLB refills from the second level by generated code\n", refills);
+    g_string_append_printf(out, "%16.2f host bytes for a guest byte\n", sums.code_bytes / MAX(sums.guest_bytes, 1.));
+    info_times(t, out);
 }

@@ -1,9 +1,15 @@
 /*
  * accel/tcg, internal: units of translated code, the code cache, soft TLBs, and what each vCPU has of them.
  *
- * Locks. TcgState.lock (a leaf) guards units, hash chains, page records, links, and all writes to jump caches.
- * Generated code reads jump caches and TLBs of its own vCPU without it. Units and their code are freed only by a flush
- * of the whole cache, which waits until no vCPU is in generated code (TcgCpu.in_code).
+ * Locks, in the order in which they are taken. TcgState.page_locks[]: who translates a page, so that nobody does it
+ * twice. TcgState.lock: changes of hash chains, page records, links and the states of chunks; it is held for as long as
+ * it takes to enter or remove a unit, never while one is translated. Mailbox.lock. Looking a unit up takes none. TLBs,
+ * jump caches and the chunk being filled belong to their vCPU; others write to its mailbox.
+ *
+ * Units and their code are freed by the chunk, when no vCPU can have seen them: TcgState.epoch grows when a chunk is
+ * retired (its units are no more found, jumps to them lead to exits, and each vCPU has mail to empty its jump cache).
+ * Each vCPU notes the epoch at which it last began to run code, having read its mail; once all notes are as young as
+ * the chunk's epoch it is free.
  * SPDX-License-Identifier: MIT
  */
 #ifndef ACCEL_TCG_TCG_H
@@ -15,30 +21,40 @@
 #include "tcg/runtime.h"
 
 /* Counters, per vCPU, summed by info jit: STAT(name, text) */
-#define TCG_STATS(STAT)                                     \
-    STAT(translations, "units translated")                  \
-    STAT(guest_insns, "guest instructions translated")      \
-    STAT(guest_bytes, "guest bytes translated")             \
-    STAT(code_bytes, "host bytes of code")                  \
-    STAT(translate_ns, "nanoseconds in translation")        \
-    STAT(invalidated, "units invalidated")                  \
-    STAT(links, "jumps linked")                             \
-    STAT(cache_flushes, "flushes of the whole cache")       \
-    STAT(find_code, "look-ups that missed the jump cache")  \
-    STAT(exits, "exits to C")                               \
-    STAT(polls, "exits by poll")                            \
-    STAT(halts, "waits for an interrupt")                   \
-    STAT(slow_loads, "loads on the slow path")              \
-    STAT(slow_stores, "stores on the slow path")            \
-    STAT(slow_atomics, "atomics on the slow path")          \
-    STAT(mmio, "accesses to devices")                       \
-    STAT(fills_second, "TLB refills from the second level") \
-    STAT(fills_large, "TLB refills from large pages")       \
-    STAT(fills_walk, "TLB refills by page walk")            \
-    STAT(flush_all, "flushes of all translations")          \
-    STAT(flush_space, "flushes of an address space")        \
-    STAT(flush_page, "flushes of a page")                   \
-    STAT(context_switches, "context changes")               \
+#define TCG_STATS(STAT)                                               \
+    STAT(translations, "units translated")                            \
+    STAT(guest_insns, "guest instructions translated")                \
+    STAT(guest_bytes, "guest bytes translated")                       \
+    STAT(code_bytes, "host bytes of code")                            \
+    STAT(translate_ns, "nanoseconds in translation")                  \
+    STAT(retranslated, "units translated again")                      \
+    STAT(discarded, "translations discarded: code changed")           \
+    STAT(invalidated, "units invalidated by stores")                  \
+    STAT(invalidated_barrier, "units invalidated by a fetch barrier") \
+    STAT(links, "jumps linked")                                       \
+    STAT(evicted_chunks, "chunks of the cache evicted")               \
+    STAT(evicted, "units evicted with them")                          \
+    STAT(cache_waits, "waits for a chunk")                            \
+    STAT(mails, "messages from other CPUs")                           \
+    STAT(find_code, "jumps that missed the jump cache")               \
+    STAT(finds, "look-ups of a unit, of these and after exits")       \
+    STAT(exits, "exits to C")                                         \
+    STAT(polls, "exits by poll")                                      \
+    STAT(halts, "waits for an interrupt")                             \
+    STAT(slow_loads, "loads on the slow path")                        \
+    STAT(slow_stores, "stores on the slow path")                      \
+    STAT(slow_atomics, "atomics on the slow path")                    \
+    STAT(slow_cross, "of these, to two pages")                        \
+    STAT(slow_misaligned, "misaligned, and refused")                  \
+    STAT(slow_code, "to pages with code")                             \
+    STAT(mmio, "accesses to devices")                                 \
+    STAT(fills_second, "TLB refills from the second level")           \
+    STAT(fills_large, "TLB refills from large pages")                 \
+    STAT(fills_walk, "TLB refills by page walk")                      \
+    STAT(flush_all, "flushes of all translations")                    \
+    STAT(flush_space, "flushes of an address space")                  \
+    STAT(flush_page, "flushes of a page")                             \
+    STAT(context_switches, "context changes")                         \
     STAT(context_new, "context changes to a new set")
 typedef struct TcgStats {
 #define STAT(name, text) uint64_t name;
@@ -61,19 +77,21 @@ typedef struct UnitExit {
 } UnitExit;
 
 struct Unit {
+    /* what look-ups read: one host cache line */
     uint64_t ram_addr; /* key: where its first byte is, */
     uint64_t second;   /* and the second page's first byte, for an instruction that straddles pages; UINT64_MAX: none */
     uint32_t mode;     /* and the mode flags */
-    uint32_t id;
-    bool valid;
-    uint16_t bytes; /* of guest code */
+    bool valid;        /* atomic */
+    uint64_t users;    /* atomic: vCPUs (index % 64) that may have it in a jump cache */
+    uint8_t *code;     /* executable address; NULL under the interpreter */
+    Unit *hash_next;   /* atomic */
+    uint16_t bytes;    /* of guest code */
     uint16_t insns;
     uint16_t exit_count;
     uint32_t code_size;
     uint32_t checksum; /* of the guest code */
-    uint8_t *code;     /* executable address; NULL under the interpreter */
-    IrUnit *ir;        /* interpreter: what to run */
-    Unit *hash_next;
+    struct Chunk *chunk;
+    IrUnit *ir;         /* interpreter: what to run */
     Unit *page_next[2]; /* in the lists of its pages */
     UnitExit *incoming;
     UnitExit exits[];
@@ -85,11 +103,48 @@ struct UnitPage {
     MemRegion *region;
     Unit *units;
     uint64_t granules; /* 64-byte pieces that units were made of (may be stale ones, too) */
+    unsigned pins;     /* translations under way: the page stays protected */
     bool young;        /* protected, but stores under way then may have been missed: see tcg_fetch_barrier */
 };
 
+typedef enum { CHUNK_FREE, CHUNK_CURRENT, CHUNK_FULL, CHUNK_RETIRED } ChunkState;
+
+/* A piece of the code cache, and what was made in it. A vCPU that fills it owns it; else TcgState.lock guards it. */
+typedef struct Chunk {
+    unsigned index;
+    ChunkState state;
+    uint32_t used;      /* bytes of code */
+    uint32_t live;      /* units that are valid; TcgState.lock */
+    uint64_t epoch;     /* retired: when */
+    GPtrArray *units;   /* by id % CHUNK_UNITS; TcgState.lock */
+    GPtrArray *blocks;  /* memory of units */
+    unsigned block;     /* the one in use, */
+    size_t block_used;  /* and how much of it */
+    struct Chunk *next; /* in a queue of TcgState */
+} Chunk;
+#define CHUNK_UNITS 16384
+
+typedef struct ChunkQueue {
+    Chunk *first, *last;
+    unsigned length;
+} ChunkQueue;
+
+/* What a vCPU is asked to forget. If there is no room, it forgets all. */
+typedef enum { MAIL_JUMP, MAIL_CODE, MAIL_WRITES } MailKind;
+typedef struct Mail {
+    MailKind kind;
+    uintptr_t a, b; /* MAIL_JUMP: code, place in its page; MAIL_CODE: from, to; MAIL_WRITES: host page */
+} Mail;
+#define MAILS 32
+typedef struct Mailbox {
+    GMutex lock;
+    uint32_t waiting; /* atomic */
+    unsigned count;   /* more than MAILS: some were lost */
+    Mail mails[MAILS];
+} Mailbox;
+
 #define UNIT_HASH_BITS 16
-#define L2_BITS        14
+#define OTHER_BITS     6
 #define LARGE_BITS     9
 #define FETCH_BITS     8
 #define CONTEXT_SETS   12
@@ -98,17 +153,17 @@ struct UnitPage {
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
-/* Second-level TLB entry: one page (or 2 MiB, in the table of large ones) in one context set's generation. */
-typedef struct L2Entry {
-    uint64_t tag; /* virtual address of the page */
+/* What a page is. In a table: tag 0 or a generation of the sets that may use it. */
+typedef struct PageEntry {
+    uint64_t va; /* of the page, or large page */
     uint32_t generation;
     uint8_t kind; /* PageKind */
-    bool read, write;
-    uint64_t phys;     /* guest-physical address of the page */
+    bool read, write, global, watch;
+    uint64_t phys;     /* guest-physical address of the page; not in the second level */
     uint8_t *host;     /* PAGE_RAM: its memory, */
     MemRegion *region; /* and region, */
     uint64_t offset;   /* and offset there */
-} L2Entry;
+} PageEntry;
 
 typedef struct FetchEntry {
     uint64_t tag;
@@ -118,27 +173,47 @@ typedef struct FetchEntry {
     MemRegion *region;
 } FetchEntry;
 
-typedef struct SetInfo {
-    uint32_t generation;                  /* changes with each flush: stale second-level entries do not match */
-    uint64_t large_low[2], large_high[2]; /* virtual range of large pages used, lower and upper half */
-} SetInfo;
+/* Virtual addresses from large pages, in the lower and the upper half. */
+typedef struct LargeRange {
+    uint64_t low[2], high[2];
+} LargeRange;
+
+/* What a vCPU is doing: PHASE(name, text) */
+#define TCG_PHASES(PHASE)                                    \
+    PHASE(IDLE, "idle or stopped")                           \
+    PHASE(LOOP, "between stretches of code: interrupts")     \
+    PHASE(CODE, "generated code and helpers")                \
+    PHASE(LOOKUP, "looking for units")                       \
+    PHASE(TRANSLATE, "translation")                          \
+    PHASE(SLOW, "slow paths of memory accesses, page walks") \
+    PHASE(DEVICE, "devices")
+typedef enum {
+#define PHASE(name, text) PHASE_##name,
+    TCG_PHASES(PHASE)
+#undef PHASE
+        PHASES
+} Phase;
 
 typedef struct TcgCpu {
     Vcpu *vcpu;
     CpuState *cs;
     struct TcgState *tcg;
     ContextSet *sets[CONTEXT_SETS];
-    SetInfo info[CONTEXT_SETS];
+    LargeRange range[CONTEXT_SETS], global_range;
     unsigned set_count, current;
     uint64_t clock;
-    uint32_t next_generation;
-    FlatView *view;   /* this vCPU's own reference */
-    bool view_stale;  /* atomic: take the new one before running on */
-    uint32_t in_code; /* atomic: runs generated code or the interpreter */
-    uint32_t quiet;   /* atomic: no guest store is under way although in_code */
-    uint64_t passes;  /* atomic: how often it has left generated code */
-    L2Entry l2[1 << L2_BITS];
-    L2Entry large[1 << LARGE_BITS];
+    uint32_t last_generation;
+    FlatView *view;  /* this vCPU's own reference */
+    bool view_stale; /* atomic: take the new one before running on */
+    uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
+    uint32_t quiet;  /* atomic: no guest store is under way although it is */
+    unsigned empty_halts; /* since the last interrupt: with work pending */
+    Mailbox mailbox;
+    Chunk *chunk; /* where it puts code */
+    L2Table *l2;
+    unsigned l2_next;                 /* way to be replaced */
+    PageEntry large[1 << LARGE_BITS]; /* of 2 MiB */
+    PageEntry other[1 << OTHER_BITS]; /* not for the second level: devices, ROM, what cannot be read */
     FetchEntry fetch[1 << FETCH_BITS];
     /* -icount */
     uint64_t counted; /* instructions executed before the present portion */
@@ -146,7 +221,11 @@ typedef struct TcgCpu {
     bool stepping;    /* the present one is */
     IrUnit *ir;       /* scratch of the translator */
     TcgStats stats;
+    uint8_t phase;             /* atomic: Phase */
+    uint64_t phase_us[PHASES]; /* TcgState.sample_lock */
 } TcgCpu;
+
+#define EPOCH_OUT UINT64_MAX
 
 /* What came of a stretch of guest code. */
 typedef enum {
@@ -159,32 +238,43 @@ typedef enum {
 
 typedef struct TcgPerf TcgPerf;
 
+#define PAGE_LOCKS   64
+#define DROPPED_BITS 16
+
 typedef struct TcgState {
     Machine *machine;
     bool jit;
     TcgPerf *perf; /* perfmap=, jitdump=; or NULL */
-    GMutex lock;
-    GCond idle;
-    uint32_t exclusive; /* atomic: a flush of the whole cache is due: stay out of generated code */
+    GMutex lock, page_locks[PAGE_LOCKS];
+    uint64_t epoch; /* atomic */
     /* code cache */
     int fd;
     uint8_t *writable, *executable;
-    size_t size, used, thunks_end;
+    size_t size, chunks_at; /* of all; where chunks begin */
+    uint32_t chunk_size;
+    unsigned chunk_count, reserve; /* as many are to be free or on the way to it */
+    Chunk *chunks;
+    ChunkQueue free, full, retired;
     GThread *touch;     /* asks the kernel for the cache's pages ahead of the translator */
-    GMutex touch_lock;  /* leaf: touched, which only the translator changes, and touch_stop */
+    GMutex touch_lock;  /* leaf: touched and touch_stop */
     GCond touch_wanted; /* one of them has changed */
     size_t touched;     /* up to here the pages were asked for, or will be */
     bool touch_stop;
     ptrdiff_t exec_offset;
     EmitThunks thunks;
+    /* where time goes: sample.c */
+    GThread *sample_thread;
+    GMutex sample_lock; /* leaf */
+    GCond sample_wake;
+    GPtrArray *cpus;                 /* TcgCpu * */
+    int64_t sampled;                 /* when */
+    bool sample_stop, sample_asleep; /* asleep: atomic */
     /* units */
-    Unit *hash[1 << UNIT_HASH_BITS];
-    GPtrArray *units;  /* by id */
-    GPtrArray *chunks; /* arena */
-    GPtrArray *kept;   /* interpreter: IrUnit * */
-    size_t chunk_used;
-    GHashTable *pages; /* ram_addr of the page -> UnitPage */
-    GPtrArray *young;  /* UnitPage * that are young */
+    uint64_t invalidated_dma;
+    Unit *hash[1 << UNIT_HASH_BITS];     /* atomic; hash_next too */
+    uint32_t dropped[1 << DROPPED_BITS]; /* hashes of keys that had a unit */
+    GHashTable *pages;                   /* ram_addr of the page -> UnitPage */
+    GPtrArray *young;                    /* UnitPage * that are young */
     MemListener listener;
     /* single.c */
     TcgCpu *running; /* atomic: whose turn it is on the one thread; NULL: nobody runs guest code */
@@ -197,26 +287,57 @@ static inline TcgCpu *tcg_cpu(CpuState *cs);
 
 /* ---- cache.c ---- */
 bool tcg_cache_init(TcgState *t, uint64_t size, GError **err);
-/* Code was added: have pages ready for what comes next. */
-void tcg_cache_ahead(TcgState *t);
+/* Code is going to be written up to this offset: have pages ready there and behind. */
+void tcg_cache_ahead(TcgState *t, size_t offset);
 void tcg_cache_free(TcgState *t);
+
+/* ---- chunk.c ---- */
+/* Divide `bytes` of the cache, from t->chunks_at on; 0: there is no code, but IR is kept. */
+void tcg_chunks_init(TcgState *t, size_t bytes);
+/* The least size that all vCPUs can work with. */
+size_t tcg_chunks_least(const TcgState *t);
+void tcg_chunks_free(TcgState *t);
+/* A new chunk for c to fill. If few are left the oldest are retired. False: none is free now. */
+bool tcg_chunk_take(TcgCpu *c);
+/* c will not fill it any more. */
+void tcg_chunk_leave(TcgCpu *c);
+/* Memory as long-lived as the chunk. */
+void *tcg_chunk_alloc(Chunk *k, size_t size);
+/* Retire what has no valid unit any more. Lock held. */
+void tcg_chunk_unit_gone(TcgState *t, Chunk *k);
+/* No chunk is free: give others time to come out of the code. c is out of it. */
+void tcg_chunk_wait(TcgCpu *c);
+static inline uint8_t *tcg_chunk_code(const TcgState *t, const Chunk *k)
+{
+    return t->writable + t->chunks_at + (size_t)k->index * t->chunk_size;
+}
+
+/* ---- mail.c ---- */
+/* To all vCPUs in `to` (bit: index % 64) but this thread's, which does it at once. */
+void tcg_mail_all(TcgState *t, uint64_t to, Mail mail);
+void tcg_mail_read(TcgCpu *c);
+/* Between these c's code stays. */
+void tcg_enter_code(TcgCpu *c);
+void tcg_leave_code(TcgCpu *c);
+/* The least epoch of all vCPUs' notes; kick: those that are behind `wanted` shall come out of the code. */
+uint64_t tcg_epoch_seen(TcgState *t, uint64_t wanted, bool kick);
 
 /* ---- perf.c ---- */
 TcgPerf *tcg_perf_open(bool map, bool dump, GError **err);
 void tcg_perf_close(TcgPerf *p); /* NULL is nothing */
-/* u was translated at pc; code: its bytes, where they can be read. Translator's lock held. */
+/* u was translated at pc; code: its bytes, where they can be read. TcgState.lock held. */
 void tcg_perf_unit(TcgPerf *p, const Unit *u, const uint8_t *code, uint64_t pc);
 
 /* ---- unit.c ---- */
 /* The unit at cs->pc, translated if need be. NULL: an exception was raised instead, the code is just being changed
- * (look again), or (with *full set) the cache is full. */
+ * (look again), or (with *full set) the cache is full. Between tcg_enter_code and tcg_leave_code. */
 Unit *tcg_unit_find(TcgCpu *c, bool *full);
 /* EXIT_CHAIN: link exit `number` to the unit at cs->pc, if that is still right. */
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);
 /* Guest memory changed: units made of [ram_addr, ram_addr + len) go. */
 void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64_t len);
-/* Forget everything; the caller has made sure that no vCPU is in generated code. */
-void tcg_units_clear(TcgState *t);
+/* Remove a unit from everywhere but jump caches. Lock held. */
+void tcg_unit_remove(TcgState *t, Unit *u);
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len);
 
 /* For generated code: the address to go to for cs->pc, or NULL: leave to C. */
@@ -229,6 +350,7 @@ typedef struct PageRef {
     uint8_t *host; /* PAGE_RAM: of the byte */
     MemRegion *region;
     uint64_t offset;
+    bool global; /* in all address spaces */
 } PageRef;
 /* Where cs->pc's code is: false if an exception was raised. */
 bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref);
@@ -243,13 +365,48 @@ void tcg_contexts_free(TcgCpu *c);
 /* Loads that stopped guessing in the current set may try again. */
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
-void tcg_note_large(TcgCpu *c, uint64_t va);
-void tcg_note_jump(TcgCpu *c, uint64_t pc, void *code);
-/* All vCPUs: no write entry for this host page any more (lock held). */
-void tcg_drop_write_entries(TcgState *t, const uint8_t *host_page);
-static inline uint32_t tcg_generation(const TcgCpu *c)
+void tcg_note_large(TcgCpu *c, uint64_t va, bool global);
+/* u is at pc; global: in all address spaces. */
+void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global);
+/* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */
+void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page);
+void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);
+/* c's own TLB: no write entry for this host page; no write entry at all. */
+void tcg_forget_writes(TcgCpu *c, uintptr_t host_page);
+void tcg_forget_all_writes(TcgCpu *c);
+/* The generation that a page of the current set is entered with; may an entry be used in it? */
+static inline bool tcg_has_globals(const ContextSet *set)
 {
-    return c->info[c->current].generation;
+    return set->space && !set->outer; /* a guest's are its own; without translation there are none */
+}
+static inline uint32_t tcg_generation(const TcgCpu *c, bool global)
+{
+    return c->cs->set->generation[global];
+}
+static inline bool tcg_current(const TcgCpu *c, uint32_t generation)
+{
+    return generation == c->cs->set->generation[0] || generation == c->cs->set->generation[1];
+}
+/* The line of the second level for va in this set; the index of a smaller table. */
+static inline unsigned tcg_l2_line(const ContextSet *set, uint64_t va)
+{
+    return ((uint32_t)(va >> GUEST_PAGE_BITS) ^ set->mix[va >> 63]) & (L2_LINES - 1);
+}
+
+/* ---- sample.c ---- */
+void tcg_sample_init(TcgState *t);
+void tcg_sample_free(TcgState *t);
+void tcg_sample_cpu(TcgCpu *c, bool add);
+/* c was idle, and is not any more. */
+void tcg_sample_busy(TcgCpu *c);
+/* Microseconds of all vCPUs. */
+void tcg_sample_sums(TcgState *t, uint64_t us[PHASES]);
+/* c does something else from here on; returns what it did. */
+static inline Phase tcg_phase(TcgCpu *c, Phase phase)
+{
+    Phase was = c->phase;
+    __atomic_store_n(&c->phase, phase, __ATOMIC_RELAXED);
+    return was;
 }
 
 /* ---- exec.c: a turn in guest code is tcg_enter, tcg_run_stretch while nothing polls, tcg_leave ---- */

@@ -1,8 +1,9 @@
 /*
  * Soft TLB, the slow side: refills, accesses that cross pages, devices, atomics, physical accesses of page walkers.
  *
- * Write entries exist only for pages without translated code. A filler first publishes its entry and then looks at the
- * page's flags again; a translator first sets RAM_CODE and then removes entries: whichever comes second sees the other.
+ * Write entries exist only for pages without translated code. A filler marks the page with RAM_FAST_WRITES and looks at
+ * RAM_CODE; a translator sets RAM_CODE and looks at the mark: one sees the other. If it is the translator, it asks all
+ * vCPUs by mail to remove their entries; stores until then are found by the guest's fetch barrier.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/tcg/tcg.h"
@@ -13,7 +14,7 @@
 
 /* ---- finding a page ---- */
 
-static void describe_phys(TcgCpu *c, uint64_t phys, L2Entry *e)
+static void describe_phys(TcgCpu *c, uint64_t phys, PageEntry *e)
 {
     const FlatRange *range = view_find(c->view, phys);
     uint64_t page = phys & GUEST_PAGE_MASK;
@@ -33,90 +34,160 @@ static void describe_phys(TcgCpu *c, uint64_t phys, L2Entry *e)
     }
 }
 
-static bool usable(const L2Entry *e, Access access)
+static bool usable(const PageEntry *e, Access access)
 {
     return access == ACCESS_STORE ? e->write : e->read;
 }
 
 /* A page of the same large page: everything but the address is known. */
-static bool from_large(TcgCpu *c, uint64_t va, Access access, L2Entry *out)
+static bool from_large(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
 {
-    const L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
-    if (large->tag != va >> 21 << 21 || large->generation != tcg_generation(c) || !usable(large, access))
+    const PageEntry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
+    if (large->va != va >> 21 << 21 || !tcg_current(c, large->generation) || !usable(large, access))
         return false;
     *out = *large;
-    out->tag = va & GUEST_PAGE_MASK;
+    out->va = va & GUEST_PAGE_MASK;
     describe_phys(c, large->phys + (va & ((1 << 21) - 1)), out);
     return true;
 }
 
-/* The second-level entry for va, walking if need be. NULL: an exception was raised. */
-static L2Entry *find_page(TcgCpu *c, uint64_t va, Access access)
+/* Generated code does the same, see tcg/x86-64/thunks.c. */
+static bool from_second(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
 {
-    L2Entry *e = &c->l2[va >> GUEST_PAGE_BITS & ((1 << L2_BITS) - 1)];
+    const ContextSet *set = c->cs->set;
+    unsigned n = tcg_l2_line(set, va);
+    const L2Line *line = &c->l2->lines[n];
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        uint64_t tag = line->tag[way], page = va & GUEST_PAGE_MASK, generation = (tag ^ page) & ~(uint64_t)L2_WRITABLE;
+        if ((generation != set->generation[0] && generation != set->generation[1]) ||
+            (access == ACCESS_STORE && !(tag & L2_WRITABLE)))
+            continue;
+        MemRegion *region = c->l2->cold[n].region[way];
+        *out = (PageEntry){ .va = page,
+                            .kind = PAGE_RAM,
+                            .read = true,
+                            .write = tag & L2_WRITABLE,
+                            .host = (uint8_t *)(uintptr_t)(page + line->addend[way]),
+                            .region = region };
+        out->offset = out->host - region->host;
+        return true;
+    }
+    return false;
+}
+
+static bool from_other(TcgCpu *c, uint64_t va, Access access, PageEntry *out)
+{
+    const PageEntry *e = &c->other[va >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)];
+    if (e->va != (va & GUEST_PAGE_MASK) || !tcg_current(c, e->generation) || !usable(e, access))
+        return false;
+    *out = *e;
+    return true;
+}
+
+/* The way for a page: its own, else one that no set of this vCPU can use, else the next. */
+static unsigned choose_way(TcgCpu *c, const L2Line *line, uint64_t tag)
+{
+    int unused = -1;
+    for (unsigned way = 0; way < L2_WAYS; way++) {
+        if (!((line->tag[way] ^ tag) & ~(uint64_t)L2_WRITABLE))
+            return way;
+        if (line->tag[way] == L2_EMPTY)
+            unused = way;
+    }
+    return unused >= 0 ? (unsigned)unused : c->l2_next++ % L2_WAYS;
+}
+
+/* Where the next look finds it. */
+static void remember(TcgCpu *c, PageEntry *e)
+{
+    e->generation = tcg_generation(c, e->global);
+    if (e->kind != PAGE_RAM || !e->read || e->watch) {
+        c->other[e->va >> GUEST_PAGE_BITS & ((1 << OTHER_BITS) - 1)] = *e;
+        return;
+    }
+    unsigned n = tcg_l2_line(c->cs->set, e->va);
+    L2Line *line = &c->l2->lines[n];
+    L2Cold *cold = &c->l2->cold[n];
+    uint64_t tag = e->va | e->generation | (e->write ? L2_WRITABLE : 0);
+    unsigned way = choose_way(c, line, tag);
+    line->tag[way] = tag;
+    line->addend[way] = (uintptr_t)e->host - e->va;
+    cold->flags[way] = &e->region->page_flags[e->offset >> RAM_PAGE_BITS];
+    cold->region[way] = e->region;
+}
+
+/* What is at va, walking if need be. False: an exception was raised. */
+static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
+{
     Walk w;
-    if (e->tag == (va & GUEST_PAGE_MASK) && e->generation == tcg_generation(c) && usable(e, access)) {
+    if (from_second(c, va, access, e) || from_other(c, va, access, e)) {
         TCG_COUNT(&c->stats, fills_second);
-        return e;
+        return true;
     }
     if (from_large(c, va, access, e)) {
         TCG_COUNT(&c->stats, fills_large);
-        return e;
+        remember(c, e);
+        return true;
     }
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
-        return NULL;
+        return false;
     TCG_COUNT(&c->stats, fills_walk);
-    *e = (L2Entry){ .tag = va & GUEST_PAGE_MASK, .generation = tcg_generation(c), .read = w.read, .write = w.write };
+    *e = (PageEntry){
+        .va = va & GUEST_PAGE_MASK, .read = w.read, .write = w.write, .global = w.global, .watch = w.watch
+    };
     if (w.page_bits >= 21) {
-        L2Entry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
+        PageEntry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
         *large = *e;
-        large->tag = va >> 21 << 21;
+        large->generation = tcg_generation(c, w.global);
+        large->va = va >> 21 << 21;
         large->phys = w.phys >> 21 << 21;
-        tcg_note_large(c, va);
     }
+    if (w.page_bits > GUEST_PAGE_BITS)
+        tcg_note_large(c, va, w.global);
     describe_phys(c, w.phys, e);
-    return e;
+    remember(c, e);
+    return true;
 }
 
-static bool page_has_code(const L2Entry *e)
+static bool page_has_code(const PageEntry *e)
 {
     return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST) &
            (RAM_CODE | RAM_DIRTY_TRACKED);
 }
 
 /* Put a RAM page into the first level. */
-static void fill(TcgCpu *c, const L2Entry *e, Access access)
+static void fill(TcgCpu *c, const PageEntry *e, Access access)
 {
-    unsigned index = e->tag >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
+    if (e->watch)
+        return;
+    unsigned index = e->va >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
     ContextSet *set = c->cs->set;
     TlbEntry *entry = access == ACCESS_STORE ? &set->write[index] : &set->read[index];
-    uint64_t addend = (uintptr_t)e->host - e->tag;
+    uint64_t addend = (uintptr_t)e->host - e->va;
     if (access == ACCESS_STORE) {
         uint8_t *flags = &e->region->page_flags[e->offset >> RAM_PAGE_BITS];
-        if (!(__atomic_load_n(flags, __ATOMIC_RELAXED) & RAM_FAST_WRITES))
-            __atomic_fetch_or(flags, RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
-        if (page_has_code(e))
+        uint8_t is = __atomic_load_n(flags, __ATOMIC_RELAXED);
+        if (!(is & RAM_FAST_WRITES))
+            is = __atomic_fetch_or(flags, RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
+        if (is & (RAM_CODE | RAM_DIRTY_TRACKED))
             return;
         tcg_note_fill(c, index, true);
-        __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->addend, addend, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->tag, e->tag, __ATOMIC_SEQ_CST);
-        if (page_has_code(e))
-            __atomic_store_n(&entry->tag, TLB_EMPTY, __ATOMIC_SEQ_CST);
+        entry->addend = addend;
+        entry->tag = e->va;
         return;
     }
     tcg_note_fill(c, index, false);
     entry->addend = addend;
-    entry->tag = e->tag;
+    entry->tag = e->va;
 }
 
 bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
 {
-    FetchEntry *f = &c->fetch[va >> GUEST_PAGE_BITS & ((1 << FETCH_BITS) - 1)];
+    FetchEntry *f = &c->fetch[tcg_l2_line(c->cs->set, va) & ((1 << FETCH_BITS) - 1)];
     uint64_t page = va & GUEST_PAGE_MASK;
-    if (f->tag != page || f->generation != tcg_generation(c)) {
+    if (f->tag != page || !tcg_current(c, f->generation)) {
         Walk w;
-        L2Entry e = { 0 };
+        PageEntry e = { 0 };
         if (!c->vcpu->target->walk(c->cs, va, ACCESS_FETCH, c->cs->mmu_index, true, &w))
             return false;
         describe_phys(c, w.phys, &e);
@@ -125,14 +196,15 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
             return false;
         }
         if (w.page_bits > GUEST_PAGE_BITS)
-            tcg_note_large(c, va);
-        *f = (FetchEntry){ page, tcg_generation(c), e.region->ram_addr + e.offset, e.host, e.region };
+            tcg_note_large(c, va, w.global);
+        *f = (FetchEntry){ page, tcg_generation(c, w.global), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
     *ref = (PageRef){ .kind = PAGE_RAM,
                       .host = (uint8_t *)f->host + in_page,
                       .region = f->region,
-                      .offset = f->ram_addr - f->region->ram_addr + in_page };
+                      .offset = f->ram_addr - f->region->ram_addr + in_page,
+                      .global = tcg_has_globals(c->cs->set) && f->generation == c->cs->set->generation[1] };
     return true;
 }
 
@@ -149,7 +221,7 @@ static uint64_t extend(uint64_t v, unsigned memop)
     return memop & MO_SIGNED ? (uint64_t)((int64_t)(v << shift) >> shift) : v << shift >> shift;
 }
 
-static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, bool store, uint64_t *value)
+static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size, bool store, uint64_t *value)
 {
     uint64_t phys = e->phys | (va & (GUEST_PAGE_SIZE - 1));
     const FlatRange *range = view_find(c->view, phys);
@@ -159,7 +231,9 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
     TCG_COUNT(&c->stats, mmio);
     if (range) {
         unsigned saved = tcg_leave_guest_fp(c->cs);
+        Phase was = tcg_phase(c, PHASE_DEVICE);
         result = store ? range_store(range, phys, size, *value) : range_load(range, phys, size, value);
+        tcg_phase(c, was);
         tcg_enter_guest_fp(c->cs, saved);
     }
     if (result == MEM_OK)
@@ -170,38 +244,46 @@ static bool io_access(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, b
 
 static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
 {
-    L2Entry *e = find_page(c, va, ACCESS_LOAD);
-    if (!e)
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_LOAD, &e))
         return false;
-    if (e->kind == PAGE_RAM) {
-        fill(c, e, ACCESS_LOAD);
-        *value = ram_get(e->host + (va & (GUEST_PAGE_SIZE - 1)), size);
+    if (e.kind == PAGE_RAM) {
+        fill(c, &e, ACCESS_LOAD);
+        *value = ram_get(e.host + (va & (GUEST_PAGE_SIZE - 1)), size);
         return true;
     }
-    return io_access(c, e, va, size, false, value);
+    return io_access(c, &e, va, size, false, value);
 }
 
-static void ram_store(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size, uint64_t value)
+/* After a store to RAM by C: units made of it go; where there are none, further stores are for generated code. */
+static void written(TcgCpu *c, const PageEntry *e, unsigned in_page, unsigned size)
+{
+    if (!page_has_code(e)) {
+        fill(c, e, ACCESS_STORE);
+        return;
+    }
+    TCG_COUNT(&c->stats, slow_code);
+    tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + in_page, size);
+}
+
+static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size, uint64_t value)
 {
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
     ram_put(e->host + in_page, size, value);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the store before the flag: see ram_written */
-    if (page_has_code(e))
-        tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + in_page, size);
-    else
-        fill(c, e, ACCESS_STORE);
+    written(c, e, in_page, size);
 }
 
 static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
 {
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_STORE, &e))
         return false;
-    if (e->kind == PAGE_RAM && e->write) {
-        ram_store(c, e, va, size, value);
+    if (e.kind == PAGE_RAM && e.write) {
+        ram_store(c, &e, va, size, value);
         return true;
     }
-    return io_access(c, e, va, size, true, &value);
+    return io_access(c, &e, va, size, true, &value);
 }
 
 /* ---- the slow paths of generated code; also the interpreter's and helpers' accesses ---- */
@@ -216,77 +298,84 @@ static uint64_t wrap(const TcgCpu *c, uint64_t va)
     return c->vcpu->target->bits == 32 ? (uint32_t)va : va;
 }
 
-uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
+/* Does the target stop an access that it watches for? value: see Target.watch. */
+static bool stopped(CpuState *cs, uint64_t va, unsigned size, Access access, const uint64_t *value)
 {
-    TcgCpu *c = tcg_cpu(cs);
+    return cs->watching && !tcg_cpu(cs)->vcpu->target->watch(cs, va, size, access, value);
+}
+
+static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
+{
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
     uint64_t value = 0;
     TCG_COUNT(&c->stats, slow_loads);
     if (memop & MO_ALIGN && va & (size - 1)) {
-        c->vcpu->target->raise_misaligned(cs, va, ACCESS_LOAD);
+        TCG_COUNT(&c->stats, slow_misaligned);
+        c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
+    if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
+        return 0;
     if (size <= first) {
         if (!load_in_page(c, va, size, &value))
             return 0;
-        return extend(value, memop);
+    } else {
+        TCG_COUNT(&c->stats, slow_cross);
+        for (unsigned i = 0; i < size; i++) { /* page by page in order, byte by byte */
+            uint64_t byte;
+            if (!load_in_page(c, wrap(c, va + i), 1, &byte))
+                return 0;
+            value |= (byte & 0xff) << 8 * i;
+        }
     }
-    for (unsigned i = 0; i < size; i++) { /* page by page in order, byte by byte */
-        uint64_t byte;
-        if (!load_in_page(c, wrap(c, va + i), 1, &byte))
-            return 0;
-        value |= (byte & 0xff) << 8 * i;
-    }
-    return extend(value, memop);
+    value = extend(value, memop);
+    return stopped(c->cs, va, size, ACCESS_LOAD, &value) ? 0 : value;
 }
 
-void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
+static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), first = bytes_to_page_end(va);
     TCG_COUNT(&c->stats, slow_stores);
     if (memop & MO_ALIGN && va & (size - 1)) {
-        c->vcpu->target->raise_misaligned(cs, va, ACCESS_STORE);
+        TCG_COUNT(&c->stats, slow_misaligned);
+        c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return;
     }
+    if (stopped(c->cs, va, size, ACCESS_STORE, &value))
+        return;
     if (memop & MO_BIG_ENDIAN)
         value = __builtin_bswap64(value) >> (64 - 8 * size);
     if (size <= first) {
         store_in_page(c, va, size, value);
         return;
     }
+    TCG_COUNT(&c->stats, slow_cross);
     /* both pages must take it before either is changed */
-    if (!find_page(c, va, ACCESS_STORE) || !find_page(c, wrap(c, va + first), ACCESS_STORE))
+    PageEntry e;
+    if (!find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))
         return;
-    for (unsigned i = 0; i < size && !cs->raised; i++)
+    for (unsigned i = 0; i < size && !c->cs->raised; i++)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
 /* Host memory for an aligned atomic access, or NULL with an exception raised. */
-static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, L2Entry **entry)
+static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
 {
     TCG_COUNT(&c->stats, slow_atomics);
     if (va & (size - 1)) {
+        TCG_COUNT(&c->stats, slow_misaligned);
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return NULL;
     }
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    if (stopped(c->cs, va, size, ACCESS_LOAD, NULL) || stopped(c->cs, va, size, ACCESS_STORE, NULL))
+        return NULL;
+    if (!find_page(c, va, ACCESS_STORE, e))
         return NULL;
     if (e->kind != PAGE_RAM || !e->write) {
         c->vcpu->target->raise_bus_error(c->cs, va, ACCESS_STORE);
         return NULL;
     }
-    *entry = e;
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
-}
-
-static void atomic_done(TcgCpu *c, const L2Entry *e, uint64_t va, unsigned size)
-{
-    if (page_has_code(e))
-        tcg_unit_invalidate(c->tcg, &c->stats, e->region->ram_addr + e->offset + (va & (GUEST_PAGE_SIZE - 1)), size);
-    else
-        fill(c, e, ACCESS_STORE);
 }
 
 static uint64_t amo_result(uint64_t old, uint64_t value, unsigned memop, IrAmo kind)
@@ -346,26 +435,24 @@ static uint64_t swap_if(uint64_t v, unsigned memop)
     return memop & MO_BIG_ENDIAN ? __builtin_bswap64(v) >> (64 - 8 * MO_BYTES(memop)) : v;
 }
 
-uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
+static uint64_t slow_amo(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop), plain = memop & ~MO_BIG_ENDIAN;
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, size, &e);
     if (!p)
         return 0;
     uint64_t old = ram_get(p, size);
     while (!host_cas(p, size, &old, swap_if(amo_result(swap_if(old, memop), value, plain, kind), memop)))
         ;
-    atomic_done(c, e, va, size);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
     return extend(old, memop);
 }
 
-uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
+static uint64_t slow_cas(TcgCpu *c, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
 {
-    TcgCpu *c = tcg_cpu(cs);
     unsigned size = MO_BYTES(memop);
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, size, &e);
     if (!p)
         return 0;
@@ -373,8 +460,39 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
     if (size < 8)
         expected &= (1ull << 8 * size) - 1;
     host_cas(p, size, &expected, swap_if(value, memop));
-    atomic_done(c, e, va, size);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
     return extend(expected, memop);
+}
+
+uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_load(tcg_cpu(cs), va, memop);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
+}
+
+void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    slow_store(tcg_cpu(cs), va, value, memop);
+    tcg_phase(tcg_cpu(cs), was);
+}
+
+uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_amo(tcg_cpu(cs), va, value, memop, kind);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
+}
+
+uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_cas(tcg_cpu(cs), va, expected, value, memop);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
 }
 
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
@@ -413,37 +531,49 @@ static void host_cas16(void *p, uint64_t old[2], const uint64_t value[2])
 bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[2])
 {
     TcgCpu *c = tcg_cpu(cs);
-    L2Entry *e;
+    PageEntry e;
     void *p = atomic_host(c, va, 16, &e);
     if (!p)
         return false;
     host_cas16(p, old, value);
-    atomic_done(c, e, va, 16);
+    written(c, &e, va & (GUEST_PAGE_SIZE - 1), 16);
     return true;
+}
+
+static void zero(uint8_t *host, unsigned size)
+{
+    for (unsigned i = 0; i < size; i += 8)
+        ram_put(host + i, 8, 0);
 }
 
 void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
 {
     TcgCpu *c = tcg_cpu(cs);
     uint64_t block = va & -(uint64_t)size;
-    L2Entry *e = find_page(c, va, ACCESS_STORE);
-    if (!e)
+    const TlbEntry *entry = &cs->set->write[va >> GUEST_PAGE_BITS & (TLB_SIZE - 1)];
+    PageEntry e;
+    if (entry->tag == (va & GUEST_PAGE_MASK)) {
+        zero((uint8_t *)(uintptr_t)(block + entry->addend), size);
         return;
-    if (e->kind != PAGE_RAM || !e->write) {
+    }
+    if (stopped(c->cs, block, size, ACCESS_STORE, NULL))
+        return;
+    if (!find_page(c, va, ACCESS_STORE, &e))
+        return;
+    if (e.kind != PAGE_RAM || !e.write) {
         c->vcpu->target->raise_bus_error(cs, va, ACCESS_STORE);
         return;
     }
-    for (unsigned i = 0; i < size; i += 8)
-        ram_put(e->host + (block & (GUEST_PAGE_SIZE - 1)) + i, 8, 0);
+    zero(e.host + (block & (GUEST_PAGE_SIZE - 1)), size);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in ram_store */
-    atomic_done(c, e, block, size);
+    written(c, &e, block & (GUEST_PAGE_SIZE - 1), size);
 }
 
 bool tcg_can_load(CpuState *cs, uint64_t va)
 {
     TcgCpu *c = tcg_cpu(cs);
     Walk w;
-    L2Entry e = { 0 };
+    PageEntry e = { 0 };
     if (!c->vcpu->target->walk(cs, va, ACCESS_LOAD, cs->mmu_index, false, &w))
         return false;
     describe_phys(c, w.phys, &e);

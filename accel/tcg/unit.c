@@ -12,39 +12,30 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define MAX_UNIT_INSNS 64
-#define MAX_INSN_BYTES 16
-#define MAX_UNIT_BYTES (MAX_UNIT_INSNS * MAX_INSN_BYTES)
-#define CHUNK_SIZE     (1u << 20)
-#define MAX_UNIT_CODE  (96u << 10)
+#define MAX_UNIT_INSNS    64
+#define MAX_INSN_BYTES    16
+#define MAX_UNIT_BYTES    (MAX_UNIT_INSNS * MAX_INSN_BYTES)
+#define INTERPRETER_UNITS 1024 /* in a chunk */
+#define MAX_UNIT_CODE     (96u << 10)
+#define LEAST_ROOM        (16u << 10) /* in a chunk, to begin with a unit */
 
-/* ---- storage ---- */
+/* ---- look-up ---- */
 
-static void *arena_alloc(TcgState *t, size_t size)
+static uint64_t unit_hash(uint64_t ram_addr, uint32_t mode)
 {
-    size = (size + 15) & ~15ul;
-    if (!t->chunks->len || t->chunk_used + size > CHUNK_SIZE) {
-        g_ptr_array_add(t->chunks, g_malloc(MAX(size, CHUNK_SIZE)));
-        t->chunk_used = 0;
-    }
-    void *p = (char *)t->chunks->pdata[t->chunks->len - 1] + t->chunk_used;
-    t->chunk_used += size;
-    return p;
-}
-
-static unsigned unit_hash(uint64_t ram_addr, uint32_t mode)
-{
-    return (ram_addr >> 1) * 0x9e3779b97f4a7c15 >> (64 - UNIT_HASH_BITS) ^ mode;
+    return ((ram_addr >> 1) ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15;
 }
 
 static Unit **bucket(TcgState *t, uint64_t ram_addr, uint32_t mode)
 {
-    return &t->hash[unit_hash(ram_addr, mode) & ((1 << UNIT_HASH_BITS) - 1)];
+    return &t->hash[unit_hash(ram_addr, mode) >> (64 - UNIT_HASH_BITS)];
 }
 
+/* Takes no lock: a unit is complete before it is in a chain, and one that is taken out still leads on. */
 static Unit *lookup(TcgState *t, uint64_t ram_addr, uint64_t second, uint32_t mode)
 {
-    for (Unit *u = *bucket(t, ram_addr, mode); u; u = u->hash_next) {
+    for (Unit *u = __atomic_load_n(bucket(t, ram_addr, mode), __ATOMIC_ACQUIRE); u;
+         u = __atomic_load_n(&u->hash_next, __ATOMIC_ACQUIRE)) {
         if (u->ram_addr == ram_addr && u->mode == mode && (u->second == UINT64_MAX || u->second == second))
             return u;
     }
@@ -159,28 +150,63 @@ static int label_at(TranslateInsn *insn, int32_t offset)
     return i >= 0 && l->scan->label[i] >= 0 ? l->number[i] : -1;
 }
 
+static void translate_insn(const Target *target, TranslateInsn *insn, const Scan *s, const uint8_t *page, unsigned i)
+{
+    insn->offset = s->offset[i];
+    insn->length = s->length[i];
+    insn->bytes = page + s->offset[i];
+    ir_insn(insn->ir, insn->offset, insn->length);
+    target->translate(insn);
+}
+
+static const IrCold *find_cold(const IrUnit *ir, unsigned offset)
+{
+    for (unsigned i = 0; i < ir->cold_count; i++)
+        if (ir->cold[i].offset == (int32_t)offset)
+            return &ir->cold[i];
+    return NULL;
+}
+
+/* Behind the unit: instructions from those on that found an assumption wrong, up to the next label of the unit or its
+ * end, without assumptions. */
+static void translate_cold(const Target *target, TranslateInsn *insn, const Scan *s, const Labels *labels,
+                           const uint8_t *page)
+{
+    IrUnit *ir = insn->ir;
+    insn->cold = true;
+    for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
+        if (s->label[i] >= 0)
+            ir_br(ir, labels->number[i]);
+        const IrCold *cold = find_cold(ir, s->offset[i]);
+        if (cold) {
+            ir_label(ir, cold->label);
+            ir->expected = cold->expected;
+        }
+        if (!ir->unreachable)
+            translate_insn(target, insn, s, page, i);
+    }
+    ir_jump(ir, s->offset[s->count], false);
+}
+
 static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
 {
     const Target *target = c->vcpu->target;
     IrUnit *ir = c->ir;
     Labels labels = { .scan = s };
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
-    bool falls = true;
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
     ir->counted = c->tcg->machine->icount;
+    insn.cold = ir->counted; /* who goes to the cold part has paid for the instruction, which begins again there */
     for (unsigned i = 0; i < s->count; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_label(ir, labels.number[i]);
-        insn.offset = s->offset[i];
-        insn.length = s->length[i];
-        insn.bytes = page + s->offset[i];
-        ir_insn(ir, insn.offset, insn.length);
-        falls = target->translate(&insn);
+        translate_insn(target, &insn, s, page, i);
     }
-    if (falls)
-        ir_jump(ir, s->offset[s->count], false);
+    ir_jump(ir, s->offset[s->count], false); /* dropped if nothing gets there */
+    if (ir->cold_count)
+        translate_cold(target, &insn, s, &labels, page);
 }
 
 /* The one instruction that crosses into another page: bytes holds it. */
@@ -194,6 +220,7 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
                            .offset = offset,
                            .length = length,
                            .bytes = bytes,
+                           .cold = true,
                            .label_at = label_at,
                            .opaque = &labels,
                            .cs = c->cs };
@@ -204,38 +231,44 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
         ir_jump(c->ir, offset + length, false);
 }
 
-static IrUnit *keep_ir(TcgState *t, const IrUnit *ir)
-{
-    IrUnit *copy = ir_unit_copy(ir);
-    g_ptr_array_add(t->kept, copy);
-    return copy;
-}
-
-/* Machine code, or the kept IR, for a unit that is translated. False: no room in the cache. */
-static bool generate(TcgCpu *c, Unit **unit, EmitResult *result)
+/* Code of a unit that is translated into c's chunk, or a new one. False: no chunk is free. */
+static bool generate_code(TcgCpu *c, EmitResult *result)
 {
     TcgState *t = c->tcg;
-    uint32_t room = t->size - t->used, id = t->units->len;
-    result->size = result->exit_count = 0;
-    if (t->jit) {
-        if (room < MAX_UNIT_CODE)
+    for (;;) {
+        Chunk *k = c->chunk;
+        uint32_t room = k && k->units->len < CHUNK_UNITS ? t->chunk_size - k->used : 0;
+        if (room >= LEAST_ROOM) {
+            emit_unit(c->ir, k->index * CHUNK_UNITS + k->units->len, tcg_chunk_code(t, k) + k->used,
+                      MIN(room, MAX_UNIT_CODE), t->exec_offset, &t->thunks, result);
+            if (result->size || room >= MAX_UNIT_CODE)
+                return true;
+        }
+        if (!tcg_chunk_take(c))
             return false;
-        emit_unit(c->ir, id, t->writable + t->used, MIN(room, MAX_UNIT_CODE), t->exec_offset, &t->thunks, result);
-        if (!result->size)
-            return true;
     }
-    Unit *u = arena_alloc(t, sizeof(Unit) + result->exit_count * sizeof(UnitExit));
-    *u = (Unit){ .id = id, .exit_count = result->exit_count, .code_size = result->size, .valid = true };
-    for (unsigned i = 0; i < result->exit_count; i++)
-        u->exits[i] = (UnitExit){ .emit = result->exits[i], .from = u };
+}
+
+/* Machine code, or the kept IR, for a unit that is translated; *unit stays NULL if it is too large. False: the cache is
+ * full. */
+static bool generate(TcgCpu *c, Unit **unit)
+{
+    TcgState *t = c->tcg;
+    EmitResult result = { 0 };
     if (t->jit) {
-        u->code = t->executable + t->used;
-        t->used += (result->size + 15) & ~15u;
-        tcg_cache_ahead(t);
-    } else {
-        u->ir = keep_ir(t, c->ir);
+        if (!generate_code(c, &result))
+            return false;
+        if (!result.size)
+            return true;
+    } else if ((!c->chunk || c->chunk->units->len >= INTERPRETER_UNITS) && !tcg_chunk_take(c)) {
+        return false;
     }
-    g_ptr_array_add(t->units, u);
+    Unit *u = tcg_chunk_alloc(c->chunk, sizeof(Unit) + result.exit_count * sizeof(UnitExit));
+    *u = (Unit){ .chunk = c->chunk, .exit_count = result.exit_count, .code_size = result.size, .valid = true };
+    for (unsigned i = 0; i < result.exit_count; i++)
+        u->exits[i] = (UnitExit){ .emit = result.exits[i], .from = u };
+    if (t->jit)
+        u->code = tcg_chunk_code(t, c->chunk) + t->exec_offset + c->chunk->used;
     *unit = u;
     return true;
 }
@@ -252,24 +285,40 @@ static UnitPage *page_record(TcgState *t, uint64_t page, MemRegion *region)
     return p;
 }
 
-/* From here on stores to the page are noticed. Before its bytes are read. */
-static void protect(TcgCpu *c, const PageRef *ref)
+/* From here on stores to the page are noticed. Before its bytes are read. Lock held. */
+static UnitPage *protect(TcgCpu *c, const PageRef *ref)
 {
     TcgState *t = c->tcg;
     uint64_t in_region = ref->offset & GUEST_PAGE_MASK;
     uint8_t *flags = &ref->region->page_flags[in_region >> RAM_PAGE_BITS];
     UnitPage *p = page_record(t, ref->region->ram_addr + in_region, ref->region);
     uint8_t old = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST);
-    if (old & RAM_CODE)
-        return;
-    if (old & RAM_FAST_WRITES) {
+    p->pins++;
+    if (!(old & RAM_CODE) && old & RAM_FAST_WRITES) {
         __atomic_fetch_and(flags, (uint8_t)~RAM_FAST_WRITES, __ATOMIC_SEQ_CST);
-        tcg_drop_write_entries(t, ref->host - (ref->offset & (GUEST_PAGE_SIZE - 1)));
+        tcg_mail_all(t, UINT64_MAX,
+                     (Mail){ MAIL_WRITES, (uintptr_t)ref->host - (ref->offset & (GUEST_PAGE_SIZE - 1)) });
         if (!p->young && t->machine->vcpus->len > 1) {
             p->young = true;
             g_ptr_array_add(t->young, p);
         }
     }
+    return p;
+}
+
+static void page_emptied(UnitPage *p)
+{
+    if (p->units || p->pins)
+        return;
+    p->granules = 0;
+    __atomic_fetch_and(&p->region->page_flags[(p->page - p->region->ram_addr) >> RAM_PAGE_BITS], (uint8_t)~RAM_CODE,
+                       __ATOMIC_SEQ_CST);
+}
+
+static void unpin(UnitPage *p)
+{
+    p->pins--;
+    page_emptied(p);
 }
 
 static void add_to_page(TcgState *t, Unit *u, unsigned slot, uint64_t page, unsigned first, unsigned last)
@@ -302,7 +351,7 @@ static void translate_code(TcgCpu *c, const uint8_t *code, unsigned limit, bool 
     }
 }
 
-/* Where look-ups and stores find it. */
+/* Where look-ups and stores find it. Lock held. */
 static void add_unit(TcgState *t, Unit *u)
 {
     unsigned offset = u->ram_addr & (GUEST_PAGE_SIZE - 1);
@@ -311,7 +360,17 @@ static void add_unit(TcgState *t, Unit *u)
         add_to_page(t, u, 1, u->second & GUEST_PAGE_MASK, 0, offset + u->bytes - GUEST_PAGE_SIZE - 1);
     Unit **head = bucket(t, u->ram_addr, u->mode);
     u->hash_next = *head;
-    *head = u;
+    __atomic_store_n(head, u, __ATOMIC_RELEASE);
+    g_ptr_array_add(u->chunk->units, u);
+    u->chunk->live++;
+    u->chunk->used += (u->code_size + 15) & ~15u;
+}
+
+static uint32_t *dropped_mark(TcgState *t, const Unit *u, uint32_t *key)
+{
+    uint64_t h = unit_hash(u->ram_addr, u->mode);
+    *key = h | 1;
+    return &t->dropped[h >> (64 - DROPPED_BITS)];
 }
 
 static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int64_t start)
@@ -322,9 +381,7 @@ static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int6
     if (log_on(LOG_OP_OPT))
         log_ir(u, c->ir, "optimised IR");
     if (log_on(LOG_OUT_ASM) && t->jit)
-        tcg_log_host(u, t->writable + (u->code - t->executable));
-    if (t->perf)
-        tcg_perf_unit(t->perf, u, t->writable + (u->code - t->executable), c->cs->pc);
+        tcg_log_host(u, u->code - t->exec_offset);
     TCG_COUNT(&c->stats, translations);
     TCG_COUNT_ADD(&c->stats, guest_insns, u->insns);
     TCG_COUNT_ADD(&c->stats, guest_bytes, u->bytes);
@@ -332,30 +389,46 @@ static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int6
     TCG_COUNT_ADD(&c->stats, translate_ns, (g_get_monotonic_time() - start) * 1000);
 }
 
-/* Translate what cs->pc points at. Lock held. NULL with *full: no room; without: the code was changed meanwhile, look
- * again. */
-static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+/* Is guest memory still what the unit was made from? Who has changed it and found the page protected invalidates after
+ * the change, and waits for the lock: then either the change is seen here, or the unit there. */
+static bool code_unchanged(const Unit *u, const PageRef *ref, const PageRef *second)
 {
-    unsigned here = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), MAX_UNIT_BYTES);
-    unsigned limit = c->stepping ? 1 : MAX_UNIT_INSNS;
-    uint8_t code[MAX_UNIT_BYTES + MAX_INSN_BYTES];
-    Scan scan;
-    InsnScan first;
-    Unit *u = NULL;
-    EmitResult result;
-    int64_t start = g_get_monotonic_time();
-    protect(c, ref);
-    copy_code(code, ref->host, here);
-    if (second) {
-        protect(c, second);
-        copy_code(code + here, second->host, MAX_INSN_BYTES);
+    uint8_t now[MAX_UNIT_BYTES + MAX_INSN_BYTES];
+    unsigned left = GUEST_PAGE_SIZE - (u->ram_addr & (GUEST_PAGE_SIZE - 1)), here = MIN(u->bytes, left);
+    copy_code(now, ref->host, here);
+    if (second)
+        copy_code(now + here, second->host, u->bytes - here);
+    return tcg_checksum(now, u->bytes) == u->checksum;
+}
+
+/* The unit becomes known, unless its code was changed meanwhile. Lock held. */
+static bool publish(TcgCpu *c, Unit *u, const PageRef *ref, const PageRef *second)
+{
+    TcgState *t = c->tcg;
+    uint32_t key, *mark = dropped_mark(t, u, &key);
+    if (!code_unchanged(u, ref, second)) {
+        TCG_COUNT(&c->stats, discarded);
+        return false;
     }
-    c->vcpu->target->scan(c->cs, code, here, &first);
-    if (!first.length != !!second)
-        return NULL;
-    for (; !u; limit /= 2) {
+    if (!t->jit)
+        u->ir = ir_unit_copy(c->ir);
+    add_unit(t, u);
+    if (*mark == key) {
+        TCG_COUNT(&c->stats, retranslated);
+        *mark = 0;
+    }
+    if (t->perf)
+        tcg_perf_unit(t->perf, u, u->code - t->exec_offset, c->cs->pc);
+    return true;
+}
+
+/* The IR of one unit, and a host's code. NULL: the cache is full. */
+static Unit *make_unit(TcgCpu *c, const PageRef *ref, const uint8_t *code, bool straddles, Scan *scan)
+{
+    Unit *u = NULL;
+    for (unsigned limit = c->stepping ? 1 : MAX_UNIT_INSNS; !u; limit /= 2) {
         g_assert(limit); /* one instruction always fits */
-        translate_code(c, code, limit, second, &scan);
+        translate_code(c, code, limit, straddles, scan);
         if (c->ir->overflow)
             continue;
         if (c->ir->counted)
@@ -367,28 +440,80 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
         ir_optimise(c->ir);
         ir_mark_recurrent(c->ir);
         ir_group_accesses(c->ir);
-        if (!generate(c, &u, &result)) {
-            *full = true;
-            return NULL;
+        if (!c->ir->counted) { /* they make copies that would not count */
+            ir_find_loops(c->ir);
+            ir_find_streams(c->ir);
         }
+        if (!generate(c, &u))
+            return NULL;
     }
-    u->ram_addr = ref->region->ram_addr + ref->offset;
-    u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
-    u->mode = unit_mode(c);
-    u->insns = scan.count;
-    u->bytes = scan.offset[scan.count] - scan.offset[0];
-    u->checksum = tcg_checksum(code, u->bytes);
-    add_unit(c->tcg, u);
-    note_translation(c, u, code, start);
+    return u;
+}
+
+/* Translate what cs->pc points at; the page's translation lock is held. NULL with *full: no room; without: the code was
+ * changed meanwhile, look again. */
+static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+{
+    TcgState *t = c->tcg;
+    unsigned here = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), MAX_UNIT_BYTES);
+    uint8_t code[MAX_UNIT_BYTES + MAX_INSN_BYTES];
+    Scan scan;
+    InsnScan first;
+    Unit *u = NULL;
+    int64_t start = g_get_monotonic_time();
+    g_mutex_lock(&t->lock);
+    UnitPage *page = protect(c, ref), *second_page = second ? protect(c, second) : NULL;
+    g_mutex_unlock(&t->lock);
+    copy_code(code, ref->host, here);
+    if (second)
+        copy_code(code + here, second->host, MAX_INSN_BYTES);
+    c->vcpu->target->scan(c->cs, code, here, &first);
+    if (!first.length == !!second) {
+        u = make_unit(c, ref, code, second, &scan);
+        *full = !u;
+    }
+    if (u) {
+        u->ram_addr = ref->region->ram_addr + ref->offset;
+        u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
+        u->mode = unit_mode(c);
+        u->insns = scan.count;
+        u->bytes = scan.offset[scan.count] - scan.offset[0];
+        u->checksum = tcg_checksum(code, u->bytes);
+    }
+    g_mutex_lock(&t->lock);
+    if (u && !publish(c, u, ref, second))
+        u = NULL;
+    unpin(page);
+    if (second_page)
+        unpin(second_page);
+    g_mutex_unlock(&t->lock);
+    if (u)
+        note_translation(c, u, code, start);
+    return u;
+}
+
+static Unit *translate_once(TcgCpu *c, const PageRef *ref, const PageRef *second, bool *full)
+{
+    TcgState *t = c->tcg;
+    uint64_t ram_addr = ref->region->ram_addr + ref->offset;
+    GMutex *lock = &t->page_locks[(ram_addr >> GUEST_PAGE_BITS) % PAGE_LOCKS];
+    g_mutex_lock(lock);
+    Unit *u = lookup(t, ram_addr, second ? second->region->ram_addr + second->offset : UINT64_MAX, unit_mode(c));
+    if (!u) {
+        Phase was = tcg_phase(c, PHASE_TRANSLATE);
+        u = translate(c, ref, second, full);
+        tcg_phase(c, was);
+    }
+    g_mutex_unlock(lock);
     return u;
 }
 
 Unit *tcg_unit_find(TcgCpu *c, bool *full)
 {
-    TcgState *t = c->tcg;
     PageRef ref, second, *crossing = NULL;
     InsnScan scan;
     *full = false;
+    TCG_COUNT(&c->stats, finds);
     if (!tcg_fetch_page(c, c->cs->pc, &ref))
         return NULL;
     unsigned left = GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1));
@@ -403,14 +528,12 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
             crossing = &second;
         }
     }
-    g_mutex_lock(&t->lock);
-    Unit *u = lookup(t, ref.region->ram_addr + ref.offset,
+    Unit *u = lookup(c->tcg, ref.region->ram_addr + ref.offset,
                      crossing ? second.region->ram_addr + second.offset : UINT64_MAX, unit_mode(c));
     if (!u)
-        u = translate(c, &ref, crossing, full);
+        u = translate_once(c, &ref, crossing, full);
     if (u && u->code && !c->stepping)
-        tcg_note_jump(c, c->cs->pc, u->code);
-    g_mutex_unlock(&t->lock);
+        tcg_note_jump(c, c->cs->pc, u, ref.global && !crossing);
     return u;
 }
 
@@ -419,6 +542,7 @@ void *tcg_find_code(CpuState *cs)
     TcgCpu *c = tcg_cpu(cs);
     bool full;
     TCG_COUNT(&c->stats, find_code);
+    Phase was = tcg_phase(c, PHASE_LOOKUP);
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
     if (c->tcg->machine->icount) {
@@ -430,6 +554,7 @@ void *tcg_find_code(CpuState *cs)
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
     tcg_enter_guest_fp(cs, saved);
+    tcg_phase(c, was);
     return u ? u->code : NULL; /* NULL after an exception: C looks again, at the handler */
 }
 
@@ -438,9 +563,10 @@ void *tcg_find_code(CpuState *cs)
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
 {
     TcgState *t = c->tcg;
-    g_mutex_lock(&t->lock);
     uint64_t id = number / EMIT_MAX_EXITS;
-    Unit *from = id < t->units->len ? t->units->pdata[id] : NULL;
+    g_mutex_lock(&t->lock);
+    Chunk *k = id / CHUNK_UNITS < t->chunk_count ? &t->chunks[id / CHUNK_UNITS] : NULL;
+    Unit *from = k && id % CHUNK_UNITS < k->units->len ? k->units->pdata[id % CHUNK_UNITS] : NULL;
     UnitExit *exit = from && number % EMIT_MAX_EXITS < from->exit_count ? &from->exits[number % EMIT_MAX_EXITS] : NULL;
     bool same_page = exit && ((from->ram_addr ^ to->ram_addr) & GUEST_PAGE_MASK) == 0 && from->mode == to->mode &&
                      to->second == UINT64_MAX && exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
@@ -448,7 +574,7 @@ void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
         exit->to = to;
         exit->next = to->incoming;
         to->incoming = exit;
-        emit_link(t->writable + (from->code - t->executable), t->exec_offset, &exit->emit, to->code);
+        emit_link(from->code - t->exec_offset, t->exec_offset, &exit->emit, to->code);
         TCG_COUNT(&c->stats, links);
     }
     g_mutex_unlock(&t->lock);
@@ -460,8 +586,7 @@ static void unlink_incoming(TcgState *t, Unit *u)
         next = exit->next;
         exit->to = NULL;
         exit->next = NULL;
-        emit_link(t->writable + (exit->from->code - t->executable), t->exec_offset, &exit->emit,
-                  exit->from->code + exit->emit.stub);
+        emit_link(exit->from->code - t->exec_offset, t->exec_offset, &exit->emit, exit->from->code + exit->emit.stub);
     }
     u->incoming = NULL;
 }
@@ -482,20 +607,6 @@ static void unlink_outgoing(Unit *u)
 
 /* ---- invalidation ---- */
 
-/* A jump-cache entry's index is the pc's place in its page, so there is one entry a set to look at. */
-static void forget_jumps(TcgState *t, const Unit *u)
-{
-    unsigned index = u->ram_addr >> 1 & (JUMP_CACHE_SIZE - 1);
-    for (guint v = 0; v < t->machine->vcpus->len; v++) {
-        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
-        for (unsigned n = 0; c && n < c->set_count; n++) {
-            JumpCacheEntry *entry = &c->sets[n]->jumps[index];
-            if (entry->code == u->code)
-                __atomic_store_n(&entry->pc, JUMP_EMPTY, __ATOMIC_SEQ_CST);
-        }
-    }
-}
-
 static void remove_from_page(UnitPage *p, Unit *u)
 {
     for (Unit **at = &p->units; *at;) {
@@ -508,26 +619,18 @@ static void remove_from_page(UnitPage *p, Unit *u)
     }
 }
 
-static void page_emptied(UnitPage *p)
+void tcg_unit_remove(TcgState *t, Unit *u)
 {
-    if (p->units)
-        return;
-    p->granules = 0;
-    __atomic_fetch_and(&p->region->page_flags[(p->page - p->region->ram_addr) >> RAM_PAGE_BITS], (uint8_t)~RAM_CODE,
-                       __ATOMIC_SEQ_CST);
-}
-
-static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
-{
+    uint32_t key, *mark = dropped_mark(t, u, &key);
     Unit **at = bucket(t, u->ram_addr, u->mode);
     while (*at != u)
         at = &(*at)->hash_next;
-    *at = u->hash_next;
-    u->valid = false;
+    __atomic_store_n(at, u->hash_next, __ATOMIC_RELEASE);
+    __atomic_store_n(&u->valid, false, __ATOMIC_SEQ_CST);
+    *mark = key;
     if (u->code) {
         unlink_incoming(t, u);
         unlink_outgoing(u);
-        forget_jumps(t, u);
     }
     uint64_t pages[2] = { u->ram_addr & GUEST_PAGE_MASK,
                           u->second == UINT64_MAX ? UINT64_MAX : u->second & GUEST_PAGE_MASK };
@@ -538,8 +641,19 @@ static void drop_unit(TcgState *t, TcgStats *stats, Unit *u)
             page_emptied(p);
         }
     }
-    if (stats)
-        TCG_COUNT(stats, invalidated);
+    tcg_chunk_unit_gone(t, u->chunk);
+}
+
+/* count: of such droppings. Lock held. */
+static void drop_unit(TcgState *t, uint64_t *count, Unit *u)
+{
+    Mail mail = { MAIL_JUMP, (uintptr_t)u->code, u->ram_addr & (GUEST_PAGE_SIZE - 1) };
+    tcg_unit_remove(t, u);
+    /* who puts it into a jump cache marks it first, then looks whether it is valid */
+    uint64_t users = __atomic_load_n(&u->users, __ATOMIC_SEQ_CST);
+    if (users)
+        tcg_mail_all(t, users, mail);
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
 }
 
 /* Is a byte of the unit in [from, to] (ram addresses in one page)? */
@@ -552,7 +666,7 @@ static bool overlaps(const Unit *u, uint64_t from, uint64_t to)
     return from <= MIN(last, page_end) && to >= first && (from & GUEST_PAGE_MASK) == (first & GUEST_PAGE_MASK);
 }
 
-static void invalidate_in_page(TcgState *t, TcgStats *stats, UnitPage *p, unsigned first, unsigned last)
+static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
 {
     uint64_t touched = 0;
     for (unsigned g = first / 64; g <= last / 64; g++)
@@ -562,7 +676,7 @@ static void invalidate_in_page(TcgState *t, TcgStats *stats, UnitPage *p, unsign
     for (Unit *u = p->units, *next; u; u = next) {
         next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
         if (overlaps(u, p->page + first, p->page + last))
-            drop_unit(t, stats, u);
+            drop_unit(t, count, u);
     }
 }
 
@@ -573,7 +687,7 @@ void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64
         uint64_t page = ram_addr & GUEST_PAGE_MASK, first = ram_addr - page, piece = MIN(len, GUEST_PAGE_SIZE - first);
         UnitPage *p = g_hash_table_lookup(t->pages, &page);
         if (p)
-            invalidate_in_page(t, stats, p, first, first + piece - 1);
+            invalidate_in_page(t, stats ? &stats->invalidated : &t->invalidated_dma, p, first, first + piece - 1);
         ram_addr += piece;
         len -= piece;
     }
@@ -594,62 +708,44 @@ static void verify_page(TcgCpu *c, UnitPage *p)
             if (tcg_checksum(code, u->bytes) == u->checksum)
                 continue;
         }
-        drop_unit(t, &c->stats, u);
+        drop_unit(t, &c->stats.invalidated_barrier, u);
     }
     p->young = false;
 }
 
-/* Stores that were under way on other vCPUs while a page became protected may have been missed. They are over once each
- * other vCPU has left generated code, or has said that it is quiet; then the page's units are compared with memory. */
-void tcg_fetch_barrier(CpuState *cs)
+/* Until each other vCPU has left the code once, or has said that it is quiet. */
+static void wait_for_stores(TcgCpu *c)
 {
-    TcgCpu *c = tcg_cpu(cs);
     TcgState *t = c->tcg;
-    if (__atomic_load_n(&t->young->len, __ATOMIC_ACQUIRE) == 0)
-        return;
+    uint64_t epoch = __atomic_add_fetch(&t->epoch, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&c->quiet, 1, __ATOMIC_SEQ_CST);
     for (guint v = 0; v < t->machine->vcpus->len; v++) {
         TcgCpu *other = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
         if (!other || other == c)
             continue;
-        uint64_t passes = __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST);
-        while (__atomic_load_n(&other->in_code, __ATOMIC_SEQ_CST) &&
-               !__atomic_load_n(&other->quiet, __ATOMIC_SEQ_CST) &&
-               __atomic_load_n(&other->passes, __ATOMIC_SEQ_CST) == passes) {
+        while (__atomic_load_n(&other->epoch, __ATOMIC_SEQ_CST) < epoch &&
+               !__atomic_load_n(&other->quiet, __ATOMIC_SEQ_CST)) {
             __atomic_store_n(&other->cs->poll, 1, __ATOMIC_SEQ_CST);
             g_thread_yield();
         }
     }
     __atomic_store_n(&c->quiet, 0, __ATOMIC_SEQ_CST);
+    tcg_mail_read(c); /* another may have relied on our being quiet */
+}
+
+/* Stores that were under way on other vCPUs while a page became protected may have been missed. They are over once all
+ * have been out of the code; then the page's units are compared with memory. */
+void tcg_fetch_barrier(CpuState *cs)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    TcgState *t = c->tcg;
+    tcg_mail_read(c);
+    if (__atomic_load_n(&t->young->len, __ATOMIC_ACQUIRE) == 0)
+        return;
+    wait_for_stores(c);
     g_mutex_lock(&t->lock);
     for (guint i = 0; i < t->young->len; i++)
         verify_page(c, t->young->pdata[i]);
     g_ptr_array_set_size(t->young, 0);
     g_mutex_unlock(&t->lock);
-}
-
-void tcg_units_clear(TcgState *t)
-{
-    GHashTableIter iter;
-    gpointer value;
-    g_hash_table_iter_init(&iter, t->pages);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        UnitPage *p = value;
-        p->units = NULL;
-        page_emptied(p);
-    }
-    g_ptr_array_set_size(t->young, 0);
-    g_hash_table_remove_all(t->pages);
-    memset(t->hash, 0, sizeof(t->hash));
-    g_ptr_array_set_size(t->units, 0);
-    g_ptr_array_set_size(t->chunks, 0);
-    g_ptr_array_set_size(t->kept, 0);
-    t->used = t->thunks_end;
-    for (guint v = 0; v < t->machine->vcpus->len; v++) {
-        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
-        for (unsigned n = 0; c && n < c->set_count; n++) {
-            for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
-                c->sets[n]->jumps[i].pc = JUMP_EMPTY;
-        }
-    }
 }

@@ -1,6 +1,6 @@
 /*
- * 16550A UART (National Semiconductor PC16550D data sheet, section 8). Characters take no time: the transmitter is
- * always empty. A character that the back end cannot take at once is dropped; flow control is not modelled.
+ * 16550A UART (National Semiconductor PC16550D data sheet, section 8). Characters take no time; those that the back end
+ * does not take at once wait in the transmitter, which is empty when all have gone.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/char/serial_16550.h"
@@ -9,7 +9,7 @@
 enum { RBR_THR_DLL, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8 };
 enum { IIR_NONE = 1, IIR_MODEM = 0, IIR_TX = 2, IIR_RX = 4, IIR_LINE = 6, IIR_TIMEOUT = 12, IIR_FIFOS = 0xc0 };
-enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2 };
+enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2, FCR_CLEAR_TX = 4 };
 enum { LCR_DLAB = 0x80, MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 0x10 };
 enum { LSR_READY = 1, LSR_OVERRUN = 2, LSR_BREAK = 0x10, LSR_TX_EMPTY = 0x20, LSR_IDLE = 0x40, LSR_FIFO_ERROR = 0x80 };
 enum { MSR_DELTAS = 0x0f, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
@@ -98,14 +98,38 @@ static void clear_fifo(Serial16550 *s)
         accept_input(s);
 }
 
+/* Give the back end what it takes now. The interrupt is for the moment when nothing is left. */
+static void drain(Serial16550 *s)
+{
+    unsigned done = chardev_write(s->chardev, s->tx, s->tx_count);
+    s->tx_count -= done;
+    memmove(s->tx, s->tx + done, s->tx_count);
+    s->tx_empty_pending = !s->tx_count;
+    update(s);
+}
+
+/* Into a full transmitter: the newest is lost, as a driver that does not look at LSR deserves. */
 static void transmit(Serial16550 *s, uint8_t c)
 {
-    s->tx_empty_pending = 1;
-    if (s->mcr & MCR_LOOP)
+    if (s->mcr & MCR_LOOP) {
+        s->tx_empty_pending = !s->tx_count;
         receive(s, c, false);
+        return;
+    }
+    bool waits = s->tx_count;
+    if (s->tx_count < capacity(s))
+        s->tx[s->tx_count++] = c;
+    s->tx_empty_pending = 0;
+    if (waits)
+        update(s); /* writable goes on */
     else
-        chardev_write(s->chardev, &c, 1);
-    update(s);
+        drain(s);
+}
+
+static void clear_tx(Serial16550 *s)
+{
+    s->tx_empty_pending |= s->tx_count != 0;
+    s->tx_count = 0;
 }
 
 /* The modem's lines as MSR has them: a modem that is always there, or in loopback our own outputs. */
@@ -134,13 +158,15 @@ static void write_fcr(Serial16550 *s, uint8_t value)
 {
     if ((value ^ s->fcr) & FCR_ENABLE || (value & FCR_ENABLE && value & FCR_CLEAR_RX))
         clear_fifo(s);
+    if ((value ^ s->fcr) & FCR_ENABLE || (value & FCR_ENABLE && value & FCR_CLEAR_TX))
+        clear_tx(s);
     s->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
     update(s);
 }
 
 static uint8_t read_lsr(Serial16550 *s)
 {
-    uint8_t value = LSR_TX_EMPTY | LSR_IDLE | s->lsr_errors | (s->fifo_count ? LSR_READY : 0);
+    uint8_t value = (s->tx_count ? 0 : LSR_TX_EMPTY | LSR_IDLE) | s->lsr_errors | (s->fifo_count ? LSR_READY : 0);
     if (s->fcr & FCR_ENABLE && (s->breaks || s->lsr_errors & LSR_BREAK))
         value |= LSR_FIFO_ERROR;
     s->lsr_errors = 0;
@@ -207,7 +233,7 @@ static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned
             s->divisor = (s->divisor & 0xff) | (value & 0xff) << 8;
             break;
         }
-        if (value & ~s->ier & IER_TX)
+        if (value & ~s->ier & IER_TX && !s->tx_count)
             s->tx_empty_pending = 1; /* enabling the interrupt raises it */
         s->ier = value & 0x0f;
         update(s);
@@ -256,9 +282,16 @@ static void serial_event(void *opaque, ChardevEvent event)
         receive(s, 0, true);
 }
 
+static void serial_writable(void *opaque)
+{
+    Serial16550 *s = opaque;
+    if (s->tx_count)
+        drain(s);
+}
+
 static bool serial_realize(Device *dev, GError **err)
 {
-    static const ChardevClient client = { serial_can_read, serial_input, serial_event, NULL };
+    static const ChardevClient client = { serial_can_read, serial_input, serial_event, serial_writable };
     Serial16550 *s = (Serial16550 *)dev;
     if (s->chardev && !chardev_attach(s->chardev, dev->machine, &client, s, err))
         return false;
@@ -279,8 +312,9 @@ static void serial_reset(Device *dev)
     Serial16550 *s = (Serial16550 *)dev;
     bool waits = s->fifo_count || s->mcr & MCR_LOOP;
     s->ier = s->fcr = s->lcr = s->mcr = s->msr = s->scr = s->lsr_errors = 0;
-    s->tx_empty_pending = s->timeout_pending = s->fifo_count = s->fifo_first = s->breaks = 0;
+    s->tx_empty_pending = s->timeout_pending = s->tx_count = s->fifo_count = s->fifo_first = s->breaks = 0;
     memset(s->fifo, 0, sizeof(s->fifo));
+    memset(s->tx, 0, sizeof(s->tx));
     s->divisor = 12;
     update(s);
     if (waits)
@@ -292,6 +326,9 @@ static void serial_post_load(Device *dev)
     Serial16550 *s = (Serial16550 *)dev;
     s->fifo_first %= SERIAL_FIFO; /* whatever a snapshot says */
     s->fifo_count = MIN(s->fifo_count, capacity(s));
+    s->tx_count = MIN(s->tx_count, capacity(s));
+    if (s->tx_count)
+        drain(s);
     update(s);
 }
 
@@ -314,6 +351,8 @@ static const StateField state[] = { STATE(Serial16550, ier),
                                     STATE(Serial16550, fifo_count),
                                     STATE(Serial16550, fifo_first),
                                     STATE(Serial16550, breaks),
+                                    STATE_ARRAY(Serial16550, tx),
+                                    STATE(Serial16550, tx_count),
                                     STATE_SKIP(Serial16550, mmio, "wiring"),
                                     STATE_SKIP(Serial16550, chardev, "property"),
                                     STATE_SKIP(Serial16550, reg_shift, "property"),

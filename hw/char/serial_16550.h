@@ -20,6 +20,8 @@ typedef struct Serial16550 {
     uint16_t divisor;
     uint8_t fifo[SERIAL_FIFO];
     uint8_t fifo_count, fifo_first;
+    uint8_t tx[SERIAL_FIFO]; /* what the back end has not taken yet */
+    uint8_t tx_count;
     uint16_t breaks; /* by place in fifo: it is a break whose turn to show in LSR has not come */
     Irq irq;
 } Serial16550;

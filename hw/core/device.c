@@ -36,6 +36,39 @@ const DeviceType *device_type_find(const char *name)
     return NULL;
 }
 
+static const Bus *bus_of_name(const Machine *machine, const char *name)
+{
+    for (unsigned i = 0; machine && name && i < machine->buses->len; i++) {
+        const Bus *bus = g_ptr_array_index(machine->buses, i);
+        if (!strcmp(bus->name, name))
+            return bus;
+    }
+    return NULL;
+}
+
+static bool has_bus(const Machine *machine, const char *kind)
+{
+    for (unsigned i = 0; machine && i < machine->buses->len; i++) {
+        if (!strcmp(((const Bus *)g_ptr_array_index(machine->buses, i))->kind, kind))
+            return true;
+    }
+    return !machine;
+}
+
+const DeviceType *device_type_resolve(const Machine *machine, const char *name, const char *bus_name)
+{
+    static const char *const transports[] = { "pci", "device" };
+    const DeviceType *exact = device_type_find(name);
+    const Bus *bus = bus_of_name(machine, bus_name);
+    for (unsigned i = 0; !exact && g_str_has_prefix(name, "virtio-") && i < G_N_ELEMENTS(transports); i++) {
+        g_autofree char *full = g_strdup_printf("%s-%s", name, transports[i]);
+        const DeviceType *type = device_type_find(full);
+        if (type && type->bus && (bus ? !strcmp(bus->kind, type->bus) : has_bus(machine, type->bus)))
+            return type;
+    }
+    return exact;
+}
+
 /* ---- life cycle ---- */
 
 static void type_set_defaults(const DeviceType *type, Device *dev)
@@ -55,7 +88,7 @@ static GSList *globals; /* Global *; of the command line, so they last as long a
 
 bool device_add_global(const char *type_name, const char *name, const char *value, GError **err)
 {
-    const DeviceType *type = device_type_find(type_name);
+    const DeviceType *type = device_type_resolve(NULL, type_name, NULL);
     if (!type)
         return error_set(err, "-global: '%s' is not a device (property '%s')", type_name, name);
     if (!device_has_prop(type, name))
@@ -316,9 +349,9 @@ static const char **creatable_names(void)
     return (const char **)g_ptr_array_free(names, FALSE);
 }
 
-static const DeviceType *creatable_find(const char *name, GError **err)
+static const DeviceType *creatable_find(const Machine *machine, const char *name, const char *bus, GError **err)
 {
-    const DeviceType *type = device_type_find(name);
+    const DeviceType *type = device_type_resolve(machine, name, bus);
     if (type && type->bus)
         return type;
     if (type) {
@@ -372,7 +405,7 @@ static Device *device_build(Machine *machine, Opts *opts, GError **err)
         error_set(err, "driver= is missing");
         return NULL;
     }
-    const DeviceType *type = creatable_find(driver, err);
+    const DeviceType *type = creatable_find(machine, driver, bus_name, err);
     if (!type || (id && !device_id_check(machine, id, err)))
         return NULL;
     Bus *bus = bus_name ? bus_find_named(machine, type, bus_name, err) : bus_find_free(machine, type, err);
@@ -526,19 +559,28 @@ void unimplemented(Device *dev, const char *format, ...)
     va_end(args);
 }
 
+static bool dma_blocked(const Device *dev)
+{
+    return __atomic_load_n(&dev->dma_blocked, __ATOMIC_RELAXED);
+}
+
 MemResult dma_read(Device *dev, uint64_t addr, void *buf, uint64_t len)
 {
+    if (dma_blocked(dev)) {
+        memset(buf, 0, len);
+        return MEM_UNMAPPED;
+    }
     return as_read(&dev->machine->memory, addr, buf, len);
 }
 
 MemResult dma_write(Device *dev, uint64_t addr, const void *buf, uint64_t len)
 {
-    return as_write(&dev->machine->memory, addr, buf, len);
+    return dma_blocked(dev) ? MEM_UNMAPPED : as_write(&dev->machine->memory, addr, buf, len);
 }
 
 void *dma_map(Device *dev, uint64_t addr, uint64_t *len, bool write)
 {
-    return as_map(&dev->machine->memory, addr, len, write);
+    return dma_blocked(dev) ? NULL : as_map(&dev->machine->memory, addr, len, write);
 }
 
 void dma_unmap(Device *dev, void *host, uint64_t written)

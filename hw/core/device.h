@@ -150,6 +150,7 @@ struct Device {
     GError *error; /* a -global that it does not take: realize fails with it */
     GSList *buses; /* Bus * that it provides */
     bool realized;
+    bool dma_blocked; /* atomic: it may not reach memory (PCI's bus master bit is clear) */
 };
 /* clang-format off */
 #define DEVICE_STATE_SKIP STATE_SKIP(Device, type, "fixed at creation") /* the core skips the whole Device head itself */
@@ -171,6 +172,9 @@ struct Bus {
 };
 
 const DeviceType *device_type_find(const char *name);
+/* The same, where virtio-X stands for virtio-X-pci or virtio-X-device: what plugs into the bus of this name (NULL: into
+ * any that the machine has; machine NULL: the first). */
+const DeviceType *device_type_resolve(const Machine *machine, const char *name, const char *bus);
 /* All types, ends with NULL. */
 const DeviceType *const *device_types(void);
 /* Zeroed struct with the defaults. */
@@ -204,7 +208,7 @@ bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err);
 void guest_error(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void unimplemented(Device *dev, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/* DMA of a device without an IOMMU: the machine's memory. */
+/* DMA of a device without an IOMMU: the machine's memory. Nothing is there while dev->dma_blocked. */
 MemResult dma_read(Device *dev, uint64_t addr, void *buf, uint64_t len);
 MemResult dma_write(Device *dev, uint64_t addr, const void *buf, uint64_t len);
 void *dma_map(Device *dev, uint64_t addr, uint64_t *len, bool write);

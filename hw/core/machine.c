@@ -128,7 +128,7 @@ static bool machine_check_config(Machine *machine, GError **err)
     if (config->max_cpus > machine->type->max_cpus)
         return error_set(err, "-smp: %u CPUs are too many, machine '%s' takes up to %u", config->max_cpus,
                          machine->type->name, machine->type->max_cpus);
-    return true;
+    return !config->numa || numa_complete(config->numa, config->ram_size, config->cpus, err);
 }
 
 static bool machine_set_option(void *opaque, const char *key, const char *value, GError **err)

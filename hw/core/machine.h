@@ -11,6 +11,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/memory.h"
+#include "hw/core/numa.h"
 #include "util/clock.h"
 #include "util/options.h"
 #include <glib.h>
@@ -44,8 +45,10 @@ typedef struct MachineConfig {
     const char *cpu_model;                                           /* text of -cpu, or NULL */
     const char *kernel, *initrd, *append, *dtb, *dumpdtb, *firmware; /* paths and text, or NULL; firmware "none" */
     const char *uuid, *name;
-    Opts *rtc;    /* -rtc, or NULL */
-    Opts *icount; /* -icount, or NULL */
+    Opts *rtc;              /* -rtc, or NULL */
+    Opts *icount;           /* -icount, or NULL */
+    Numa *numa;             /* -numa, or NULL: one node */
+    const char *ram_memory; /* ID of the -object that RAM is made of, or NULL */
     bool no_reboot, no_shutdown, start_paused;
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
@@ -96,6 +99,7 @@ struct Machine {
         int64_t offset; /* nanoseconds since 1970, less clock */
     } rtc;              /* -rtc */
     Device *fw_cfg;     /* if the machine has one */
+    Device *balloon;    /* likewise */
     RunState state;
     GSList *reset_hooks, *state_hooks;
     GHashTable *regions; /* MemRegion *: all that are initialised */

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/core/memory.h"
+#include "hw/core/hostmem.h"
 #include "hw/core/machine.h"
 #include "util/error.h"
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define RAM_ALIGN ((uint64_t)2 << 20) /* of ram_addr and host memory: huge pages on both sides */
 
@@ -279,39 +281,49 @@ void mem_alias_init(MemRegion *region, Machine *machine, const char *name, MemRe
     region->alias_offset = offset;
 }
 
-/* Zeroed host memory, aligned for huge pages. NULL and errno if there is none. */
-static void *host_memory(uint64_t size)
+/* Host memory, aligned for huge pages: of an object, or else zeroed. NULL and errno if there is none. */
+static void *host_memory(uint64_t size, const HostMemory *memory)
 {
     if (size > INT64_MAX - RAM_ALIGN) {
         errno = ENOMEM;
         return NULL;
     }
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    uint8_t *mem = mmap(NULL, size + RAM_ALIGN, PROT_READ | PROT_WRITE, flags, -1, 0);
+    bool share = memory && memory->share;
+    int flags = share ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE, fd = memory ? memory->fd : -1;
+    uint8_t *mem = mmap(NULL, size + RAM_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED)
         return NULL;
     size_t head = -(uintptr_t)mem & (RAM_ALIGN - 1);
     if (head)
         munmap(mem, head);
-    munmap(mem + head + size, RAM_ALIGN - head);
+    mem += head;
+    munmap(mem + size, RAM_ALIGN - head);
+    if (mmap(mem, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0) != mem ||
+        (memory && memory->prealloc && madvise(mem, size, MADV_POPULATE_WRITE))) {
+        int error = errno;
+        munmap(mem, size);
+        errno = error;
+        return NULL;
+    }
     if (size >= RAM_ALIGN)
-        madvise(mem + head, size, MADV_HUGEPAGE); /* without it: slower, not wrong */
-    madvise(mem + head, size, MADV_DONTDUMP);
-    return mem + head;
+        madvise(mem, size, MADV_HUGEPAGE); /* without it: slower, not wrong */
+    madvise(mem, size, MADV_DONTDUMP);
+    return mem;
 }
 
 static bool region_init_host(MemRegion *region, Machine *machine, const char *name, MemKind kind, uint64_t size,
-                             GError **err)
+                             const HostMemory *memory, GError **err)
 {
     uint64_t page = UINT64_C(1) << RAM_PAGE_BITS;
     g_assert(size && !(size & (page - 1)));
-    void *host = host_memory(size);
+    void *host = host_memory(size, memory);
     if (!host) {
         g_autofree char *text = g_format_size_full(size, G_FORMAT_SIZE_IEC_UNITS);
         return error_set_errno(err, errno, "cannot have %s of host memory for '%s'", text, name);
     }
     region_init(region, machine, name, kind, size);
     region->host = host;
+    region->shared = memory && memory->share;
     region->page_flags = g_malloc0(size >> RAM_PAGE_BITS);
     region->ram_addr = machine->next_ram_addr;
     machine->next_ram_addr += (size + RAM_ALIGN - 1) & ~(RAM_ALIGN - 1);
@@ -321,13 +333,33 @@ static bool region_init_host(MemRegion *region, Machine *machine, const char *na
 
 bool mem_ram_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, GError **err)
 {
-    return region_init_host(region, machine, name, MEM_RAM, size, err);
+    return region_init_host(region, machine, name, MEM_RAM, size, NULL, err);
+}
+
+bool mem_ram_init_backed(MemRegion *region, Machine *machine, const char *name, const HostMemory *memory, GError **err)
+{
+    return region_init_host(region, machine, name, MEM_RAM, memory->size, memory, err);
+}
+
+void ram_discard(Machine *machine, void *host, uint64_t len)
+{
+    const uint64_t page = sysconf(_SC_PAGESIZE);
+    for (unsigned i = 0; i < machine->rams->len; i++) {
+        MemRegion *ram = g_ptr_array_index(machine->rams, i);
+        uint64_t offset = (uintptr_t)host - (uintptr_t)ram->host;
+        if (ram->kind != MEM_RAM || offset >= ram->size)
+            continue;
+        uint64_t first = (offset + page - 1) & ~(page - 1), end = (offset + MIN(len, ram->size - offset)) & ~(page - 1);
+        if (first < end && !madvise(ram->host + first, end - first, ram->shared ? MADV_REMOVE : MADV_DONTNEED))
+            ram_written(ram, first, end - first);
+        return;
+    }
 }
 
 bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque,
                   GError **err)
 {
-    if (!region_init_host(region, machine, name, MEM_ROM, size, err))
+    if (!region_init_host(region, machine, name, MEM_ROM, size, NULL, err))
         return false;
     region->ops = ops;
     region->opaque = opaque;

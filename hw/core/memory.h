@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct HostMemory HostMemory;
 typedef struct Machine Machine;
 typedef struct MemRegion MemRegion;
 typedef struct AddressSpace AddressSpace;
@@ -56,6 +57,7 @@ struct MemRegion {
     void *opaque;
     uint8_t *host;         /* RAM, ROM: host memory */
     uint64_t ram_addr;     /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */
+    bool shared;           /* RAM: its host memory is */
     uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
     MemRegion *alias;      /* MEM_ALIAS: target and */
     uint64_t alias_offset; /* offset in it */
@@ -105,6 +107,8 @@ struct AddressSpace {
 void mem_container_init(MemRegion *region, Machine *machine, const char *name, uint64_t size);
 /* Zeroed host memory of size bytes (a multiple of the page size). False and *err if the host has not that much. */
 bool mem_ram_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, GError **err);
+/* The same from memory of the command line's (-object): all of it. */
+bool mem_ram_init_backed(MemRegion *region, Machine *machine, const char *name, const HostMemory *memory, GError **err);
 /* ROM: as RAM for reads; writes go to ops->write if ops is given, else they are ignored. */
 bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque,
                   GError **err);
@@ -150,6 +154,9 @@ bool as_load_image(AddressSpace *as, uint64_t addr, const void *data, uint64_t l
 /* ---- RAM pages with flags ---- */
 /* Host memory at ram_addr, or NULL. */
 void *ram_host(Machine *machine, uint64_t ram_addr, MemRegion **region);
+/* The guest does without these bytes (rounded inwards to pages) until it uses them again: their memory goes back to the
+ * host, they hold anything then. host is as_map's; what is no RAM of the machine is left alone. */
+void ram_discard(Machine *machine, void *host, uint64_t len);
 /* Called after RAM was written other than by a fast guest store: calls the accelerator where RAM_CODE is set. */
 void ram_written(MemRegion *region, uint64_t offset, uint64_t len);
 /* The tree and flat views as "info mtree" prints them. Free with g_free. */

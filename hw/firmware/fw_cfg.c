@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/fw_cfg.h"
+#include "hw/core/ram_access.h"
 #include "util/error.h"
 #include "util/trace.h"
 #include <string.h>
@@ -11,7 +12,7 @@
 enum { DATA = 0x00, SELECTOR = 0x08, DMA = 0x10 };
 enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
-enum { NAME_BYTES = 56, FILES_MAX = 64, DIR_ENTRY = 64 };
+enum { NAME_BYTES = 56, FILES_MAX = 64, DIR_ENTRY = 64, ZEROS_MAX = 1 << 20 };
 #define DMA_SIGNATURE UINT64_C(0x51454d5520434647) /* "QEMU CFG" */
 
 typedef struct FwCfgItem {
@@ -152,21 +153,38 @@ static void selector_write(void *opaque, uint64_t offset, uint64_t value, unsign
 
 /* ---- DMA ---- */
 
-/* Copy len bytes of the selected item to addr; what is behind its end is zero. */
-static bool dma_copy(FwCfg *f, uint64_t addr, uint32_t len)
+/* len bytes to guest RAM, from data, or zeros where it is NULL. Registers take none: that would be slow without a
+ * bound, and the machine's lock is held. */
+static bool to_ram(FwCfg *f, uint64_t addr, const uint8_t *data, uint64_t len)
 {
-    static const uint8_t zeros[4096];
-    const FwCfgItem *item = find(f, f->selected);
     while (len) {
-        uint32_t left = item && f->offset < item->len ? item->len - f->offset : 0;
-        uint32_t n = left ? MIN(left, len) : MIN(len, sizeof(zeros));
-        if (dma_write(&f->dev, addr, left ? item->data + f->offset : zeros, n) != MEM_OK)
+        uint64_t n = len;
+        uint8_t *host = dma_map(&f->dev, addr, &n, true);
+        if (!host)
             return false;
-        f->offset += left ? n : 0;
+        if (data)
+            ram_copy(host, data, n);
+        else
+            memset(host, 0, n);
+        dma_unmap(&f->dev, host, n);
+        data = data ? data + n : NULL;
         addr += n;
         len -= n;
     }
     return true;
+}
+
+/* Copy len bytes of the selected item to addr; what is behind its end is zero, and not much. */
+static bool dma_copy(FwCfg *f, uint64_t addr, uint32_t len)
+{
+    const FwCfgItem *item = find(f, f->selected);
+    uint32_t left = item && f->offset < item->len ? item->len - f->offset : 0, n = MIN(left, len);
+    if (len - n > ZEROS_MAX || addr + len < addr)
+        return false;
+    if (!to_ram(f, addr, left ? item->data + f->offset : NULL, n))
+        return false;
+    f->offset += n;
+    return to_ram(f, addr + n, NULL, len - n);
 }
 
 static void dma_run(FwCfg *f, uint64_t descriptor)
@@ -185,12 +203,16 @@ static void dma_run(FwCfg *f, uint64_t descriptor)
     uint32_t control = GUINT32_FROM_BE(d.control), length = GUINT32_FROM_BE(d.length);
     if (control & DMA_SELECT)
         select_item(f, control >> 16);
-    if (control & DMA_READ)
+    if (control & DMA_READ) {
         result = dma_copy(f, GUINT64_FROM_BE(d.address), length) ? 0 : DMA_ERROR;
-    else if (control & DMA_WRITE)
+        if (result)
+            guest_error(&f->dev, "DMA of %u bytes to 0x%" G_GINT64_MODIFIER "x: no RAM, or far more than the item has",
+                        length, GUINT64_FROM_BE(d.address));
+    } else if (control & DMA_WRITE) {
         result = DMA_ERROR; /* no item takes writes */
-    else if (control & DMA_SKIP)
+    } else if (control & DMA_SKIP) {
         f->offset += MIN(length, UINT32_MAX - f->offset);
+    }
     TRACE(fw_cfg_dma, "control 0x%x length %u: %u", control, length, result);
     result = GUINT32_TO_BE(result);
     dma_write(&f->dev, descriptor, &result, sizeof(result));

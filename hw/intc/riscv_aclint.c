@@ -1,11 +1,12 @@
 /*
- * ACLINT: MSWI and MTIMER (RISC-V Advanced Core Local Interruptor Specification 1.0-rc4, chapters 2 and 3), at the
- * offsets of the SiFive CLINT: msip at 0, mtimecmp at 0x4000, mtime at 0xbff8. mtime counts virtual time at 10 MHz.
+ * ACLINT: MSWI and MTIMER (RISC-V Advanced Core Local Interruptor Specification 1.0-rc4, chapters 2 to 4), the first
+ * two at the offsets of the SiFive CLINT: msip at 0, mtimecmp at 0x4000, mtime at 0xbff8. mtime counts virtual time at
+ * 10 MHz.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/riscv_aclint.h"
 
-enum { MSIP = 0, MTIMECMP = 0x4000, MTIME = 0xbff8, NS_PER_TICK = 1000000000 / RISCV_ACLINT_HZ };
+enum { MTIMECMP = RISCV_ACLINT_MTIMER, MTIME = RISCV_ACLINT_MTIME, NS_PER_TICK = 1000000000 / RISCV_ACLINT_HZ };
 
 uint64_t riscv_aclint_time(void *opaque)
 {
@@ -83,6 +84,8 @@ static void aclint_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     } else if (offset >= MTIME && offset < MTIME + 8) {
         uint64_t now = riscv_aclint_time(s);
         set_offset(s, s->offset + merge(now, offset, value, size) - now);
+        if (s->time_set)
+            s->time_set(s->time_set_opaque);
     } else if (hart < s->harts && offset < MTIMECMP) {
         s->softint[hart] = value & 1;
         irq_set(&s->msip[hart], value & 1);
@@ -144,6 +147,8 @@ static const StateField state[] = { STATE_ARRAY(RiscvAclint, softint),
                                     STATE_SKIP(RiscvAclint, timer, "follows from compare"),
                                     STATE_SKIP(RiscvAclint, msip, "wiring"),
                                     STATE_SKIP(RiscvAclint, mtip, "wiring"),
+                                    STATE_SKIP(RiscvAclint, time_set, "wiring"),
+                                    STATE_SKIP(RiscvAclint, time_set_opaque, "wiring"),
                                     STATE_END };
 
 const DeviceType riscv_aclint_type = {
@@ -157,4 +162,48 @@ const DeviceType riscv_aclint_type = {
     .unrealize = aclint_unrealize,
     .reset = aclint_reset,
     .post_load = aclint_post_load,
+};
+
+/* ---- SSWI: SETSSIP registers read 0; writing 1 is an edge ---- */
+
+static uint64_t sswi_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0;
+}
+
+static void sswi_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    RiscvAclintSswi *s = opaque;
+    uint64_t hart = offset / 4;
+    if (hart >= s->harts)
+        guest_error(&s->dev, "write at 0x%x: no register", (unsigned)offset);
+    else if (value & 1 && s->raise)
+        s->raise(s->raise_opaque, hart);
+}
+
+static const MemOps sswi_ops = { .read = sswi_read, .write = sswi_write, .min_size = 4, .max_size = 4 };
+
+static bool sswi_realize(Device *dev, GError **err)
+{
+    RiscvAclintSswi *s = (RiscvAclintSswi *)dev;
+    mem_io_init(&s->mmio, dev->machine, "riscv.aclint.sswi", RISCV_ACLINT_SSWI_SIZE, &sswi_ops, s);
+    return true;
+}
+
+static const Prop sswi_props[] = { PROP(RiscvAclintSswi, U32, "num-harts", harts, .fallback = "1",
+                                        .max = RISCV_ACLINT_HARTS, .help = "harts served"),
+                                   PROP_END };
+static const StateField sswi_state[] = { STATE_SKIP(RiscvAclintSswi, mmio, "wiring"),
+                                         STATE_SKIP(RiscvAclintSswi, harts, "property"),
+                                         STATE_SKIP(RiscvAclintSswi, raise, "wiring"),
+                                         STATE_SKIP(RiscvAclintSswi, raise_opaque, "wiring"), STATE_END };
+
+const DeviceType riscv_aclint_sswi_type = {
+    .name = "riscv.aclint.sswi",
+    .desc = "RISC-V ACLINT: supervisor software interrupts",
+    .category = "misc",
+    .size = sizeof(RiscvAclintSswi),
+    .props = sswi_props,
+    .state = sswi_state,
+    .realize = sswi_realize,
 };

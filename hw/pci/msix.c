@@ -25,7 +25,8 @@ static bool enabled(const PciDevice *dev)
 
 static bool masked(const PciDevice *dev, unsigned vector)
 {
-    return !enabled(dev) || control(dev) & CONTROL_MASK_ALL || dev->msix[vector].control & VECTOR_MASKED;
+    bool master = dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER; /* or there are no writes to memory */
+    return !master || !enabled(dev) || control(dev) & CONTROL_MASK_ALL || dev->msix[vector].control & VECTOR_MASKED;
 }
 
 bool msix_enabled(const PciDevice *dev)

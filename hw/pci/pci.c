@@ -72,6 +72,17 @@ static void update_bar(PciDevice *dev, unsigned n)
     }
 }
 
+/* Without the bus master bit a function may neither reach memory nor send messages (PCI 3.0, 6.2.2). */
+static void update_master(PciDevice *dev)
+{
+    bool blocked = !(pci_get16(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER);
+    __atomic_store_n(&dev->dev.dma_blocked, blocked, __ATOMIC_RELAXED);
+    if (dev->master_changed)
+        dev->master_changed(dev, !blocked);
+    if (dev->msix_cap && !blocked)
+        msix_control_written(dev);
+}
+
 static void update_bars(PciDevice *dev)
 {
     memory_begin(dev->dev.machine);
@@ -140,6 +151,8 @@ void pci_config_write(PciBus *pci, unsigned addr, uint32_t offset, uint32_t valu
     g_mutex_unlock(&pci->lock);
     if (touches(offset, size, PCI_COMMAND, 2) || touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
         update_bars(dev);
+    if (touches(offset, size, PCI_COMMAND, 2))
+        update_master(dev);
     if (dev->msix_cap && touches(offset, size, dev->msix_cap, 4))
         msix_control_written(dev);
     if (dev->config_written)
@@ -218,6 +231,7 @@ static void pci_reset(Device *dev)
     msix_reset(pci);
     g_mutex_unlock(&pci->pci->lock);
     update_bars(pci);
+    update_master(pci);
 }
 
 static void pci_post_load(Device *dev)
@@ -227,6 +241,7 @@ static void pci_post_load(Device *dev)
     update_intx(pci);
     g_mutex_unlock(&pci->pci->lock);
     update_bars(pci);
+    update_master(pci);
 }
 
 static void pci_unrealize(Device *dev)
@@ -264,6 +279,7 @@ static const StateField state[] = { STATE_ARRAY(PciDevice, config),
                                     STATE_SKIP(PciDevice, msix_bar, "wiring"),
                                     STATE_SKIP(PciDevice, config_written, "fixed at realize"),
                                     STATE_SKIP(PciDevice, config_reading, "fixed at realize"),
+                                    STATE_SKIP(PciDevice, master_changed, "fixed at realize"),
                                     STATE_END };
 
 const DeviceType pci_device_type = {

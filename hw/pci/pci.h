@@ -90,6 +90,8 @@ struct PciDevice {
     void (*config_written)(PciDevice *dev, uint32_t offset, unsigned size);
     /* called before configuration space is read; may be NULL */
     void (*config_reading)(PciDevice *dev, uint32_t offset, unsigned size);
+    /* the bus master bit was written; off: the function has to be out of memory on return. May be NULL */
+    void (*master_changed)(PciDevice *dev, bool on);
 };
 
 extern const DeviceType pci_device_type; /* parent of all functions */

@@ -30,7 +30,7 @@ VirtQueue *virtio_add_queue(VirtioDevice *v, uint16_t max_size)
 bool virtio_running(const VirtioDevice *v)
 {
     return __atomic_load_n(&v->status, __ATOMIC_ACQUIRE) & VIRTIO_DRIVER_OK &&
-           !__atomic_load_n(&v->broken, __ATOMIC_RELAXED);
+           !__atomic_load_n(&v->broken, __ATOMIC_RELAXED) && !__atomic_load_n(&v->dev.dma_blocked, __ATOMIC_RELAXED);
 }
 
 static void notify(VirtioDevice *v, uint8_t isr, unsigned vector)
@@ -213,6 +213,19 @@ void virtio_kick(VirtioDevice *v, uint32_t index)
         v->ops->kick(v, queue);
     if (lock)
         machine_unlock(v->dev.machine);
+}
+
+void virtio_set_master(VirtioDevice *v, bool on)
+{
+    if (on == !v->dev.dma_blocked)
+        return;
+    quiesce(v, true);
+    __atomic_store_n(&v->dev.dma_blocked, !on, __ATOMIC_RELAXED);
+    quiesce(v, false);
+    for (unsigned i = 0; i < v->queue_count && virtio_running(v); i++) { /* doorbells that were not heard */
+        if (v->queues[i].s->ready)
+            virtio_kick(v, i);
+    }
 }
 
 /* ---- bus ---- */

@@ -166,6 +166,8 @@ static inline void virtq_set_address(uint64_t *address, bool high, uint32_t valu
     *address = (*address & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
 }
 void virtq_set_ready(VirtQueue *queue, bool ready);
+/* The transport lets the device reach memory, or does not: then no ring is in use on return. */
+void virtio_set_master(VirtioDevice *v, bool on);
 /* The driver's doorbell. Any thread. */
 void virtio_kick(VirtioDevice *v, uint32_t index);
 void virtio_reset(VirtioDevice *v);

@@ -249,6 +249,13 @@ static void window_written(PciDevice *pci, uint32_t offset, unsigned size)
         area->ops.write(p, at, pci_get32(pci->config + data) & (UINT32_MAX >> (32 - 8 * length)), length);
 }
 
+static void master_changed(PciDevice *pci, bool on)
+{
+    VirtioPci *p = (VirtioPci *)pci;
+    if (device(p))
+        virtio_set_master(device(p), on);
+}
+
 /* ---- type ---- */
 
 static unsigned add_capability(VirtioPci *p, uint8_t type, unsigned size, uint8_t bar, uint32_t offset, uint32_t length)
@@ -281,6 +288,7 @@ static void add_areas(VirtioPci *p)
     memset(writable + CAP_OFFSET, 0xff, 12);
     p->pci.config_reading = window_reading;
     p->pci.config_written = window_written;
+    p->pci.master_changed = master_changed;
     pci_add_bar(&p->pci, AREA_BAR, PCI_BAR_MEM64 | PCI_BAR_PREFETCH, &p->bar);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
+#include "target/riscv/cpu_models.h"
+#include "target/riscv/hypervisor.h"
 #include "target/riscv/translate.h"
 #include "util/error.h"
 #include "util/options.h"
@@ -52,24 +54,24 @@ static const struct {
 #undef E
 };
 
-/* What rv64 and rv32 have; others are asked for by name, so that a guest of today finds the same CPU tomorrow. */
-#define EXT_GENERIC                                                                                          \
-    (EXT_I | EXT_M | EXT_A | EXT_F | EXT_D | EXT_C | EXT_S | EXT_U | EXT_ZICSR | EXT_ZIFENCEI | EXT_ZICNTR | \
-     EXT_ZIHPM | EXT_ZIHINTPAUSE | EXT_ZBA | EXT_ZBB | EXT_ZBS | EXT_SSTC | EXT_SVADU | EXT_SVINVAL | EXT_SVVPTC)
-#define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
-#define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
-
-typedef struct Model {
-    const char *name, *desc;
-    unsigned xlen; /* 0: both */
-    uint64_t ext;
-} Model;
-static const Model models[] = {
-    { "rv64", "generic 64-bit CPU", 64, EXT_GENERIC },
-    { "rv32", "generic 32-bit CPU", 32, EXT_GENERIC },
-    { "max", "all that is implemented", 0, EXT_ALL },
+static const struct {
+    uint64_t bit;
+    const char *name;
+} features[] = {
+#define E(upper, name, help) { FEAT_##upper, #name },
+    RISCV_FEATURES(E)
+#undef E
 };
 
+#define EXT_ALL      (UINT64_MAX >> (64 - EXT_COUNT))
+#define EXT_RV64ONLY (EXT_SVNAPOT | EXT_SVPBMT)
+/* Not in max: svade is svadu's opposite; the kernel takes zkr's seed without asking whether firmware allows it, and
+ * older firmware does not. */
+#define FEAT_NOT_IN_MAX (FEAT_SVADE | FEAT_ZKR)
+#define FEAT_RV64ONLY   (FEAT_SMMPM | FEAT_SMNPM | FEAT_SSNPM | FEAT_SUPM | FEAT_SSU64XL)
+
+#define EXT_ZVKN (EXT_ZVKB | EXT_ZVKNED | EXT_ZVKNHB)
+#define EXT_ZVKS (EXT_ZVKB | EXT_ZVKSED | EXT_ZVKSH)
 /* Names for several. */
 static const struct {
     const char *name;
@@ -78,6 +80,12 @@ static const struct {
 } groups[] = {
     { "b", EXT_ZBA | EXT_ZBB | EXT_ZBS, "zba, zbb, zbs" },
     { "zkn", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKND | EXT_ZKNE | EXT_ZKNH, "zbkb, zbkc, zbkx, zknd, zkne, zknh" },
+    { "zvkn", EXT_ZVKN, "zvkb, zvkned, zvknhb" },
+    { "zvknc", EXT_ZVKN | EXT_ZVBC, "zvbc, zvkb, zvkned, zvknhb" },
+    { "zvkng", EXT_ZVKN | EXT_ZVKG, "zvkb, zvkg, zvkned, zvknhb" },
+    { "zvks", EXT_ZVKS, "zvkb, zvksed, zvksh" },
+    { "zvksc", EXT_ZVKS | EXT_ZVBC, "zvbc, zvkb, zvksed, zvksh" },
+    { "zvksg", EXT_ZVKS | EXT_ZVKG, "zvkb, zvkg, zvksed, zvksh" },
     { "zks", EXT_ZBKB | EXT_ZBKC | EXT_ZBKX | EXT_ZKSED | EXT_ZKSH, "zbkb, zbkc, zbkx, zksed, zksh" },
 };
 
@@ -90,99 +98,197 @@ static const struct {
     {                                                      \
         EXT_##upper, EXT_##needs_upper, #name, #needs_name \
     }
-    NEEDS(D, d, F, f),           NEEDS(S, s, U, u),
-    NEEDS(ZACAS, zacas, A, a),   NEEDS(SVNAPOT, svnapot, S, s),
-    NEEDS(SVPBMT, svpbmt, S, s), NEEDS(ZAWRS, zawrs, A, a),
-    NEEDS(ZCB, zcb, C, c),       NEEDS(ZCMOP, zcmop, C, c),
-    NEEDS(ZFA, zfa, F, f),       NEEDS(ZFBFMIN, zfbfmin, F, f),
-    NEEDS(ZFHMIN, zfhmin, F, f), NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
-    NEEDS(V, v, D, d),           NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(D, d, F, f),
+    NEEDS(S, s, U, u),
+    NEEDS(SVNAPOT, svnapot, S, s),
+    NEEDS(SVPBMT, svpbmt, S, s),
+    NEEDS(ZCB, zcb, C, c),
+    NEEDS(ZCMOP, zcmop, C, c),
+    NEEDS(ZFA, zfa, F, f),
+    NEEDS(ZFBFMIN, zfbfmin, F, f),
+    NEEDS(ZFHMIN, zfhmin, F, f),
+    NEEDS(ZFH, zfh, ZFHMIN, zfhmin),
+    NEEDS(V, v, D, d),
+    NEEDS(SSAIA, ssaia, S, s),
+    NEEDS(H, h, S, s),
+    NEEDS(ZVBB, zvbb, V, v),
+    NEEDS(ZVBC, zvbc, V, v),
+    NEEDS(ZVKB, zvkb, V, v),
+    NEEDS(ZVFHMIN, zvfhmin, V, v),
+    NEEDS(ZVFBFMIN, zvfbfmin, V, v),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZFBFMIN, zfbfmin),
+    NEEDS(ZVFH, zvfh, ZFHMIN, zfhmin),
+    NEEDS(ZVFBFWMA, zvfbfwma, ZVFBFMIN, zvfbfmin),
+    NEEDS(ZVKG, zvkg, V, v),
+    NEEDS(ZVKNED, zvkned, V, v),
+    NEEDS(ZVKNHB, zvknhb, V, v),
+    NEEDS(ZVKSED, zvksed, V, v),
+    NEEDS(ZVKSH, zvksh, V, v),
+    { EXT_ZACAS, EXT_A | EXT_ZAAMO, "zacas", "zaamo" },
+    { EXT_ZABHA, EXT_A | EXT_ZAAMO, "zabha", "zaamo" },
+    { EXT_ZAWRS, EXT_A | EXT_ZALRSC, "zawrs", "zalrsc" },
 };
 
-/* vlen=N: bits of a vector register. */
-static bool set_vlen(RiscvState *s, const char *value, GError **err)
+/* What has others in it: they come with it. */
+static const struct {
+    uint64_t ext, parts;
+} contents[] = {
+    { EXT_ZFH, EXT_ZFHMIN },
+    { EXT_ZVBB, EXT_ZVKB },
+    { EXT_ZVFH, EXT_ZVFHMIN },
+    { EXT_ZVFBFWMA, EXT_ZVFBFMIN },
+};
+
+/* The same for features, all of which want only extensions. */
+static const struct {
+    uint64_t feat, needs;
+    const char *needs_name;
+} feature_requirements[] = {
+    { FEAT_SSCOFPMF, EXT_S, "s" },
+    { FEAT_SSCOFPMF, EXT_ZIHPM, "zihpm" },
+    { FEAT_SMNPM, EXT_U, "u" },
+    { FEAT_SSNPM, EXT_S, "s" },
+    { FEAT_SSCSRIND, EXT_S, "s" },
+    { FEAT_SVADE, EXT_S, "s" },
+    { FEAT_SMCNTRPMF, EXT_ZICNTR, "zicntr" },
+};
+
+static uint64_t switched(uint64_t all, uint64_t bits, bool on)
 {
-    char *end;
-    unsigned long v = strtoul(value, &end, 10);
-    if (!g_ascii_isdigit(*value) || *end || v < VLEN_MIN || v > VLEN_MAX || v & (v - 1))
-        return error_set(err, "-cpu: vlen must be 128, 256, 512 or 1024, not '%s'", value);
-    s->vlenb = v / 8;
-    return true;
+    return on ? all | bits : all & ~bits;
 }
 
-static bool set_feature(RiscvState *s, const char *name, bool on, GError **err)
+bool riscv_set_extension(RiscvState *s, const char *name, bool on)
 {
-    const char *names[EXT_COUNT + G_N_ELEMENTS(groups) + 6];
-    unsigned n = 0;
-    for (; n < EXT_COUNT; n++) {
-        names[n] = extensions[n].name;
-        if (!strcmp(name, names[n])) {
-            s->ext = on ? s->ext | extensions[n].bit : s->ext & ~extensions[n].bit;
-            if (on && extensions[n].bit == EXT_ZFH) /* a part of it */
-                s->ext |= EXT_ZFHMIN;
+    for (unsigned i = 0; i < EXT_COUNT; i++) {
+        if (strcmp(name, extensions[i].name))
+            continue;
+        s->ext = switched(s->ext, extensions[i].bit, on);
+        for (unsigned k = 0; on && k < G_N_ELEMENTS(contents); k++)
+            s->ext |= contents[k].ext == extensions[i].bit ? contents[k].parts : 0;
+        if (!on && extensions[i].bit == EXT_S) /* what has it by default cannot be there without */
+            s->ext &= ~EXT_H;
+        return true;
+    }
+    for (unsigned i = 0; i < FEAT_COUNT; i++) {
+        if (!strcmp(name, features[i].name)) {
+            s->feat = switched(s->feat, features[i].bit, on);
             return true;
         }
     }
     for (unsigned g = 0; g < G_N_ELEMENTS(groups); g++) {
-        names[n++] = groups[g].name;
         if (!strcmp(name, groups[g].name)) {
-            s->ext = on ? s->ext | groups[g].ext : s->ext & ~groups[g].ext;
+            s->ext = switched(s->ext, groups[g].ext, on);
             return true;
         }
     }
-    static const char *const modes[] = { "sv39", "sv48", "sv57" };
-    for (unsigned m = 0; m < G_N_ELEMENTS(modes); m++) {
-        names[n++] = modes[m];
-        if (!strcmp(name, modes[m]) && s->xlen == 64) {
+    return false;
+}
+
+void riscv_set_all_extensions(RiscvState *s)
+{
+    s->ext = s->xlen == 64 ? EXT_ALL : EXT_ALL & ~EXT_RV64ONLY;
+    s->feat = (s->xlen == 64 ? FEAT_ALL : FEAT_ALL & ~FEAT_RV64ONLY) & ~FEAT_NOT_IN_MAX;
+}
+
+static const char *const satp_modes[] = { "sv39", "sv48", "sv57" };
+
+/* What is no extension but on or off. */
+static bool set_switch(RiscvState *s, const char *name, bool on)
+{
+    for (unsigned m = 0; m < G_N_ELEMENTS(satp_modes); m++) {
+        if (!strcmp(name, satp_modes[m]) && s->xlen == 64) {
             s->max_satp = on ? SATP_SV39 + m : MIN(s->max_satp, (unsigned)SATP_SV39 + m - 1);
             return true;
         }
     }
-    names[n++] = "vlen=N";
+    if (!strcmp(name, "mmu"))
+        s->max_satp = !on ? SATP_BARE : s->max_satp ? s->max_satp : s->xlen == 64 ? SATP_SV57 : SATP_SV32;
+    else if (!strcmp(name, "pmp"))
+        s->pmp_count = on ? PMP_ENTRIES : 0;
+    else if (!strcmp(name, "debug"))
+        s->feat = switched(s->feat, FEAT_SDTRIG, on);
+    else
+        return false;
+    return true;
+}
+
+static bool unknown_feature(const RiscvState *s, const char *name, GError **err)
+{
+    const char
+        *names[EXT_COUNT + FEAT_COUNT + G_N_ELEMENTS(groups) + G_N_ELEMENTS(satp_modes) + RISCV_NUMBER_NAMES + 4];
+    unsigned n = 0;
+    for (unsigned i = 0; i < EXT_COUNT; i++)
+        names[n++] = extensions[i].name;
+    for (unsigned i = 0; i < FEAT_COUNT; i++)
+        names[n++] = features[i].name;
+    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
+        names[n++] = groups[i].name;
+    for (unsigned i = 0; i < G_N_ELEMENTS(satp_modes) && s->xlen == 64; i++)
+        names[n++] = satp_modes[i];
+    names[n++] = "mmu";
+    names[n++] = "pmp";
+    names[n++] = "debug";
+    n += riscv_number_names(names + n);
     names[n] = NULL;
     return error_unknown_name(err, "-cpu: feature", name, names);
 }
 
-static bool apply_features(RiscvState *s, char **words, GError **err)
+/* +NAME, -NAME, NAME=VALUE or NAME */
+static bool apply_word(RiscvState *s, char *word, GError **err)
 {
-    for (; *words; words++) {
-        char *word = *words, *equals = strchr(word, '=');
-        bool on = true;
-        if (g_str_has_prefix(word, "vlen=")) {
-            if (!set_vlen(s, equals + 1, err))
-                return false;
-            continue;
-        }
-        if (*word == '+' || *word == '-') {
-            on = *word++ == '+';
-        } else if (equals) {
-            *equals = 0;
-            if (!parse_bool(equals + 1, &on, err)) {
-                g_prefix_error(err, "-cpu: %s: ", word);
-                return false;
-            }
-        }
-        if (!set_feature(s, word, on, err))
+    char *equals = strchr(word, '=');
+    bool on = true, number;
+    if (*word == '+' || *word == '-') {
+        on = *word++ == '+';
+    } else if (equals) {
+        *equals = 0;
+        if (!riscv_set_number(s, word, equals + 1, &number, err))
             return false;
+        if (number)
+            return true;
+        if (!parse_bool(equals + 1, &on, NULL)) {
+            RiscvState scratch = { .xlen = s->xlen };
+            if (!riscv_set_extension(&scratch, word, on) && !set_switch(&scratch, word, on))
+                return unknown_feature(s, word, err);
+            parse_bool(equals + 1, &on, err);
+            g_prefix_error(err, "-cpu: %s: ", word);
+            return false;
+        }
     }
+    return riscv_set_extension(s, word, on) || set_switch(s, word, on) || unknown_feature(s, word, err);
+}
+
+static bool check_requirements(const RiscvState *s, GError **err)
+{
     for (unsigned i = 0; i < G_N_ELEMENTS(requirements); i++) {
         if (riscv_has(s, requirements[i].ext) && !riscv_has(s, requirements[i].needs))
             return error_set(err, "-cpu: '%s' needs '%s'", requirements[i].name, requirements[i].needs_name);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(feature_requirements); i++) {
+        uint64_t feat = feature_requirements[i].feat;
+        if (s->feat & feat && !riscv_has(s, feature_requirements[i].needs))
+            return error_set(err, "-cpu: '%s' needs '%s'", features[__builtin_ctzll(feat)].name,
+                             feature_requirements[i].needs_name);
     }
     for (unsigned i = 0; i < EXT_COUNT && s->xlen == 32; i++) {
         if (s->ext & extensions[i].bit & EXT_RV64ONLY)
             return error_set(err, "-cpu: '%s' is for 64-bit CPUs", extensions[i].name);
     }
+    for (unsigned i = 0; i < FEAT_COUNT && s->xlen == 32; i++) {
+        if (s->feat & features[i].bit & FEAT_RV64ONLY)
+            return error_set(err, "-cpu: '%s' is for 64-bit CPUs", features[i].name);
+    }
     if (!riscv_has(s, EXT_I) || !riscv_has(s, EXT_ZICSR))
         return error_set(err, "-cpu: 'i' and 'zicsr' cannot be turned off");
-    if (s->xlen == 64 && s->max_satp < SATP_SV39)
-        return error_set(err, "-cpu: 'sv39' cannot be turned off; use '-s' for a CPU without supervisor mode");
+    if (s->xlen == 64 && s->max_satp && s->max_satp < SATP_SV39)
+        return error_set(err, "-cpu: 'sv39' cannot be turned off; use 'mmu=off' for a CPU without translation");
     return true;
 }
 
 static void stimer_fired(void *opaque)
 {
-    riscv_update_stimer(opaque);
+    riscv_update_timers(opaque);
 }
 
 static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
@@ -190,34 +296,32 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     RiscvState *s = riscv(cs);
     unsigned xlen = vcpu->target == &target_riscv32 ? 32 : 64;
     g_auto(GStrv) words = g_strsplit(model ? model : xlen == 64 ? "rv64" : "rv32", ",", -1);
-    const char *names[G_N_ELEMENTS(models) + 1] = { NULL };
-    const Model *found = NULL;
-    for (unsigned i = 0, n = 0; i < G_N_ELEMENTS(models); i++) {
-        if (models[i].xlen && models[i].xlen != xlen)
-            continue;
-        names[n++] = models[i].name;
-        if (words[0] && !strcmp(words[0], models[i].name))
-            found = &models[i];
-    }
-    if (!found)
-        return error_unknown_name(err, "-cpu: model", words[0] ? words[0] : "", names);
     s->xlen = xlen;
-    s->ext = found->ext & (xlen == 64 ? EXT_ALL : ~EXT_RV64ONLY);
-    s->vlenb = VLEN_MIN / 8;
-    s->max_satp = xlen == 64 ? SATP_SV57 : SATP_SV32;
     s->hart = vcpu->index;
     riscv_crypto_init();
-    if (!apply_features(s, words + 1, err))
+    if (!riscv_set_model(s, words[0] ? words[0] : "", err))
         return false;
+    for (char **word = words + 1; words[0] && *word; word++) {
+        if (!apply_word(s, *word, err))
+            return false;
+    }
+    if (!check_requirements(s, err))
+        return false;
+    riscv_pmu_init(s, vcpu->machine->clocks);
     g_mutex_init(&s->stimer_lock);
+    g_mutex_init(&s->guest_lock);
     timer_init(&s->stimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
+    timer_init(&s->vstimer, vcpu->machine->clocks, CLOCK_VIRTUAL_NS, stimer_fired, s);
     return true;
 }
 
 static void cpu_free(CpuState *cs)
 {
     timer_cancel(&riscv(cs)->stimer);
+    riscv_pmu_free(riscv(cs));
+    timer_cancel(&riscv(cs)->vstimer);
     g_mutex_clear(&riscv(cs)->stimer_lock);
+    g_mutex_clear(&riscv(cs)->guest_lock);
     riscv_vector_free(riscv(cs));
 }
 
@@ -225,6 +329,7 @@ static void cpu_reset(CpuState *cs)
 {
     RiscvState *s = riscv(cs);
     timer_cancel(&s->stimer);
+    timer_cancel(&s->vstimer);
     memset(s->x, 0, sizeof(s->x));
     memset(s->f, 0, sizeof(s->f));
     s->mstatus = s->xlen == 64 ? 2ull << 32 | 2ull << 34 : 0;
@@ -233,15 +338,22 @@ static void cpu_reset(CpuState *cs)
     s->satp = s->mepc = s->mcause = s->mtval = s->mtvec = s->mscratch = s->medeleg = s->mideleg = s->mie = 0;
     s->sepc = s->scause = s->stval = s->stvec = s->sscratch = 0;
     s->mip_soft = 0;
+    __atomic_store_n(&s->mip_pulses, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&s->mip, __atomic_load_n(&s->mip_inputs, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     s->mcounteren = s->scounteren = s->mcountinhibit = s->senvcfg = 0;
-    s->menvcfg = riscv_has(s, EXT_SVADU) ? MENVCFG_ADUE : 0;
+    s->menvcfg = riscv_has(s, EXT_SVADU) && !(s->feat & FEAT_SVADE) ? MENVCFG_ADUE : 0;
     s->stimecmp = UINT64_MAX;
-    s->cycle_offset = s->instret_offset = 0;
+    riscv_pmu_reset(s);
+    riscv_trigger_reset(s);
+    s->mideleg = riscv_has(s, EXT_H) ? H_INTERRUPTS : 0;
+    riscv_hypervisor_reset(s);
     s->miselect = s->siselect = 0;
+    memset(s->iprio, 0, sizeof(s->iprio));
+    memset(s->iprio_used, 0, sizeof(s->iprio_used));
     memset(s->pmpcfg, 0, sizeof(s->pmpcfg));
     memset(s->pmpaddr, 0, sizeof(s->pmpaddr));
     s->pmp_active = 0;
+    s->mseccfg = 0;
     riscv_vector_reset(s);
     cs->pc = s->reset_pc;
     cs->raised = cs->fp_flags = 0;
@@ -282,15 +394,16 @@ static void cpu_dump(CpuState *cs, GString *out)
 static char *cpu_help(void)
 {
     GString *out = g_string_new("Available CPUs:\n");
-    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
-        g_string_append_printf(out, "  %-8s %s\n", models[i].name, models[i].desc);
+    riscv_model_help(out);
     g_string_append(out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off):\n");
 #define E(upper, name, help) g_string_append_printf(out, "  %-12s %s\n", #name, help);
     RISCV_EXTENSIONS(E)
+    RISCV_FEATURES(E)
 #undef E
     for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
         g_string_append_printf(out, "  %-12s %s\n", groups[i].name, groups[i].help);
-    g_string_append(out, "  vlen=N             bits of a vector register: 128 (default), 256, 512, 1024\n");
+    riscv_number_help(out);
+    g_string_append(out, "  mmu, pmp           address translation; physical memory protection\n");
     g_string_append(out, "  sv39, sv48, sv57   largest address translation scheme (64-bit; default sv57)\n");
     return g_string_free(out, FALSE);
 }
@@ -301,6 +414,11 @@ void riscv_cpu_set_time(CpuState *cs, uint64_t (*fn)(void *opaque), void *opaque
 {
     riscv(cs)->time = fn;
     riscv(cs)->time_opaque = opaque;
+}
+
+void riscv_cpu_set_guest_files(CpuState *cs, unsigned count)
+{
+    riscv(cs)->guest_files = riscv_has(riscv(cs), EXT_H) ? count : 0;
 }
 
 void riscv_cpu_set_reset_pc(CpuState *cs, uint64_t pc)
@@ -322,38 +440,67 @@ void riscv_cpu_set_file(CpuState *cs, unsigned priv, RiscvFileAccess *access, vo
 
 bool riscv_cpu_has(CpuState *cs, const char *extension)
 {
-    for (unsigned i = 0; i < EXT_COUNT; i++) {
-        if (!strcmp(extensions[i].name, extension))
-            return riscv_has(riscv(cs), extensions[i].bit);
-    }
-    return false;
+    RiscvState one = { .xlen = riscv(cs)->xlen };
+    return riscv_set_extension(&one, extension, true) && (one.ext & riscv(cs)->ext || one.feat & riscv(cs)->feat);
 }
 
-static bool in_isa_string(unsigned i)
+unsigned riscv_cpu_block_size(CpuState *cs, const char *extension)
 {
-    return extensions[i].bit != EXT_S && extensions[i].bit != EXT_U;
+    const RiscvState *s = riscv(cs);
+    if (!riscv_cpu_has(cs, extension))
+        return 0;
+    return !strcmp(extension, "zicbom") ? s->cbom_size : !strcmp(extension, "zicbop") ? s->cbop_size : s->cboz_size;
+}
+
+/* Canonical order (unprivileged ISA, chapter "ISA Extension Naming Conventions"): single letters, those of Z by the
+ * letter after it, those of S; each kind by the alphabet. */
+static int compare_names(const void *a, const void *b)
+{
+    static const char letters[] = "imafdqlcbkjtpvh";
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    unsigned kind[2];
+    for (unsigned i = 0; i < 2; i++) {
+        const char *name = i ? y : x, *place = strchr(letters, name[*name == 'z' && name[1]]);
+        unsigned letter = place ? place - letters : 30;
+        kind[i] = !name[1] ? letter : *name == 'z' ? 32 + letter : 64;
+    }
+    return kind[0] != kind[1] ? (int)kind[0] - (int)kind[1] : strcmp(x, y);
+}
+
+/* Names of what there is, in order. Returns how many. */
+static unsigned isa_names(const RiscvState *s, const char *names[EXT_COUNT + FEAT_COUNT])
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < EXT_COUNT; i++) {
+        if (riscv_has(s, extensions[i].bit) && extensions[i].bit != EXT_S && extensions[i].bit != EXT_U)
+            names[n++] = extensions[i].name;
+    }
+    for (unsigned i = 0; i < FEAT_COUNT; i++) {
+        if (s->feat & features[i].bit)
+            names[n++] = features[i].name;
+    }
+    qsort(names, n, sizeof(*names), compare_names);
+    return n;
 }
 
 char *riscv_cpu_isa_string(CpuState *cs)
 {
-    RiscvState *s = riscv(cs);
+    const char *names[EXT_COUNT + FEAT_COUNT];
+    unsigned n = isa_names(riscv(cs), names);
     GString *out = g_string_new(NULL);
-    g_string_printf(out, "rv%u", s->xlen);
-    for (unsigned i = 0; i < EXT_COUNT; i++) {
-        if (riscv_has(s, extensions[i].bit) && in_isa_string(i))
-            g_string_append_printf(out, "%s%s", extensions[i].name[1] ? "_" : "", extensions[i].name);
-    }
+    g_string_printf(out, "rv%u", riscv(cs)->xlen);
+    for (unsigned i = 0; i < n; i++)
+        g_string_append_printf(out, "%s%s", names[i][1] ? "_" : "", names[i]);
     return g_string_free(out, FALSE);
 }
 
 char *riscv_cpu_isa_extensions(CpuState *cs)
 {
-    RiscvState *s = riscv(cs);
+    const char *names[EXT_COUNT + FEAT_COUNT];
+    unsigned n = isa_names(riscv(cs), names);
     GString *out = g_string_new(NULL);
-    for (unsigned i = 0; i < EXT_COUNT; i++) {
-        if (riscv_has(s, extensions[i].bit) && in_isa_string(i))
-            g_string_append_len(out, extensions[i].name, strlen(extensions[i].name) + 1);
-    }
+    for (unsigned i = 0; i < n; i++)
+        g_string_append_len(out, names[i], strlen(names[i]) + 1);
     return g_string_free(out, FALSE);
 }
 
@@ -361,7 +508,9 @@ const char *riscv_cpu_mmu_type(CpuState *cs)
 {
     static const char *const types[] = { "riscv,sv39", "riscv,sv48", "riscv,sv57" };
     RiscvState *s = riscv(cs);
-    return !riscv_has(s, EXT_S) ? "riscv,none" : s->xlen == 32 ? "riscv,sv32" : types[s->max_satp - SATP_SV39];
+    return !riscv_has(s, EXT_S) || !s->max_satp ? "riscv,none"
+           : s->xlen == 32                      ? "riscv,sv32"
+                                                : types[s->max_satp - SATP_SV39];
 }
 
 /* ---- the targets ---- */
@@ -383,8 +532,8 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .helpers = riscv_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(RiscvState), .cpu_init = cpu_init, \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
     .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .scan = riscv_scan,                   \
-    .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
+    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .watch = riscv_trigger_access,        \
+    .scan = riscv_scan, .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
 
 const Target target_riscv64 = {
     .name = "riscv64",

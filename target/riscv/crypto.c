@@ -6,6 +6,7 @@
  * floating-point conversions, as Clang does with 32-bit shifts by various amounts.
  * SPDX-License-Identifier: MIT
  */
+#include "target/riscv/crypto.h"
 #include "target/riscv/translate.h"
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -62,7 +63,7 @@ uint64_t riscv_helper_xperm(CpuState *cs, uint64_t x, uint64_t index, uint64_t b
 
 /* ---- AES and SM4: substitution boxes made from their definitions ---- */
 
-static uint8_t aes_box[256], aes_inverse_box[256], sm4_box[256];
+uint8_t riscv_aes_box[256], riscv_aes_inverse_box[256], riscv_sm4_box[256];
 
 static uint8_t field_multiply(uint8_t a, uint8_t b, unsigned polynomial)
 {
@@ -97,38 +98,11 @@ void riscv_crypto_init(void)
     if (!g_once_init_enter(&ready))
         return;
     for (unsigned x = 0; x < 256; x++) {
-        aes_box[x] = circulant(field_inverse(x, 0x11b), 0xf1) ^ 0x63;
-        aes_inverse_box[aes_box[x]] = x;
-        sm4_box[x] = circulant(field_inverse(circulant(x, 0xa7) ^ 0xd3, 0x1f5), 0xa7) ^ 0xd3;
+        riscv_aes_box[x] = circulant(field_inverse(x, 0x11b), 0xf1) ^ 0x63;
+        riscv_aes_inverse_box[riscv_aes_box[x]] = x;
+        riscv_sm4_box[x] = circulant(field_inverse(circulant(x, 0xa7) ^ 0xd3, 0x1f5), 0xa7) ^ 0xd3;
     }
     g_once_init_leave(&ready, 1);
-}
-
-static uint32_t rotate_left(uint32_t v, unsigned n)
-{
-    return v << (n & 31) | v >> (-n & 31);
-}
-
-static uint32_t substitute(uint32_t v)
-{
-    return aes_box[v & 255] | aes_box[v >> 8 & 255] << 8 | aes_box[v >> 16 & 255] << 16 |
-           (uint32_t)aes_box[v >> 24] << 24;
-}
-
-/* Twice each of four bytes, in the field. */
-static uint32_t twice(uint32_t v)
-{
-    return (v & 0x7f7f7f7f) << 1 ^ (v >> 7 & 0x01010101) * 0x1b;
-}
-static uint32_t mix_column(uint32_t v)
-{
-    uint32_t pairs = v ^ rotate_left(v, 24); /* each byte and the next */
-    return twice(pairs) ^ rotate_left(v, 24) ^ rotate_left(v, 16) ^ rotate_left(v, 8);
-}
-static uint32_t unmix_column(uint32_t v)
-{
-    uint32_t four = twice(twice(v ^ rotate_left(v, 16)));
-    return mix_column(v ^ four);
 }
 
 /* what: AES_MIX, AES_DECRYPT; bits from 8: place of the byte */
@@ -136,7 +110,7 @@ uint64_t riscv_helper_aes32(CpuState *cs, uint64_t rs1, uint64_t rs2, uint64_t w
 {
     unsigned shift = what >> 8;
     uint8_t byte = rs2 >> shift;
-    uint32_t v = what & AES_DECRYPT ? aes_inverse_box[byte] : aes_box[byte];
+    uint32_t v = what & AES_DECRYPT ? riscv_aes_inverse_box[byte] : riscv_aes_box[byte];
     if (what & AES_MIX)
         v = what & AES_DECRYPT ? unmix_column(v) : mix_column(v);
     return (uint32_t)rs1 ^ rotate_left(v, shift);
@@ -146,7 +120,7 @@ uint64_t riscv_helper_aes32(CpuState *cs, uint64_t rs1, uint64_t rs2, uint64_t w
 uint64_t riscv_helper_aes64(CpuState *cs, uint64_t rs1, uint64_t rs2, uint64_t what, uint64_t d)
 {
     uint64_t state[2] = { rs1, rs2 }, v = 0;
-    const uint8_t *box = what & AES_DECRYPT ? aes_inverse_box : aes_box;
+    const uint8_t *box = what & AES_DECRYPT ? riscv_aes_inverse_box : riscv_aes_box;
     for (unsigned i = 0; i < 8; i++) {
         unsigned from = i * (what & AES_DECRYPT ? 13 : 5) % 16;
         v |= (uint64_t)box[state[from >> 3] >> (from & 7) * 8 & 255] << 8 * i;
@@ -173,13 +147,13 @@ uint64_t riscv_helper_aes64ks1i(CpuState *cs, uint64_t rs1, uint64_t round, uint
 /* shift: place of the byte */
 uint64_t riscv_helper_sm4ed(CpuState *cs, uint64_t rs1, uint64_t rs2, uint64_t shift, uint64_t d)
 {
-    uint32_t x = sm4_box[rs2 >> shift & 255];
+    uint32_t x = riscv_sm4_box[rs2 >> shift & 255];
     x ^= x << 8 ^ x << 2 ^ x << 18 ^ (x & 0x3f) << 26 ^ (x & 0xc0) << 10;
     return (uint32_t)rs1 ^ rotate_left(x, shift);
 }
 uint64_t riscv_helper_sm4ks(CpuState *cs, uint64_t rs1, uint64_t rs2, uint64_t shift, uint64_t d)
 {
-    uint32_t x = sm4_box[rs2 >> shift & 255];
+    uint32_t x = riscv_sm4_box[rs2 >> shift & 255];
     x ^= (x & 0x07) << 29 ^ (x & 0xfe) << 7 ^ (x & 0x01) << 23 ^ (x & 0xf8) << 13;
     return (uint32_t)rs1 ^ rotate_left(x, shift);
 }

@@ -12,8 +12,8 @@ typedef struct CsrShape {
     bool ends_unit;
 } CsrShape;
 
-/* priv: that of the unit (constant there). */
-CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv);
+/* priv, virt: those of the unit (constant there). */
+CsrShape riscv_csr_shape(const RiscvState *s, unsigned csr, unsigned priv, bool virt);
 /* NULL if there is none of that number. */
 const char *riscv_csr_name(unsigned csr);
 

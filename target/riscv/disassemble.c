@@ -66,6 +66,12 @@ static void put_immediate(GString *out, const DecodeRow *row, const Arg *a)
     }
 }
 
+/* The third operand; that of vror.vi has a sixth bit. */
+static unsigned vector_source(const DecodeRow *row, const Arg *a)
+{
+    return strcmp(row->name, "vror_vi") ? a->rs1 : a->rs1 | (a->bits >> 21 & 32);
+}
+
 /* row is one of the 32-bit tables. */
 static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint64_t pc)
 {
@@ -101,9 +107,20 @@ static void put_operands(GString *out, const DecodeRow *row, const Arg *a, uint6
         put_float(out, row, a);
         break;
     case FORMAT_V: /* as numbers: which are vectors the name says */
-        g_string_append_printf(out, "%u, %u, %u%s", a->rd, a->rs2, a->rs1, a->bits >> 25 & 1 ? "" : ", v0.t");
+        g_string_append_printf(out, "%u, %u, %u%s", a->rd, a->rs2, vector_source(row, a),
+                               a->bits >> 25 & 1 ? "" : ", v0.t");
         break;
     }
+}
+
+/* Atomics have their size and order in fields of the instruction. */
+static char *name_of(const DecodeRow *row, const Arg *a)
+{
+    if (!row || row->format != FORMAT_A)
+        return g_strdup(row ? row->name : "illegal");
+    g_autofree char *plain = g_strndup(row->name, strcspn(row->name, "_"));
+    return g_strdup_printf("%s.%c%s%s%s", plain, "bhwdq"[a->imm], a -> acquire || a -> release ? "." : "",
+                           a->acquire ? "aq" : "", a->release ? "rl" : "");
 }
 
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out)
@@ -117,7 +134,7 @@ unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes
     for (unsigned n = 0; n < length; n++)
         i |= (uint32_t)bytes[n] << (8 * n);
     const DecodeRow *row = riscv_decode(s, i, &a), *base = row ? riscv_row_of(row->translate) : NULL;
-    g_autofree char *name = g_strdup(row ? row->name : "illegal");
+    g_autofree char *name = name_of(row, &a);
     g_string_append_printf(out, "%0*x  %s%-10s ", 2 * (int)length, i, length == 2 ? "    " : "",
                            g_strdelimit(name, "_", '.'));
     if (row)

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/csr.h"
+#include "target/riscv/hypervisor.h"
 #include "target/riscv/translate.h"
 #include "target/riscv/vector.h"
 #include "tcg/softfloat.h"
@@ -20,7 +21,7 @@ static uint64_t helper_csr(CpuState *cs, uint64_t value, uint64_t what, uint64_t
     unsigned kind = what >> 12 & 3;
     uint64_t old = 0, mask = kind == 1 ? UINT64_MAX : value;
     if (!riscv_csr(s, what & 0xfff, what >> 15 & 1, what >> 14 & 1, kind == 3 ? 0 : value, mask, &old)) {
-        riscv_raise(s, CAUSE_ILLEGAL, bits);
+        riscv_refuse(s, s->virt && riscv_csr_virtual(s, what & 0xfff, what >> 14 & 1), bits);
         return 0;
     }
     return old;
@@ -29,8 +30,9 @@ static uint64_t helper_csr(CpuState *cs, uint64_t value, uint64_t what, uint64_t
 static uint64_t helper_sret(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     RiscvState *s = riscv(cs);
-    if (s->priv < PRIV_S || !riscv_has(s, EXT_S) || (s->priv == PRIV_S && s->mstatus & MSTATUS_TSR))
-        riscv_raise(s, CAUSE_ILLEGAL, bits);
+    uint64_t trap = s->virt ? s->hstatus & HSTATUS_VTSR : s->mstatus & MSTATUS_TSR;
+    if (s->priv < PRIV_S || !riscv_has(s, EXT_S) || (s->priv == PRIV_S && trap))
+        riscv_refuse(s, s->virt, bits);
     else
         riscv_return(s, PRIV_S);
     return 0;
@@ -49,8 +51,10 @@ static uint64_t helper_mret(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c,
 static uint64_t helper_wfi(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     RiscvState *s = riscv(cs);
-    if ((s->priv < PRIV_M && s->mstatus & MSTATUS_TW) || (s->priv == PRIV_U && riscv_has(s, EXT_S)))
+    if (s->priv < PRIV_M && s->mstatus & MSTATUS_TW)
         riscv_raise(s, CAUSE_ILLEGAL, bits);
+    else if ((s->priv == PRIV_U && riscv_has(s, EXT_S)) || (s->virt && s->hstatus & HSTATUS_VTW))
+        riscv_refuse(s, s->virt, bits);
     return 0;
 }
 
@@ -58,19 +62,16 @@ static uint64_t helper_wfi(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, 
 static uint64_t helper_sfence(CpuState *cs, uint64_t va, uint64_t asid, uint64_t which, uint64_t bits)
 {
     RiscvState *s = riscv(cs);
-    uint64_t mask = s->xlen == 32 ? 0x1ffull << 22 : 0xffffull << 44, value = asid << (s->xlen == 32 ? 22 : 44) & mask;
-    if (s->priv < PRIV_S || !riscv_has(s, EXT_S) || (s->priv == PRIV_S && s->mstatus & MSTATUS_TVM)) {
-        riscv_raise(s, CAUSE_ILLEGAL, bits);
+    uint64_t trap = s->virt ? s->hstatus & HSTATUS_VTVM : s->mstatus & MSTATUS_TVM;
+    if (s->priv < PRIV_S || !riscv_has(s, EXT_S) || (s->priv == PRIV_S && trap)) {
+        riscv_refuse(s, s->virt, bits);
         return 0;
     }
-    if (!(which & 2))
-        mask = value = 0;
+    SpaceMatch match = riscv_spaces(s, s->virt, which & 2, asid);
     if (which & 1)
-        tcg_flush_page(cs, va, mask, value);
-    else if (which & 2)
-        tcg_flush_space(cs, mask, value);
+        tcg_flush_page(cs, va, match);
     else
-        tcg_flush_all(cs);
+        tcg_flush_spaces(cs, match);
     return 0;
 }
 
@@ -82,7 +83,8 @@ static uint64_t helper_fence_i(CpuState *cs, uint64_t a, uint64_t b, uint64_t c,
 
 static uint64_t helper_ecall(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
-    riscv_raise(riscv(cs), CAUSE_ECALL_U + riscv(cs)->priv, 0);
+    RiscvState *s = riscv(cs);
+    riscv_raise(s, s->virt && s->priv == PRIV_S ? CAUSE_ECALL_VS : CAUSE_ECALL_U + s->priv, 0);
     return 0;
 }
 
@@ -129,22 +131,26 @@ static uint64_t helper_cas16(CpuState *cs, uint64_t va, uint64_t registers, uint
     return 0;
 }
 
-/* Is a cache block operation on here? bits: of menvcfg and senvcfg; any of them enables it. */
-static bool cbo_enabled(const RiscvState *s, uint64_t bits)
+/* Is a cache block operation on here? If not, it is refused. bits: of menvcfg, henvcfg and senvcfg; any of them enables
+ * it. */
+static bool cbo_enabled(RiscvState *s, uint64_t bits, uint64_t insn)
 {
-    if (s->priv < PRIV_M && !(s->menvcfg & bits))
-        return false;
-    return s->priv != PRIV_U || !riscv_has(s, EXT_S) || s->senvcfg & bits;
+    bool machine = s->priv == PRIV_M || s->menvcfg & bits, guest = !s->virt || s->henvcfg & bits,
+         user = s->priv != PRIV_U || !riscv_has(s, EXT_S) || s->senvcfg & bits;
+    if (machine && guest && user)
+        return true;
+    riscv_refuse(s, s->virt && machine, insn);
+    return false;
 }
 
 /* kind: 0 invalidate, 1 clean, 2 flush, 4 zero. There are no caches: but for zero, only faults are seen. */
 static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bits, uint64_t d)
 {
     RiscvState *s = riscv(cs);
-    if (!cbo_enabled(s, kind == 4 ? ENVCFG_CBZE : kind ? ENVCFG_CBCFE : ENVCFG_CBIE))
-        riscv_raise(s, CAUSE_ILLEGAL, bits);
-    else if (kind == 4)
-        tcg_zero_block(cs, va, RISCV_CACHE_BLOCK);
+    if (!cbo_enabled(s, kind == 4 ? ENVCFG_CBZE : kind ? ENVCFG_CBCFE : ENVCFG_CBIE, bits))
+        return 0;
+    if (kind == 4)
+        tcg_zero_block(cs, va, s->cboz_size);
     else
         riscv_probe_block(s, va);
     return 0;
@@ -153,6 +159,12 @@ static uint64_t helper_cbo(CpuState *cs, uint64_t va, uint64_t kind, uint64_t bi
 static uint64_t helper_fp_off(CpuState *cs, uint64_t bits, uint64_t b, uint64_t c, uint64_t d)
 {
     riscv_raise(riscv(cs), CAUSE_ILLEGAL, bits);
+    return 0;
+}
+
+static uint64_t helper_trigger(CpuState *cs, uint64_t bits, uint64_t length, uint64_t c, uint64_t d)
+{
+    riscv_trigger_insn(riscv(cs), bits, length);
     return 0;
 }
 
@@ -167,6 +179,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_ECALL] = { "ecall", helper_ecall, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FCLASS] = { "fclass", helper_fclass, 2, true, 0 },
     [HELPER_VECTOR] = { "vector", helper_vector, 4, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP },
+    [HELPER_TRIGGER] = { "trigger", helper_trigger, 2, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_FP_OFF] = { "fp_off", helper_fp_off, 1, false, HELPER_RAISES | HELPER_CONTEXT },
     [HELPER_SOFT_FP] = { "soft_fp", helper_soft_fp, 4, true, 0 },
     [HELPER_FCVTMOD] = { "fcvtmod", helper_fcvtmod, 1, true, 0 },
@@ -180,4 +193,7 @@ const HelperDesc riscv_helpers[] = {
     [HELPER_AES64KS1I] = { "aes64ks1i", riscv_helper_aes64ks1i, 2, true, 0 },
     [HELPER_SM4ED] = { "sm4ed", riscv_helper_sm4ed, 3, true, 0 },
     [HELPER_SM4KS] = { "sm4ks", riscv_helper_sm4ks, 3, true, 0 },
+    [HELPER_HLV] = { "hlv", riscv_helper_hlv, 3, true, HELPER_RAISES | HELPER_CONTEXT },
+    [HELPER_HSV] = { "hsv", riscv_helper_hsv, 4, false, HELPER_RAISES | HELPER_CONTEXT },
+    [HELPER_HFENCE] = { "hfence", riscv_helper_hfence, 4, false, HELPER_RAISES | HELPER_CONTEXT },
 };

@@ -206,27 +206,25 @@ bool rv_fmv_d_x(Ctx *c, const Arg *a)
 bool rv_flw(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    set_f(c, IR_F32, a->rd, ir_ld(c->ir, IR_F32, MO_32, get_x(c, a->rs1), a->imm));
+    set_f(c, IR_F32, a->rd, load_at(c, IR_F32, MO_32, a->rs1, a->imm));
     return true;
 }
 bool rv_fld(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    set_f(c, IR_F64, a->rd, ir_ld(c->ir, IR_F64, MO_64, get_x(c, a->rs1), a->imm));
+    set_f(c, IR_F64, a->rd, load_at(c, IR_F64, MO_64, a->rs1, a->imm));
     return true;
 }
 /* A store writes the low half, whether it is boxed or not. */
 bool rv_fsw(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    IrTmp v = ir_getreg(c->ir, RISCV_REG_F0 + a->rs2);
-    IrTmp low = ir_unary(c->ir, OP_trunc, IR_I32, ir_fmove(c->ir, OP_fbits, IR_I64, v));
-    ir_st(c->ir, MO_32, get_x(c, a->rs1), a->imm, low);
+    store_at(c, MO_32, a->rs1, a->imm, ir_getreg(c->ir, RISCV_REG_F0 + a->rs2));
     return true;
 }
 bool rv_fsd(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    ir_st(c->ir, MO_64, get_x(c, a->rs1), a->imm, get_f(c, IR_F64, a->rs2));
+    store_at(c, MO_64, a->rs1, a->imm, get_f(c, IR_F64, a->rs2));
     return true;
 }

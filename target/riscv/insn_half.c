@@ -189,13 +189,13 @@ bool rv_fmv_h_x(Ctx *c, const Arg *a)
 bool rv_flh(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    set_result(c, SOFT_F16, a->rd, ir_ld(c->ir, IR_I64, MO_16, get_x(c, a->rs1), a->imm));
+    set_result(c, SOFT_F16, a->rd, load_at(c, IR_I64, MO_16, a->rs1, a->imm));
     return true;
 }
 bool rv_fsh(Ctx *c, const Arg *a)
 {
     fp_enable(c, a);
-    ir_st(c->ir, MO_16, get_x(c, a->rs1), a->imm, get_bits(c, a->rs2));
+    store_at(c, MO_16, a->rs1, a->imm, get_bits(c, a->rs2));
     return true;
 }
 

@@ -277,8 +277,7 @@ bool rv_bltu(Ctx *c, const Arg *a) { return branch(c, a, COND_LTU); }
 bool rv_bgeu(Ctx *c, const Arg *a) { return branch(c, a, COND_GEU); }
 /* clang-format on */
 
-/* The next instruction may be another one now, or run in another mode: look it up anew. */
-static bool end_at_next(Ctx *c)
+bool end_at_next(Ctx *c)
 {
     ir_ststate(c->ir, offsetof(CpuState, pc), MO_64, ir_getpc(c->ir, c->insn->offset + c->length));
     ir_lookup(c->ir);
@@ -289,12 +288,12 @@ static bool end_at_next(Ctx *c)
 /* ---- memory ---- */
 static bool load(Ctx *c, const Arg *a, unsigned memop)
 {
-    set_x(c, a->rd, ir_ld(c->ir, c->xt, memop, get_x(c, a->rs1), a->imm));
+    set_x(c, a->rd, load_at(c, c->xt, memop, a->rs1, a->imm));
     return true;
 }
 static bool store(Ctx *c, const Arg *a, unsigned memop)
 {
-    ir_st(c->ir, memop, get_x(c, a->rs1), a->imm, get_x(c, a->rs2));
+    store_at(c, memop, a->rs1, a->imm, get_x(c, a->rs2));
     return true;
 }
 /* clang-format off */
@@ -322,11 +321,17 @@ bool rv_wrs(Ctx *c, const Arg *a)
 {
     return yield(c);
 }
+bool rv_pause(Ctx *c, const Arg *a)
+{
+    return yield(c);
+}
+bool rv_ntl(Ctx *c, const Arg *a)
+{
+    return true;
+}
 bool rv_fence(Ctx *c, const Arg *a)
 {
     unsigned pred = a->imm >> 4 & 15, succ = a->imm & 15;
-    if (a->imm == 0x010 && !a->rd && !a->rs1) /* pause */
-        return yield(c);
     if ((pred & 5) && (succ & 10)) /* output or write before input or read */
         ir_fence(c->ir, FENCE_ALL);
     return true;
@@ -342,12 +347,12 @@ bool rv_fence_i(Ctx *c, const Arg *a)
 /* ---- A ---- */
 static unsigned atomic_memop(const Arg *a)
 {
-    return (a->imm == 3 ? MO_64 : MO_32 | MO_SIGNED) | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) |
-           (a->release ? MO_RELEASE : 0);
+    unsigned size = a->imm == 3 ? MO_64 : a->imm | MO_SIGNED; /* funct3 is log2 of the bytes */
+    return size | MO_ALIGN | (a->acquire ? MO_ACQUIRE : 0) | (a->release ? MO_RELEASE : 0);
 }
 bool rv_lr(Ctx *c, const Arg *a)
 {
-    IrTmp addr = get_x(c, a->rs1), wide = c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, addr) : addr;
+    IrTmp addr = data_address(c, a->rs1, 0), wide = c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, addr) : addr;
     IrTmp v = ir_ld(c->ir, c->xt, atomic_memop(a), addr, 0);
     ir_ststate(c->ir, offsetof(CpuState, reserve_addr), MO_64, wide);
     ir_ststate(c->ir, offsetof(CpuState, reserve_value), MO_64,
@@ -361,7 +366,7 @@ bool rv_sc(Ctx *c, const Arg *a)
     IrUnit *u = c->ir;
     unsigned memop = atomic_memop(a);
     int fail = ir_new_label(u), done = ir_new_label(u);
-    IrTmp addr = get_x(c, a->rs1), wide = c->xt == IR_I32 ? ir_ext(u, IR_I64, MO_32, addr) : addr;
+    IrTmp addr = data_address(c, a->rs1, 0), wide = c->xt == IR_I32 ? ir_ext(u, IR_I64, MO_32, addr) : addr;
     ir_brcond(u, COND_NE, wide, ir_ldstate(u, IR_I64, offsetof(CpuState, reserve_addr), MO_64), fail);
     IrTmp seen = ir_ldstate(u, c->xt, offsetof(CpuState, reserve_value), c->xt == IR_I32 ? MO_32 : MO_64);
     IrTmp old = ir_cas(u, c->xt, memop, addr, seen, get_x(c, a->rs2));
@@ -378,7 +383,7 @@ bool rv_sc(Ctx *c, const Arg *a)
 }
 static bool amo(Ctx *c, const Arg *a, IrAmo kind)
 {
-    set_x(c, a->rd, ir_amo(c->ir, c->xt, atomic_memop(a), kind, get_x(c, a->rs1), get_x(c, a->rs2)));
+    set_x(c, a->rd, ir_amo(c->ir, c->xt, atomic_memop(a), kind, data_address(c, a->rs1, 0), get_x(c, a->rs2)));
     return true;
 }
 /* clang-format off */
@@ -396,7 +401,7 @@ bool rv_amomaxu(Ctx *c, const Arg *a) { return amo(c, a, AMO_MAXU); }
 /* ---- Zacas ---- */
 bool rv_amocas(Ctx *c, const Arg *a)
 {
-    IrTmp addr = get_x(c, a->rs1), expected = get_x(c, a->rd), value = get_x(c, a->rs2);
+    IrTmp addr = data_address(c, a->rs1, 0), expected = get_x(c, a->rd), value = get_x(c, a->rs2);
     set_x(c, a->rd, ir_cas(c->ir, c->xt, atomic_memop(a), addr, expected, value));
     return true;
 }
@@ -413,7 +418,7 @@ bool rv_amocas_pair(Ctx *c, const Arg *a)
     if ((a->rd | a->rs2) & 1)
         return false;
     IrTmp expected = get_pair(c, a->rd), value = get_pair(c, a->rs2);
-    IrTmp old = ir_cas(c->ir, IR_I64, atomic_memop(a), get_x(c, a->rs1), expected, value);
+    IrTmp old = ir_cas(c->ir, IR_I64, atomic_memop(a), data_address(c, a->rs1, 0), expected, value);
     if (a->rd) {
         set_x(c, a->rd, ir_unary(c->ir, OP_trunc, IR_I32, old));
         IrTmp high = ir_binary_imm(c->ir, OP_shr, IR_I64, old, 32);
@@ -425,14 +430,15 @@ bool rv_amocas_q(Ctx *c, const Arg *a)
 {
     if ((a->rd | a->rs2) & 1)
         return false;
-    ir_call(c->ir, IR_I64, HELPER_CAS16, get_x(c, a->rs1), ir_const(c->ir, IR_I64, a->rd | a->rs2 << 8), 0, 0);
+    ir_call(c->ir, IR_I64, HELPER_CAS16, data_address(c, a->rs1, 0), ir_const(c->ir, IR_I64, a->rd | a->rs2 << 8), 0,
+            0);
     return true;
 }
 
 /* ---- Zicbom, Zicboz ---- */
 bool rv_cbo(Ctx *c, const Arg *a)
 {
-    IrTmp va = get_x(c, a->rs1);
+    IrTmp va = data_address(c, a->rs1, 0);
     if (c->xt == IR_I32)
         va = ir_ext(c->ir, IR_I64, MO_32, va);
     ir_call(c->ir, IR_I64, HELPER_CBO, va, ir_const(c->ir, IR_I64, a->rs2), ir_const(c->ir, IR_I64, a->bits), 0);
@@ -444,7 +450,7 @@ static bool access_csr(Ctx *c, const Arg *a, unsigned kind, IrTmp operand, bool 
 {
     IrUnit *u = c->ir;
     unsigned csr = a->imm & 0xfff;
-    CsrShape shape = riscv_csr_shape(c->s, csr, c->priv);
+    CsrShape shape = riscv_csr_shape(c->s, csr, c->priv, c->virt);
     unsigned memop = c->xt == IR_I32 ? MO_32 : MO_64;
     if (shape.read_member && (!write || shape.write_member)) { /* inline */
         IrTmp old = 0;
@@ -538,5 +544,7 @@ bool rv_sinval_vma(Ctx *c, const Arg *a)
 }
 bool rv_sfence_nop(Ctx *c, const Arg *a)
 {
-    return c->priv >= PRIV_S;
+    if (c->virt && c->priv == PRIV_U)
+        raise_exception(c, CAUSE_VIRTUAL_INSN, a->bits);
+    return c->virt || c->priv >= PRIV_S;
 }

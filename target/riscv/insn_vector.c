@@ -2,7 +2,7 @@
  * RISC-V V: each instruction is a call of helper_vector with its operation and scalar operands.
  * SPDX-License-Identifier: MIT
  */
-#include "target/riscv/translate.h"
+#include "target/riscv/insn_vector.h"
 #include "target/riscv/vector.h"
 
 /* What an instruction takes from scalar registers, and gives. */
@@ -28,11 +28,9 @@ static bool enable_float(Ctx *c, const Arg *a)
     return true;
 }
 
-static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
+static void call_vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
 {
     IrTmp x = ir_const(c->ir, IR_I64, 0), y = x;
-    if (scalar >= FSCALAR && scalar != RESULT && !enable_float(c, a))
-        return false;
     if (scalar == SCALAR || scalar == ADDRESS || scalar == SETVL)
         x = get_x64(c, a->rs1);
     if (scalar == ADDRESS || scalar == SETVL)
@@ -45,31 +43,74 @@ static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
         set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, v) : v);
     if (scalar == FRESULT)
         ir_setreg(c->ir, RISCV_REG_F0 + a->rd, ir_fmove(c->ir, OP_fofbits, IR_F64, v));
+}
+
+static bool vector(Ctx *c, const Arg *a, unsigned op, unsigned scalar)
+{
+    if (scalar >= FSCALAR && scalar != RESULT && !enable_float(c, a))
+        return false;
+    if (vector_inline(c, a, op))
+        return true;
+    int slow = c->insn->cold ? ir_new_label(c->ir) : 0, done = c->insn->cold ? ir_new_label(c->ir) : 0;
+    if (vector_tail(c, a, op, slow))
+        ir_br(c->ir, done);
+    if (c->insn->cold)
+        ir_label(c->ir, slow);
+    call_vector(c, a, op, scalar);
+    if (c->insn->cold)
+        ir_label(c->ir, done);
     return true;
+}
+
+/* vsetvli x0, x0 keeps vl, which is expected to be VLMAX: to that *length, then. */
+static bool expected_length(Ctx *c, const Arg *a, unsigned *length)
+{
+    uint32_t expected = c->insn->cold || !c->ir->vectors ? 0 : vector_expected(c);
+    if (a->rs1 || a->rd || !expected)
+        return false;
+    vector_assume(c, expected);
+    *length = v_max(c->s, v_lmul_of(expected), v_sew_of(expected));
+    return true;
+}
+
+/* The length that vsetvli is given, at run time. */
+static IrTmp given_length(Ctx *c, const Arg *a)
+{
+    if (!a->rs1)
+        return ir_ldstate(c->ir, IR_I64, offsetof(RiscvState, vl), MO_64);
+    IrTmp avl = get_x(c, a->rs1);
+    return c->xt == IR_I32 ? ir_ext(c->ir, IR_I64, MO_32, avl) : avl;
 }
 
 /* vset{i}vli where the new vtype is one that there is: inline. */
 static bool set_vl(Ctx *c, const Arg *a, bool immediate)
 {
-    unsigned vtype = a->bits >> 20 & (immediate ? 0x3ff : 0x7ff), sew = vtype >> 3 & 7;
-    int lmul = (int)(vtype << 29) >> 29;
+    unsigned vtype = a->bits >> 20 & (immediate ? 0x3ff : 0x7ff);
     if (!v_type_legal(vtype))
         return vector(c, a, immediate ? VOP_setivli : VOP_setvli, immediate ? RESULT : SETVL);
-    ir_guard(c->ir, offsetof(RiscvState, vs_off), HELPER_FP_OFF, a->bits);
-    ir_mark(c->ir, offsetof(RiscvState, vs_dirty));
-    unsigned bytes = c->s->vlenb >> sew, most = lmul >= 0 ? bytes << lmul : bytes >> -lmul;
-    IrTmp max = ir_const(c->ir, IR_I64, most), vl = max;
-    if (immediate) {
-        vl = ir_const(c->ir, IR_I64, MIN(a->rs1, most));
-    } else if (a->rs1 || !a->rd) {
-        IrTmp avl = a->rs1 ? get_x(c, a->rs1) : ir_ldstate(c->ir, IR_I64, offsetof(RiscvState, vl), MO_64);
-        if (a->rs1 && c->xt == IR_I32)
-            avl = ir_ext(c->ir, IR_I64, MO_32, avl);
-        vl = ir_select(c->ir, IR_I64, COND_LTU, avl, max, avl, max);
+    unsigned most = v_max(c->s, v_lmul_of(vtype), v_sew_of(vtype)), length = most;
+    IrTmp max = ir_const(c->ir, IR_I64, most), avl = max;
+    bool known = immediate || (!a->rs1 && a->rd) || expected_length(c, a, &length);
+    if (immediate)
+        length = MIN(a->rs1, most);
+    if (!known)
+        avl = given_length(c, a);
+    else
+        avl = ir_const(c->ir, IR_I64, MIN(length, most));
+    if (!c->ir->assumed) {
+        ir_guard(c->ir, offsetof(RiscvState, vs_off), HELPER_FP_OFF, a->bits);
+        ir_mark(c->ir, offsetof(RiscvState, vs_dirty));
+        ir_ststate(c->ir, offsetof(RiscvState, vstart), MO_64, ir_const(c->ir, IR_I64, 0));
     }
+    uint32_t some = V_READY | vtype;
+    IrTmp vl = ir_select(c->ir, IR_I64, COND_LTU, avl, max, avl, max);
+    IrTmp ready = ir_select(c->ir, IR_I32, COND_LTU, avl, max, ir_const(c->ir, IR_I32, some),
+                            ir_const(c->ir, IR_I32, some | V_WHOLE));
     ir_ststate(c->ir, offsetof(RiscvState, vl), MO_64, vl);
     ir_ststate(c->ir, offsetof(RiscvState, vtype), MO_64, ir_const(c->ir, IR_I64, vtype));
-    ir_ststate(c->ir, offsetof(RiscvState, vstart), MO_64, ir_const(c->ir, IR_I64, 0));
+    ir_ststate(c->ir, offsetof(RiscvState, v_ready), MO_32, ready);
+    c->ir->assumed = known && length >= most ? some | V_WHOLE : some;
+    c->ir->expected = some | V_WHOLE;
     set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(c->ir, OP_trunc, IR_I32, vl) : vl);
     return true;
 }

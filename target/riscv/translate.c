@@ -284,6 +284,17 @@ void raise_exception(Ctx *c, unsigned cause, uint64_t tval)
     c->stop = true;
 }
 
+IrTmp data_address(Ctx *c, unsigned rs1, int32_t offset)
+{
+    IrTmp va = get_x(c, rs1);
+    if (offset)
+        va = ir_binary_imm(c->ir, OP_add, c->xt, va, offset);
+    if (!c->pm_bits)
+        return va;
+    va = ir_binary_imm(c->ir, OP_shl, c->xt, va, c->pm_bits);
+    return ir_binary_imm(c->ir, c->pm_zero ? OP_shr : OP_sar, c->xt, va, c->pm_bits);
+}
+
 void jump_to(Ctx *c, int64_t displacement)
 {
     int64_t target = c->insn->offset + displacement;
@@ -311,9 +322,14 @@ bool riscv_translate(TranslateInsn *insn)
               .xlen = s->xlen,
               .xt = s->xlen == 32 ? IR_I32 : IR_I64,
               .priv = insn->mode & MODE_PRIV,
-              .length = insn->length };
+              .virt = insn->mode & MODE_VIRT,
+              .length = insn->length,
+              .pm_bits = "\0\0\7\20"[insn->mode >> MODE_PMM_SHIFT & 3],
+              .pm_zero = insn->mode & MODE_PMM_ZERO };
     uint32_t i = fetch(insn->bytes, insn->length);
     Arg a;
+    if (insn->mode & MODE_TRIGGER)
+        ir_call(c.ir, IR_I64, HELPER_TRIGGER, ir_const(c.ir, IR_I64, i), ir_const(c.ir, IR_I64, insn->length), 0, 0);
     const DecodeRow *row = riscv_decode(s, i, &a);
     if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);

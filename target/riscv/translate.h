@@ -22,8 +22,11 @@ typedef struct Ctx {
     IrType xt; /* of x registers: IR_I64 or IR_I32 */
     unsigned xlen;
     unsigned priv;
+    bool virt; /* V: for a guest */
     unsigned length;
-    bool stop; /* nothing follows in straight line */
+    uint8_t pm_bits; /* pointer masking of loads and stores: RiscvState.pm_bits, */
+    bool pm_zero;    /* and pm_zero */
+    bool stop;       /* nothing follows in straight line */
 } Ctx;
 
 typedef struct DecodeRow {
@@ -97,6 +100,10 @@ enum {
     HELPER_SM4ED,
     HELPER_SM4KS,
     HELPER_VECTOR,
+    HELPER_TRIGGER,
+    HELPER_HLV,
+    HELPER_HSV,
+    HELPER_HFENCE,
     HELPER_COUNT
 };
 
@@ -111,6 +118,23 @@ void raise_exception(Ctx *c, unsigned cause, uint64_t tval);
 void fp_enable(Ctx *c, const Arg *a);
 /* The instruction's rounding mode. False: reserved. */
 bool fp_rounding(Ctx *c, const Arg *a, IrRound *round);
+/* The address x[rs1] + offset of an explicit access to memory: pointers are masked, where that is on. */
+IrTmp data_address(Ctx *c, unsigned rs1, int32_t offset);
+/* Load from there, store there. */
+static inline IrTmp load_at(Ctx *c, IrType type, unsigned memop, unsigned rs1, int32_t offset)
+{
+    return c->pm_bits ? ir_ld(c->ir, type, memop, data_address(c, rs1, offset), 0)
+                      : ir_ld(c->ir, type, memop, get_x(c, rs1), offset);
+}
+static inline void store_at(Ctx *c, unsigned memop, unsigned rs1, int32_t offset, IrTmp v)
+{
+    if (c->pm_bits)
+        ir_st(c->ir, memop, data_address(c, rs1, offset), 0, v);
+    else
+        ir_st(c->ir, memop, get_x(c, rs1), offset, v);
+}
+/* Go on at the next instruction, which may be another one now, or run in another mode. True. */
+bool end_at_next(Ctx *c);
 /* Jump to this instruction + displacement (an unconditional transfer). */
 void jump_to(Ctx *c, int64_t displacement);
 

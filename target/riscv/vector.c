@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/riscv/vector.h"
+#include "util/trace.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -27,7 +28,17 @@ typedef struct VectorChecked {
     Shape shape;
 } VectorChecked;
 
+typedef struct Operation {
+    uint16_t flags;
+} Operation;
+static const Operation operations[VOP_ELEMENTWISE] = {
+#define V(name, forms, kernels, flags) { flags },
+    VECTOR_ELEMENTWISE(V)
+#undef V
+};
+
 static VectorKernel *kernels[VOP_ELEMENTWISE][4];
+static uint64_t kernel_needs[VOP_ELEMENTWISE][4]; /* extensions, of which there must be one besides V; 0: none */
 
 static void choose_kernels(void)
 {
@@ -39,7 +50,12 @@ static void choose_kernels(void)
         for (unsigned sew = 0; sew < 4; sew++) {
             VectorKernel *i = (avx2 ? vector_int_kernels_avx2 : vector_int_kernels_base)[op][sew];
             VectorKernel *f = (avx2 ? vector_float_kernels_avx2 : vector_float_kernels_base)[op][sew];
-            kernels[op][sew] = i ? i : f;
+            VectorKernel *h = (avx2 ? vector_half_kernels_avx2 : vector_half_kernels_base)[op][sew];
+            VectorKernel *b = (avx2 ? vector_bits_kernels_avx2 : vector_bits_kernels_base)[op][sew];
+            kernels[op][sew] = i ? i : f ? f : h ? h : b;
+            if (h && !(operations[op].flags & VO_BRAIN)) /* the decode tables name the others' extensions */
+                kernel_needs[op][sew] =
+                    op == VOP_fwcvt_f_f_v || op == VOP_fncvt_f_f_w ? EXT_ZVFHMIN | EXT_ZVFH : EXT_ZVFH;
         }
     g_once_init_leave(&ready, 1);
 }
@@ -53,6 +69,14 @@ void riscv_vector_reset(RiscvState *s)
     s->vtype = 1ull << 63;
     s->vl = s->vstart = 0;
     s->vxrm = s->vxsat = s->vs_dirty = 0;
+    s->v_ready = 0;
+}
+
+void riscv_vector_changed(RiscvState *s)
+{
+    bool dirty = !s->vs_off && (s->vs_dirty || (s->mstatus & (s->virt ? s->vsstatus : MSTATUS_VS) & MSTATUS_VS) == MSTATUS_VS);
+    bool legal = !(s->vtype >> 63), whole = legal && s->vl == v_max(s, v_lmul(s), v_sew(s));
+    s->v_ready = dirty && legal && !s->vstart ? V_READY | (whole ? V_WHOLE : 0) | (s->vtype & 0xff) : 0;
 }
 
 void riscv_vector_free(RiscvState *s)
@@ -129,15 +153,6 @@ bool vector_set_vl(VectorCall *c)
 
 /* ---- elementwise operations ---- */
 
-typedef struct Operation {
-    uint16_t flags;
-} Operation;
-static const Operation operations[VOP_ELEMENTWISE] = {
-#define V(name, forms, kernels, flags) { flags },
-    VECTOR_ELEMENTWISE(V)
-#undef V
-};
-
 bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, int eew)
 {
     unsigned d_regs = v_regs(d_emul), regs = v_regs(emul);
@@ -148,10 +163,10 @@ bool v_overlap_allowed(unsigned d, int d_emul, int d_eew, unsigned r, int emul, 
     return emul >= 0 && d + d_regs == r + regs;
 }
 
-static bool shape_legal(const RiscvState *s, uint32_t bits, const Shape *h)
+static bool shape_legal(uint64_t vtype, uint32_t bits, const Shape *h)
 {
     unsigned d = v_d(bits), r2 = v_s2(bits), r1 = v_s1(bits);
-    int lmul = v_lmul(s);
+    int lmul = v_lmul_of(vtype);
     if (h->d_emul > 3 || h->emul2 > 3 || h->emul2 < -3)
         return false;
     if (!v_aligned(d, h->d_emul) || !v_aligned(r2, h->emul2) || (h->vector1 && !v_aligned(r1, lmul)))
@@ -163,10 +178,10 @@ static bool shape_legal(const RiscvState *s, uint32_t bits, const Shape *h)
     return !h->vector1 || v_overlap_allowed(d, h->d_emul, h->d_eew, r1, lmul, h->sew);
 }
 
-static void shape_of(const RiscvState *s, uint32_t bits, unsigned op, Shape *h)
+static void shape_of(uint64_t vtype, uint32_t bits, unsigned op, Shape *h)
 {
     unsigned flags = operations[op].flags, f3 = bits >> 12 & 7;
-    int lmul = v_lmul(s), sew = v_sew(s);
+    int lmul = v_lmul_of(vtype), sew = (int)v_sew_of(vtype);
     int delta = flags & VO_WIDE2 ? 1 : flags & VO_HALF2 ? -1 : flags & VO_QUARTER2 ? -2 : flags & VO_EIGHTH2 ? -3 : 0;
     *h = (Shape){ .sew = sew,
                   .flags = flags,
@@ -180,6 +195,18 @@ static void shape_of(const RiscvState *s, uint32_t bits, unsigned op, Shape *h)
         h->eew2 = h->d_eew;
         h->emul2 = -3;
     }
+}
+
+unsigned v_operands(unsigned op)
+{
+    return operations[op].flags;
+}
+
+bool v_legal(uint64_t vtype, uint32_t bits, unsigned op)
+{
+    Shape h;
+    shape_of(vtype, bits, op, &h);
+    return kernels[op][v_sew_of(vtype)] && shape_legal(vtype, bits, &h);
 }
 
 static void broadcast(void *buffer, uint64_t value, unsigned n, unsigned sew)
@@ -235,7 +262,7 @@ static void blend(void *to, const void *from, const uint8_t *active, unsigned n,
     }
 }
 
-static const uint64_t harmless_float[] = { 0, 0, 0x3f800000, 0x3ff0000000000000 };
+static const uint64_t harmless_float[] = { 0, 0x3c00, 0x3f800000, 0x3ff0000000000000 };
 
 /* A copy whose inactive elements raise nothing: 1 in floating point, 0 elsewhere. */
 static const void *harmless(void *buffer, const void *from, const uint8_t *active, unsigned n, unsigned eew, bool fp)
@@ -289,11 +316,11 @@ static void run_masked(RiscvState *s, uint32_t bits, const Shape *h, VectorKerne
 static uint64_t scalar_operand(const VectorCall *c, const Shape *h)
 {
     unsigned f3 = c->bits >> 12 & 7;
+    if (c->op == VOP_ror && f3 == 3) /* six bits */
+        return v_s1(c->bits) | (c->bits >> 21 & 32);
     if (f3 == 3)
         return h->flags & VO_UIMM ? v_s1(c->bits) : (uint64_t)((int64_t)((uint64_t)v_s1(c->bits) << 59) >> 59);
-    if (f3 == 5 && h->sew == 2)
-        return c->a >> 32 == UINT32_MAX ? (uint32_t)c->a : 0x7fc00000;
-    return c->a;
+    return f3 == 5 ? v_unbox(c->a, h->sew, h->flags & VO_BRAIN) : c->a;
 }
 
 static const VectorChecked *checked(const VectorCall *c)
@@ -304,8 +331,9 @@ static const VectorChecked *checked(const VectorCall *c)
         return e;
     Shape h;
     VectorKernel *kernel = kernels[c->op][v_sew(s)];
-    shape_of(s, c->bits, c->op, &h);
-    if (!kernel || !shape_legal(s, c->bits, &h))
+    shape_of(s->vtype, c->bits, c->op, &h);
+    uint64_t needs = kernel_needs[c->op][v_sew(s)];
+    if (!kernel || (needs && !riscv_has(s, needs)) || !shape_legal(s->vtype, c->bits, &h))
         return NULL;
     *e = (VectorChecked){ c->bits, s->vtype, kernel, h };
     return e;
@@ -377,6 +405,7 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
 {
     RiscvState *s = riscv(cs);
     VectorCall c = { .s = s, .bits = bits, .op = op, .a = a, .b = b };
+    TRACE(riscv_vector_helper, "insn %08x vtype %" PRIx64 " vl %" PRIu64, (unsigned)bits, s->vtype, s->vl);
     if (s->vs_off || (s->vtype >> 63 && needs_vtype(op)) ||
         !(op < VOP_ELEMENTWISE ? elementwise(&c) : special[op - VOP_ELEMENTWISE](&c))) {
         riscv_raise(s, CAUSE_ILLEGAL, bits);
@@ -386,5 +415,6 @@ uint64_t helper_vector(CpuState *cs, uint64_t a, uint64_t b, uint64_t bits, uint
         s->vstart = 0;
         s->vs_dirty = 1;
     }
+    riscv_vector_changed(s);
     return c.result;
 }

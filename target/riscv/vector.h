@@ -28,10 +28,12 @@ enum {
     VO_HALF2 = 512,     /* vs2 is of SEW / 2, */
     VO_QUARTER2 = 1024, /* SEW / 4, */
     VO_EIGHTH2 = 2048,  /* SEW / 8 */
+    VO_BRAIN = 4096,    /* floating point with bfloat16 for half-precision */
 };
 
 /* Elementwise operations: V(name, forms, kernels, VO_*). Forms are sets of instructions, see insn_vector.c; kernels say
- * for which SEW there is one: K4 all, K3 8 to 32 (widening), KF 32 and 64, KW 32, and so on. */
+ * for which SEW there is one: K4 all, K3 8 to 32 (widening), KF 32 and 64, KW 32, and so on; vector_half.c has those of
+ * KF, KW and KI for half-precision. */
 #define VECTOR_ELEMENTWISE(V)                                        \
     V(add, VXI, K4, 0)                                               \
     V(sub, VX, K4, 0)                                                \
@@ -168,7 +170,28 @@ enum {
     V(fncvt_f_xu_w, N, KW, VO_FLOAT | VO_UNARY | VO_WIDE2 | VO_INTS) \
     V(fncvt_f_x_w, N, KW, VO_FLOAT | VO_UNARY | VO_WIDE2 | VO_INTS)  \
     V(fncvt_f_f_w, N, KW, VO_FLOAT | VO_UNARY | VO_WIDE2)            \
-    V(fncvt_rod_f_f_w, N, KW, VO_FLOAT | VO_UNARY | VO_WIDE2)
+    V(fncvt_rod_f_f_w, N, KW, VO_FLOAT | VO_UNARY | VO_WIDE2)        \
+    VECTOR_BITS(V)                                                   \
+    VECTOR_BRAIN(V)
+/* Zvbb, Zvbc: KB all SEW, KB3 8 to 32, KC 64 */
+#define VECTOR_BITS(V)                   \
+    V(andn, VX, KB, 0)                   \
+    V(brev_v, N, KB, VO_UNARY)           \
+    V(brev8_v, N, KB, VO_UNARY)          \
+    V(rev8_v, N, KB, VO_UNARY)           \
+    V(clz_v, N, KB, VO_UNARY)            \
+    V(ctz_v, N, KB, VO_UNARY)            \
+    V(cpop_v, N, KB, VO_UNARY)           \
+    V(rol, VX, KB, 0)                    \
+    V(ror, VXI, KB, VO_UIMM)             \
+    V(wsll, VXI, KB3, VO_WIDE | VO_UIMM) \
+    V(clmul, VX, KC, 0)                  \
+    V(clmulh, VX, KC, 0)
+/* Zvfbfmin, Zvfbfwma: KH 16 */
+#define VECTOR_BRAIN(V)                                                  \
+    V(fwcvtbf16_f_f_v, N, KH, VO_FLOAT | VO_UNARY | VO_WIDE | VO_BRAIN)  \
+    V(fncvtbf16_f_f_w, N, KH, VO_FLOAT | VO_UNARY | VO_WIDE2 | VO_BRAIN) \
+    V(fwmaccbf16, VF, KH, VO_FLOAT | VO_WIDE | VO_OLD | VO_BRAIN)
 
 /* The others: S(name of the instruction, function, scalar operands and result: see insn_vector.c). */
 #define VECTOR_SPECIAL(S)                   \
@@ -237,7 +260,31 @@ enum {
     S(lse, strided, ADDRESS)                \
     S(sse, strided, ADDRESS)                \
     S(lxei, indexed, ADDRESS)               \
-    S(sxei, indexed, ADDRESS)
+    S(sxei, indexed, ADDRESS)               \
+    VECTOR_CRYPTO(S)
+/* vector_crypto.c */
+#define VECTOR_CRYPTO(S)         \
+    S(aesdf_vv, aes_round, NONE) \
+    S(aesdf_vs, aes_round, NONE) \
+    S(aesdm_vv, aes_round, NONE) \
+    S(aesdm_vs, aes_round, NONE) \
+    S(aesef_vv, aes_round, NONE) \
+    S(aesef_vs, aes_round, NONE) \
+    S(aesem_vv, aes_round, NONE) \
+    S(aesem_vs, aes_round, NONE) \
+    S(aesz_vs, aes_round, NONE)  \
+    S(aeskf1_vi, aes_key, NONE)  \
+    S(aeskf2_vi, aes_key, NONE)  \
+    S(sha2ms_vv, sha2, NONE)     \
+    S(sha2ch_vv, sha2, NONE)     \
+    S(sha2cl_vv, sha2, NONE)     \
+    S(sm4k_vi, sm4, NONE)        \
+    S(sm4r_vv, sm4, NONE)        \
+    S(sm4r_vs, sm4, NONE)        \
+    S(sm3me_vv, sm3, NONE)       \
+    S(sm3c_vi, sm3, NONE)        \
+    S(ghsh_vv, ghash, NONE)      \
+    S(gmul_vv, ghash, NONE)
 
 enum {
 #define V(name, forms, kernels, flags) VOP_##name,
@@ -267,7 +314,15 @@ typedef void VectorKernel(void *d, const void *s2, const void *s1, unsigned n, K
 typedef VectorKernel *VectorKernels[VOP_ELEMENTWISE][4];
 /* The same source compiled for the baseline and for AVX2 and FMA. */
 extern const VectorKernels vector_int_kernels_base, vector_int_kernels_avx2, vector_float_kernels_base,
-    vector_float_kernels_avx2;
+    vector_float_kernels_avx2, vector_half_kernels_base, vector_half_kernels_avx2, vector_bits_kernels_base,
+    vector_bits_kernels_avx2;
+
+/* RiscvState.v_ready, which is 0 if mstatus.VS is not Dirty, vtype is not legal, or vstart is not 0. */
+enum { V_READY = 0x200, V_WHOLE = 0x100 /* vl is VLMAX */ }; /* bits 7:0 are vtype */
+
+/* Operands of an elementwise instruction: VO_*. Is it legal under this vtype? */
+unsigned v_operands(unsigned op);
+bool v_legal(uint64_t vtype, uint32_t bits, unsigned op);
 
 /* Is this vtype, without vill, one that there is? */
 bool v_type_legal(uint64_t vtype);
@@ -291,13 +346,21 @@ static inline bool v_masked(uint32_t bits)
 }
 
 /* vtype: log2 of SEW in bytes, and of LMUL (-3 .. 3). */
+static inline unsigned v_sew_of(uint64_t vtype)
+{
+    return vtype >> 3 & 7;
+}
+static inline int v_lmul_of(uint64_t vtype)
+{
+    return (int)(vtype << 29 & 0xe0000000) >> 29;
+}
 static inline unsigned v_sew(const RiscvState *s)
 {
-    return s->vtype >> 3 & 7;
+    return v_sew_of(s->vtype);
 }
 static inline int v_lmul(const RiscvState *s)
 {
-    return (int)(s->vtype << 29 & 0xe0000000) >> 29;
+    return v_lmul_of(s->vtype);
 }
 static inline unsigned v_regs(int emul)
 {
@@ -365,6 +428,19 @@ static inline int64_t v_sign(uint64_t value, unsigned sew)
 {
     unsigned shift = 64 - (8u << sew);
     return (int64_t)(value << shift) >> shift;
+}
+
+/* A floating-point scalar as an operand of SEW: one that is not boxed is the canonical NaN. */
+static inline uint64_t v_unbox(uint64_t v, unsigned sew, bool brain)
+{
+    if (sew == 1)
+        return v >> 16 == UINT64_MAX >> 16 ? (uint16_t)v : brain ? 0x7fc0 : 0x7e00;
+    return sew == 2 && v >> 32 != UINT32_MAX ? 0x7fc00000 : v;
+}
+/* Is there floating point of this SEW? */
+static inline bool v_float_legal(const RiscvState *s, unsigned sew)
+{
+    return sew >= 2 || (sew == 1 && riscv_has(s, EXT_ZVFH));
 }
 
 /* Is element i to be worked on? */

@@ -224,6 +224,22 @@ EACH3(CLIP, )
     {            \
         NULL     \
     }
+#define KB(name) \
+    {            \
+        NULL     \
+    }
+#define KB3(name) \
+    {             \
+        NULL      \
+    }
+#define KC(name) \
+    {            \
+        NULL     \
+    }
+#define KH(name) \
+    {            \
+        NULL     \
+    }
 const VectorKernels KERNELS = {
 #define V(name, forms, kernels, flags) kernels(name),
     VECTOR_ELEMENTWISE(V)

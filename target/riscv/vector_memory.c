@@ -17,11 +17,14 @@ typedef struct Memory {
     unsigned group;  /* bytes from one field's registers to the next's */
     unsigned n;      /* elements */
     uint8_t *reg;
+    uint64_t page;    /* found last, while nothing but this page is accessed; NO_PAGE: none */
+    uintptr_t addend; /* its */
 } Memory;
+#define NO_PAGE 1 /* no page begins there */
 
 static uint64_t address(const RiscvState *s, uint64_t v)
 {
-    return s->xlen == 32 ? (uint32_t)v : v;
+    return s->xlen == 32 ? (uint32_t)v : riscv_mask_pointer(s, v);
 }
 
 /* Host memory of size bytes at va in one page, or NULL: raised, or not to be had so. */
@@ -34,18 +37,36 @@ static uint8_t *host_memory(CpuState *cs, uint64_t va, bool store)
     return NULL;
 }
 
-/* One element. False: an exception. */
-static bool one_element(const Memory *m, uint64_t va, uint8_t *reg, unsigned i)
+/* Elements without a call, at host memory. */
+static inline void copy_element(const Memory *m, uint8_t *host, uint8_t *reg, unsigned i)
+{
+    switch (m->eew | m->store << 2) {
+#define SIZE(eew)                                       \
+    case eew:                                           \
+        v_put(reg, i, eew, ram_get(host, 1u << (eew))); \
+        break;                                          \
+    case 4 | (eew):                                     \
+        ram_put(host, 1u << (eew), v_get(reg, i, eew)); \
+        break;
+        SIZE(0)
+        SIZE(1)
+        SIZE(2)
+        SIZE(3)
+#undef SIZE
+    }
+}
+
+/* One element by a call, or in a page that is not the last one. False: an exception. */
+static __attribute__((noinline)) bool other_element(Memory *m, uint64_t va, uint8_t *reg, unsigned i)
 {
     CpuState *cs = &m->s->cs;
     unsigned size = 1u << m->eew;
-    va = address(m->s, va);
     uint8_t *host = GUEST_PAGE_SIZE - (va & (GUEST_PAGE_SIZE - 1)) >= size ? host_memory(cs, va, m->store) : NULL;
+    m->page = NO_PAGE;
     if (host) {
-        if (m->store)
-            ram_put(host, size, v_get(reg, i, m->eew));
-        else
-            v_put(reg, i, m->eew, ram_get(host, size));
+        m->page = va & GUEST_PAGE_MASK;
+        m->addend = (uintptr_t)host - va;
+        copy_element(m, host, reg, i);
         return true;
     }
     if (m->store) {
@@ -59,8 +80,17 @@ static bool one_element(const Memory *m, uint64_t va, uint8_t *reg, unsigned i)
     return true;
 }
 
+static inline bool one_element(Memory *m, uint64_t va, uint8_t *reg, unsigned i)
+{
+    va = address(m->s, va);
+    if ((va & GUEST_PAGE_MASK) != m->page || (va & (GUEST_PAGE_SIZE - 1)) > GUEST_PAGE_SIZE - (1u << m->eew))
+        return other_element(m, va, reg, i);
+    copy_element(m, (uint8_t *)(va + m->addend), reg, i);
+    return true;
+}
+
 /* All fields of segment i. */
-static bool one_segment(const Memory *m, uint64_t va, unsigned i)
+static inline bool one_segment(Memory *m, uint64_t va, unsigned i)
 {
     for (unsigned f = 0; f < m->fields; f++) {
         if (!one_element(m, va + (f << m->eew), m->reg + f * m->group, i)) {
@@ -72,7 +102,7 @@ static bool one_segment(const Memory *m, uint64_t va, unsigned i)
 }
 
 /* n elements from element i on, at va: whole runs. */
-static void copy_run(const Memory *m, uint64_t va, unsigned i)
+static void copy_run(Memory *m, uint64_t va, unsigned i)
 {
     CpuState *cs = &m->s->cs;
     while (i < m->n) {
@@ -124,6 +154,7 @@ static Memory memory_of(const VectorCall *c, unsigned eew, int emul)
                      .fields = (c->bits >> 29) + 1,
                      .group = v_regs(emul) * s->vlenb,
                      .n = s->vl,
+                     .page = NO_PAGE,
                      .reg = v_reg(s, v_d(c->bits)) };
 }
 

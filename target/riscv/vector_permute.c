@@ -97,15 +97,16 @@ static uint64_t host_add(uint64_t x, uint64_t y, unsigned sew, bool wide)
 /* One step in the order of the elements: the unordered sum may be done so, too. */
 static uint64_t float_step(CpuState *cs, unsigned op, uint64_t x, uint64_t y, unsigned sew, bool soft)
 {
+    static const unsigned types[] = { 0, SOFT_F16, IR_F32, IR_F64 };
     bool wide = op == VOP_fwredusum_vs || op == VOP_fwredosum_vs;
-    unsigned type = sew == 2 && !wide ? IR_F32 : IR_F64;
+    unsigned type = types[sew + wide];
     if (op == VOP_fredmin_vs || op == VOP_fredmax_vs)
         return soft_fp(cs, x, y, 0, SOFT_WHAT(op == VOP_fredmin_vs ? OP_fmin : OP_fmax, type, FROUND_RNE, 0, 0));
-    if (!soft)
+    if (!soft && sew >= 2)
         return host_add(x, y, sew, wide);
     if (wide)
-        y = soft_fp(cs, y, 0, 0, SOFT_WHAT(OP_fcvt, IR_F64, FROUND_RNE, 0, IR_F32));
-    return soft_fp(cs, x, y, 0, SOFT_WHAT(OP_fadd, type, FROUND_RMM, 0, 0));
+        y = soft_fp(cs, y, 0, 0, SOFT_WHAT(OP_fcvt, type, FROUND_RNE, 0, types[sew]));
+    return soft_fp(cs, x, y, 0, SOFT_WHAT(OP_fadd, type, FROUND_DYN, 0, 0));
 }
 
 bool vector_float_reduction(VectorCall *c)
@@ -114,7 +115,7 @@ bool vector_float_reduction(VectorCall *c)
     unsigned sew = v_sew(s), n = s->vl;
     bool wide = c->op == VOP_fwredusum_vs || c->op == VOP_fwredosum_vs;
     const uint8_t *from = v_reg(s, v_s2(c->bits));
-    if (s->vstart || sew < 2 || (wide && sew == 3) || !v_aligned(v_s2(c->bits), v_lmul(s)))
+    if (s->vstart || !v_float_legal(s, sew) || (wide && sew == 3) || !v_aligned(v_s2(c->bits), v_lmul(s)))
         return false;
     if (!n)
         return true;
@@ -238,14 +239,8 @@ bool vector_move_from(VectorCall *c)
         c->result = v_sign(v, sew);
         return true;
     }
-    c->result = sew == 2 ? v | 0xffffffff00000000 : v;
-    return sew >= 2;
-}
-
-/* A scalar that floats may have to be unboxed. */
-static uint64_t unbox(uint64_t v, unsigned sew)
-{
-    return sew == 2 && v >> 32 != UINT32_MAX ? 0x7fc00000 : v;
+    c->result = sew == 3 ? v : v | ~0ull << (8 << sew);
+    return v_float_legal(s, sew);
 }
 
 bool vector_move_to(VectorCall *c)
@@ -253,10 +248,10 @@ bool vector_move_to(VectorCall *c)
     RiscvState *s = c->s;
     unsigned sew = v_sew(s);
     bool fp = c->op == VOP_fmv_s_f;
-    if (fp && sew < 2)
+    if (fp && !v_float_legal(s, sew))
         return false;
     if (s->vstart < s->vl)
-        v_put(v_reg(s, v_d(c->bits)), 0, sew, fp ? unbox(c->a, sew) : c->a);
+        v_put(v_reg(s, v_d(c->bits)), 0, sew, fp ? v_unbox(c->a, sew, false) : c->a);
     return true;
 }
 
@@ -298,9 +293,9 @@ bool vector_slide(VectorCall *c)
     bool fp = c->op == VOP_fslide1up_vf || c->op == VOP_fslide1down_vf;
     bool one = fp || c->op == VOP_slide1up_vx || c->op == VOP_slide1down_vx;
     if (!v_aligned(rd, v_lmul(s)) || !v_aligned(r2, v_lmul(s)) || (v_masked(c->bits) && rd == 0) || (up && rd == r2) ||
-        (fp && sew < 2))
+        (fp && !v_float_legal(s, sew)))
         return false;
-    uint64_t value = fp ? unbox(c->a, sew) : c->a;
+    uint64_t value = fp ? v_unbox(c->a, sew, false) : c->a;
     uint64_t distance = one ? 1 : immediate ? v_s1(c->bits) : s->xlen == 32 ? (uint32_t)c->a : c->a;
     if (s->vstart >= s->vl)
         return true;
@@ -314,6 +309,30 @@ bool vector_slide(VectorCall *c)
     if (one) /* the last active element comes from the scalar */
         v_put(v_reg(s, rd), last, sew, v_active(s, c->bits, last) ? value : kept);
     return true;
+}
+
+#define GATHER(T)                                             \
+    {                                                         \
+        for (unsigned i = start; i < n; i++) {                \
+            uint64_t k = ((const T *)index)[i];               \
+            ((T *)d)[i] = k < max ? ((const T *)from)[k] : 0; \
+        }                                                     \
+        break;                                                \
+    }
+/* The usual case without a test of each element's mask and size. */
+static void gather_all(uint8_t *restrict d, const uint8_t *restrict from, const uint8_t *restrict index, unsigned start,
+                       unsigned n, unsigned max, unsigned sew)
+{
+    switch (sew) {
+    case 0:
+        GATHER(uint8_t)
+    case 1:
+        GATHER(uint16_t)
+    case 2:
+        GATHER(uint32_t)
+    default:
+        GATHER(uint64_t)
+    }
 }
 
 bool vector_gather(VectorCall *c)
@@ -333,6 +352,10 @@ bool vector_gather(VectorCall *c)
         return false;
     uint8_t *d = v_reg(s, rd), *from = v_reg(s, r2), *index = v_reg(s, r1);
     uint64_t scalar = c->op == VOP_rgather_vi ? r1 : s->xlen == 32 ? (uint32_t)c->a : c->a;
+    if (vector && eew1 == sew && !v_masked(c->bits)) {
+        gather_all(d, from, index, s->vstart, s->vl, max, sew);
+        return true;
+    }
     for (unsigned i = s->vstart; i < s->vl; i++) {
         if (!v_active(s, c->bits, i))
             continue;

@@ -137,6 +137,49 @@ static inline void vex_rm(Asm *a, unsigned map, unsigned pp, bool w, unsigned op
     put_mem(a, reg, m);
 }
 
+static inline void vex_rip(Asm *a, unsigned map, unsigned pp, bool w, unsigned op, int reg, int v, const void *target)
+{
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | 1 << 6 | 1 << 5 | map);
+    put_byte(a, w << 7 | (~v & 15) << 3 | pp);
+    put_byte(a, op);
+    put_byte(a, (reg & 7) << 3 | 5);
+    put_u32(a, (const uint8_t *)target - (a->p + 4));
+}
+/* VEX-encoded operations on vectors: opcode, map, prefix and W in one number. */
+enum { VEX_0F = 0x100, VEX_0F38 = 0x200, VEX_0F3A = 0x300, VEX_66 = 0x1000, VEX_F3 = 0x2000, VEX_W = 0x4000 };
+static inline void put_vex(Asm *a, uint32_t op, bool l256, int reg, int v, int x, int b)
+{
+    put_byte(a, 0xc4);
+    put_byte(a, (~reg >> 3 & 1) << 7 | (~x & 1) << 6 | (~b >> 3 & 1) << 5 | (op >> 8 & 3));
+    put_byte(a, (op >> 14 & 1) << 7 | (~v & 15) << 3 | l256 << 2 | (op >> 12 & 3));
+    put_byte(a, op & 0xff);
+}
+/* op reg, v, rm; v is 0 where there is none */
+static inline void vec_rr(Asm *a, uint32_t op, bool l256, int reg, int v, int rm)
+{
+    put_vex(a, op, l256, reg, v, 0, rm);
+    put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+static inline void vec_rm(Asm *a, uint32_t op, bool l256, int reg, int v, Mem m)
+{
+    put_vex(a, op, l256, reg, v, m.index == NO_INDEX ? 0 : m.index >> 3, m.base);
+    put_mem(a, reg, m);
+}
+/* trailing: bytes of the immediate that follows */
+static inline void vec_rip(Asm *a, uint32_t op, bool l256, int reg, int v, const void *target, unsigned trailing)
+{
+    put_vex(a, op, l256, reg, v, 0, 0);
+    put_byte(a, (reg & 7) << 3 | 5);
+    put_u32(a, (const uint8_t *)target - (a->p + 4 + trailing));
+}
+static inline void vzeroupper(Asm *a)
+{
+    put_byte(a, 0xc5);
+    put_byte(a, 0xf8);
+    put_byte(a, 0x77);
+}
+
 /* ---- moves ---- */
 static inline void mov_rr(Asm *a, int dst, int src, bool wide)
 {
@@ -261,6 +304,12 @@ static inline void patch_to(uint8_t *field, const uint8_t *target)
 static inline uint8_t *jcc_short(Asm *a, int cc)
 {
     put_byte(a, 0x70 | cc);
+    put_byte(a, 0);
+    return a->p - 1;
+}
+static inline uint8_t *jmp_short(Asm *a)
+{
+    put_byte(a, 0xeb);
     put_byte(a, 0);
     return a->p - 1;
 }

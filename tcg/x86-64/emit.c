@@ -17,6 +17,7 @@ bool emit_available(void)
                                     .movbe = c & bit_MOVBE,
                                     .sse41 = c & bit_SSE4_1,
                                     .avx = os_avx,
+                                    .avx2 = os_avx && __builtin_cpu_supports("avx2") && (c & bit_FMA),
                                     .fma = (c & bit_FMA) && os_avx };
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         host_features.bmi1 = (b & bit_BMI) && os_avx; /* VEX-encoded: the system must save AVX state */
@@ -25,6 +26,11 @@ bool emit_available(void)
     if (__get_cpuid(0x80000001, &a, &b, &c, &d))
         host_features.lzcnt = c & bit_LZCNT;
     return host_features.popcnt && host_features.sse41;
+}
+
+bool emit_vectors(void)
+{
+    return host_features.avx2;
 }
 
 /* ---- exits ---- */
@@ -132,7 +138,10 @@ static void emit_brjump(Emit *e, const IrInsn *insn)
 
 static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
 {
-    if (e->labels[label]) {
+    if (e->slow_turn && e->labels[label]) {
+        bool back = e->u->label_insn[label] < e->index && e->u->label_insn[label] >= e->slow_head;
+        patch_to(field, back ? e->labels[label] : e->entries[label]);
+    } else if (e->labels[label]) {
         patch_to(field, e->labels[label]);
     } else if (e->fixup_count < MAX_FIXUPS) {
         e->fixups[e->fixup_count].field = field;
@@ -142,7 +151,7 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
     }
 }
 
-static void emit_stub(Emit *e, const ColdStub *s)
+static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
     switch (s->kind) {
@@ -188,8 +197,19 @@ static void emit_stub(Emit *e, const ColdStub *s)
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
         call_to(a, thunk(THUNK_CALL)); /* does not return */
         break;
+    case STUB_PROBE:
+        patch_to(s->from, a->p);
+        alu_rr(a, ALU_XOR, s->dst, s->dst, false);
+        jmp_to(a, s->back);
+        break;
     case STUB_GUESS:
         emit_guess_stub(e, s);
+        break;
+    case STUB_STREAM:
+        emit_stream_stub(e, s);
+        break;
+    case STUB_LOOP:
+        emit_loop_stub(e, s);
         break;
     case STUB_NAN:
     case STUB_FMA:
@@ -249,6 +269,8 @@ static void emit_call(Emit *e, const IrInsn *insn)
         if (insn->arg[k])
             move_place(e, where[k], insn->arg[k]);
     }
+    if (e->wide_vectors)
+        vzeroupper(a);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), e->insn_offset, false);
     mov_imm(a, RAX, (intptr_t)h->fn - (intptr_t)emit_unit);
     call_to(a, thunk(THUNK_CALL));
@@ -277,11 +299,18 @@ static bool leaves(unsigned op)
     }
 }
 
+static bool ends_unit(unsigned op)
+{
+    return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
+}
+
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
+    if (e->wide_vectors && ends_unit(insn->op))
+        vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
     switch (insn->op) {
     case OP_nop:
         break;
@@ -319,7 +348,12 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     case OP_label:
         regs_begin_segment(e);
+        e->entries[insn->imm] = a->p;
+        if (insn->group)
+            emit_stream_resets(e, insn->group);
         e->labels[insn->imm] = a->p;
+        if (insn->aux)
+            emit_loop_head(e, insn);
         break;
     case OP_br:
         branch_to_label(e, jmp_forward(a), insn->imm);
@@ -365,9 +399,73 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     default:
-        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn))
+        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_vector(e, insn))
             e->failed = true;
     }
+}
+
+static bool not_in_fast_copy(const IrInsn *insn)
+{
+    return insn->op == OP_guard ? insn->flags & IR_LOOP_GIVEN
+                                : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
+}
+
+static void emit_one(Emit *e, unsigned i)
+{
+    const IrInsn *insn = &e->u->insns[i];
+    if (insn->op == OP_nop)
+        return;
+    e->index = i;
+    e->busy = 0;
+    if (e->loop && not_in_fast_copy(insn))
+        e->place[insn->dst].where = AT_NOWHERE;
+    else
+        emit_insn(e, insn);
+    release_dead(e, insn);
+    if (e->loop && i == e->loop->last) {
+        e->loop = NULL;
+        e->reserved = 0;
+    }
+}
+
+/* The copy of a loop with probes: its segment once more. */
+static void emit_slow_turn(Emit *e, unsigned loop)
+{
+    const IrUnit *u = e->u;
+    unsigned i = u->loops[loop].head;
+    e->slow_turns[loop] = e->a.p;
+    e->slow_head = i;
+    regs_begin_segment(e);
+    while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
+        emit_one(e, i);
+    if (i < u->count && u->insns[i].op == OP_label)
+        branch_to_label(e, jmp_forward(&e->a), (unsigned)u->insns[i].imm);
+}
+
+static void emit_all(Emit *e)
+{
+    const IrUnit *u = e->u;
+    e->fixup_count = e->stub_count = e->guess_count = 0;
+    e->failed = e->slow_turn = e->vectors = e->wide_vectors = false;
+    e->clock = 0;
+    e->loop = NULL;
+    e->reserved = 0;
+    memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
+    e->out->size = e->out->exit_count = e->out->loads = e->out->stores = 0;
+    regs_begin_segment(e);
+    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++)
+        emit_one(e, i);
+    e->slow_turn = true;
+    for (unsigned i = 0; i < u->loop_count && asm_room(&e->a) && !e->failed; i++)
+        emit_slow_turn(e, i);
+    for (unsigned i = 0; i < e->fixup_count && !e->failed; i++) {
+        if (e->labels[e->fixups[i].label])
+            patch_to(e->fixups[i].field, e->entries[e->fixups[i].label]);
+        else
+            e->failed = true;
+    }
+    for (unsigned i = 0; i < e->stub_count && !e->failed && asm_room(&e->a); i++)
+        emit_stub(e, &e->stubs[i]);
 }
 
 void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, ptrdiff_t exec_offset,
@@ -375,34 +473,16 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
 {
     static _Thread_local Emit emit;
     Emit *e = &emit;
-    e->a = (Asm){ buf, buf + room, false };
     e->u = u;
     e->thunks = thunks;
     e->out = out;
     e->start = buf;
     e->unit_id = unit_id;
-    e->fixup_count = e->stub_count = e->guess_count = 0;
-    e->failed = false;
-    e->clock = 0;
-    memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
-    out->size = out->exit_count = out->loads = out->stores = 0;
-    regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++) {
-        if (u->insns[i].op == OP_nop)
-            continue;
-        e->index = i;
-        e->busy = 0;
-        emit_insn(e, &u->insns[i]);
-        release_dead(e, &u->insns[i]);
-    }
-    for (unsigned i = 0; i < e->fixup_count && !e->failed; i++) {
-        if (e->labels[e->fixups[i].label])
-            patch_to(e->fixups[i].field, e->labels[e->fixups[i].label]);
-        else
-            e->failed = true;
-    }
-    for (unsigned i = 0; i < e->stub_count && !e->failed && asm_room(&e->a); i++)
-        emit_stub(e, &e->stubs[i]);
+    e->keep_none = false;
+    do {
+        e->a = (Asm){ buf, buf + room, false };
+        emit_all(e);
+    } while (e->failed && u->loop_count && (e->keep_none = !e->keep_none)); /* once more, with all registers */
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }
 

@@ -28,7 +28,7 @@ static void emit_soft(Emit *e, const IrInsn *insn)
             mov_store(&e->a, mem(RSP, slots[k]), reg, true);
     }
     mov_mem_imm(&e->a, mem(RSP, FRAME_INFO), what_of(e, insn), false);
-    call_to(&e->a, thunk(THUNK_SOFT));
+    call_to(&e->a, slow_thunk(e, THUNK_SOFT));
     int dst = def_reg(e, insn->dst, 0);
     if (is_xmm(dst))
         op_rm(&e->a, P_F2 | P_0F | 0x10, dst - XMM0, mem(RSP, FRAME_RESULT), false);
@@ -266,10 +266,18 @@ static void emit_fmove(Emit *e, const IrInsn *insn)
         op_rr(a, P_66 | P_0F | 0x6e, dst - XMM0, x, is64);
         break;
     case OP_fbox:
+        if (host_features.avx && dst != x) {
+            vex_rip(a, 1, 0, false, 0x56, dst - XMM0, x - XMM0, constant(CONST_BOX32)); /* vorps */
+            break;
+        }
         move_xmm(e, dst, x);
         op_rip(a, P_0F | 0x56, dst - XMM0, constant(CONST_BOX32), false); /* orps */
         break;
     default: { /* funbox */
+        if (e->loop && insn->flags & IR_LOOP_GIVEN) {
+            move_xmm(e, dst, x);
+            break;
+        }
         int t = scratch_int(e);
         op_rr(a, P_66 | P_0F | 0x7e, x - XMM0, t, true);
         shift_imm(a, SHIFT_SAR, t, 32, true);
@@ -344,7 +352,7 @@ void emit_float_stub(Emit *e, const ColdStub *s)
             op_rm(a, P_F2 | P_0F | 0x11, s->dst - XMM0, mem(RSP, FRAME_VALUE2), false);
         }
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-        call_to(a, thunk(THUNK_SOFT));
+        call_to(a, slow_thunk(e, THUNK_SOFT));
         if (is_xmm(s->dst))
             op_rm(a, P_F2 | P_0F | 0x10, s->dst - XMM0, mem(RSP, FRAME_RESULT), false);
         else

@@ -214,6 +214,12 @@ static void emit_shift(Emit *e, const IrInsn *insn, bool wide)
     if (e->u->tmps[b].constant) {
         unsigned n = e->u->tmps[b].value & (wide ? 63 : 31);
         int x = use_reg(e, a), dst = def_reg(e, insn->dst, 0);
+        if (dst != x && (op == SHIFT_ROL || op == SHIFT_ROR) && host_features.bmi2) { /* rorx dst, x, right */
+            vex_rr(&e->a, 3, 3, wide, 0xf0, dst, 0, x);
+            put_byte(&e->a, (op == SHIFT_ROR ? n : -n) & (wide ? 63 : 31));
+            def_done(e, insn->dst, dst);
+            return;
+        }
         if (dst != x)
             mov_rr(&e->a, dst, x, wide);
         shift_imm(&e->a, op, dst, n, wide);

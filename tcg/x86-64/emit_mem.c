@@ -157,6 +157,119 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
     return tag;
 }
 
+/* Floating-point registers have no swapping loads and stores. */
+static bool swaps_float(const IrInsn *insn)
+{
+    return fp_type(insn->type) && insn->aux & MO_BIG_ENDIAN;
+}
+
+/* ---- streams ---- */
+
+/*
+ * What is known of a stream's page is in the frame. Going up: the addend holds for addresses below a limit. Going down:
+ * for those above one. Otherwise: for a length of addresses from a start. An address here is the host register's value,
+ * and all bytes of the access, or of its group, are in the page.
+ */
+enum { STREAM_LIMIT = 0, STREAM_ADDEND = 8, STREAM_LENGTH = 16 };
+
+static Mem stream_mem(unsigned stream, int member)
+{
+    return mem(RSP, FRAME_STREAMS + (int)stream * STREAM_SIZE + member);
+}
+
+/* Nothing is known: no address is below 0, above the greatest, or one of none. */
+static void reset_stream(Emit *e, unsigned stream)
+{
+    bool down = stream >= IR_STREAM_DOWN && stream < IR_STREAM_ANY;
+    mov_mem_imm(&e->a, stream_mem(stream, stream < IR_STREAM_ANY ? STREAM_LIMIT : STREAM_LENGTH), down ? -1 : 0, true);
+}
+
+void emit_stream_resets(Emit *e, unsigned streams)
+{
+    for (; streams; streams &= streams - 1)
+        reset_stream(e, (unsigned)__builtin_ctz(streams));
+}
+
+/* Instead of a probe: is the address still in the page that was found? Returns the register with the addend. */
+static int check_stream(Emit *e, Address at, const IrInsn *insn, size_t table, ColdStub *look, ColdStub *stub)
+{
+    Asm *a = &e->a;
+    unsigned stream = (unsigned)ir_stream(insn->flags);
+    int index = scratch_int(e), addend = scratch_int(e);
+    Span span = span_of(e, at, insn);
+    if (stream < IR_STREAM_ANY) {
+        alu_load(a, ALU_CMP, at.base, stream_mem(stream, STREAM_LIMIT), true);
+        look->from = jcc_forward(a, stream < IR_STREAM_DOWN ? CC_AE : CC_BE);
+    } else {
+        mov_rr(a, addend, at.base, true);
+        alu_load(a, ALU_SUB, addend, stream_mem(stream, STREAM_LIMIT), true);
+        alu_load(a, ALU_CMP, addend, stream_mem(stream, STREAM_LENGTH), true);
+        look->from = jcc_forward(a, CC_AE);
+    }
+    mov_load(a, addend, stream_mem(stream, STREAM_ADDEND), true);
+    look->back = a->p;
+    look->va = at.base;
+    look->value = index;
+    look->dst = addend;
+    look->info = stream | (uint32_t)(table == WRITE_TABLE) << 8;
+    look->disp = (int64_t)((uint64_t)span.last << 32 | (uint32_t)span.first);
+    e->busy &= ~(1u << index);
+    stub->va = at.base;
+    stub->disp = at.disp;
+    return addend;
+}
+
+/* t: the page, where bytes first to last from the address were found. Note for which other addresses that holds: up,
+ * while the last byte is before the next page; down, while the first is not before the page. One-way streams stop 64
+ * KiB before the end of the address space, farther than they go in a turn: there each turn looks. */
+static void note_stream(Emit *e, unsigned stream, int t, int32_t first, int32_t last)
+{
+    Asm *a = &e->a;
+    if (stream >= IR_STREAM_ANY) {
+        alu_imm(a, ALU_SUB, t, first, true);
+        mov_store(a, stream_mem(stream, STREAM_LIMIT), t, true);
+        mov_mem_imm(a, stream_mem(stream, STREAM_LENGTH), GUEST_PAGE_SIZE - (last - first), true);
+        return;
+    }
+    bool up = stream < IR_STREAM_DOWN;
+    alu_imm(a, ALU_ADD, t, up ? GUEST_PAGE_SIZE - last : -first - 1, true);
+    mov_store(a, stream_mem(stream, STREAM_LIMIT), t, true);
+    alu_imm(a, ALU_CMP, t, up ? -65536 : 65536, true);
+    uint8_t *far = jcc_short(a, up ? CC_BE : CC_AE);
+    reset_stream(e, stream);
+    patch_short(far, a->p);
+}
+
+/* Look the page up; a miss goes to the access's own stub, which is next. */
+void emit_stream_stub(Emit *e, ColdStub *s)
+{
+    Asm *a = &e->a;
+    int index = s->value, t = s->dst;
+    int32_t first = (int32_t)s->disp, last = (int32_t)(s->disp >> 32);
+    unsigned stream = s->info & 0xff;
+    size_t table = s->info >> 8 ? WRITE_TABLE : READ_TABLE;
+    patch_to(s->from, a->p);
+    lea(a, index, mem(s->va, first), false);
+    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    lea(a, t, mem(s->va, last), true);
+    alu_imm(a, ALU_AND, t, -GUEST_PAGE_SIZE, true);
+    alu_load(a, ALU_CMP, t, mem_index(R15, index, table), true);
+    s[1].from = jcc_forward(a, CC_NE);
+    note_stream(e, stream, t, first, last);
+    mov_load(a, t, mem_index(R15, index, table + 8), true);
+    mov_store(a, stream_mem(stream, STREAM_ADDEND), t, true);
+    jmp_to(a, s->back);
+}
+
+/* The stub of a stream's look-up, before that of its access; NULL: not a stream. */
+static ColdStub *stream_stub(Emit *e, const IrInsn *insn, int known)
+{
+    return known == NO_REG && !e->slow_turn && ir_stream(insn->flags) >= 0 && !swaps_float(insn)
+               ? new_stub(e, STUB_STREAM)
+               : NULL;
+}
+
 static ColdStub *memory_stub(Emit *e, const IrInsn *insn, int kind)
 {
     ColdStub *s = new_stub(e, kind);
@@ -203,12 +316,6 @@ static void emit_by_stub(Emit *e, Address at, ColdStub *s)
     s->from = jmp_forward(&e->a);
 }
 
-/* Floating-point registers have no swapping loads and stores. */
-static bool swaps_float(const IrInsn *insn)
-{
-    return fp_type(insn->type) && insn->aux & MO_BIG_ENDIAN;
-}
-
 /* The access of the stub has found the page of its group. */
 static void lead_group(Emit *e, const IrInsn *insn, int addend, ColdStub *stub)
 {
@@ -217,12 +324,39 @@ static void lead_group(Emit *e, const IrInsn *insn, int addend, ColdStub *stub)
     stub->retry = true;
 }
 
+static void load_value(Emit *e, const IrInsn *insn, int dst, Mem m)
+{
+    if (fp_type(insn->type))
+        op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
+    else if (insn->aux & MO_BIG_ENDIAN && insn->aux & MO_SIZE)
+        load_swapped(e, dst, m, insn->aux);
+    else
+        load_plain(e, dst, m, insn->aux, insn->type == IR_I64);
+}
+
+static bool in_fast_loop(const Emit *e, const IrInsn *insn)
+{
+    return e->loop && ir_stream(insn->flags) >= 0;
+}
+
+/* In the fast copy of a loop: the page is known. */
+static void emit_fast_load(Emit *e, const IrInsn *insn)
+{
+    Address at = use_address(e, insn, insn->imm);
+    int dst = def_reg(e, insn->dst, 0), addend = walk_addend(e, insn);
+    load_value(e, insn, dst, mem_index(at.base, addend, at.disp));
+    def_done(e, insn->dst, dst);
+}
+
 static void emit_load(Emit *e, const IrInsn *insn)
 {
-    unsigned size = MO_BYTES(insn->aux);
+    if (in_fast_loop(e, insn)) {
+        emit_fast_load(e, insn);
+        return;
+    }
     int known = group_addend(e, insn);
     Address at = use_address(e, insn, insn->imm);
-    ColdStub *s = memory_stub(e, insn, STUB_LOAD);
+    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, STUB_LOAD);
     if (swaps_float(insn)) {
         s->dst = def_reg(e, insn->dst, 0);
         emit_by_stub(e, at, s);
@@ -235,15 +369,11 @@ static void emit_load(Emit *e, const IrInsn *insn)
     int addend = known;
     if (known != NO_REG)
         check_group(e, at, known, s);
+    else if (look)
+        addend = check_stream(e, at, insn, READ_TABLE, look, s);
     else
         addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
-    Mem m = mem_index(at.base, addend, at.disp);
-    if (fp_type(insn->type))
-        op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
-    else if (insn->aux & MO_BIG_ENDIAN && size > 1)
-        load_swapped(e, dst, m, insn->aux);
-    else
-        load_plain(e, dst, m, insn->aux, insn->type == IR_I64);
+    load_value(e, insn, dst, mem_index(at.base, addend, at.disp));
     s->back = e->a.p;
     s->dst = dst;
     def_done(e, insn->dst, dst);
@@ -266,15 +396,32 @@ static void store_value(Emit *e, Mem m, int value, unsigned memop)
     }
 }
 
+static void emit_fast_store(Emit *e, const IrInsn *insn)
+{
+    int value = use_reg(e, insn->arg[1]);
+    check_later_nan(e, value);
+    Address at = use_address(e, insn, insn->imm);
+    int addend = walk_addend(e, insn);
+    Mem m = mem_index(at.base, addend, at.disp);
+    if (fp_type(insn->type))
+        op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
+    else
+        store_value(e, m, value, insn->aux);
+}
+
 static void emit_store(Emit *e, const IrInsn *insn)
 {
+    if (in_fast_loop(e, insn)) {
+        emit_fast_store(e, insn);
+        return;
+    }
     unsigned size = MO_BYTES(insn->aux);
     bool swap = insn->aux & MO_BIG_ENDIAN && size > 1;
     int known = group_addend(e, insn);
     int value = use_reg(e, insn->arg[1]);
     check_later_nan(e, value);
     Address at = use_address(e, insn, insn->imm);
-    ColdStub *s = memory_stub(e, insn, STUB_STORE);
+    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, STUB_STORE);
     s->value = value;
     if (swaps_float(insn)) {
         emit_by_stub(e, at, s);
@@ -285,6 +432,8 @@ static void emit_store(Emit *e, const IrInsn *insn)
     int addend = known;
     if (known != NO_REG)
         check_group(e, at, known, s);
+    else if (look)
+        addend = check_stream(e, at, insn, WRITE_TABLE, look, s);
     else
         addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN, s);
     Mem m = mem_index(at.base, addend, at.disp);
@@ -410,9 +559,10 @@ static void frame_store(Emit *e, int32_t slot, int reg)
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
 {
-    static const uint8_t thunks[] = {
-        [STUB_LOAD] = THUNK_LOAD, [STUB_STORE] = THUNK_STORE, [STUB_AMO] = THUNK_AMO, [STUB_CAS] = THUNK_CAS
-    };
+    static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_REFILL_LOAD,
+                                      [STUB_STORE] = THUNK_REFILL_STORE,
+                                      [STUB_AMO] = THUNK_AMO,
+                                      [STUB_CAS] = THUNK_CAS };
     Asm *a = &e->a;
     const uint8_t *here = a->p;
     patch_to(s->from, here);
@@ -430,9 +580,9 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
     if (s->retry)
-        call_to(a, thunk(s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
+        call_to(a, slow_thunk(e, s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
     else
-        call_to(a, thunk(thunks[s->kind]));
+        call_to(a, slow_thunk(e, thunks[s->kind]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {
@@ -442,6 +592,28 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
             mov_load(a, s->dst, mem(RSP, FRAME_RESULT), true);
     }
     jmp_to(a, s->back);
+}
+
+/* The host address, or 0 by a stub. */
+static void emit_probe(Emit *e, const IrInsn *insn)
+{
+    Asm *a = &e->a;
+    Address at = use_address(e, insn, 0);
+    size_t table = insn->aux ? WRITE_TABLE : READ_TABLE;
+    int index = scratch_int(e), dst = scratch_int(e);
+    mov_rr(a, index, at.base, false);
+    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    lea(a, dst, mem(at.base, (int32_t)insn->imm - 1), true);
+    alu_imm(a, ALU_AND, dst, -GUEST_PAGE_SIZE, true);
+    alu_load(a, ALU_CMP, dst, mem_index(R15, index, table), true);
+    ColdStub *s = new_stub(e, STUB_PROBE);
+    s->from = jcc_forward(a, CC_NE);
+    mov_load(a, dst, mem_index(R15, index, table + 8), true);
+    alu_rr(a, ALU_ADD, dst, at.base, true);
+    s->back = a->p;
+    s->dst = dst;
+    def_done(e, insn->dst, dst);
 }
 
 bool emit_memory(Emit *e, const IrInsn *insn)
@@ -460,6 +632,9 @@ bool emit_memory(Emit *e, const IrInsn *insn)
         break;
     case OP_cas:
         emit_cas(e, insn);
+        break;
+    case OP_probe:
+        emit_probe(e, insn);
         break;
     case OP_fence:
         if (insn->imm & FENCE_STORE_LOAD) { /* lock or dword [rsp - 8], 0: cheaper than mfence */

@@ -23,6 +23,7 @@ void regs_begin_segment(Emit *e)
     memset(e->in_state, 0, sizeof(e->in_state));
     memset(e->group_host, NO_REG, e->u->group_count);
     e->spill_used[0] = e->spill_used[1] = 0;
+    e->vectors_used = 0;
     e->unchecked = 0;
 }
 
@@ -53,16 +54,18 @@ static unsigned type_of(const Emit *e, IrTmp t)
     return e->u->tmps[t].type;
 }
 
-static Mem spill_mem(unsigned slot)
+static Mem spill_mem(unsigned slot, unsigned type)
 {
-    return mem(RSP, FRAME_SPILL + slot * 8);
+    return ir_is_vector(type) ? mem(RSP, FRAME_VECTORS + slot * 32) : mem(RSP, FRAME_SPILL + slot * 8);
 }
 
 /* xmm moves: movsd/movss loads and stores, movaps between registers */
 static void load_place(Emit *e, int reg, Mem m, unsigned type)
 {
     e->unchecked &= ~(1u << reg);
-    if (is_xmm(reg))
+    if (ir_is_vector(type))
+        vec_rm(&e->a, VEX_0F | VEX_F3 | 0x6f, type == IR_V256, reg - XMM0, 0, m); /* vmovdqu */
+    else if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
     else
         mov_load(&e->a, reg, m, wide_type(type));
@@ -70,7 +73,9 @@ static void load_place(Emit *e, int reg, Mem m, unsigned type)
 static void store_place(Emit *e, Mem m, int reg, unsigned type)
 {
     check_later_nan(e, reg);
-    if (is_xmm(reg))
+    if (ir_is_vector(type))
+        vec_rm(&e->a, VEX_0F | VEX_F3 | 0x7f, type == IR_V256, reg - XMM0, 0, m);
+    else if (is_xmm(reg))
         op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
     else
         mov_store(&e->a, m, reg, wide_type(type));
@@ -80,7 +85,9 @@ static void move_regs(Emit *e, int dst, int src, unsigned type)
     if (dst == src)
         return;
     e->unchecked = (e->unchecked & ~(1u << dst)) | (e->unchecked >> src & 1) << dst;
-    if (is_xmm(dst))
+    if (ir_is_vector(type))
+        vec_rr(&e->a, VEX_0F | VEX_66 | 0x6f, type == IR_V256, dst - XMM0, 0, src - XMM0);
+    else if (is_xmm(dst))
         op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
     else
         mov_rr(&e->a, dst, src, wide_type(type));
@@ -91,9 +98,34 @@ static Mem guest_mem(const Emit *e, unsigned guest)
     return state_mem(e->u->regs[guest].offset);
 }
 
+static void spill_vector(Emit *e, IrTmp t, int reg)
+{
+    int slot = ~e->vectors_used ? __builtin_ctz(~e->vectors_used) : VECTOR_SLOTS;
+    if (slot >= VECTOR_SLOTS) {
+        e->failed = true;
+        return;
+    }
+    e->vectors_used |= 1u << slot;
+    store_place(e, spill_mem(slot, type_of(e, t)), reg, type_of(e, t));
+    e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
+}
+
+static void free_slot(Emit *e, IrTmp t)
+{
+    unsigned slot = e->place[t].slot;
+    if (ir_is_vector(type_of(e, t)))
+        e->vectors_used &= ~(1u << slot);
+    else
+        e->spill_used[slot >> 6] &= ~(1ull << (slot & 63));
+}
+
 /* t, which is in reg, lives in a spill slot from now on. */
 static void spill(Emit *e, IrTmp t, int reg)
 {
+    if (ir_is_vector(type_of(e, t))) {
+        spill_vector(e, t, reg);
+        return;
+    }
     int word = ~e->spill_used[0] ? 0 : 1;
     if (!~e->spill_used[word] || (word && __builtin_ctzll(~e->spill_used[1]) >= SPILL_SLOTS - 64)) {
         e->failed = true;
@@ -102,7 +134,7 @@ static void spill(Emit *e, IrTmp t, int reg)
     int slot = __builtin_ctzll(~e->spill_used[word]);
     e->spill_used[word] |= 1ull << slot;
     slot += word * 64;
-    store_place(e, spill_mem(slot), reg, type_of(e, t));
+    store_place(e, spill_mem(slot, type_of(e, t)), reg, type_of(e, t));
     e->place[t] = (Place){ AT_SPILL, NO_REG, slot };
 }
 
@@ -157,7 +189,7 @@ static int take_register(Emit *e, bool xmm)
     e->clock++;
     for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
-        if (e->busy >> reg & 1)
+        if ((e->busy | e->reserved) >> reg & 1)
             continue;
         const HostReg *h = &e->host[reg];
         unsigned score;
@@ -208,7 +240,7 @@ void move_place(Emit *e, int reg, IrTmp t)
         load_place(e, reg, guest_mem(e, p->slot), type);
         break;
     case AT_SPILL:
-        load_place(e, reg, spill_mem(p->slot), type);
+        load_place(e, reg, spill_mem(p->slot, type), type);
         break;
     default:
         move_regs(e, reg, p->reg, type);
@@ -229,13 +261,13 @@ int use_reg(Emit *e, IrTmp t)
         e->busy |= 1u << reg;
         return reg;
     }
-    int reg = take_register(e, fp_type(type_of(e, t)));
+    int reg = take_register(e, xmm_type(type_of(e, t)));
     move_place(e, reg, t);
     if (p->where == AT_CONST)
         return reg;
     int guest = p->where == AT_STATE ? p->slot : -1;
     if (p->where == AT_SPILL)
-        e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
+        free_slot(e, t);
     e->host[reg].tmp = t;
     *p = (Place){ AT_REG, reg, 0 };
     if (guest >= 0)
@@ -247,7 +279,7 @@ int use_reg_or_mem(Emit *e, IrTmp t, Mem *m)
 {
     const Place *p = &e->place[t];
     if (p->where == AT_SPILL) {
-        *m = spill_mem(p->slot);
+        *m = spill_mem(p->slot, type_of(e, t));
         return NO_REG;
     }
     /* used once more than here: worth a register */
@@ -323,7 +355,7 @@ int def_reg(Emit *e, IrTmp dst, uint32_t must_not)
         IrTmp t = insn->arg[k];
         Place *p = &e->place[t];
         if (t && p->where == AT_REG && e->u->tmps[t].last_use == e->index && !(must_not >> p->reg & 1) &&
-            is_xmm(p->reg) == fp_type(type_of(e, dst))) {
+            is_xmm(p->reg) == xmm_type(type_of(e, dst))) {
             int reg = p->reg;
             e->host[reg].tmp = 0;
             forget_guest(e, reg);
@@ -331,7 +363,7 @@ int def_reg(Emit *e, IrTmp dst, uint32_t must_not)
             return reg;
         }
     }
-    return take_register(e, fp_type(type_of(e, dst)));
+    return take_register(e, xmm_type(type_of(e, dst)));
 }
 
 static bool is_pin(int reg)
@@ -374,7 +406,7 @@ void release_dead(Emit *e, const IrInsn *insn)
         } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
             e->pin_tmp[p->reg] = 0;
         else if (p->where == AT_SPILL)
-            e->spill_used[p->slot >> 6] &= ~(1ull << (p->slot & 63));
+            free_slot(e, t);
         if (p->where != AT_CONST)
             p->where = AT_NOWHERE;
     }
@@ -490,7 +522,7 @@ static void spill_guests(Emit *e)
         IrTmp t = u->insns[i].dst;
         if (!t || e->place[t].where != AT_STATE || u->tmps[t].last_use <= e->index)
             continue;
-        int reg = fp_type(type_of(e, t)) ? XMM0 : RAX;
+        int reg = xmm_type(type_of(e, t)) ? XMM0 : RAX;
         move_place(e, reg, t);
         spill(e, t, reg);
     }

@@ -29,14 +29,18 @@ enum {
     FRAME_EXTRA = 40,
     FRAME_SPILL = 48,
     SPILL_SLOTS = 120,
-    FRAME_SIZE = FRAME_SPILL + SPILL_SLOTS * 8
+    FRAME_STREAMS = FRAME_SPILL + SPILL_SLOTS * 8,
+    STREAM_SIZE = 32, /* limit, or start; addend; length: see check_stream */
+    FRAME_VECTORS = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE, /* spill slots of 32 bytes */
+    VECTOR_SLOTS = 24,
+    FRAME_SIZE = FRAME_VECTORS + VECTOR_SLOTS * 32
 };
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
 typedef struct Place {
     uint8_t where;
     int8_t reg;    /* AT_REG, AT_PIN: host register */
-    uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot */
+    uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot (of its kind) */
 } Place;
 
 typedef struct HostReg {
@@ -83,23 +87,35 @@ typedef struct Emit {
     uint32_t unchecked;
     unsigned clock; /* round-robin start of the search for a register */
     uint64_t spill_used[2];
+    uint32_t vectors_used;            /* spill slots */
+    bool vectors;                     /* this unit has used vectors, */
+    bool wide_vectors;                /* and written upper halves of ymm registers */
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
     bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
     int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
-    uint8_t *labels[IR_MAX_LABELS];
+    uint8_t *labels[IR_MAX_LABELS];  /* where branches back go */
+    uint8_t *entries[IR_MAX_LABELS]; /* where branches forward go: what streams found is forgotten first */
     struct {
         uint8_t *field;
         uint16_t label;
     } fixups[MAX_FIXUPS];
     unsigned fixup_count, stub_count, guess_count;
+    /* See emit_loop.c: the loop whose accesses need no probe just now, or NULL; the host registers that are kept for
+     * its addends; whether a copy of a loop with probes is being emitted, where such copies are; whether to keep
+     * registers. */
+    const IrLoop *loop;
+    uint32_t reserved;
+    bool slow_turn, keep_none;
+    unsigned slow_head; /* index of the label of that loop */
+    uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
     bool failed;
 } Emit;
 
 /* What cpuid said, once. */
 typedef struct HostFeatures {
-    bool bmi1, bmi2, lzcnt, popcnt, avx, fma, movbe, sse41;
+    bool bmi1, bmi2, lzcnt, popcnt, avx, avx2, fma, movbe, sse41;
 } HostFeatures;
 extern HostFeatures host_features;
 
@@ -114,6 +130,10 @@ static inline bool wide_type(unsigned type)
 static inline bool fp_type(unsigned type)
 {
     return type == IR_F32 || type == IR_F64;
+}
+static inline bool xmm_type(unsigned type)
+{
+    return fp_type(type) || ir_is_vector(type);
 }
 static inline Mem state_mem(int64_t offset)
 {
@@ -175,42 +195,67 @@ enum {
     STUB_NAN,
     STUB_FMA,
     STUB_SOFT,
-    STUB_GUARD
+    STUB_PROBE,
+    STUB_GUARD,
+    STUB_STREAM,
+    STUB_LOOP
 };
 
 /* Emitters by area; each returns false if the op is not of its area. */
 bool emit_integer(Emit *e, const IrInsn *insn);
 bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
+bool emit_vector(Emit *e, const IrInsn *insn);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
 void emit_stub_nans(Emit *e, const ColdStub *s);
 void emit_memory_stub(Emit *e, const ColdStub *s);
+/* A label that is the head of one of the unit's loops; what follows up to the branch back is its fast copy. */
+void emit_loop_head(Emit *e, const IrInsn *label);
+void emit_loop_stub(Emit *e, const ColdStub *s);
+/* The register with the addend of an access in the fast copy of a loop. */
+int walk_addend(Emit *e, const IrInsn *insn);
+/* s is followed by the stub of the access itself. */
+void emit_stream_stub(Emit *e, ColdStub *s);
+/* At the head of a loop: nothing is known yet of these streams. */
+void emit_stream_resets(Emit *e, unsigned streams);
 /* cmp a, b for a condition; returns the condition code. */
 int emit_compare(Emit *e, const IrInsn *insn);
 
 /* Thunks' places, relative to the cache's start (host address in EmitThunks.base). */
 enum {
-    THUNK_EXIT,
-    THUNK_LOOKUP,
-    THUNK_JUMP,
     THUNK_LOAD,
     THUNK_STORE,
     THUNK_AMO,
     THUNK_CAS,
     THUNK_SOFT,
-    THUNK_CALL,
     THUNK_RETRY_LOAD,
     THUNK_RETRY_STORE,
+    THUNK_REFILL_LOAD,
+    THUNK_REFILL_STORE,
+    THUNK_WIDE, /* the same that keep whole vectors */
+    THUNK_EXIT = 2 * THUNK_WIDE,
+    THUNK_LOOKUP,
+    THUNK_JUMP,
+    THUNK_CALL,
     THUNK_NANS,
     THUNK_COUNT
 };
 enum { CONST_BOX32, CONST_SIGN32, CONST_SIGN64, CONST_ABS32, CONST_ABS64, CONST_NAN32, CONST_NAN64, CONST_COUNT };
+/* Of 32 bytes; those of elements of 1, 2, 4, 8 bytes follow each other. */
+enum {
+    VCONST_SIGN,
+    VCONST_BITS = 4,
+    VCONST_LOW = 8 /* the lower half of each element */,
+    VCONST_SPREAD = 12,
+    VCONST_COUNT
+};
 typedef struct ThunkTable {
     uint8_t *base; /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
     uint32_t constants; /* CONST_COUNT of 16 bytes */
+    uint32_t vectors;   /* VCONST_COUNT of 32 bytes */
     bool parallel;      /* EmitRuntime.parallel, */
     bool counted;       /* and counted */
 } ThunkTable;
@@ -219,9 +264,19 @@ static inline uint8_t *thunk(int which)
 {
     return thunk_table.base + thunk_table.at[which];
 }
+/* One of those before THUNK_WIDE, as the unit needs it. */
+static inline uint8_t *slow_thunk(const Emit *e, int which)
+{
+    return thunk(which + (e->vectors ? THUNK_WIDE : 0));
+}
 static inline uint8_t *constant(int which)
 {
     return thunk_table.base + thunk_table.constants + which * 16;
+}
+
+static inline uint8_t *vector_constant(int which)
+{
+    return thunk_table.base + thunk_table.vectors + which * 32;
 }
 
 #endif

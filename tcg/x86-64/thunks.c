@@ -13,6 +13,7 @@ ThunkTable thunk_table;
 /* Data behind the code of the thunks, found RIP-relatively. */
 typedef struct ThunkData {
     uint64_t constants[CONST_COUNT][2];
+    uint64_t vectors[VCONST_COUNT][4];
     void *slow_load, *slow_store, *slow_amo, *slow_cas, *find_code, *soft_fp, *text;
     uint8_t host_flags[64]; /* MXCSR's exception bits as IR_FP_* */
     uint32_t mxcsr[8];      /* control word by IrRound */
@@ -24,9 +25,25 @@ typedef struct Thunks {
     const GuestReg *regs;
     unsigned reg_count;
     ThunkData *data;
+    bool wide; /* those being made are for units with vectors */
 } Thunks;
 
 #define DATA(t, member) ((const uint8_t *)&(t)->data->member)
+
+static void fill_vectors(ThunkData *d)
+{
+    for (unsigned size = 0; size < 4; size++) {
+        unsigned bytes = 1u << size, bits = 8 * bytes;
+        for (unsigned i = 0; i < 32 / bytes; i++) {
+            uint64_t sign = 1ull << (bits - 1), bit = 1ull << i % bits, low = (1ull << bits / 2) - 1;
+            memcpy((uint8_t *)d->vectors[VCONST_SIGN + size] + i * bytes, &sign, bytes);
+            memcpy((uint8_t *)d->vectors[VCONST_BITS + size] + i * bytes, &bit, bytes);
+            memcpy((uint8_t *)d->vectors[VCONST_LOW + size] + i * bytes, &low, bytes);
+        }
+    }
+    for (unsigned i = 0; i < 32; i++) /* the byte with bit i */
+        ((uint8_t *)d->vectors[VCONST_SPREAD])[i] = i / 8;
+}
 
 static void fill_data(ThunkData *d, const EmitRuntime *runtime)
 {
@@ -38,6 +55,7 @@ static void fill_data(ThunkData *d, const EmitRuntime *runtime)
     };
     static const uint8_t rounding[] = { 0, 3, 1, 2, 0, 0, 0, 0 };
     memcpy(d->constants, constants, sizeof(constants));
+    fill_vectors(d);
     d->slow_load = (void *)runtime->slow_load;
     d->slow_store = (void *)runtime->slow_store;
     d->slow_amo = (void *)runtime->slow_amo;
@@ -168,12 +186,33 @@ static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
     op_rr(a, 0xff, 4, RAX, false);
 }
 
-enum { SAVED = 64 + 5 * 8 + 8 }; /* xmm0-7, five temporaries, the return address */
+/* What slow-path thunks push: xmm0-7 (whole registers only for units that have vectors), five temporaries, the return
+ * address. */
+static unsigned saved_xmm(const Thunks *t)
+{
+    return 8 * (t->wide ? 32 : 8);
+}
+static unsigned saved(const Thunks *t)
+{
+    return saved_xmm(t) + 5 * 8 + 8;
+}
 static const uint8_t saved_temps[] = { RAX, RCX, RDX, RSI, RDI };
 
-static Mem frame(int slot)
+static Mem frame(const Thunks *t, int slot)
 {
-    return mem(RSP, SAVED + slot);
+    return mem(RSP, saved(t) + slot);
+}
+
+static void save_xmms(Thunks *t, bool store)
+{
+    for (int i = 0; i < 8; i++) {
+        if (t->wide)
+            vec_rm(&t->a, VEX_0F | VEX_F3 | (store ? 0x7f : 0x6f), true, i, 0, mem(RSP, i * 32));
+        else
+            op_rm(&t->a, P_F2 | P_0F | (store ? 0x11 : 0x10), i, mem(RSP, i * 8), false);
+    }
+    if (store && t->wide)
+        vzeroupper(&t->a);
 }
 
 static void slow_begin(Thunks *t)
@@ -181,9 +220,8 @@ static void slow_begin(Thunks *t)
     Asm *a = &t->a;
     for (unsigned i = 0; i < sizeof(saved_temps); i++)
         push(a, saved_temps[i]);
-    alu_imm(a, ALU_SUB, RSP, 64, true);
-    for (int i = 0; i < 8; i++)
-        op_rm(a, P_F2 | P_0F | 0x11, i, mem(RSP, i * 8), false);
+    alu_imm(a, ALU_SUB, RSP, saved_xmm(t), true);
+    save_xmms(t, true);
     pinned_all(t, true, true);
 }
 
@@ -201,7 +239,7 @@ static void split_place(Asm *a, int reg, int scratch)
 static void slow_pc(Thunks *t)
 {
     Asm *a = &t->a;
-    op_rm(a, P_0F | 0xb7, RAX, mem(RSP, SAVED + FRAME_INFO + 2), false);
+    op_rm(a, P_0F | 0xb7, RAX, frame(t, FRAME_INFO + 2), false);
     split_place(a, RAX, RCX);
     alu_load(a, ALU_ADD, RAX, CPU_FIELD(pc_base), true);
     mov_store(a, CPU_FIELD(pc), RAX, true);
@@ -211,9 +249,9 @@ static void slow_end(Thunks *t, const void *function, bool raises)
 {
     Asm *a = &t->a;
     lea(a, RDI, mem(RBP, -CPU_BIAS), true);
-    mov_load(a, RSI, frame(FRAME_VA), true);
+    mov_load(a, RSI, frame(t, FRAME_VA), true);
     op_rip(a, 0xff, 2, function, false);
-    mov_store(a, frame(FRAME_RESULT), RAX, true);
+    mov_store(a, frame(t, FRAME_RESULT), RAX, true);
     pinned_all(t, false, false);
     uint8_t *trap = NULL;
     if (raises) {
@@ -221,15 +259,14 @@ static void slow_end(Thunks *t, const void *function, bool raises)
         put_byte(a, 0);
         trap = jcc_forward(a, CC_NE);
     }
-    for (int i = 0; i < 8; i++)
-        op_rm(a, P_F2 | P_0F | 0x10, i, mem(RSP, i * 8), false);
-    alu_imm(a, ALU_ADD, RSP, 64, true);
+    save_xmms(t, false);
+    alu_imm(a, ALU_ADD, RSP, saved_xmm(t), true);
     for (unsigned i = sizeof(saved_temps); i--;)
         pop(a, saved_temps[i]);
     put_byte(a, 0xc3);
     if (trap) {
         patch_to(trap, a->p);
-        alu_imm(a, ALU_ADD, RSP, SAVED, true);
+        alu_imm(a, ALU_ADD, RSP, saved(t), true);
         jmp_to(a, thunk(THUNK_LOOKUP));
     }
 }
@@ -237,83 +274,218 @@ static void slow_end(Thunks *t, const void *function, bool raises)
 static void emit_slow(Thunks *t, int which)
 {
     Asm *a = &t->a;
-    thunk_table.at[which] = a->p - thunk_table.base;
+    thunk_table.at[which + (t->wide ? THUNK_WIDE : 0)] = a->p - thunk_table.base;
     slow_begin(t);
     if (which != THUNK_SOFT)
         slow_pc(t);
     if (which != THUNK_LOAD)
-        mov_load(a, RDX, frame(FRAME_VALUE), true);
+        mov_load(a, RDX, frame(t, FRAME_VALUE), true);
     switch (which) {
     case THUNK_LOAD:
     case THUNK_STORE:
-        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
+        op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
         slow_end(t, which == THUNK_LOAD ? DATA(t, slow_load) : DATA(t, slow_store), true);
         break;
     case THUNK_AMO:
-        op_rm(a, P_0F | 0xb7, RCX, frame(FRAME_INFO), false);
-        mov_load(a, R8, frame(FRAME_VALUE2), true);
+        op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
+        mov_load(a, R8, frame(t, FRAME_VALUE2), true);
         slow_end(t, DATA(t, slow_amo), true);
         break;
     case THUNK_CAS:
-        mov_load(a, RCX, frame(FRAME_VALUE2), true);
-        op_rm(a, P_0F | 0xb7, R8, frame(FRAME_INFO), false);
+        mov_load(a, RCX, frame(t, FRAME_VALUE2), true);
+        op_rm(a, P_0F | 0xb7, R8, frame(t, FRAME_INFO), false);
         slow_end(t, DATA(t, slow_cas), true);
         break;
     default:
-        mov_load(a, RCX, frame(FRAME_VALUE2), true);
-        mov_load(a, R8, frame(FRAME_INFO), false);
+        mov_load(a, RCX, frame(t, FRAME_VALUE2), true);
+        mov_load(a, R8, frame(t, FRAME_INFO), false);
         slow_end(t, DATA(t, soft_fp), false);
     }
 }
 
-/* Of a group of accesses that has no page in the TLB, one access: it may have, where the group crosses into another
- * page. */
-static void emit_retry(Thunks *t, bool store)
+/* ---- refills ---- */
+
+static const uint8_t refill_saved[] = { RAX, RCX, RDX, RSI, RDI };
+enum { DEPTH = sizeof(refill_saved) * 8 + 8, MAX_MISSES = 8 /* there are six */ };
+
+typedef struct Refill {
+    Thunks *t;
+    bool store;
+    size_t table;
+    uint8_t *slow[MAX_MISSES]; /* jumps to where C is asked */
+    unsigned slow_count;
+} Refill;
+
+static void to_slow(Refill *r, int cc)
 {
-    Asm *a = &t->a;
-    enum { DEPTH = 32 };
-    size_t table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read);
-    Mem va = mem(RSP, DEPTH + FRAME_VA), memop = mem(RSP, DEPTH + FRAME_INFO);
-    thunk_table.at[store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD] = a->p - thunk_table.base;
-    push(a, RAX);
-    push(a, RCX);
-    push(a, RDX);
-    mov_load(a, RCX, memop, false);
+    r->slow[r->slow_count++] = jcc_forward(&r->t->a, cc);
+}
+
+/* rax: address, rdx: its page, rcx: offset of its entry in the first level. Not what crosses pages or is special. */
+static void refill_begin(Refill *r)
+{
+    Asm *a = &r->t->a;
+    for (unsigned i = 0; i < sizeof(refill_saved); i++)
+        push(a, refill_saved[i]);
+    op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
+    mov_load(a, RAX, mem(RSP, DEPTH + FRAME_VA), true);
+    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE));
+    to_slow(r, CC_NE);
     alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
     mov_imm(a, RDX, 1);
     shift_cl(a, SHIFT_SHL, RDX, false);
-    mov_load(a, RAX, va, true);
     lea(a, RDX, (Mem){ RAX, RDX, -1 }, true);
+    alu_rr(a, ALU_XOR, RDX, RAX, true);
+    alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
+    to_slow(r, CC_NE);
+    mov_rr(a, RDX, RAX, true);
     alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
     mov_rr(a, RCX, RAX, false);
     shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
     alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);
-    alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, table), true);
-    uint8_t *miss = jcc_forward(a, CC_NE);
-    alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, table + 8), true);
-    mov_load(a, RCX, memop, false);
-    if (store)
-        mov_load(a, RDX, mem(RSP, DEPTH + FRAME_VALUE), true);
-    alu_imm(a, ALU_AND, RCX, store ? MO_SIZE : MO_SIZE | MO_SIGNED, false);
+}
+
+/* The way of the line at rsi with tag rcx: rsi then points to it. The jumps out are in found[]. */
+static void probe_ways(Refill *r, uint8_t **found)
+{
+    Asm *a = &r->t->a;
+    for (int way = 0; way < L2_WAYS; way++) {
+        mov_load(a, RDI, mem(RSI, way * 8), true);
+        if (!r->store)
+            alu_imm(a, ALU_AND, RDI, ~L2_WRITABLE, true);
+        alu_rr(a, ALU_CMP, RDI, RCX, true);
+        found[way] = jcc_forward(a, CC_E);
+    }
+}
+
+/* rsi: the second-level way of the page; else C is asked. */
+static void find_second(Refill *r)
+{
+    Asm *a = &r->t->a;
+    uint8_t *found[2][L2_WAYS], *way[L2_WAYS];
+    mov_rr(a, RDI, RAX, true);
+    shift_imm(a, SHIFT_SHR, RDI, 63, true);
+    shift_imm(a, SHIFT_SHL, RDI, 2, false);
+    mov_rr(a, RSI, RDX, true);
+    shift_imm(a, SHIFT_SHR, RSI, GUEST_PAGE_BITS, true);
+    alu_load(a, ALU_XOR, RSI, mem_index(R15, RDI, offsetof(ContextSet, mix)), false);
+    alu_imm(a, ALU_AND, RSI, L2_LINES - 1, false);
+    shift_imm(a, SHIFT_SHL, RSI, __builtin_ctz(sizeof(L2Line)), false);
+    alu_load(a, ALU_ADD, RSI, mem(R15, offsetof(ContextSet, l2)), true);
+    mov_load(a, RCX, mem_index(R15, RDI, offsetof(ContextSet, generation)), false);
+    alu_rr(a, ALU_OR, RCX, RDX, true);
+    if (r->store)
+        alu_imm(a, ALU_OR, RCX, L2_WRITABLE, true);
+    probe_ways(r, found[0]);
+    mov_load(a, RDI, mem(R15, offsetof(ContextSet, generation_change)), false);
+    alu_rr(a, ALU_XOR, RCX, RDI, true);
+    probe_ways(r, found[1]);
+    r->slow[r->slow_count++] = jmp_forward(a);
+    for (int w = L2_WAYS - 1; w >= 0; w--) {
+        patch_to(found[0][w], a->p);
+        patch_to(found[1][w], a->p);
+        if (w) {
+            alu_imm(a, ALU_ADD, RSI, w * 8, true);
+            way[w] = jmp_forward(a);
+        }
+    }
+    for (int w = 1; w < L2_WAYS; w++)
+        patch_to(way[w], a->p);
+}
+
+/* Copy the way at rsi to the first level, and note that. rax: the host address. */
+static void fill_first(Refill *r, const EmitRuntime *runtime)
+{
+    Asm *a = &r->t->a;
+    if (r->store) {
+        mov_load(a, RDI, mem(RSI, offsetof(L2Table, cold) + offsetof(L2Cold, flags)), true);
+        op_rm(a, P_0F | 0xb6, RDI, mem(RDI, 0), false);
+        alu_imm(a, ALU_AND, RDI, runtime->page_flags, false);
+        alu_imm(a, ALU_CMP, RDI, runtime->writable, false);
+        to_slow(r, CC_NE);
+    }
+    mov_load(a, RDI, mem(RSI, offsetof(L2Line, addend)), true);
+    mov_rr(a, RCX, RAX, false);
+    shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
+    alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);
+    mov_store(a, mem_index(R15, RCX, r->table), RDX, true);
+    mov_store(a, mem_index(R15, RCX, r->table + 8), RDI, true);
+    alu_rr(a, ALU_ADD, RAX, RDI, true);
+    mov_load(a, RSI, mem(R15, offsetof(ContextSet, fills)), false);
+    alu_imm(a, ALU_CMP, RSI, TLB_LOG, false);
+    uint8_t *full = jcc_short(a, CC_AE);
+    shift_imm(a, SHIFT_SHR, RCX, 4, false);
+    lea(a, RDI, (Mem){ R15, RSI, 0 }, true);
+    op_rm(a, P_66 | 0x89, RCX, mem_index(RDI, RSI, offsetof(ContextSet, log)), false);
+    alu_imm(a, ALU_ADD, RSI, 1, false);
+    uint8_t *noted = jmp_short(a);
+    patch_short(full, a->p);
+    mov_imm(a, RSI, TLB_LOG + 1);
+    patch_short(noted, a->p);
+    mov_store(a, mem(R15, offsetof(ContextSet, fills)), RSI, false);
+    alu_mem_imm(a, ALU_ADD, mem(R15, offsetof(ContextSet, refills)), 1, true);
+}
+
+/* The access at the host address rax; back to the unit. */
+static void access_memory(Refill *r)
+{
     static const uint32_t stores[] = { 0x88, P_66 | 0x89, 0x89, 0x89 };
     static const uint32_t loads[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b, P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
-    for (int kind = store ? 3 : 7; kind >= 0; kind--) {
+    static const uint8_t store_order[] = { MO_64, MO_32, MO_16, MO_8 };
+    static const uint8_t load_order[] = {
+        MO_64, MO_SIGNED | MO_32, MO_8, MO_32, MO_16, MO_SIGNED | MO_16, MO_SIGNED | MO_8, MO_SIGNED | MO_64
+    };
+    Asm *a = &r->t->a;
+    uint8_t *done[8];
+    unsigned count = r->store ? sizeof(store_order) : sizeof(load_order);
+    op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
+    alu_imm(a, ALU_AND, RCX, r->store ? MO_SIZE : MO_SIZE | MO_SIGNED, false);
+    if (r->store)
+        mov_load(a, RDX, mem(RSP, DEPTH + FRAME_VALUE), true);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned kind = r->store ? store_order[i] : load_order[i];
         alu_imm(a, ALU_CMP, RCX, kind, false);
         uint8_t *other = jcc_short(a, CC_NE);
-        op_rm(a, store ? stores[kind] : loads[kind], RDX, mem(RAX, 0), store ? kind == MO_64 : kind >= MO_64);
+        op_rm(a, r->store ? stores[kind] : loads[kind], RDX, mem(RAX, 0), r->store ? kind == MO_64 : kind >= MO_64);
+        done[i] = jmp_forward(a);
         patch_short(other, a->p);
     }
-    if (!store)
+    for (unsigned i = 0; i < count; i++)
+        patch_to(done[i], a->p);
+    if (!r->store)
         mov_store(a, mem(RSP, DEPTH + FRAME_RESULT), RDX, true);
-    pop(a, RDX);
-    pop(a, RCX);
-    pop(a, RAX);
+    for (unsigned i = sizeof(refill_saved); i--;)
+        pop(a, refill_saved[i]);
     put_byte(a, 0xc3);
-    patch_to(miss, a->p);
-    pop(a, RDX);
-    pop(a, RCX);
-    pop(a, RAX);
-    jmp_to(a, thunk(store ? THUNK_STORE : THUNK_LOAD));
+}
+
+/*
+ * What missed the first level: the second is asked here, and only then C, which wants all registers in the state.
+ * Retry: one access of a group that has no page in the TLB; it may have, where the group crosses into another page.
+ */
+static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store)
+{
+    Asm *a = &t->a;
+    Refill r = { .t = t, .store = store, .table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read) };
+    unsigned wide = t->wide ? THUNK_WIDE : 0;
+    thunk_table.at[wide + (store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD)] = a->p - thunk_table.base;
+    refill_begin(&r);
+    alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, r.table), true);
+    uint8_t *second = jcc_forward(a, CC_NE);
+    alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, r.table + 8), true);
+    uint8_t *access = jmp_forward(a);
+    thunk_table.at[wide + (store ? THUNK_REFILL_STORE : THUNK_REFILL_LOAD)] = a->p - thunk_table.base;
+    refill_begin(&r);
+    patch_to(second, a->p);
+    find_second(&r);
+    fill_first(&r, runtime);
+    patch_to(access, a->p);
+    access_memory(&r);
+    for (unsigned i = 0; i < r.slow_count; i++)
+        patch_to(r.slow[i], a->p);
+    for (unsigned i = sizeof(refill_saved); i--;)
+        pop(a, refill_saved[i]);
+    jmp_to(a, thunk(wide + (store ? THUNK_STORE : THUNK_LOAD)));
 }
 
 /* Canonical NaNs in those xmm registers that FRAME_EXTRA names. Every other register stays. */
@@ -376,6 +548,7 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
                  .data = (ThunkData *)buf };
     thunk_table = (ThunkTable){ .base = buf,
                                 .constants = offsetof(ThunkData, constants),
+                                .vectors = offsetof(ThunkData, vectors),
                                 .parallel = runtime->parallel,
                                 .counted = runtime->counted };
     fill_data(t.data, runtime);
@@ -384,11 +557,14 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     thunk_table.at[THUNK_EXIT] = t.a.p - buf;
     const uint8_t *raw = emit_exit(&t);
     emit_lookup(&t, raw);
-    for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
-        emit_slow(&t, which);
+    for (unsigned wide = 0; wide < (host_features.avx2 ? 2 : 1); wide++) {
+        t.wide = wide;
+        for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
+            emit_slow(&t, which);
+        emit_refill(&t, runtime, false);
+        emit_refill(&t, runtime, true);
+    }
     emit_call_thunk(&t);
-    emit_retry(&t, false);
-    emit_retry(&t, true);
     emit_nans(&t);
     uintptr_t address = (uintptr_t)enter + exec_offset;
     memcpy(&out->enter, &address, sizeof(address));

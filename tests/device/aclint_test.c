@@ -225,6 +225,52 @@ static void test_state(void)
     aclint_free(twin);
 }
 
+static void count_call(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+static void test_time_set(void)
+{
+    Fixture *f = aclint_new();
+    unsigned calls = 0;
+    f->aclint->time_set = count_call;
+    f->aclint->time_set_opaque = &calls;
+    w64(f->m, MTIMECMP, 5);
+    g_assert_cmpuint(calls, ==, 0);
+    w64(f->m, MTIME, 5);
+    w32(f->m, MTIME + 4, 1);
+    g_assert_cmpuint(calls, ==, 2);
+    aclint_free(f);
+}
+
+static void raise_hart(void *opaque, unsigned hart)
+{
+    *(unsigned *)opaque |= 1u << hart;
+}
+
+/* Chapter 4: SETSSIP reads 0; bit 0 written 1 is an edge, 0 is nothing. */
+static void test_sswi(void)
+{
+    DevMachine *m = devm_new();
+    RiscvAclintSswi *s = devm_add(m, &riscv_aclint_sswi_type, "num-harts=3");
+    unsigned raised = 0;
+    devm_realize(m, s);
+    devm_map(m, &s->mmio, BASE);
+    s->raise = raise_hart;
+    s->raise_opaque = &raised;
+    w32(m, BASE, 0xfffffffe);
+    g_assert_cmpuint(raised, ==, 0);
+    w32(m, BASE + 8, 1);
+    g_assert_cmpuint(raised, ==, 4);
+    g_assert_cmphex(r32(m, BASE + 8), ==, 0);
+    w32(m, BASE + 12, 1); /* no such hart */
+    g_assert_cmpuint(raised, ==, 4);
+    bad_write(m, BASE, 8, 1);
+    devm_check_covered(&s->dev);
+    devm_free(m);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -236,5 +282,7 @@ int main(int argc, char **argv)
     g_test_add_func("/aclint/moved", test_moved);
     g_test_add_func("/aclint/wrap", test_wrap);
     g_test_add_func("/aclint/state", test_state);
+    g_test_add_func("/aclint/time-set", test_time_set);
+    g_test_add_func("/aclint/sswi", test_sswi);
     return g_test_run();
 }

@@ -161,6 +161,9 @@ static void test_dma(void)
     g_assert_cmphex(dma(m, at, DMA_READ, 64, DEVM_RAM_BASE + DEVM_RAM_SIZE - 4, false), ==, DMA_ERROR);
     g_assert_cmphex(dma(m, at, DMA_READ, UINT32_MAX, UINT64_MAX - 3, false), ==, DMA_ERROR);
     g_assert_cmphex(dma(m, at, DMA_READ, 8, BASE + DMA, false), ==, DMA_ERROR); /* its own registers */
+    g_assert_cmphex(dma(m, at, DMA_READ, 64 << 20, buf, false), ==, DMA_ERROR); /* far behind the item's end */
+    devm_get(m, buf, got, 8);
+    g_assert_cmpmem(got, 8, data, 8); /* nothing was written */
     g_assert_cmphex(dma(m, at, DMA_SKIP, UINT32_MAX, 0, false), ==, 0);
     g_assert_cmphex(dma(m, at, DMA_SKIP, UINT32_MAX, 0, false), ==, 0);
     g_assert_cmphex(r8(m, BASE + DATA), ==, 0);

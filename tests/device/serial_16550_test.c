@@ -6,8 +6,10 @@
 #include "devtest.h"
 #include "hw/char/serial_16550.h"
 #include "ui/chardev/backend.h"
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BASE UINT64_C(0x10000000)
@@ -517,6 +519,43 @@ static void test_flow(void)
     close(pipes[1]);
 }
 
+/* A reader that does not read: the transmitter fills up and says so; once there is room all comes, in order. */
+static void test_slow_reader(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("rhea-serial-XXXXXX", NULL), *path = g_strdup_printf("%s/p.out", folder),
+                    *in = g_strdup_printf("%s/p.in", folder), *text = g_strdup_printf("pipe:%s/p", folder);
+    g_assert_cmpint(mkfifo(path, 0600) | mkfifo(in, 0600), ==, 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK);
+    Fixture *f = serial_new(text);
+    uint32_t sent = 0, got = 0;
+    put(f, FCR, 1);
+    put(f, IER, 2);
+    while (sent < 4 << 20 && get(f, LSR) & 0x20)
+        put(f, THR, sent++ % 251);
+    g_assert_cmpuint(sent, <, 4 << 20);
+    g_assert_cmphex(get(f, LSR) & LSR_IDLE, ==, 0);
+    g_assert_cmphex(iir(f), ==, IIR_NONE);
+    for (unsigned i = 0; i < 15; i++)
+        put(f, THR, sent++ % 251);
+    put(f, THR, 'X'); /* there is no place for it */
+    gint64 limit = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (got < sent && g_get_monotonic_time() < limit) {
+        uint8_t bytes[4096];
+        ssize_t n = read(fd, bytes, sizeof(bytes));
+        for (ssize_t i = 0; i < n; i++)
+            g_assert_cmphex(bytes[i], ==, got++ % 251);
+        devm_poll(NULL, NULL);
+    }
+    g_assert_cmpuint(got, ==, sent);
+    g_assert_cmphex(get(f, LSR) & LSR_IDLE, ==, LSR_IDLE);
+    g_assert_cmphex(iir(f), ==, IIR_THRE);
+    serial_free(f);
+    close(fd);
+    g_unlink(path);
+    g_unlink(in);
+    g_rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -536,5 +575,6 @@ int main(int argc, char **argv)
     g_test_add_func("/serial-16550/stride", test_stride);
     g_test_add_func("/serial-16550/state", test_state);
     g_test_add_func("/serial-16550/flow", test_flow);
+    g_test_add_func("/serial-16550/slow-reader", test_slow_reader);
     return g_test_run();
 }

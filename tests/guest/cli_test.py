@@ -27,6 +27,23 @@ BAD = [
     (["-cpu", "rv64,+zcb,-c"], "'zcb' needs 'c'"),
     (["-cpu", "rv64,v=on,vlen=100"], "vlen must be 128, 256, 512 or 1024"),
     (["-cpu", "rv64,v=on,d=off"], "'v' needs 'd'"),
+    (["-cpu", "sifive-u55"], "did you mean 'sifive-u54'?"),
+    (["-cpu", "rva23s46"], "did you mean 'rva23s64'?"),
+    (["-cpu", "sifive-e31"], "model 'sifive-e31'"),
+    (["-cpu", "sifive-u54,foo=1"], "feature 'foo'"),
+    (["-cpu", "max,sscofpfm=on"], "did you mean 'sscofpmf'?"),
+    (["-cpu", "rv64,pmu-nmu=3"], "did you mean 'pmu-num'?"),
+    (["-cpu", "rv64,pmu-num=30"], "pmu-num must be 0 to 29, not '30'"),
+    (["-cpu", "rv64,pmu-mask=7"], "pmu-mask must be a mask of counters 3 to 31"),
+    (["-cpu", "rv64,pmu-num=x"], "pmu-num must be 0 to 29, not 'x'"),
+    (["-cpu", "rv64,cboz_blocksize=48"], "cboz_blocksize must be a power of two from 8 to 2048, not '48'"),
+    (["-cpu", "rv64,cboz_blocksize=4096"], "cboz_blocksize must be"),
+    (["-cpu", "rv64,mvendorid=0x100000000"], "mvendorid must be a 32-bit number"),
+    (["-cpu", "rv64,elen=32"], "elen must be 64"),
+    (["-cpu", "rv64,priv_spec=v1.9.1"], "priv_spec must be v1.12.0 or v1.13.0"),
+    (["-cpu", "rv64,mmu=maybe"], "-cpu: mmu: "),
+    (["-cpu", "rv64i,sscofpmf=on"], "'sscofpmf' needs 's'"),
+    (["-target", "riscv32", "-cpu", "rv32,smnpm=on"], "'smnpm' is for 64-bit CPUs"),
     (["-m", "0"], "-m:"),
     (["-m", "1X"], "is not a size"),
     (["-m", "99999G"], "-m:"),
@@ -34,6 +51,24 @@ BAD = [
     (["-smp", "0"], "-smp"),
     (["-smp", "cpus=x"], "is not a number"),
     (["-smp", "2,foo=1"], "foo"),
+    (["-smp", "8,sockets=2,cores=3"], "sockets=2 x cores=3 x threads=1 is not the number of CPUs (8)"),
+    (["-m", "128", "-numa", "node,mem=64"], "64 MiB of memory together, -m says 128"),
+    (["-m", "128", "-numa", "node,nodeid=1,mem=128"], "node 0 is missing"),
+    (["-m", "128", "-numa", "node,mem=128,cpus=1"], "node 0 has CPU 1, but -smp says 1"),
+    (["-numa", "node,cpus=3-1"], "a number or a range"),
+    (["-numa", "node,cpus=1", "-numa", "node,cpus=0-2"], "CPU 1 is in node 0 already"),
+    (["-numa", "node,memdev=x"], "memdev=x: there is no -object"),
+    (["-numa", "nod"], "did you mean 'node'?"),
+    (["-numa", "dist,src=0,dst=1,val=20"], "there is no node 0"),
+    (["-numa", "node", "-numa", "node", "-numa", "dist,src=0,dst=1,val=10"], "a node is 10 from itself"),
+    (["-numa", "cpu,node-id=0,core-id=0"], "there is no node 0"),
+    (["-object", "memory-backend-rma,id=a,size=1M"], "did you mean 'memory-backend-ram'?"),
+    (["-object", "memory-backend-ram,id=a"], "size= is needed"),
+    (["-object", "memory-backend-ram,size=1M"], "id="),
+    (["-object", "memory-backend-file,id=a,size=1M"], "mem-path= is missing"),
+    (["-object", "memory-backend-file,id=a,size=1M,mem-path=/nonexistent/x"], "/nonexistent/x"),
+    (["-object", "memory-backend-ram,id=a,size=64M", "-m", "128", "-M", "virt,memory-backend=a"], "has 64 MiB, -m says 128"),
+    (["-object", "memory-backend-ram,id=a,size=64M", "-m", "128", "-numa", "node,memdev=a", "-numa", "node,memdev=a"], "used already"),
     (["-accel", "kvmm"], "-accel"),
     (["-accel", "tcg,jitt=off"], "jit"),
     (["-machin", "virt"], "did you mean '-machine'?"),
@@ -71,6 +106,12 @@ BAD = [
     (["-device", "virtconsole"], "needs a bus of kind virtio-serial-bus"),
     (["-device", "virtio-rng-pci,max-bytes=0"], "max-bytes"),
     (["-device", "virtio-rng-pci,id=1x"], "id '1x'"),
+    (["-device", "virtio-rng,rng=a"], "rng=a: there is no -object"),
+    (["-object", "rng-random,id=a,filename={tmp}/big"], "a device or a pipe is needed"),
+    (["-object", "rng-random,id=a,filename=/nonexistent"], "filename=/nonexistent"),
+    (["-object", "rng-random,id=a,file=/dev/urandom"], "did you mean 'filename'?"),
+    (["-device", "virtio-balloon", "-device", "virtio-balloon-device"], "only one balloon"),
+    (["-device", "virtio-balloom"], "did you mean 'virtio-balloon-pci'?"),
     (["-global", "virtio-rng-pci.perod=1"], "no property 'perod'"),
     (["-global", "virtio-rng-pci"], "DRIVER.PROPERTY=VALUE"),
     (["-rtc", "base=yesterday"], "utc, localtime or a date"),
@@ -96,6 +137,11 @@ BAD = [
     (["-mon", "chardev=a,mode=control"], "mode"),
     (["-netdev", "usr,id=a"], "did you mean 'user'?"),
     (["-netdev", "user"], "needs a back end and an id"),
+    (["-netdev", "socket,id=a"], "one of listen="),
+    (["-net", "nic"], "there is no other -net"),
+    (["-net", "nic,mac=52:54:00:12:34:56"], "did you mean 'macaddr'?"),
+    (["-net", "usr"], "did you mean 'user'?"),
+    (["-net", "nic,model=virtio-net-pc"], "did you mean 'virtio-net-pci'?"),
     (["-netdev", "user,id=a", "-netdev", "user,id=a"], "'a' already"),
     (["-netdev", "user,id=a,hostfw=tcp::1-:1"], "did you mean 'hostfwd'?"),
     (["-netdev", "user,id=a,hostfwd=tcp:127.0.0.1:{port}-:22"], " is in use"),
@@ -116,7 +162,6 @@ BAD = [
     (["-nic", "user,model=e1000x"], "-nic: model 'e1000x'"),
     (["-nic", "user,mac=1:2:3"], "is not a MAC address"),
     (["-nic", "none,mac=52:54:00:12:34:56"], "unknown key 'mac'"),
-    (["-net", "user"], "only 'none' is possible"),
     (["-device", "virtio-net-pci,netdev=a"], "no -netdev with id 'a'"),
     (["-netdev", "user,id=a", "-device", "virtio-net-pci,netdev=a", "-device", "virtio-net-pci,netdev=a"], "is used by virtio-net-pci already"),
     (["-device", "virtio-net-pci,rx_queue_size=3"], "power of two from 16"),
@@ -273,6 +318,72 @@ def dump(rhea, tmp):
     return 0
 
 
+# RISC-V models: (XLEN, extensions that the device tree must name, and must not; translation)
+MODELS = {
+    "rv64": (64, "i m a f d c h zicsr zihpm sdtrig", "v sscofpmf", "riscv,sv57"),
+    "rv32": (32, "i m a f d c h zicsr zihpm sdtrig", "v svpbmt", "riscv,sv32"),
+    "max": (64, "v h sscofpmf smepmp ssnpm smcntrpmf svadu", "svade", "riscv,sv57"),
+    "rv64i": (64, "i zicsr", "m a f d c zicntr zihpm sdtrig", "riscv,none"),
+    "rv32i": (32, "i zicsr", "m a f d c zicntr zihpm sdtrig", "riscv,none"),
+    "rva22u64": (64, "ziccif za64rs zicboz zfhmin zkt zbs", "zifencei v svpbmt", "riscv,none"),
+    "rva22s64": (64, "zifencei zfhmin svade svpbmt svinval sscounterenw", "v svnapot sstc svadu", "riscv,sv39"),
+    "rva23u64": (64, "v zicond zcb zcmop zfa zawrs zimop supm", "zifencei svpbmt", "riscv,none"),
+    "rva23s64": (64, "v h zifencei svnapot sstc sscofpmf ssnpm ssu64xl svade", "smaia zfh", "riscv,sv39"),
+    "sifive-e31": (32, "i m a c", "f d", "riscv,none"),
+    "sifive-e34": (32, "i m a f c", "d", "riscv,none"),
+    "sifive-u34": (32, "i m a f d c", "zba", "riscv,sv32"),
+    "sifive-e51": (64, "i m a c", "f d", "riscv,none"),
+    "sifive-u54": (64, "i m a f d c", "zba sstc", "riscv,sv39"),
+    "shakti-c": (64, "i m a f d c", "zba sstc", "riscv,sv39"),
+    "lowrisc-ibex": (32, "i m c smepmp", "a f d", "riscv,none"),
+    "thead-c906": (64, "i m a f d c zfh", "v", "riscv,sv39"),
+    "veyron-v1": (64, "h zicbom zicboz zbc smaia ssaia sscofpmf svpbmt", "v zfh", "riscv,sv48"),
+}
+
+
+def properties(blob):
+    """All properties of a device tree, {name: value}; of a name that occurs more than once, the first."""
+    structure, strings = struct.unpack_from(">II", blob, 8)
+    found, at = {}, structure
+    while (token := struct.unpack_from(">I", blob, at)[0]) != 9:
+        at += 4
+        if token == 1:
+            at = (blob.index(b"\0", at) + 4) & ~3
+        elif token == 3:
+            length, name = struct.unpack_from(">II", blob, at)
+            at += 8
+            found.setdefault(blob[strings + name:blob.index(b"\0", strings + name)].decode(), blob[at:at + length])
+            at += (length + 3) & ~3
+    return found
+
+
+def cpus(rhea, tmp):
+    """Each model starts, and its device tree says what it is; -cpu help lists them and no others."""
+    failed = 0
+    listed = subprocess.run([rhea, *TARGET, "-cpu", "help"], stdout=subprocess.PIPE, text=True, timeout=20).stdout.split("\n\n")[0]
+    names = [line.split()[0] for line in listed.splitlines()[1:]]
+    if sorted(names) != sorted(MODELS):
+        failed += 1
+        print(f"FAILED -cpu help: {names}")
+    for model, (xlen, wanted, unwanted, mmu) in MODELS.items():
+        p = subprocess.run([rhea, "-target", f"riscv{xlen}", "-bios", "none", "-display", "none", "-serial", "null", "-cpu", model, "-M",
+                            f"virt,dumpdtb={tmp}/cpu.dtb"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+        tree = properties(open(f"{tmp}/cpu.dtb", "rb").read()) if not p.returncode else {}
+        have = tree.get("riscv,isa-extensions", b"").decode().split("\0")[:-1]
+        isa = tree.get("riscv,isa", b"\0")[:-1].decode()
+        single = "".join(e for e in have if len(e) == 1)
+        ok = p.returncode == 0 and set(wanted.split()) <= set(have) and not set(unwanted.split()) & set(have) and len(have) == len(set(have))
+        ok = ok and isa == f"rv{xlen}{single}" + "".join("_" + e for e in have if len(e) > 1) and tree["mmu-type"] == mmu.encode() + b"\0"
+        ok = ok and tree["riscv,isa-base"] == b"rv%di\0" % xlen
+        for e in "zicbom", "zicbop", "zicboz":
+            ok = ok and (tree.get(f"riscv,{e[2:]}-block-size") == (b"\0\0\0\x40" if e in have else None))
+        ok = ok and ("riscv,event-to-mhpmcounters" in tree) == ("zihpm" in have)
+        if not ok:
+            failed += 1
+            print(f"FAILED -cpu {model}: status {p.returncode} {p.stderr}, {isa}, {tree.get('mmu-type')}, has {wanted}, lacks {unwanted}")
+    return failed
+
+
 def perf(rhea):
     """perfmap=on and jitdump=on: every unit is in both files, with the same address, size and name."""
     p = subprocess.Popen([rhea, *TARGET, "-accel", "tcg,perfmap=on,jitdump=on"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -303,7 +414,7 @@ def perf(rhea):
 with tempfile.TemporaryDirectory() as folder:
     prepare(folder)
     program = sys.argv[1]
-    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder), perf(program)]
-    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 4
+    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder), perf(program), cpus(program, folder)]
+    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 4 + 1 + len(MODELS)
     print(f"{total - sum(parts)} as they should be, {sum(parts)} not")
     sys.exit(sum(parts) > 0)

@@ -95,6 +95,15 @@ def test_metal():
         metal(xlen, 5, "-icount", "5")
 
 
+def test_extensions():
+    """What the tests of the executors know of faults, counters, triggers and guests holds where instructions are counted."""
+    for xlen in 64, 32:
+        for how in ["-icount", "shift=0,sleep=off"], ["-icount", "3", "-accel", "tcg,jit=off"]:
+            riscv_test.metal(xlen, 0, "-cpu", f"rv{xlen},h=true", *how, source="hypervisor")
+            riscv_test.metal(xlen, 0, *how, source="trigger")
+            riscv_test.metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", *how, source="privileged")
+
+
 def test_single():
     """All processors on one thread, without and with a count; a pause in the middle."""
     for how in ["-accel", "tcg,thread=single"], ["-icount", "auto"]:

@@ -6,7 +6,7 @@
 ARCH: riscv64. Packages are fetched by a private apt that knows only that architecture; nothing is installed on the host.
 SPDX-License-Identifier: MIT
 """
-import fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys
+import fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tempfile
 
 CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
 # architecture: (Debian's name for it, suite, kernel package)
@@ -132,6 +132,17 @@ def debian_first_stage(arch, packages, out):
     uri = re.search(r"\] (\S+) ", open(f"{CACHE}/apt-{GUESTS[arch][0]}/sources.list").read())[1]
     print(f"images.py: unpacking Debian {suite} for {arch} ...", file=sys.stderr)
     run("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri)
+
+
+def packages_for(arch, names, status, out):
+    """Fetch names and what they depend on, beyond what the dpkg status file says is installed, into the folder out."""
+    options = [o for o in private_apt(arch) if "Dir::State::status" not in o and "Dir::Cache=" not in o]
+    os.makedirs(f"{out}/partial")
+    print(f"images.py: fetching {' '.join(names)} ...", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as tmp:
+        run("apt-get", *options, f"-oDir::Cache={tmp}", f"-oDir::Cache::archives={out}", f"-oDir::State::status={status}",
+            "-oAPT::Install-Recommends=false", "-oDebug::NoLocking=true", "-y", "--download-only", "install", *names)
+    os.rmdir(f"{out}/partial")
 
 
 def lock():

@@ -96,6 +96,29 @@ def test_boot_smp4():
     userland(cpus=4)
 
 
+def test_boot_evict():
+    """Four CPUs share a code cache that holds a small part of what they run: right results, code goes and comes back."""
+    work = """for i in 1 2 3 4; do
+(gzip -c /bin/busybox | gunzip | sha256sum; seq 1 100 | sed s/7/x/ | sort -r | md5sum; awk 'BEGIN { for (i = 0; i < 300; i++) s += i % 7; print s }';
+find /proc/self /bin | wc -l; expr 3 '*' 5; dd if=/bin/busybox bs=4096 2>/dev/null | cksum) | grep -v '^[0-9]*$' > /tmp/out$i & done; wait
+for i in 1 2 3 4; do echo SUM $(md5sum < /tmp/out$i); done
+echo READY; read line; poweroff -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        s = Session(*linux(work, [], tmp), "-m", 512, "-smp", 4, "-nographic", "-accel", "tcg,tb-size=6")
+        s.wait_for("READY\r", 600)
+        s.send("\1c")
+        s.wait_for("(rhea) ")
+        s.send("info jit\r")
+        s.wait_for("messages from other CPUs")
+        s.send("\1cgo on\r")
+        status, out = s.end()
+    count = lambda text: int(re.search(rf"(\d+) {text}", out)[1])
+    sums = re.findall(r"SUM (\w{32})", out)
+    expect(status == 0 and len(sums) == 4 and len(set(sums)) == 1 and "Oops" not in out and "BUG:" not in out, "four equal sums", out)
+    expect(count("chunks of the cache evicted") > 100 and count("units translated again") > 1000, "chunks were evicted, code came back", out)
+
+
 def test_boot_interpreter():
     userland("-accel", "tcg,jit=off")
 
@@ -107,6 +130,13 @@ def test_boot_max():
     found = isa[1].split("_") if isa else []
     expect(all(e in found for e in ["zicbom", "zicboz", "zbc", "zfh", "svpbmt"]), "the extensions in /proc/cpuinfo", out)
     expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with -cpu max", f"status {status}\n{out}")
+
+
+def test_boot_models():
+    """Profiles and cores: no Svadu or Sstc, Sv39 and Sv48 only, identification that the kernel has errata for."""
+    for cpu in ("rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1", "max,svade=on"):
+        status, out = boot("cat /proc/cpuinfo\npoweroff -f\n", "-m", "512", "-cpu", cpu)
+        expect(status == 0 and "isa\t\t: rv64imafdc" in out and "Oops" not in out and "BUG:" not in out, f"boot with -cpu {cpu}", f"status {status}\n{out}")
 
 
 def test_reboot():
@@ -162,7 +192,7 @@ def test_devices():
     with tempfile.TemporaryDirectory() as tmp:
         status, out = boot("cat /sys/class/misc/hw_random/rng_available\ndd if=/dev/hwrng bs=64 count=4 2>/dev/null | wc -c\n"
                            "echo through the console > /dev/hvc0\nls /sys/bus/pci/devices /sys/bus/virtio/devices\nsleep 1\npoweroff -f\n",
-                           "-m", "512", "-device", "virtio-rng-pci", "-chardev", f"file,id=c0,path={tmp}/out", "-device", "virtio-serial-pci",
+                           "-m", "512", "-object", "rng-random,id=r0", "-device", "virtio-rng,rng=r0,max-bytes=4096,period=100", "-chardev", f"file,id=c0,path={tmp}/out", "-device", "virtio-serial-pci",
                            "-device", "virtconsole,chardev=c0", modules=["virtio-rng"])
         expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", f"status {status}\n{out}")
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
@@ -191,6 +221,79 @@ def test_aia_aplic():
 
 def test_aia_imsic():
     aia("aplic-imsic", r"[1-9]\d* .*PCI-MSIX\S* +\d+ Edge +virtio0-req", r"[1-9]\d* .*APLIC-MSI\S* +10 Level +\S+ +ttyS0")
+
+
+def test_numa():
+    """Two nodes by the device tree, their memory of two kinds; sockets and threads in the kernel's topology."""
+    script = """for n in 0 1; do echo NODE $n $(cat /sys/devices/system/node/node$n/cpulist) $(cat /sys/devices/system/node/node$n/distance)
+grep MemTotal /sys/devices/system/node/node$n/meminfo; done
+for c in 0 1 2 3; do echo CPU $c $(cat /sys/devices/system/cpu/cpu$c/topology/physical_package_id) $(cat /sys/devices/system/cpu/cpu$c/topology/thread_siblings_list); done
+poweroff -f
+"""
+    with tempfile.TemporaryDirectory() as tmp:
+        status, out = boot(script, "-m", 768, "-smp", "4,sockets=2,cores=1,threads=2", "-object", f"memory-backend-file,id=a,size=512M,mem-path={tmp}/ram,share=on",
+                           "-object", "memory-backend-memfd,id=b,size=256M,prealloc=on", "-numa", "node,cpus=0-1,memdev=a", "-numa", "node,memdev=b",
+                           "-numa", "cpu,node-id=1,core-id=2", "-numa", "cpu,node-id=1,core-id=3", "-numa", "dist,src=0,dst=1,val=25")
+        expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with two nodes", f"status {status}\n{out}")
+        expect("NODE 0 0-1 10 25" in out and "NODE 1 2-3 25 10" in out, "CPUs and distances", out)
+        sizes = [int(n) >> 10 for n in re.findall(r"MemTotal: +(\d+) kB", out)]
+        expect(len(sizes) == 2 and 350 < sizes[0] <= 512 and 200 < sizes[1] <= 256, "memory of the nodes", out)
+        expect("CPU 0 0 0-1" in out and "CPU 3 1 2-3" in out, "sockets and threads", out)
+        with open(f"{tmp}/ram", "rb") as f:
+            expect(b"Linux version 6." in f.read(), "the file holds the guest's memory")
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) >> 10
+
+
+def test_balloon():
+    """The guest's driver fills the balloon and our process gets smaller; free pages that it reports go back by themselves."""
+    fill = "mount -t tmpfs -o size=700M t /mnt\ndd if=/dev/zero of=/mnt/x bs=1M count=600 2>/dev/null\nrm /mnt/x\necho FILLED\n"
+    loop = "while read word; do free -m | grep Mem; echo SEEN $word; [ $word = off ] && poweroff -f; done\n"
+    for device, reports in ("virtio-balloon,guest-stats-polling-interval=1", False), ("virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on", True):
+        with tempfile.TemporaryDirectory() as tmp:
+            s = Session(*linux(fill + loop, ["virtio_balloon", "virtio_mmio"], tmp), "-m", 1024, "-nographic", "-device", device)
+            s.wait_for("FILLED\r")
+            before = resident(s.process.pid)
+            if reports:
+                limit = time.monotonic() + 60
+                while resident(s.process.pid) > before - 400 and time.monotonic() < limit:
+                    time.sleep(0.5)
+                after = resident(s.process.pid)
+                expect(after < before - 400, f"free pages reported: {before} MiB resident, then {after}")
+            else:
+                s.send("\1cballoon 300\r")
+                for _ in range(60):
+                    s.send("info balloon\r")
+                    s.wait_for("balloon: actual=")
+                    s.wait_for("\n")
+                    if b"actual=300\r" in s.seen[s.place - 8:s.place]:
+                        break
+                    time.sleep(0.5)
+                after = resident(s.process.pid)
+                expect(after < before - 400, f"balloon 300: {before} MiB resident, then {after}", s.seen.decode(errors="replace"))
+                time.sleep(2)
+                s.send("info balloon\r")
+                s.wait_for("total-memory=")
+                s.send("balloon 1024\r\1c")
+                time.sleep(3)
+            s.send("a\rb\r")
+            s.wait_for("SEEN b")
+            s.send("off\r")
+            status, out = s.end()
+            sizes = [int(n) for n in re.findall(r"Mem: +(\d+)", out)]
+            expect(status == 0 and sizes and sizes[-1] > 900 and "Oops" not in out and "BUG:" not in out, f"{device}: the guest has its memory back",
+                   f"status {status}\n{out}")
+
+
+def test_smp64():
+    """64 processors, with each of the interrupt controllers."""
+    for options in "virt,aclint=on", "virt,aia=aplic-imsic":
+        status, out = boot("echo cpus $(nproc)\nfor c in 0 31 63; do taskset -c $c true && echo RAN $c; done\npoweroff -f\n", "-M", options, "-smp", 64, "-m", 1024)
+        expect(status == 0 and "cpus 64\r" in out and len(re.findall(r"RAN \d", out)) == 3 and "Oops" not in out and "BUG:" not in out, f"64 CPUs, -M {options}",
+               f"status {status}\n{out}")
 
 
 class Files(http.server.BaseHTTPRequestHandler):
@@ -295,6 +398,35 @@ reboot -f
         expect(status == 0, "two downloads with a pause, a reset between them", out)
 
 
+def test_net_link():
+    """Two guests on one wire: a TCP connection between the emulators, and a multicast group."""
+    def script(n):
+        return (f"ip link set eth0 up; ip addr add 10.9.0.{n}/24 dev eth0\nuntil ping -c 1 -W 1 10.9.0.{3 - n} >/dev/null; do true; done\n"
+                f"echo REACHED\nhead -c 3000000 /dev/urandom > /tmp/f; (nc -l -p 5555 < /tmp/f) & echo SENT $(sha256sum < /tmp/f)\nread x\n"
+                f"echo GOT $(nc 10.9.0.{3 - n} 5555 | sha256sum)\nread x\npoweroff -f\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for options in ((["-netdev", f"socket,id=n,listen=127.0.0.1:{port}", "-device", "virtio-net,netdev=n,mac=52:54:00:00:00:01"],
+                     ["-net", f"socket,connect=127.0.0.1:{port}", "-net", "nic,macaddr=52:54:00:00:00:02"]),
+                    (["-nic", f"socket,mcast=230.0.0.72:{port},localaddr=127.0.0.1,mac=52:54:00:00:00:01"],
+                     ["-nic", f"socket,mcast=230.0.0.72:{port},localaddr=127.0.0.1,mac=52:54:00:00:00:02"])):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            a, b = (Session(*linux(script(i + 1), ["virtio_net"], tmp), "-m", 256, "-nographic", *options[i]) for i, tmp in enumerate((one, two)))
+            sums = []
+            for s in a, b:
+                s.wait_for("REACHED\r")
+                s.wait_for("SENT ")
+                s.wait_for("\n")
+                sums.append(re.search(rb"SENT ([0-9a-f]{64})", s.seen)[1].decode())
+            for s, wanted in (a, sums[1]), (b, sums[0]):
+                s.send("\r")
+                s.wait_for(f"GOT {wanted}")
+            for s in a, b:
+                s.send("\r")
+                status, out = s.end()
+                expect(status == 0, f"two guests: {' '.join(options[0])}", f"status {status}\n{out}")
+
+
 def test_end_by_signal():
     """A signal while the guest writes: what it had written is in the image, the pidfile is gone, the status is 0."""
     mark = b"written before the signal"
@@ -378,6 +510,38 @@ def test_edk2():
         expect(status == 0 and "riscv64 GNU/Linux" in out and "EFI stub" in out, "EDK2 starts Linux from fw_cfg", f"status {status}\n{out}")
 
 
+def acpi(machine, controller):
+    """EDK2 with the machine's ACPI tables; Linux finds disk, console, PCI and NUMA nodes by them."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with open(f"{tmp}/disk", "wb") as f:
+            f.truncate(1 << 20)
+        options = linux("dmesg | grep -i -E 'ACPI|spcr|SRAT|printk: .*console'\ncat /proc/cmdline; [ -d /sys/firmware/devicetree/base/soc ] || echo NO TREE\n"
+                        "ls /sys/firmware/acpi/tables\necho NODES $(ls -d /sys/devices/system/node/node?)\n"
+                        "cat /sys/devices/system/node/node0/distance\nmdev -s\nfor d in vda vdb; do dd if=/dev/$d bs=1M of=/dev/null; done\n"
+                        "cat /proc/interrupts\nls /sys/bus/pci/devices\nsleep 1\npoweroff -f\n", ["virtio_blk", "virtio_mmio"], tmp)
+        options[options.index("virt")] = f"virt,{machine}"
+        options[options.index("-append") + 1] += " acpi=force earlycon"
+        with images.lock():
+            firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+        s = Session(*options, "-bios", firmware, "-m", 1024, "-smp", 4, "-numa", "node,mem=512,cpus=0-1", "-numa", "node,mem=512,cpus=2-3", "-numa",
+                    "dist,src=0,dst=1,val=30", "-nographic", *flash(tmp), "-drive", f"file={tmp}/disk,format=raw,if=none,id=d0,file.locking=off", "-device",
+                    "virtio-blk-pci,drive=d0", "-drive", f"file={tmp}/disk,format=raw,if=none,id=d1,file.locking=off", "-device", "virtio-blk-device,drive=d1")
+        status, out = s.end()
+        expect(status == 0 and "Oops" not in out and "BUG:" not in out, f"boot by ACPI ({machine})", f"status {status}\n{out}")
+        expect("NO TREE" in out and re.search(r"ACPI: SPCR: console: uart,mmio,0x10000000", out), "no device tree; the console of the SPCR", out)
+        expect(out.count("1+0 records out") == 2, "disks on PCI and virtio-mmio", out)
+        expect(re.search(controller, out), controller, out)
+        expect("node0 /sys/devices/system/node/node1" in out and re.search(r"^10 30\r?$", out, re.M), "two NUMA nodes and their distance", out)
+
+
+def test_acpi():
+    acpi("acpi=on", r"[1-9]\d* .*PLIC\S* +10 \S+ +ttyS0")
+
+
+def test_acpi_aia():
+    acpi("acpi=on,aia=aplic-imsic", r"PCI-MSIX\S* +\d+ Edge +virtio\d-req")
+
+
 def test_uboot():
     """U-Boot as OpenSBI's payload and as the firmware itself, to its prompt; it reads a virtio disk."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -427,6 +591,65 @@ umount /mnt; sync; poweroff -f
     status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
                        modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=1800)
     expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
+    os.rename(new, image)
+    return image
+
+
+ESP_MB = 64
+DISK = "linux-image-riscv64 initramfs-tools grub-efi-riscv64 e2fsprogs dosfstools".split()
+
+
+def debian_disk():
+    """A disk with debian_image's root as its second partition, in which the guest has installed Debian's kernel and GRUB, in the
+    cache (the first time it is made, this takes some minutes)."""
+    for tool, package in ("sfdisk", "fdisk"), ("mkfs.vfat", "dosfstools"), ("debugfs", "e2fsprogs"):
+        if not shutil.which(tool):
+            skip(f"{tool} (package {package}) is missing")
+    root = debian_image()
+    image = root.replace("debian-", f"debian-disk-{hashlib.sha256(' '.join(DISK).encode()).hexdigest()[:8]}-")
+    if os.path.exists(image):
+        return image
+    new, start = f"{image}.new", 1 + ESP_MB
+    size = (os.path.getsize(root) >> 20) + start + 1
+    with tempfile.TemporaryDirectory() as tmp:
+        with images.lock():
+            subprocess.run(["debugfs", "-R", f"dump /var/lib/dpkg/status {tmp}/status", root], check=True, capture_output=True)
+            images.packages_for("riscv64", DISK, f"{tmp}/status", f"{tmp}/debs")
+        with open(new, "wb") as f:
+            f.truncate(size << 20)
+        table = f"label: gpt\nstart=1MiB, size={ESP_MB}MiB, type=uefi\nstart={start}MiB, type=linux\n"
+        subprocess.run(["sfdisk", "-q", new], input=table, text=True, check=True)
+        subprocess.run(["mkfs.vfat", "-F", "32", "-s", "1", "--offset", "2048", new, str(ESP_MB << 10)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["dd", f"if={root}", f"of={new}", "bs=1M", f"seek={start}", "conv=sparse,notrunc", "status=none"], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-d", f"{tmp}/debs", f"{tmp}/debs.img", "400M"], check=True)
+        script = f"""date -s @{int(time.time())}
+mount -t ext4 /dev/vda2 /mnt
+for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
+mkdir -p /mnt/boot/efi /mnt/media/debs
+mount -t vfat /dev/vda1 /mnt/boot/efi
+mount -t ext4 -o ro /dev/vdb /mnt/media/debs
+printf '/dev/vda2 / ext4 defaults 0 1\n/dev/vda1 /boot/efi vfat umask=0077 0 2\n' > /mnt/etc/fstab
+cat > /mnt/install <<'END'
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
+mkdir -p /etc/initramfs-tools/conf.d /usr/share/initramfs-tools/modules.d
+echo MODULES=list > /etc/initramfs-tools/conf.d/list
+printf 'virtio_blk\\nvirtio_mmio\\next4\\ncrc32c_generic\\n' > /usr/share/initramfs-tools/modules.d/virtio
+apt-get -q -y --no-install-recommends install /media/debs/*.deb
+sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT="console=ttyS0 systemd.default_device_timeout_sec=900"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
+grub-install --removable --no-nvram --efi-directory=/boot/efi
+update-grub
+END
+chroot /mnt /bin/sh /install && echo INSTALLED
+rm /mnt/install
+umount /mnt/media/debs /mnt/boot/efi
+for d in proc sys dev; do umount /mnt/$d; done
+umount /mnt; sync; poweroff -f
+"""
+        status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe", "-drive",
+                           f"file={tmp}/debs.img,format=raw,if=virtio,readonly=on",
+                           modules=["virtio_blk", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437"], timeout=1800)
+    expect(status == 0 and "\nINSTALLED\r" in out, "kernel and GRUB installed in the guest", f"status {status}\n{out}")
     os.rename(new, image)
     return image
 
@@ -495,7 +718,46 @@ def test_debian():
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
-def metal(xlen, want, *args, define=(), source="metal", v=""):
+def debian_from_disk(*args, seconds=1200):
+    """Firmware finds GRUB on the disk's ESP, GRUB starts Debian's kernel with its initrd; systemd's login; the disk is clean afterwards."""
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["cp", "--sparse=always", debian_disk(), f"{tmp}/disk"], check=True)
+        s = Session(*args, "-m", 2048, "-smp", 2, "-nographic", "-no-reboot", "-drive", f"file={tmp}/disk,format=raw,if=virtio")
+        for text in "GNU GRUB", "EFI stub", "login: ":
+            s.wait_for(text, seconds)
+        s.send("root\r")
+        s.wait_for(":~# ")
+        for what, command in [("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
+                              ("started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi")]:
+            s.send(f"{command}; echo STA''TUS $?\r")
+            s.wait_for("STATUS ", seconds)
+            s.wait_for("\n")
+            expect(s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r"), what, s.seen.decode(errors="replace"))
+            s.wait_for(":~# ")
+        s.send("poweroff\r")
+        status, out = s.end()
+        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
+        subprocess.run(["dd", f"if={tmp}/disk", f"of={tmp}/esp", "bs=1M", "skip=1", f"count={ESP_MB}", "status=none"], check=True)
+        for command in (["sfdisk", "--verify", "-q", f"{tmp}/disk"], ["fsck.fat", "-n", f"{tmp}/esp"],
+                        ["e2fsck", "-fn", f"{tmp}/disk?offset={1 + ESP_MB << 20}"]):
+            check = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            expect(check.returncode == 0, f"{command[0]}: clean", check.stdout)
+
+
+def test_debian_grub():
+    """EDK2 in flash, GRUB."""
+    with tempfile.TemporaryDirectory() as tmp:
+        debian_from_disk("-M", "virt,acpi=off", *flash(tmp))
+
+
+def test_debian_uboot():
+    """U-Boot as OpenSBI's payload, its EFI loader, GRUB."""
+    with images.lock():
+        folder = images.package("riscv64", "u-boot-qemu") + "/usr/lib/u-boot"
+    debian_from_disk("-M", "virt", "-kernel", f"{folder}/qemu-riscv64_smode/uboot.elf")
+
+
+def metal(xlen, want, *args, define=(), source="metal", v="", echo=False):
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
@@ -506,6 +768,8 @@ def metal(xlen, want, *args, define=(), source="metal", v=""):
                         f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/{source}.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
                            "-monitor", "none", "-serial", "stdio", *args, timeout=300)
+        if echo:
+            print(out)
         expect("all passed" in out and status == want, f"bare-metal RV{xlen} {' '.join(args)}: exit status {want} through the finisher",
                f"status {status}\n{out}")
 
@@ -540,26 +804,134 @@ def test_metal_vector():
     for xlen in (64, 32):
         for executor in ("tcg", "tcg,jit=off"):
             metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},v=on", "-accel", executor, source="vector", v="v")
+        for half, parts in ((1, "zfhmin,zvfhmin,zvkb"), (2, "zfh,zvfh,zvbb")):
+            metal(xlen, 0, "-m", "128", "-cpu", f"rv{xlen},+v,+{parts.replace(',', ',+')}", define=[f"-DHALF={half}"], source="vector", v="v")
 
 
-def vector_program(*args):
-    """A program with vectors in Linux, several processes on one CPU."""
+def test_metal_crypto():
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-cpu", "max", "-accel", executor, source="crypto", v="v")
+
+
+def test_litmus():
+    """What two harts may see of each other's stores; $RHEA_LITMUS_SECONDS for each of the four runs."""
+    seconds = os.environ.get("RHEA_LITMUS_SECONDS", "3")
+    for xlen in (64, 32):
+        for executor in ("tcg", "tcg,jit=off"):
+            metal(xlen, 0, "-m", "128", "-accel", executor, source="litmus", define=[f"-DSECONDS={seconds}"], echo=True)
+
+
+def test_metal_privileged():
+    for xlen in (64, 32):
+        metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", source="privileged")
+        metal(xlen, 0, "-m", "512", "-cpu", "max,zkr=on", "-accel", "tcg,jit=off", "-M", "virt,aia=aplic-imsic", define=["-DIMSIC"], source="privileged")
+
+
+def test_metal_trigger():
+    for xlen in (64, 32):
+        metal(xlen, 0, source="trigger")
+        metal(xlen, 0, "-accel", "tcg,jit=off", source="trigger")
+
+
+def test_metal_hypervisor():
+    """Each emulator runs what it can: the reference is one program per XLEN."""
+    for xlen in (64, 32) if len(EMULATOR) == 1 else (int(re.search(r"riscv(32|64)", EMULATOR[0])[1]),):
+        for executor in ("tcg", "tcg,jit=off") if len(EMULATOR) == 1 else ("tcg",):
+            metal(xlen, 0, "-cpu", f"rv{xlen},h=true", "-accel", executor, source="hypervisor")
+
+
+def program(source, wanted, march, *args, libraries=()):
+    """A program of our own in Linux, which says that all is well."""
     cc = shutil.which("riscv64-linux-gnu-gcc")
     if not cc:
         skip("riscv64-linux-gnu-gcc (package gcc-riscv64-linux-gnu) is missing")
     with tempfile.TemporaryDirectory() as tmp:
-        subprocess.run([cc, "-march=rv64gcv", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
-                        f"{HERE}/vector/vector.c", "-o", f"{tmp}/vector", "-lm"], check=True)
+        subprocess.run([cc, f"-march={march}", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
+                        f"{HERE}/{source}", "-o", f"{tmp}/program", *libraries], check=True)
         with images.lock():
-            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/vector\npoweroff -f\n", f"{tmp}/initrd", {"bin/vector": f"{tmp}/vector"})
+            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/program\ngrep -i pmu /proc/interrupts\npoweroff -f\n", f"{tmp}/initrd",
+                                      {"bin/program": f"{tmp}/program"})
             options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
         status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
-        expect(status == 0 and "vectors: all right" in out, f"vectors in Linux: {' '.join(args)}", f"status {status}\n{out}")
+        expect(status == 0 and wanted in out, f"{source} in Linux: {' '.join(map(str, args))}", f"status {status}\n{out}")
 
 
 def test_vector():
-    vector_program("-cpu", "rv64,v=on")
-    vector_program("-cpu", "rv64,v=on,vlen=512", "-smp", "2")
+    program("vector/vector.c", "vectors: all right", "rv64gcv", "-cpu", "rv64,v=on", libraries=["-lm"])
+    program("vector/vector.c", "vectors: all right", "rv64gcv", "-cpu", "rv64,v=on,vlen=512", "-smp", "2", libraries=["-lm"])
+
+
+def test_perf():
+    """Linux's driver finds the counters, counts with them and gets samples."""
+    with images.lock():
+        firmware = images.package("riscv64", "opensbi") + "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+    for cpu in ("rv64,sscofpmf=on", "max"):
+        program("perf/perf.c", "perf: all right", "rv64gc", "-cpu", cpu, "-smp", 2, "-bios", firmware)
+
+
+def nested_tree(path, initrd, cpus, aia):
+    """The device tree of tests/guest/kvm's Linux."""
+    isa = "rv64imafdc_zicsr_zifencei_zba_zbb_zbs" + ("_smaia_ssaia" if aia else "") + "_sstc"
+    harts = "".join(f"""
+        cpu@{i} {{
+            device_type = "cpu"; reg = <{i}>; status = "okay"; compatible = "riscv"; riscv,isa = "{isa}"; mmu-type = "riscv,sv39";
+            intc{i}: interrupt-controller {{ #interrupt-cells = <1>; interrupt-controller; compatible = "riscv,cpu-intc"; }};
+        }};""" for i in range(cpus))
+    imsics = f"""
+        imsics@28000000 {{
+            compatible = "riscv,imsics"; reg = <0 0x28000000 0 {cpus * 4096}>; riscv,num-ids = <255>; msi-controller; #msi-cells = <0>;
+            interrupt-controller; #interrupt-cells = <0>; interrupts-extended = {", ".join(f"<&intc{i} 9>" for i in range(cpus))};
+        }};"""
+    with open(path + ".dts", "w") as f:
+        f.write(f"""/dts-v1/;
+/ {{
+    #address-cells = <2>; #size-cells = <2>; compatible = "linux,dummy-virt";
+    chosen {{
+        bootargs = "console=ttyS0 earlycon=uart8250,mmio,0x10000000 loglevel=8 panic=-1";
+        linux,initrd-start = <0 0x88000000>; linux,initrd-end = <0 {0x88000000 + os.path.getsize(initrd)}>;
+        stdout-path = "/soc/serial@10000000";
+    }};
+    memory@80000000 {{ device_type = "memory"; reg = <0 0x80000000 0 {256 << 20}>; }};
+    cpus {{ #address-cells = <1>; #size-cells = <0>; timebase-frequency = <10000000>;{harts}
+    }};
+    soc {{
+        #address-cells = <2>; #size-cells = <2>; compatible = "simple-bus"; ranges;
+        serial@10000000 {{ compatible = "ns16550a"; reg = <0 0x10000000 0 8>; clock-frequency = <3686400>; }};{imsics if aia else ""}
+    }};
+}};
+""")
+    subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", path + ".dts", "-o", path], check=True)
+
+
+def nested(cpus, *args, aia=False, firmware=()):
+    """Linux with KVM runs first a few instructions, then a whole Linux."""
+    for tool in ("riscv64-linux-gnu-gcc", "dtc"):
+        if not shutil.which(tool):
+            skip(f"{tool} (package {'device-tree-compiler' if tool == 'dtc' else 'gcc-riscv64-linux-gnu'}) is missing")
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["riscv64-linux-gnu-gcc", "-O2", "-Wall", "-Wextra", "-static", f"{HERE}/kvm/kvm.c", "-o", f"{tmp}/kvm", "-lpthread"], check=True)
+        with images.lock():
+            inner = images.initramfs("riscv64", "(echo NESTED $(uname -a), $(nproc) processors; cat /proc/interrupts) | while read l; do echo $l > /dev/kmsg; done\npoweroff -f\n", f"{tmp}/inner")
+            nested_tree(f"{tmp}/tree", inner, cpus, aia)
+            [module] = images.modules("riscv64", ["kvm"])
+            files = {"lib/kvm.ko": module, "bin/kvm": f"{tmp}/kvm", "image": images.kernel("riscv64"), "tree": f"{tmp}/tree", "inner": inner}
+            script = (f"insmod /lib/kvm.ko\ndmesg | grep -i kvm\nkvm code && echo CODE RUNS\nkvm linux {cpus} /image /tree /inner {'aia' if aia else ''} && "
+                      "echo LINUX RAN\ncat /proc/interrupts\npoweroff -f\n")
+            outer = images.initramfs("riscv64", script, f"{tmp}/outer", files)
+        status, out = rhea("riscv64", "-M", "virt" + (",aia=aplic-imsic,aia-guests=3" if aia else ""), *firmware, "-no-reboot", "-kernel",
+                           images.kernel("riscv64"), "-initrd", outer, "-append", "console=ttyS0 panic=-1 loglevel=6", "-m", 1024, "-nographic", *args)
+        expect("hypervisor extension available" in out, "KVM finds the hypervisor extension", out)
+        expect("\nCODE RUNS" in out, "a few instructions in a virtual machine", out)
+        expect(re.search(rf"NESTED Linux .* riscv64 GNU/Linux, {cpus} processors", out), f"a nested Linux with {cpus} processors", out)
+        expect("\nLINUX RAN" in out and status == 0, "it powers off, and so does the outer one", f"status {status}\n{out}")
+        expect("Oops" not in out and "BUG:" not in out, "no kernel complaint", out)
+    return out
+
+
+def test_kvm():
+    nested(1)
+    nested(2, "-smp", 2)
 
 
 def main():

@@ -3,7 +3,7 @@
  * metal in machine mode (-M virt -bios none -kernel; the ELF's entry differs), and prints the same results in both.
  *
  *   riscv-gen [--machine] [--xlen 32|64] [--seed N] [--blocks N] [--length N] [--passes N] [--only NAME] [--full] FILE
- *   riscv-gen --count ...   prints how many random instructions run, and how many kinds there are
+ *   riscv-gen --count ...   prints a line for each extension: name, kinds, instances, oracle
  *   riscv-gen --list ...    prints the names of all kinds
  *
  * The program is a row of blocks. A block is some random instructions; then a shared routine folds all registers
@@ -14,202 +14,36 @@
  * SPDX-License-Identifier: MIT
  */
 #include "riscv_gen.h"
+#include "tally.h"
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const Kind base_kinds[] = {
-    /* RV32I, RV64I */
-    { "addi", OPREG(0, 0, 0x13), I, BOTH },
-    { "slti", OPREG(0, 2, 0x13), I, BOTH },
-    { "sltiu", OPREG(0, 3, 0x13), I, BOTH },
-    { "xori", OPREG(0, 4, 0x13), I, BOTH },
-    { "ori", OPREG(0, 6, 0x13), I, BOTH },
-    { "andi", OPREG(0, 7, 0x13), I, BOTH },
-    { "slli", OPREG(0, 1, 0x13), SHX, BOTH },
-    { "srli", OPREG(0, 5, 0x13), SHX, BOTH },
-    { "srai", OPREG(0x20, 5, 0x13), SHX, BOTH },
-    { "add", OPREG(0, 0, 0x33), R, BOTH },
-    { "sub", OPREG(0x20, 0, 0x33), R, BOTH },
-    { "sll", OPREG(0, 1, 0x33), R, BOTH },
-    { "slt", OPREG(0, 2, 0x33), R, BOTH },
-    { "sltu", OPREG(0, 3, 0x33), R, BOTH },
-    { "xor", OPREG(0, 4, 0x33), R, BOTH },
-    { "srl", OPREG(0, 5, 0x33), R, BOTH },
-    { "sra", OPREG(0x20, 5, 0x33), R, BOTH },
-    { "or", OPREG(0, 6, 0x33), R, BOTH },
-    { "and", OPREG(0, 7, 0x33), R, BOTH },
-    { "addiw", OPREG(0, 0, 0x1b), I, ONLY64 },
-    { "slliw", OPREG(0, 1, 0x1b), SH5, ONLY64 },
-    { "srliw", OPREG(0, 5, 0x1b), SH5, ONLY64 },
-    { "sraiw", OPREG(0x20, 5, 0x1b), SH5, ONLY64 },
-    { "addw", OPREG(0, 0, 0x3b), R, ONLY64 },
-    { "subw", OPREG(0x20, 0, 0x3b), R, ONLY64 },
-    { "sllw", OPREG(0, 1, 0x3b), R, ONLY64 },
-    { "srlw", OPREG(0, 5, 0x3b), R, ONLY64 },
-    { "sraw", OPREG(0x20, 5, 0x3b), R, ONLY64 },
-    { "lui", 0x37, U, BOTH },
-    { "auipc", 0x17, U, BOTH },
-    { "jal", 0x6f, JAL, BOTH },
-    { "jalr", 0x67, JALR, BOTH },
-    { "beq", OPREG(0, 0, 0x63), B, BOTH },
-    { "bne", OPREG(0, 1, 0x63), B, BOTH },
-    { "blt", OPREG(0, 4, 0x63), B, BOTH },
-    { "bge", OPREG(0, 5, 0x63), B, BOTH },
-    { "bltu", OPREG(0, 6, 0x63), B, BOTH },
-    { "bgeu", OPREG(0, 7, 0x63), B, BOTH },
-    { "lb", OPREG(0, 0, 0x03), LOAD, BOTH },
-    { "lh", OPREG(0, 1, 0x03), LOAD, BOTH },
-    { "lw", OPREG(0, 2, 0x03), LOAD, BOTH },
-    { "ld", OPREG(0, 3, 0x03), LOAD, ONLY64 },
-    { "lbu", OPREG(0, 4, 0x03), LOAD, BOTH },
-    { "lhu", OPREG(0, 5, 0x03), LOAD, BOTH },
-    { "lwu", OPREG(0, 6, 0x03), LOAD, ONLY64 },
-    { "sb", OPREG(0, 0, 0x23), STORE, BOTH },
-    { "sh", OPREG(0, 1, 0x23), STORE, BOTH },
-    { "sw", OPREG(0, 2, 0x23), STORE, BOTH },
-    { "sd", OPREG(0, 3, 0x23), STORE, ONLY64 },
-    { "fence", 0x0ff0000f, FENCE, BOTH },
-    { "fence.i", 0x0000100f, FENCE, BOTH },
-    /* M */
-    { "mul", OPREG(1, 0, 0x33), R, BOTH },
-    { "mulh", OPREG(1, 1, 0x33), R, BOTH },
-    { "mulhsu", OPREG(1, 2, 0x33), R, BOTH },
-    { "mulhu", OPREG(1, 3, 0x33), R, BOTH },
-    { "div", OPREG(1, 4, 0x33), R, BOTH },
-    { "divu", OPREG(1, 5, 0x33), R, BOTH },
-    { "rem", OPREG(1, 6, 0x33), R, BOTH },
-    { "remu", OPREG(1, 7, 0x33), R, BOTH },
-    { "mulw", OPREG(1, 0, 0x3b), R, ONLY64 },
-    { "divw", OPREG(1, 4, 0x3b), R, ONLY64 },
-    { "divuw", OPREG(1, 5, 0x3b), R, ONLY64 },
-    { "remw", OPREG(1, 6, 0x3b), R, ONLY64 },
-    { "remuw", OPREG(1, 7, 0x3b), R, ONLY64 },
-    /* A: aq and rl are random */
-    { "lr.w/sc.w", OPREG(0x08, 2, 0x2f), LRSC, BOTH },
-    { "lr.d/sc.d", OPREG(0x08, 3, 0x2f), LRSC, ONLY64 },
-#define AMOS(name, f5)                                          \
-    { "amo" name ".w", OPREG((f5) << 2, 2, 0x2f), AMO, BOTH },  \
-    {                                                           \
-        "amo" name ".d", OPREG((f5) << 2, 3, 0x2f), AMO, ONLY64 \
-    }
-    AMOS("swap", 1),
-    AMOS("add", 0),
-    AMOS("xor", 4),
-    AMOS("and", 12),
-    AMOS("or", 8),
-    AMOS("min", 16),
-    AMOS("max", 20),
-    AMOS("minu", 24),
-    AMOS("maxu", 28),
-    /* Zba, Zbb, Zbs */
-    { "sh1add", OPREG(0x10, 2, 0x33), R, BOTH },
-    { "sh2add", OPREG(0x10, 4, 0x33), R, BOTH },
-    { "sh3add", OPREG(0x10, 6, 0x33), R, BOTH },
-    { "add.uw", OPREG(4, 0, 0x3b), R, ONLY64 },
-    { "sh1add.uw", OPREG(0x10, 2, 0x3b), R, ONLY64 },
-    { "sh2add.uw", OPREG(0x10, 4, 0x3b), R, ONLY64 },
-    { "sh3add.uw", OPREG(0x10, 6, 0x3b), R, ONLY64 },
-    { "slli.uw", OPREG(4, 1, 0x1b), SH6, ONLY64 },
-    { "andn", OPREG(0x20, 7, 0x33), R, BOTH },
-    { "orn", OPREG(0x20, 6, 0x33), R, BOTH },
-    { "xnor", OPREG(0x20, 4, 0x33), R, BOTH },
-    { "max", OPREG(5, 6, 0x33), R, BOTH },
-    { "maxu", OPREG(5, 7, 0x33), R, BOTH },
-    { "min", OPREG(5, 4, 0x33), R, BOTH },
-    { "minu", OPREG(5, 5, 0x33), R, BOTH },
-    { "rol", OPREG(0x30, 1, 0x33), R, BOTH },
-    { "ror", OPREG(0x30, 5, 0x33), R, BOTH },
-    { "rori", OPREG(0x30, 5, 0x13), SHX, BOTH },
-    { "rolw", OPREG(0x30, 1, 0x3b), R, ONLY64 },
-    { "rorw", OPREG(0x30, 5, 0x3b), R, ONLY64 },
-    { "roriw", OPREG(0x30, 5, 0x1b), SH5, ONLY64 },
-    { "clz", FUNARY(0x30, 0, 1, 0x13), R1, BOTH },
-    { "ctz", FUNARY(0x30, 1, 1, 0x13), R1, BOTH },
-    { "cpop", FUNARY(0x30, 2, 1, 0x13), R1, BOTH },
-    { "sext.b", FUNARY(0x30, 4, 1, 0x13), R1, BOTH },
-    { "sext.h", FUNARY(0x30, 5, 1, 0x13), R1, BOTH },
-    { "clzw", FUNARY(0x30, 0, 1, 0x1b), R1, ONLY64 },
-    { "ctzw", FUNARY(0x30, 1, 1, 0x1b), R1, ONLY64 },
-    { "cpopw", FUNARY(0x30, 2, 1, 0x1b), R1, ONLY64 },
-    { "zext.h", FUNARY(4, 0, 4, 0x3b), R1, ONLY64 },
-    { "zext.h", FUNARY(4, 0, 4, 0x33), R1, ONLY32 },
-    { "orc.b", FUNARY(0x14, 7, 5, 0x13), R1, BOTH },
-    { "rev8", FUNARY(0x35, 0x18, 5, 0x13), R1, ONLY64 },
-    { "rev8", FUNARY(0x34, 0x18, 5, 0x13), R1, ONLY32 },
-    { "bclr", OPREG(0x24, 1, 0x33), R, BOTH },
-    { "bext", OPREG(0x24, 5, 0x33), R, BOTH },
-    { "binv", OPREG(0x34, 1, 0x33), R, BOTH },
-    { "bset", OPREG(0x14, 1, 0x33), R, BOTH },
-    { "bclri", OPREG(0x24, 1, 0x13), SHX, BOTH },
-    { "bexti", OPREG(0x24, 5, 0x13), SHX, BOTH },
-    { "binvi", OPREG(0x34, 1, 0x13), SHX, BOTH },
-    { "bseti", OPREG(0x14, 1, 0x13), SHX, BOTH },
-    /* F and D */
-    FLOATS(".s", 0),
-    FLOATS(".d", 1),
-    { "fcvt.s.d", FUNARY(0x20, 1, 0, 0x53), FR1, BOTH },
-    { "fcvt.d.s", FUNARY(0x21, 0, 0, 0x53), FR1, BOTH },
-    { "fmv.x.w", FUNARY(0x70, 0, 0, 0x53), FTOIN, BOTH },
-    { "fmv.w.x", FUNARY(0x78, 0, 0, 0x53), ITOFN, BOTH },
-    { "fmv.x.d", FUNARY(0x71, 0, 0, 0x53), FTOIN, ONLY64 },
-    { "fmv.d.x", FUNARY(0x79, 0, 0, 0x53), ITOFN, ONLY64 },
-    { "flw", OPREG(0, 2, 0x07), FLOAD, BOTH },
-    { "fld", OPREG(0, 3, 0x07), FLOAD, BOTH },
-    { "fsw", OPREG(0, 2, 0x27), FSTORE, BOTH },
-    { "fsd", OPREG(0, 3, 0x27), FSTORE, BOTH },
-    /* Zicsr on fflags, frm, fcsr */
-    { "csrrw", OPREG(0, 1, 0x73), FCSR, BOTH },
-    { "csrrs", OPREG(0, 2, 0x73), FCSR, BOTH },
-    { "csrrc", OPREG(0, 3, 0x73), FCSR, BOTH },
-    { "csrrwi", OPREG(0, 5, 0x73), FCSRI, BOTH },
-    { "csrrsi", OPREG(0, 6, 0x73), FCSRI, BOTH },
-    { "csrrci", OPREG(0, 7, 0x73), FCSRI, BOTH },
-    /* C */
-    { "c.nop", 0x0001, CNOP, BOTH },
-    { "c.addi", 0x0001, CADDI, BOTH },
-    { "c.li", 0x4001, CLI, BOTH },
-    { "c.lui", 0x6001, CLUI, BOTH },
-    { "c.addi4spn", 0x0000, CADDI4SPN, BOTH },
-    { "c.slli", 0x0002, CSLLI, BOTH },
-    { "c.srli", 0x8001, CSRLI, BOTH },
-    { "c.srai", 0x8401, CSRLI, BOTH },
-    { "c.andi", 0x8801, CANDI, BOTH },
-    { "c.sub", 0x8c01, CALU, BOTH },
-    { "c.xor", 0x8c21, CALU, BOTH },
-    { "c.or", 0x8c41, CALU, BOTH },
-    { "c.and", 0x8c61, CALU, BOTH },
-    { "c.subw", 0x9c01, CALU, ONLY64 },
-    { "c.addw", 0x9c21, CALU, ONLY64 },
-    { "c.mv", 0x8002, CMV, BOTH },
-    { "c.add", 0x9002, CMV, BOTH },
-    { "c.addiw", 0x2001, CADDIW, ONLY64 },
-    { "c.lw", 0x4000, CLW, BOTH },
-    { "c.ld", 0x6000, CLD, ONLY64 },
-    { "c.sw", 0xc000, CSW, BOTH },
-    { "c.sd", 0xe000, CSD, ONLY64 },
-    { "c.lwsp", 0x4002, CLWSP, BOTH },
-    { "c.ldsp", 0x6002, CLDSP, ONLY64 },
-    { "c.swsp", 0xc002, CSWSP, BOTH },
-    { "c.sdsp", 0xe002, CSDSP, ONLY64 },
-    { "c.fld", 0x2000, CFLD, BOTH },
-    { "c.fsd", 0xa000, CFSD, BOTH },
-    { "c.fldsp", 0x2002, CFLDSP, BOTH },
-    { "c.fsdsp", 0xa002, CFSDSP, BOTH },
-    { "c.flw", 0x6000, CFLW, ONLY32 },
-    { "c.fsw", 0xe000, CFSW, ONLY32 },
-    { "c.flwsp", 0x6002, CFLWSP, ONLY32 },
-    { "c.fswsp", 0xe002, CFSWSP, ONLY32 },
-    { "c.beqz", 0xc001, CBZ, BOTH },
-    { "c.bnez", 0xe001, CBZ, BOTH },
-    { "c.j", 0xa001, CJ, BOTH },
-};
-enum { BASE_KINDS = sizeof base_kinds / sizeof *base_kinds };
-#define KINDS (BASE_KINDS + ext_kind_count)
+#define KINDS (base_kind_count + ext_kind_count)
+static const char *extension_of[TALLY_KINDS];
+
 static const Kind *kind(unsigned i)
 {
-    return i < BASE_KINDS ? &base_kinds[i] : &ext_kinds[i - BASE_KINDS];
+    return i < base_kind_count ? &base_kinds[i] : &ext_kinds[i - base_kind_count];
+}
+
+static unsigned number_of(const Kind *k)
+{
+    return k >= base_kinds && k < base_kinds + base_kind_count ? k - base_kinds : base_kind_count + (k - ext_kinds);
+}
+static void find_extensions(void)
+{
+    unsigned section = 0, count = section_count;
+    for (unsigned i = 0; i < KINDS; i++) {
+        if (section + 1 < count && !strcmp(kind(i)->name, sections[section + 1].first))
+            section++;
+        extension_of[i] = sections[section].ext;
+    }
+    if (section + 1 != count) {
+        fprintf(stderr, "riscv-gen: no kind '%s'\n", sections[section + 1].first);
+        exit(1);
+    }
 }
 
 /* ---- options and the image ---- */
@@ -219,7 +53,7 @@ static unsigned blocks = 1000, length = 24, passes = 4;
 static bool full;
 static const char *only;
 static uint64_t seed = 1;
-static uint64_t instances;
+static Tally tallies[TALLY_EXTENSIONS];
 
 #define BASE    0x80000000u
 #define STATE   0x0000 /* offsets from gp: state area at the start of the data, */
@@ -527,10 +361,10 @@ static void gen_compressed(const Kind *k)
     }
 }
 
-static void gen_one(const Kind *k)
+const char *oracle;
+static void gen_form(const Kind *k)
 {
     uint32_t m = k->match;
-    instances++;
     switch (k->form) {
     case R:
         put(m | dest_x() << 7 | any_x() << 15 | any_x() << 20);
@@ -596,6 +430,17 @@ static void gen_one(const Kind *k)
         else
             gen_float(k);
     }
+}
+
+static void gen_one(const Kind *k)
+{
+    unsigned number = number_of(k);
+    oracle = "qemu-user";
+    gen_form(k);
+    if (k->form == B || k->form == JAL || k->form == CBZ || k->form == CJ) /* others are inside */
+        oracle = "qemu-user";
+    /* with constant operands all passes are the same */
+    tally(tallies, extension_of[number], oracle, number, oracle == oracle_model ? 1 : passes);
 }
 
 /* ---- the fixed part ---- */
@@ -955,6 +800,7 @@ int main(int argc, char **argv)
     }
     if (list)
         return list_kinds();
+    find_extensions();
     bool any = false;
     for (unsigned i = 0; i < KINDS; i++)
         any |= (!kind(i)->xlen || kind(i)->xlen == xlen) && (!only || !strcmp(only, kind(i)->name));
@@ -969,10 +815,7 @@ int main(int argc, char **argv)
         return 1;
     uint32_t entry = put_program(code_room);
     if (count) {
-        unsigned n = 0;
-        for (unsigned i = 0; i < KINDS; i++)
-            n += !kind(i)->xlen || kind(i)->xlen == xlen;
-        printf("%llu instances of %u kinds\n", (unsigned long long)instances * passes, n);
+        tally_print(tallies);
         return 0;
     }
     for (int i = 0; i < INPUT_SETS; i++)

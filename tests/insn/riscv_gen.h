@@ -109,12 +109,24 @@ typedef struct Kind {
         "fnmadd" s, OPREG(fmt, 0, 0x4f), FR4, BOTH                                                                    \
     }
 
+/* What the oracle knows: riscv_kinds.c. */
+extern const Kind base_kinds[];
+extern const unsigned base_kind_count;
+/* Extensions, by the first of their kinds in the order of the tables. */
+typedef struct Section {
+    const char *first, *ext;
+} Section;
+extern const Section sections[];
+extern const unsigned section_count;
 /* Extensions beyond those of the reference emulator's rv64: riscv_gen_ext.c. */
 extern const Kind ext_kinds[];
 extern const unsigned ext_kind_count;
 
 extern unsigned xlen;
 extern bool machine_mode; /* the program is for machine mode; else for the oracle */
+
+/* What the instruction just made is compared with; oracle_model: a function of riscv_gen_ext.c, with constants. */
+extern const char *oracle, *const oracle_model;
 
 uint64_t rnd(void);
 unsigned below(unsigned n);

@@ -7,16 +7,19 @@
  *    that a plain C function here has worked out.
  * SPDX-License-Identifier: MIT
  */
+#include "bf16_model.h"
 #include "riscv_gen.h"
 #include <math.h>
 #include <string.h>
 
 #define NOP 0x13u
+const char *const oracle_model = "model in riscv_gen_ext.c";
 
 /* Rhea's program gets the first row of instructions, the oracle's the second; the shorter is filled up. */
 static void either(const uint32_t *ours, unsigned our_count, const uint32_t *theirs, unsigned their_count)
 {
     const uint32_t *code = machine_mode ? ours : theirs;
+    oracle = "qemu-user, equal instructions";
     unsigned count = machine_mode ? our_count : their_count, room = our_count > their_count ? our_count : their_count;
     for (unsigned i = 0; i < room; i++)
         put(i < count ? code[i] : NOP);
@@ -40,6 +43,7 @@ static void put_load(int r, int base, int offset)
 static void known(const Known *k)
 {
     int base;
+    oracle = oracle_model;
     do
         base = dest_x();
     while (!base || base == (int)k->loads[0] || base == (int)k->loads[1]);
@@ -311,33 +315,14 @@ static void gen_fmvp(const Kind *k)
     known(&i);
 }
 
-/* ---- Zfbfmin: a bfloat16 is the upper half of a single ---- */
+/* ---- Zfbfmin ---- */
 static void gen_fcvt_s_bf16(const Kind *k)
 {
     uint32_t match = k->match;
     choose_rounding(&match);
     Known i = known_operands(match, BF16, 1);
-    uint64_t x = unbox(BF16, i.values[0]);
-    i.flags = is_signalling(BF16, x) ? NV : 0;
-    known_result_f(&i, S, is_nan(BF16, x) ? quiet_nan(S) : x << 16);
+    known_result_f(&i, S, bf16_to_single(unbox(BF16, i.values[0]), &i.flags));
     known(&i);
-}
-/* Does a magnitude whose lowest n bits go round up? */
-static bool goes_up(uint32_t v, unsigned n, bool negative, unsigned rm)
-{
-    uint32_t rest = v & (uint32_t)low_bits(n), middle = 1u << (n - 1);
-    switch (rm) {
-    case 0:
-        return rest > middle || (rest == middle && (v >> n & 1));
-    case 1:
-        return false;
-    case 2:
-        return rest && negative;
-    case 3:
-        return rest && !negative;
-    default:
-        return rest >= middle;
-    }
 }
 static void gen_fcvt_bf16_s(const Kind *k)
 {
@@ -346,19 +331,7 @@ static void gen_fcvt_bf16_s(const Kind *k)
     Known i = known_operands(match, S, 1);
     if (!below(4)) /* around the least normal number */
         i.values[0] = box(S, (rnd() & 0x80000000) | (0x007e0000 + (rnd() & 0x3ffff)));
-    uint32_t x = unbox(S, i.values[0]), magnitude = x & 0x7fffffff, v;
-    bool negative = x >> 31;
-    if (is_nan(S, x)) {
-        v = quiet_nan(BF16);
-        i.flags = is_signalling(S, x) ? NV : 0;
-    } else {
-        v = (magnitude >> 16) + goes_up(magnitude, 16, negative, rm);
-        bool normal = magnitude + (goes_up(magnitude, 15, negative, rm) ? 0x8000 : 0) >= 0x800000;
-        if (magnitude & 0xffff)
-            i.flags = NX | (v == infinity_of(BF16) ? OF : 0) | (normal ? 0 : UF);
-        v |= negative << 15;
-    }
-    known_result_f(&i, BF16, v);
+    known_result_f(&i, BF16, bf16_from_single(unbox(S, i.values[0]), rm, &i.flags));
     known(&i);
 }
 
@@ -432,6 +405,10 @@ static void load_parts(int r, int parts, int base, int offset)
     for (int i = 0; i < parts && r; i++)
         put(enc_load(r + i, base, offset + 8 * i));
 }
+static uint32_t cas_store(int bytes)
+{
+    return bytes == 1 ? 0x0023 : bytes == 2 ? 0x1023 : bytes == 4 || xlen == 32 ? 0x2023 : 0x3023;
+}
 /* what: bytes. Memory, what is expected and the new value are constants. */
 static void gen_amocas(const Kind *k)
 {
@@ -447,7 +424,7 @@ static void gen_amocas(const Kind *k)
         expected[i] = rd == rs2 ? value[i] : !rd ? 0 : same ? memory[i] : random_value(false);
     }
     if (!below(4)) /* differ in one place only */
-        memory[parts - 1] ^= 1ull << below(k->what == 4 ? 32 : xlen);
+        memory[parts - 1] ^= 1ull << below(k->what < 8 ? 8u * k->what : xlen);
     put(0x17 | base << 7);
     put(enc_j(X0, 4 + 8 * 6));
     const uint64_t *all[] = { memory, expected, value };
@@ -458,21 +435,97 @@ static void gen_amocas(const Kind *k)
     int t = rd && rd != base ? rd : base == T0 ? T1 : T0; /* a temporary: it is loaded anew, or ends the same */
     for (int i = 0; i < parts; i++) {
         put(enc_load(t, base, 8 + 8 * i));
-        put(enc_s(k->what == 4 ? 0x2023 : xlen == 64 ? 0x3023 : 0x2023, S1, t, i * (int)xlen / 8));
+        put(enc_s(cas_store(k->what), S1, t, i * (int)xlen / 8));
     }
     load_parts(rd, parts, base, 8 + 16);
     load_parts(rs2, parts, base, 8 + 32);
-    uint64_t mask = k->what == 4 || xlen == 32 ? 0xffffffff : ~0ull;
+    uint64_t mask = k->what < 8 ? low_bits(8 * k->what) : low_bits(xlen);
     bool equal = !((memory[0] ^ expected[0]) & mask) && (parts == 1 || !((memory[1] ^ expected[1]) & mask));
     uint32_t ours = k->match | below(4) << 25 | rd << 7 | S1 << 15 | rs2 << 20, theirs[4];
     unsigned n = 0;
     for (int i = 0; i < parts && equal; i++)
-        theirs[n++] = enc_s(k->what == 4 || xlen == 32 ? 0x2023 : 0x3023, S1, rs2 ? rs2 + i : 0, i * (int)xlen / 8);
+        theirs[n++] = enc_s(cas_store(k->what), S1, rs2 ? rs2 + i : 0, i * (int)xlen / 8);
     for (int i = 0; i < parts && rd; i++)
-        theirs[n++] = enc_i(k->what == 4 || xlen == 32 ? 0x2003 : 0x3003, rd + i, base, 8 + 8 * i);
+        theirs[n++] = enc_i(cas_store(k->what) & ~0x20u, rd + i, base, 8 + 8 * i);
     while (n < 4)
         theirs[n++] = NOP;
     either(&ours, 1, theirs, 4);
+    oracle = oracle_model;
+}
+
+/* ---- Zabha: memory and the operand are constants, as the old and the new value are for the oracle ---- */
+static uint64_t amo_result(unsigned f5, int64_t x, int64_t y, uint64_t mask)
+{
+    switch (f5) {
+    case 0:
+        return x + y;
+    case 1:
+        return y;
+    case 4:
+        return x ^ y;
+    case 8:
+        return x | y;
+    case 12:
+        return x & y;
+    case 16:
+        return x < y ? x : y;
+    case 20:
+        return x > y ? x : y;
+    case 24:
+        return (x & mask) < (y & mask) ? x : y;
+    default:
+        return (x & mask) > (y & mask) ? x : y;
+    }
+}
+/* what: bytes */
+static void gen_amo(const Kind *k)
+{
+    int rd = dest_x(), rs2 = dest_x(), base, bits = 8 * k->what;
+    if (!rd && !rs2)
+        rs2 = A0;
+    do
+        base = dest_x();
+    while (!base || base == rd || base == rs2);
+    int t = rd ? rd : rs2; /* what the oracle has the new value in for a while */
+    uint64_t old = random_value(false), value = rs2 ? random_value(false) : 0;
+    int64_t x = (int64_t)(old << (64 - bits)) >> (64 - bits), y = (int64_t)(value << (64 - bits)) >> (64 - bits);
+    const uint64_t constants[] = { old, value, amo_result(k->match >> 27, x, y, low_bits(bits)), x };
+    put(0x17 | base << 7);
+    put(enc_j(X0, 4 + 8 * 4));
+    for (int i = 0; i < 4; i++) {
+        put(constants[i]);
+        put(constants[i] >> 32);
+    }
+    int offset = below(2) * k->what; /* from s1 */
+    uint32_t store = enc_s(k->what == 1 ? 0x0023 : 0x1023, S1, t, 0);
+    put(enc_i(0x13, S1, S1, offset));
+    put(enc_load(t, base, 8));
+    put(store);
+    if (rs2)
+        put(enc_load(rs2, base, 16));
+    else
+        put(NOP);
+    uint32_t ours = k->match | below(4) << 25 | rd << 7 | S1 << 15 | rs2 << 20;
+    uint32_t theirs[] = { enc_load(t, base, 24), store, enc_load(t, base, rd ? 32 : 16) };
+    either(&ours, 1, theirs, 3);
+    put(enc_i(0x13, S1, S1, -offset & 0xfff));
+    oracle = oracle_model;
+}
+
+/* ---- Zicntr, Zihpm: there; what they count is not compared ---- */
+static void gen_counter(const Kind *k)
+{
+    int rd = dest_x();
+    uint32_t ours[] = { k->match | rd << 7 | below(k->what ? k->what : 1) << 20, enc_i(0x13, rd, X0, 0) };
+    either(ours, 2, ours + 1, 1);
+}
+static void gen_ntl(const Kind *k)
+{
+    put(k->match | (2 + below(4)) << 20);
+}
+static void gen_c_ntl(const Kind *k)
+{
+    put16(k->match | (2 + below(4)) << 2);
 }
 
 /* ---- Zicbom, Zicboz ---- */
@@ -594,6 +647,23 @@ const Kind ext_kinds[] = {
     { "amocas.w", OPREG(0x14, 2, 0x2f), MODEL, BOTH, gen_amocas, 4 },
     { "amocas.d", OPREG(0x14, 3, 0x2f), MODEL, BOTH, gen_amocas, 8 },
     { "amocas.q", OPREG(0x14, 4, 0x2f), MODEL, ONLY64, gen_amocas, 16 },
+/* Zabha */
+#define AMO_BH(name, f5)                                                     \
+    { "amo" name ".b", OPREG((f5) << 2, 0, 0x2f), MODEL, BOTH, gen_amo, 1 }, \
+    {                                                                        \
+        "amo" name ".h", OPREG((f5) << 2, 1, 0x2f), MODEL, BOTH, gen_amo, 2  \
+    }
+    AMO_BH("swap", 1),
+    AMO_BH("add", 0),
+    AMO_BH("xor", 4),
+    AMO_BH("and", 12),
+    AMO_BH("or", 8),
+    AMO_BH("min", 16),
+    AMO_BH("max", 20),
+    AMO_BH("minu", 24),
+    AMO_BH("maxu", 28),
+    { "amocas.b", OPREG(0x14, 0, 0x2f), MODEL, BOTH, gen_amocas, 1 },
+    { "amocas.h", OPREG(0x14, 1, 0x2f), MODEL, BOTH, gen_amocas, 2 },
     /* Zicbom, Zicbop, Zicboz; what: does something */
     { "cbo.inval", 0x0000200f, MODEL, BOTH, gen_cbo },
     { "cbo.clean", 0x0010200f, MODEL, BOTH, gen_cbo },
@@ -602,5 +672,22 @@ const Kind ext_kinds[] = {
     { "prefetch.i", 0x00006013, MODEL, BOTH, gen_prefetch },
     { "prefetch.r", 0x00106013, MODEL, BOTH, gen_prefetch },
     { "prefetch.w", 0x00306013, MODEL, BOTH, gen_prefetch },
+    /* Zihintntl, Zihintpause */
+    { "ntl", 0x00000033, MODEL, BOTH, gen_ntl },
+    { "c.ntl", 0x9002, MODEL, BOTH, gen_c_ntl },
+    { "pause", 0x0100000f, FENCE, BOTH },
+    /* Zicntr, Zihpm; what: how many */
+    { "rdcycle", 0xc0002073, MODEL, BOTH, gen_counter },
+    { "rdtime", 0xc0102073, MODEL, BOTH, gen_counter },
+    { "rdinstret", 0xc0202073, MODEL, BOTH, gen_counter },
+    { "rdcycleh", 0xc8002073, MODEL, ONLY32, gen_counter },
+    { "rdtimeh", 0xc8102073, MODEL, ONLY32, gen_counter },
+    { "rdinstreth", 0xc8202073, MODEL, ONLY32, gen_counter },
+    { "hpmcounter", 0xc0302073, MODEL, BOTH, gen_counter, 29 },
+    { "hpmcounterh", 0xc8302073, MODEL, ONLY32, gen_counter, 29 },
+    /* Svinval, in machine mode: nothing to be seen */
+    { "sinval.vma", 0x16000073, MODEL, BOTH, gen_nothing },
+    { "sfence.w.inval", 0x18000073, MODEL, BOTH, gen_nothing },
+    { "sfence.inval.ir", 0x18100073, MODEL, BOTH, gen_nothing },
 };
 const unsigned ext_kind_count = sizeof ext_kinds / sizeof *ext_kinds;

@@ -152,6 +152,32 @@ static Recipe random_recipe(void)
 /* Registers x4, x7 (I64) and w0, w2 (I32) of the wide world. */
 enum { REG_X4 = 4, REG_X7 = 7, REG_W0 = WORLD_X, REG_W2 = WORLD_X + 2, REG_X9 = 9 };
 
+/* Shift pairs on words, as compilers without Zbb write rotations, and logic on the sign-extended results. */
+static void test_words(void)
+{
+    IrUnit *u = ir_unit_new();
+    ir_begin(u, world_regs(false), world_reg_count(false), world_helpers);
+    IrTmp x = ir_getreg(u, REG_X4), low = ir_unary(u, OP_trunc, IR_I32, x);
+    g_assert_cmpuint(ir_unary(u, OP_trunc, IR_I32, x), ==, low);
+    IrTmp parts[4];
+    for (unsigned i = 0; i < 4; i++)
+        parts[i] = ir_ext(u, IR_I64, MO_32 | MO_SIGNED,
+                          ir_binary_imm(u, i & 1 ? OP_shl : OP_shr, IR_I32, low, (const int[]){ 7, 25, 19, 13 }[i]));
+    IrTmp first = ir_binary(u, OP_or, IR_I64, parts[0], parts[1]);
+    IrTmp second = ir_binary(u, OP_xor, IR_I64, parts[3], parts[2]);
+    ir_setreg(u, REG_X4, ir_binary(u, OP_xor, IR_I64, first, second));
+    ir_exit(u, 0, EXIT_HALT);
+    ir_optimise(u);
+    unsigned found[OP_COUNT] = { 0 };
+    for (unsigned i = 0; i < u->count; i++)
+        found[u->insns[i].op]++;
+    g_assert_cmpuint(found[OP_rotl], ==, 2);
+    g_assert_cmpuint(found[OP_xor], ==, 1);
+    g_assert_cmpuint(found[OP_ext], ==, 1);
+    g_assert_cmpuint(found[OP_trunc] + found[OP_shl] + found[OP_shr] + found[OP_or], ==, 0);
+    ir_unit_free(u);
+}
+
 static void test_folding(void)
 {
     World *w = world_new();
@@ -723,6 +749,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ir/semantics", test_semantics);
     g_test_add_func("/ir/folding", test_folding);
+    g_test_add_func("/ir/words", test_words);
     g_test_add_func("/ir/identities", test_identities);
     g_test_add_func("/ir/unreachable", test_unreachable);
     g_test_add_func("/ir/overflow", test_overflow);

@@ -382,8 +382,17 @@ uint64_t world_random_float(uint64_t *state, IrType type)
 World *world_new(void)
 {
     World *w = g_new0(World, 1);
-    for (unsigned i = 0; i < 2; i++)
-        w->sets[i] = memset(g_new(ContextSet, 1), 0xff, sizeof(ContextSet));
+    w->l2 = memset(g_new(L2Table, 1), 0xff, sizeof(L2Table));
+    for (unsigned i = 0; i < 2; i++) {
+        ContextSet *set = w->sets[i] = memset(g_new(ContextSet, 1), 0xff, sizeof(ContextSet));
+        set->l2 = w->l2;
+        set->fills = i ? TLB_LOG - 2 : 0;
+        set->generation[0] = 2 + 2 * i;
+        set->generation[1] = 6;
+        set->generation_change = set->generation[0] ^ set->generation[1];
+        set->mix[0] = 0x123 * i;
+        set->mix[1] = 0;
+    }
     return w;
 }
 
@@ -391,6 +400,7 @@ void world_free(World *w)
 {
     g_free(w->sets[0]);
     g_free(w->sets[1]);
+    g_free(w->l2);
     g_free(w);
 }
 
@@ -398,6 +408,44 @@ void world_free(World *w)
 static TlbEntry *tlb_entry(ContextSet *set, unsigned page, bool write)
 {
     return &(write ? set->write : set->read)[((WORLD_VA >> GUEST_PAGE_BITS) + page) % TLB_SIZE];
+}
+
+static L2Line *l2_line(World *w, unsigned set, unsigned page)
+{
+    return &w->l2->lines[(((WORLD_VA >> GUEST_PAGE_BITS) + page) ^ w->sets[set]->mix[0]) & (L2_LINES - 1)];
+}
+
+/* Some pages in the second level, in any way and of either generation; of some flags say that stores go to C. */
+static void fill_second(World *w, uint64_t *r)
+{
+    for (unsigned i = 0; i < 2 * WORLD_PAGES; i++) {
+        unsigned page = i / 2, way = below(r, L2_WAYS);
+        L2Line *line = l2_line(w, i & 1, page);
+        L2Cold *cold = &w->l2->cold[line - w->l2->lines];
+        uint64_t va = WORLD_VA + page * GUEST_PAGE_SIZE, writable = page != PAGE_READ_ONLY && below(r, 4);
+        memset(line, 0xff, sizeof(*line));
+        w->page_flags[page] = below(r, 4) ? WORLD_PAGE_WRITABLE : (uint8_t)below(r, 8);
+        if (page == PAGE_SLOW || below(r, 3) == 0)
+            continue;
+        line->tag[way] = va | w->sets[i & 1]->generation[below(r, 2)] | writable;
+        line->addend[way] = (uint64_t)(uintptr_t)w->memory - WORLD_VA;
+        cold->flags[way] = &w->page_flags[page];
+    }
+}
+
+/* The same in `to`. */
+static void copy_second(World *to, World *from)
+{
+    memcpy(to->page_flags, from->page_flags, sizeof(to->page_flags));
+    for (unsigned i = 0; i < 2 * WORLD_PAGES; i++) {
+        L2Line *line = l2_line(to, i & 1, i / 2);
+        L2Cold *cold = &to->l2->cold[line - to->l2->lines];
+        *line = *l2_line(from, i & 1, i / 2);
+        for (unsigned way = 0; way < L2_WAYS; way++) {
+            line->addend[way] += (uint64_t)((uintptr_t)to->memory - (uintptr_t)from->memory);
+            cold->flags[way] = &to->page_flags[i / 2];
+        }
+    }
 }
 
 void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
@@ -414,6 +462,10 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
             below(r, 2) ? world_random_float(r, IR_F64) : UINT64_C(0xffffffff00000000) | world_random_float(r, IR_F32);
     for (unsigned i = 0; i < sizeof(s->scratch); i++)
         s->scratch[i] = i < 32 && below(r, 32) ? 0 : (uint8_t)world_random(r); /* the lower half for guards */
+    for (unsigned i = 0; i < sizeof(s->v); i += 8) {
+        uint64_t value = below(r, 3) ? world_random_float(r, IR_F64) : world_random_float(r, IR_F32) * 0x100000001;
+        memcpy(s->v + i, &value, 8);
+    }
     for (unsigned i = 0; i < sizeof(w->memory); i += 8) {
         uint64_t value = world_random(r);
         memcpy(w->memory + i, &value, 8);
@@ -438,6 +490,7 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
         TlbEntry entry = { WORLD_VA + page * GUEST_PAGE_SIZE, (uint64_t)(uintptr_t)w->memory - WORLD_VA };
         *tlb_entry(w->sets[i >> 1 & 1], page, write) = filled ? entry : (TlbEntry){ TLB_EMPTY, 0 };
     }
+    fill_second(w, r);
     for (unsigned i = 0; i < 2 * GUESS_SLOTS; i++) {
         uint64_t right = (uint64_t)(uintptr_t)w->memory - WORLD_VA, wrong = right + GUEST_PAGE_SIZE;
         w->sets[i & 1]->guesses[i >> 1] = (AddendGuess){ below(r, 2) ? right : wrong, below(r, 3) };
@@ -454,6 +507,7 @@ void world_copy(World *to, const World *from)
         entry.addend += (uint64_t)((uintptr_t)to->memory - (uintptr_t)from->memory);
         *tlb_entry(to->sets[i >> 1 & 1], i / 4, i & 1) = entry;
     }
+    copy_second(to, (World *)from);
     for (unsigned i = 0; i < 2 * GUESS_SLOTS; i++) {
         AddendGuess guess = from->sets[i & 1]->guesses[i >> 1];
         guess.addend += (uint64_t)((uintptr_t)to->memory - (uintptr_t)from->memory);

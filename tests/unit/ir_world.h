@@ -35,6 +35,7 @@ typedef struct WorldState {
     uint32_t w[WORLD_X + WORLD_W]; /* as many as a narrow world has */
     uint8_t scratch[64];           /* for ldstate and ststate */
     uint64_t fault_pc, fault_va, faults, calls;
+    uint8_t v[512] __attribute__((aligned(32))); /* for vldstate and vststate */
 } WorldState;
 
 /* Everything that a unit can change, and its surroundings. */
@@ -42,7 +43,11 @@ typedef struct World {
     WorldState state;
     uint8_t memory[WORLD_BYTES];
     ContextSet *sets[2];
+    L2Table *l2;
+    uint8_t page_flags[WORLD_PAGES];
 } World;
+
+enum { WORLD_PAGE_FLAGS = 7, WORLD_PAGE_WRITABLE = 4 };
 
 /* The register tables: narrow = 32-bit addresses and integer registers. */
 const GuestReg *world_regs(bool narrow);

@@ -54,8 +54,15 @@ static void *find_nothing(CpuState *cs)
     return NULL;
 }
 
-static EmitRuntime runtime = { slow_load,    slow_store,       slow_amo,       slow_cas,
-                               find_nothing, .parallel = true, .counted = true };
+static EmitRuntime runtime = { slow_load,
+                               slow_store,
+                               slow_amo,
+                               slow_cas,
+                               find_nothing,
+                               .parallel = true,
+                               .counted = true,
+                               .page_flags = WORLD_PAGE_FLAGS,
+                               .writable = WORLD_PAGE_WRITABLE };
 
 static void cache_open(void)
 {
@@ -89,13 +96,10 @@ static unsigned plain_exit(uint64_t why)
 
 /* ---- one unit ---- */
 
-/* What differs, or NULL. */
-static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit **built)
+/* What differs, or NULL. u is freed, *built is it as it was. */
+static char *run_unit(IrUnit *u, bool narrow, uint64_t seed, IrUnit **built)
 {
-    bool narrow = seed % 3 == 0;
-    IrUnit *u = ir_unit_new();
     char *difference = NULL;
-    world_random_unit(u, narrow, limit, seed, skip);
     g_assert_false(u->overflow);
     if (u->counted)
         ir_count_insns(u);
@@ -108,6 +112,8 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
+    ir_find_streams(u);
     for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
         u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
     invalid = ir_verify(u);
@@ -139,6 +145,13 @@ static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit
     }
     ir_unit_free(u);
     return difference;
+}
+
+static char *run_seed(uint64_t seed, unsigned limit, const uint8_t *skip, IrUnit **built)
+{
+    IrUnit *u = ir_unit_new();
+    world_random_unit(u, seed % 3 == 0, limit, seed, skip);
+    return run_unit(u, seed % 3 == 0, seed, built);
 }
 
 static void check_seed(uint64_t seed)
@@ -211,11 +224,13 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
 {
     uint32_t offset = (cache.thunks.size + 63) & ~63u;
     g_autofree char *invalid = ir_verify(u);
-    g_assert_null(invalid);
+    g_assert_cmpstr(invalid, ==, NULL);
     *raw = ir_unit_copy(u);
     ir_optimise(u);
     ir_mark_recurrent(u);
     ir_group_accesses(u);
+    ir_find_loops(u);
+    ir_find_streams(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
     return offset;
@@ -570,6 +585,376 @@ static void test_guesses(void)
     ir_unit_free(u);
 }
 
+/* A random access near what register base holds. */
+static void random_access(IrUnit *u, uint64_t *r, unsigned base)
+{
+    static const int16_t near[] = { 0, 0, 0, 1, 4, 8, -1, -4, -8, 40, -260, 300 };
+    static const IrType types[] = { IR_I64, IR_I64, IR_I64, IR_I32, IR_F64, IR_F32 };
+    static const uint16_t sizes[] = { MO_8, MO_16, MO_32, MO_64 };
+    uint64_t v = world_random(r);
+    int64_t offset = near[v % G_N_ELEMENTS(near)];
+    unsigned data = 9 + (v >> 8) % 5; /* x9 to x13 */
+    IrType type = types[(v >> 16) % G_N_ELEMENTS(types)];
+    unsigned memop = type == IR_F64 ? MO_64 : type == IR_F32 ? MO_32 : sizes[(v >> 24) % (type == IR_I32 ? 3 : 4)];
+    unsigned f = WORLD_X + WORLD_W + (v >> 32) % 8;
+    IrTmp address = ir_getreg(u, base);
+    if (v >> 40 & 1) { /* store */
+        IrTmp value = type == IR_F64 || type == IR_F32 ? ir_getreg(u, f) : ir_getreg(u, data);
+        if (type == IR_I32)
+            value = ir_unary(u, OP_trunc, IR_I32, value);
+        ir_st(u, memop, address, offset, value);
+        return;
+    }
+    if (type != IR_F64 && type != IR_F32 && v >> 41 & 1)
+        memop |= MO_SIGNED;
+    IrTmp value = ir_ld(u, type, memop, address, offset);
+    if (type == IR_F64 || type == IR_F32)
+        ir_setreg(u, f, type == IR_F32 ? ir_fmove(u, OP_fbox, IR_F64, value) : value);
+    else
+        ir_setreg(u, data, ir_ext(u, IR_I64, MO_32 | (type == IR_I32 ? MO_SIGNED : MO_64), value));
+}
+
+/* One of the things that loops do besides. */
+static void random_step(IrUnit *u, uint64_t *r, int head)
+{
+    uint64_t v = world_random(r);
+    unsigned a = 9 + (v >> 8) % 5, b = 9 + (v >> 16) % 5, f = WORLD_X + WORLD_W + (v >> 24) % 8;
+    int around;
+    switch (v % 10) {
+    case 0:
+    case 1:
+    case 2:
+        ir_setreg(u, a, ir_binary(u, (v >> 32) & 1 ? OP_add : OP_xor, IR_I64, ir_getreg(u, a), ir_getreg(u, b)));
+        break;
+    case 3: /* a word */
+        ir_setreg(u, a,
+                  ir_ext(u, IR_I64, MO_32 | MO_SIGNED,
+                         ir_binary_imm(u, (v >> 32) & 1 ? OP_shl : OP_shr, IR_I32,
+                                       ir_unary(u, OP_trunc, IR_I32, ir_getreg(u, b)), (int64_t)(v >> 33 & 31))));
+        break;
+    case 4:
+    case 5: /* a single, of a register that may hold none */
+        ir_setreg(u, f,
+                  ir_fmove(u, OP_fbox, IR_F64,
+                           ir_fp(u, OP_fadd, IR_F32, FROUND_DYN, ir_fmove(u, OP_funbox, IR_F32, ir_getreg(u, f)),
+                                 ir_fmove(u, OP_funbox, IR_F32, ir_getreg(u, WORLD_X + WORLD_W + (v >> 32) % 8)))));
+        break;
+    case 6:
+        ir_guard(u, offsetof(WorldState, scratch) + (v >> 32) % 8, 9, (uint32_t)v);
+        break;
+    case 7: /* out of line for some accesses */
+        around = ir_new_label(u);
+        ir_brcond(u, COND_LT, ir_getreg(u, a), ir_getreg(u, b), around);
+        random_access(u, r, 4 + (v >> 40) % 4);
+        ir_label(u, around);
+        break;
+    case 8:
+        if (v >> 40 & 1)
+            ir_brjump(u, COND_EQ, ir_binary_imm(u, OP_and, IR_I64, ir_getreg(u, a), 63), ir_const(u, IR_I64, 5), 0x80);
+        else if (v >> 41 & 1 && v >> 42 & 1)
+            ir_amo(u, IR_I64, MO_64, AMO_ADD, ir_binary_imm(u, OP_and, IR_I64, ir_getreg(u, 4), -8), ir_getreg(u, a));
+        break;
+    default: /* the next turn */
+        if (v >> 40 & 1)
+            break;
+        ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+        ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, (int64_t)(v >> 48 & 511)), head);
+    }
+}
+
+/* A loop that walks registers x4 to x7 through the world's pages, out of it sometimes, while it computes. */
+static void random_loop(IrUnit *u, uint64_t seed)
+{
+    static const int16_t strides[] = { 0, 1, 1, 2, 4, 4, 4, 8, 8, 8, 16, 3, 512, 600, -1, -4, -8 };
+    uint64_t *r = &seed, v = world_random(r);
+    bool simple = v & 1; /* nothing but what allows one look at the pages */
+    unsigned walks = 1 + (v >> 1) % 4, steps = 1 + (v >> 8) % 8;
+    int64_t same = strides[(v >> 16) % 10];
+    ir_begin(u, world_regs(false), world_reg_count(false), world_helpers);
+    ir_insn(u, 0, 4);
+    for (unsigned w = 0; w < walks; w++) {
+        uint64_t place = world_random(r);
+        int64_t from = (int64_t)(place % (WORLD_BYTES + 0x400)) - 0x200;
+        if (place >> 32 & 1) /* near the end of a page, or the beginning of the next */
+            from = (from & ~0xfff) - 20 + (int64_t)(place >> 40 & 31);
+        ir_setreg(u, 4 + w, ir_const(u, IR_I64, (int64_t)WORLD_VA + (simple && w ? from & ~7 : from)));
+    }
+    ir_setreg(u, REG_COUNTER, ir_const(u, IR_I64, (int64_t)(1 + (v >> 32) % 900)));
+    int head = ir_new_label(u);
+    ir_label(u, head);
+    for (unsigned i = 0; i < steps; i++) {
+        uint64_t what = world_random(r);
+        ir_insn(u, (int32_t)(4 + 4 * i), 4);
+        if (what & 3)
+            random_access(u, r, 4 + (unsigned)(what >> 8) % walks);
+        else if (simple)
+            ir_setreg(u, 9, ir_binary(u, OP_add, IR_I64, ir_getreg(u, 9), ir_getreg(u, 10)));
+        else
+            random_step(u, r, head);
+    }
+    for (unsigned w = 0; w < walks; w++) {
+        int64_t stride = simple ? same << (world_random(r) % 3) : strides[world_random(r) % G_N_ELEMENTS(strides)];
+        ir_setreg(u, 4 + w, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 4 + w), stride));
+        if (v >> 48 & 1)
+            random_access(u, r, 4 + w);
+    }
+    ir_insn(u, 0x70, 4);
+    ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+    ir_poll(u, 0x70);
+    ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
+    random_access(u, r, 4);
+    ir_exit(u, 0x74, EXIT_HALT);
+}
+
+static void test_loops(void)
+{
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000) / 10;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        IrUnit *u = ir_unit_new(), *built;
+        snprintf(doing, sizeof(doing), "crash in loop of TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+        random_loop(u, seed);
+        g_autofree char *difference = run_unit(u, false, seed & ~(uint64_t)2, &built);
+        if (difference) {
+            g_autofree char *text = ir_dump(built);
+            g_error("loop of TCG_DIFF_SEED=%" G_GUINT64_FORMAT ": interpreter / back end:%s\n%s", seed, difference,
+                    text);
+        }
+        ir_unit_free(built);
+    }
+}
+
+/* ---- vectors: random units of nothing else ---- */
+
+enum { VECTOR_POOL = 12, V_STATE = offsetof(WorldState, v) };
+typedef struct VectorGen {
+    IrUnit *u;
+    uint64_t random;
+    IrTmp pool[IR_TYPE_COUNT][VECTOR_POOL];
+} VectorGen;
+
+static unsigned draw(VectorGen *g, unsigned limit)
+{
+    return (unsigned)(world_random(&g->random) % limit);
+}
+
+static IrTmp pick(VectorGen *g, IrType type)
+{
+    return g->pool[type][draw(g, VECTOR_POOL)];
+}
+
+static void keep(VectorGen *g, IrTmp t)
+{
+    g->pool[g->u->tmps[t].type][draw(g, VECTOR_POOL)] = t;
+}
+
+/* Where a is no NaN: a, elsewhere b. */
+static IrTmp unless_nan(VectorGen *g, IrType type, unsigned size, IrTmp a, IrTmp b)
+{
+    return ir_vector(g->u, OP_vblend, type, 0, b, a, ir_vector(g->u, OP_vfcmp, type, size, a, a, 0, FCMP_EQ), 0);
+}
+
+/* A floating-point operation; a NaN becomes 7. An addend is none, as then exceptions may differ. */
+static void vector_float(VectorGen *g, IrOp op, IrType type, unsigned size)
+{
+    IrUnit *u = g->u;
+    IrTmp a = pick(g, type), b = pick(g, type), c = 0;
+    IrTmp seven = ir_vector(u, OP_vsplat, type, size, ir_const(u, IR_I64, 7), 0, 0, 0);
+    if (op == OP_vfma)
+        c = unless_nan(g, type, size, pick(g, type), seven);
+    unsigned inputs = ir_op_info[op].inputs;
+    IrTmp t = ir_vector(u, op, type, size, a, inputs > 1 ? b : 0, c, op == OP_vfma ? draw(g, 4) : 0);
+    keep(g, unless_nan(g, type, size, t, seven));
+}
+
+static void vector_memory(VectorGen *g, IrType type)
+{
+    IrUnit *u = g->u;
+    unsigned size = 2 + draw(g, type == IR_V256 ? 4 : 3);
+    bool write = draw(g, 2);
+    IrTmp host = ir_probe(u, ir_getreg(u, draw(g, 3)), 1u << size, write);
+    int label = ir_new_label(u);
+    ir_setreg(u, 7, ir_setcond(u, IR_I64, COND_NE, host, ir_const(u, IR_I64, 0)));
+    ir_brcond(u, COND_EQ, host, ir_const(u, IR_I64, 0), label);
+    if (write)
+        ir_vst(u, size, host, 0, pick(g, type));
+    else
+        ir_vststate(u, size, V_STATE + 32 * draw(g, 16), ir_vld(u, size, host, 0));
+    ir_label(u, label);
+    for (unsigned i = 0; i < VECTOR_POOL; i++) {
+        g->pool[IR_V128][i] = ir_vldstate(u, 2 + i % 3, V_STATE + 16 * draw(g, 32));
+        g->pool[IR_V256][i] = ir_vldstate(u, 5, V_STATE + 32 * draw(g, 16));
+        g->pool[IR_I64][i] = i & 1 ? ir_getreg(u, i) : ir_const(u, IR_I64, (int64_t)draw(g, 80));
+    }
+}
+
+static void vector_rearrange(VectorGen *g, IrOp op, IrType type)
+{
+    IrUnit *u = g->u;
+    unsigned size = draw(g, 4), factor = 1 + draw(g, 3);
+    IrTmp low = pick(g, IR_V128);
+    switch (op) {
+    case OP_vsplat: {
+        IrTmp f = ir_getreg(u, FIRST_F + draw(g, WORLD_F));
+        IrTmp from = pick(g, IR_I64);
+        if (draw(g, 2) && size >= 2)
+            from = size == 3 ? f : ir_fmove(u, OP_funbox, IR_F32, f);
+        keep(g, ir_vector(u, op, type, size, from, 0, 0, 0));
+        break;
+    }
+    case OP_vinsert:
+        keep(g, ir_vector(u, op, IR_V128, size, low, pick(g, IR_I64), 0, draw(g, 16 >> size)));
+        break;
+    case OP_vextract:
+        keep(g, ir_vector(u, op, IR_I64, size, low, 0, 0, draw(g, 16 >> size)));
+        break;
+    case OP_vhalf:
+        keep(g, ir_vector(u, op, IR_V128, 0, pick(g, IR_V256), 0, 0, draw(g, 2)));
+        break;
+    case OP_vconcat:
+        keep(g, ir_vector(u, op, IR_V256, 0, low, pick(g, IR_V128), 0, 0));
+        break;
+    case OP_vdown:
+        keep(g, ir_vector(u, op, IR_V128, 0, low, 0, 0, draw(g, 16)));
+        break;
+    case OP_vmask:
+        keep(g, ir_vector(u, op, type, size, pick(g, IR_I64), 0, 0, 0));
+        break;
+    case OP_vbits:
+        keep(g, ir_vector(u, op, IR_I64, size, pick(g, type), 0, 0, 0));
+        break;
+    case OP_vfnan: {
+        IrTmp x = pick(g, type), y = pick(g, type), sum = ir_vector(u, OP_vfadd, type, 2 + size % 2, x, y, 0, 0);
+        IrTmp t = ir_vector(u, op, IR_I64, 2 + size % 2, sum, sum, 0, 0);
+        keep(g, ir_setcond(u, IR_I64, COND_NE, t, ir_const(u, IR_I64, 0)));
+        break;
+    }
+    case OP_vextend:
+        factor = MIN(factor, 3 - MIN(size, 2));
+        keep(g, ir_vector(u, op, type, MIN(size, 2) | (draw(g, 2) ? MO_SIGNED : 0), low, 0, 0, factor));
+        break;
+    default:
+        keep(g, ir_vector(u, OP_vnarrow, IR_V128, 1 + draw(g, 3), low, pick(g, IR_V128), 0, 0));
+    }
+}
+
+static void vector_step(VectorGen *g)
+{
+    IrUnit *u = g->u;
+    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_COUNT - OP_vldstate));
+    IrType type = draw(g, 2) ? IR_V256 : IR_V128;
+    IrTmp a = pick(g, type), b = pick(g, type);
+    unsigned size = draw(g, 4);
+    switch (op) {
+    case OP_vldstate:
+        keep(g, ir_vldstate(u, type == IR_V256 ? 5 : 2 + draw(g, 3), V_STATE + 16 * draw(g, 31)));
+        break;
+    case OP_vststate:
+        ir_vststate(u, 2 + draw(g, type == IR_V256 ? 4 : 3), V_STATE + 16 * draw(g, 31), a);
+        break;
+    case OP_probe:
+    case OP_vld:
+    case OP_vst:
+        if (draw(g, 3) == 0)
+            vector_memory(g, type);
+        else if (draw(g, 2)) /* what lives is spilled */
+            keep(g, ir_call(u, IR_I64, 0, pick(g, IR_I64), pick(g, IR_I64), pick(g, IR_I64), pick(g, IR_I64)));
+        else
+            ir_setreg(u, 5, ir_ld(u, IR_I64, MO_64, ir_getreg(u, draw(g, 3)), 0)); /* a slow path keeps vectors */
+        break;
+    case OP_vsplat:
+    case OP_vinsert:
+    case OP_vextract:
+    case OP_vhalf:
+    case OP_vconcat:
+    case OP_vdown:
+    case OP_vmask:
+    case OP_vbits:
+    case OP_vfnan:
+    case OP_vextend:
+    case OP_vnarrow:
+        vector_rearrange(g, op, type);
+        break;
+    case OP_vshl:
+    case OP_vshr:
+    case OP_vsar:
+        size = 1 + draw(g, op == OP_vsar ? 2 : 3);
+        keep(g, ir_vector(u, op, type, size, a, pick(g, IR_I64), 0, 0));
+        break;
+    case OP_vshlv:
+    case OP_vshrv:
+    case OP_vsarv:
+        size = op == OP_vsarv ? 2 : 2 + draw(g, 2);
+        keep(g, ir_vector(u, op, type, size, a, b, 0, 0));
+        break;
+    case OP_vblend:
+        keep(g, ir_vector(u, op, type, 0, a, b, pick(g, type), 0));
+        break;
+    case OP_vfcmp:
+        keep(g, ir_vector(u, op, type, 2 + draw(g, 2), a, b, 0, draw(g, 3)));
+        break;
+    default:
+        if (op >= OP_vfadd) {
+            vector_float(g, op, type, op == OP_vfitof ? 2 : 2 + draw(g, 2));
+        } else {
+            unsigned sizes = op == OP_vavgu ? 2 : op >= OP_vminu && op <= OP_vmax ? 3 : 4;
+            keep(g, ir_vector(u, op, type, draw(g, sizes), a, b, 0, 0));
+        }
+    }
+}
+
+static void vector_unit(VectorGen *g, uint64_t seed)
+{
+    IrUnit *u = g->u;
+    g->random = seed;
+    begin(u);
+    u->vectors = true;
+    for (unsigned i = 0; i < VECTOR_POOL; i++) {
+        g->pool[IR_V128][i] = ir_vldstate(u, 4, V_STATE + 16 * i);
+        g->pool[IR_V256][i] = ir_vldstate(u, 5, V_STATE + 32 * i);
+        g->pool[IR_I64][i] = i & 1 ? ir_getreg(u, i) : ir_const(u, IR_I64, (int64_t)draw(g, 80));
+    }
+    for (unsigned i = 0, steps = 1 + draw(g, 40); i < steps; i++)
+        vector_step(g);
+    for (unsigned i = 0; i < 4; i++) {
+        ir_vststate(u, 5, V_STATE + 32 * draw(g, 16), pick(g, IR_V256));
+        ir_vststate(u, 4, V_STATE + 16 * draw(g, 32), pick(g, IR_V128));
+        ir_setreg(u, 8 + i, pick(g, IR_I64));
+    }
+    ir_exit(u, 4, EXIT_HALT);
+}
+
+static void test_vectors(void)
+{
+    if (!emit_vectors()) {
+        g_test_skip("the host has no AVX2");
+        return;
+    }
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000) / 4;
+    VectorGen g = { .u = ir_unit_new() };
+    cache_prepare(false);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        IrUnit *raw;
+        EmitResult code;
+        char *difference = NULL;
+        snprintf(doing, sizeof(doing), "crash at TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+        vector_unit(&g, seed);
+        uint32_t offset = compile(g.u, &raw, &code);
+        for (unsigned i = 0; i < STATES && !difference; i++) {
+            world_randomise(start, false, i & 1, seed * STATES + i);
+            world_copy(interpreted, start);
+            world_copy(compiled, start);
+            ir_interpret(raw, &interpreted->state.cs);
+            interpreted->state.cs.raised = 0;
+            cache.thunks.enter(&compiled->state.cs, cache.buf + offset + cache.exec_offset);
+            difference = world_difference(interpreted, compiled, false);
+        }
+        if (difference)
+            fail_unit(raw, difference, seed, 0, 0);
+        ir_unit_free(raw);
+    }
+    ir_unit_free(g.u);
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -610,7 +995,9 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/diff/guesses", test_guesses);
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
+    g_test_add_func("/tcg/diff/vectors", test_vectors);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
+    g_test_add_func("/tcg/diff/loops", test_loops);
     g_test_add_func("/tcg/diff/old-host", test_old_host);
     int status = g_test_run();
     world_free(start);

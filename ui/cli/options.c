@@ -4,9 +4,11 @@
  */
 #include "ui/cli/options.h"
 #include "block/block.h"
+#include "hw/virtio/rng_backend.h"
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/nic.h"
 #include "util/error.h"
 #include "util/guest_random.h"
 #include "util/log.h"
@@ -93,7 +95,8 @@ static bool take_machine_key(void *opaque, const char *key, const char *value, G
                   { "append", &c->config.append },
                   { "dtb", &c->config.dtb },
                   { "dumpdtb", &c->config.dumpdtb },
-                  { "firmware", &c->config.firmware } };
+                  { "firmware", &c->config.firmware },
+                  { "memory-backend", &c->config.ram_memory } };
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         if (!strcmp(key, texts[i].key)) {
             *texts[i].text = g_intern_string(value);
@@ -132,6 +135,31 @@ static bool set_cpu(CommandLine *c, const char *value, GError **err)
     return true;
 }
 
+/* What is not given follows from the rest, cores before sockets before threads, as the reference has it. */
+static bool check_topology(uint64_t *cpus, uint64_t *max, uint64_t *sockets, uint64_t *cores, uint64_t *threads,
+                           GError **err)
+{
+    uint64_t known = *max ? *max : *cpus;
+    if (known && !*cores) {
+        *sockets = MAX(*sockets, 1);
+        *threads = MAX(*threads, 1);
+        *cores = known / (*sockets * *threads);
+    } else if (known && !*sockets) {
+        *threads = MAX(*threads, 1);
+        *sockets = known / (*cores * *threads);
+    }
+    *sockets = *sockets || known ? *sockets : 1;
+    *cores = *cores || known ? *cores : 1;
+    *threads = *threads ? *threads : known && *sockets && *cores ? known / (*sockets * *cores) : 1;
+    uint64_t product = *sockets * *cores * *threads;
+    *max = *max ? *max : *cpus ? *cpus : product;
+    *cpus = *cpus ? *cpus : *max;
+    if (*max < *cpus)
+        return error_set(err, "-smp: maxcpus=%u is less than cpus=%u", (unsigned)*max, (unsigned)*cpus);
+    return product == *max || error_set(err, "-smp: sockets=%u x cores=%u x threads=%u is not the number of CPUs (%u)",
+                                        (unsigned)*sockets, (unsigned)*cores, (unsigned)*threads, (unsigned)*max);
+}
+
 static bool set_smp(CommandLine *c, const char *value, GError **err)
 {
     static const char *const known[] = { "cpus", "maxcpus", "sockets", "cores", "threads", NULL };
@@ -141,13 +169,10 @@ static bool set_smp(CommandLine *c, const char *value, GError **err)
         !opts_uint(opts, "sockets", &sockets, 1, 65535, err) || !opts_uint(opts, "cores", &cores, 1, 65535, err) ||
         !opts_uint(opts, "threads", &threads, 1, 65535, err) || !opts_finish(opts, known, err))
         return false;
-    uint64_t product = MAX(sockets, 1) * MAX(cores, 1) * MAX(threads, 1);
-    if (!cpus)
-        cpus = max ? max : product;
-    if (max && max < cpus)
-        return error_set(err, "-smp: maxcpus=%u is less than cpus=%u", (unsigned)max, (unsigned)cpus);
+    if (!check_topology(&cpus, &max, &sockets, &cores, &threads, err))
+        return false;
     c->config.cpus = cpus;
-    c->config.max_cpus = MAX(max, cpus);
+    c->config.max_cpus = max;
     c->config.sockets = sockets;
     c->config.cores = cores;
     c->config.threads = threads;
@@ -171,13 +196,36 @@ static bool set_memory(CommandLine *c, const char *value, GError **err)
     return opts_finish(opts, known, err);
 }
 
+static bool add_numa(CommandLine *c, const char *value, GError **err)
+{
+    return numa_option(&c->config.numa, value, err);
+}
+
+static bool add_object(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const names[] = { "memory-backend-file", "memory-backend-memfd", "memory-backend-ram",
+                                         "rng-builtin",         "rng-random",           NULL };
+    if (is_help(value)) {
+        g_autofree char *list = g_strjoinv("\n  ", (char **)names);
+        return print_text(c, g_strdup_printf("Objects that can be made:\n  %s\n", list));
+    }
+    g_autoptr(Opts) opts = opts_parse("-object", value, "qom-type", err);
+    if (!opts)
+        return false;
+    const char *type = opts_string(opts, "qom-type", "");
+    if (hostmem_is_type(type))
+        return hostmem_add(opts, err);
+    return rng_backend_is_type(type) ? rng_backend_add(opts, err)
+                                     : error_unknown_name(err, "-object: type", type, names);
+}
+
 static bool add_device(CommandLine *c, const char *value, GError **err)
 {
     if (is_help(value))
         return print_text(c, device_help(NULL));
     g_autofree char *name = g_strndup(value, strcspn(value, ","));
     if (g_str_has_suffix(value, ",help") || g_str_has_suffix(value, ",?")) {
-        const DeviceType *type = device_type_find(name);
+        const DeviceType *type = device_type_resolve(NULL, name, NULL);
         return type ? print_text(c, device_help(type))
                     : error_set(err, "-device: '%s' is not a device; -device help lists them", name);
     }
@@ -429,6 +477,11 @@ static const Option options[] = {
     { { "cpu" }, "MODEL[,+FEATURE,-FEATURE]", "CPU model; help lists them", set_cpu },
     { { "smp" }, "[cpus=]N[,maxcpus=,sockets=,cores=,threads=]", "number of CPUs", set_smp },
     { { "m" }, "[size=]SIZE", "RAM, in MiB if no suffix is given", set_memory },
+    { { "numa" },
+      "node[,nodeid=,cpus=,mem=,memdev=] | cpu,node-id=,core-id= | dist,src=,dst=,val=",
+      "which CPUs and which memory are near each other",
+      add_numa },
+    { { "object" }, "TYPE,id=ID[,KEY=VALUE...]", "make an object; help lists the types", add_object },
     { { "kernel" }, "FILE", "kernel to start", .text = offsetof(CommandLine, config.kernel) },
     { { "initrd" }, "FILE", "initial RAM disk for it", .text = offsetof(CommandLine, config.initrd) },
     { { "append" }, "TEXT", "its command line", .text = offsetof(CommandLine, config.append) },
@@ -448,7 +501,10 @@ static const Option options[] = {
       "[BACKEND,model=MODEL,mac=MAC][,KEY=VALUE...]",
       "add a network back end and its device; none: no default one; help lists the models",
       add_nic },
-    { { "net" }, "none", "no default network device", set_net },
+    { { "net" },
+      "nic[,model=,macaddr=,netdev=] | BACKEND[,KEY=VALUE...] | none",
+      "the old form of -nic: the first NIC belongs to the first back end, and so on",
+      set_net },
     { { "global" }, "DRIVER.PROPERTY=VALUE", "default of a property for all devices of a type", add_global },
     { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
     { { "icount" },
@@ -567,4 +623,7 @@ void command_line_free(CommandLine *c)
     g_ptr_array_free(c->monitors, TRUE);
     g_ptr_array_free(c->serials, TRUE);
     opts_free(c->config.machine_opts);
+    g_free(c->config.numa);
+    hostmem_remove_all();
+    rng_backend_remove_all();
 }

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/nic.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "accel/accel.h"
 #include "accel/icount.h"
 #include "block/block.h"
+#include "hw/virtio/virtio_balloon.h"
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/monitor/command.h"
@@ -217,6 +218,46 @@ static bool info_block(Monitor *m, const MonitorArg *args, GString *out, GError 
     return true;
 }
 
+static bool info_balloon(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    machine_lock(m->machine);
+    bool ok = virtio_balloon_describe(m->machine, out, err);
+    machine_unlock(m->machine);
+    return ok;
+}
+
+static bool balloon(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    if (!args[0].number || args[0].number > UINT64_MAX >> 20)
+        return error_set(err, "balloon: the guest's memory in MiB is needed, as in balloon 512");
+    machine_lock(m->machine);
+    bool ok = virtio_balloon_set(m->machine, args[0].number << 20, err);
+    machine_unlock(m->machine);
+    return ok;
+}
+
+static bool info_memdev(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    take_text(out, hostmem_describe());
+    return true;
+}
+
+static bool info_numa(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    const MachineConfig *config = &m->machine->config;
+    const Numa *numa = config->numa;
+    g_string_append_printf(out, "%u nodes\n", numa ? numa->count : 0);
+    for (unsigned n = 0; numa && n < numa->count; n++) {
+        g_string_append_printf(out, "node %u cpus:", n);
+        for (unsigned cpu = 0; cpu < config->cpus; cpu++) {
+            if (numa_node_of_cpu(numa, cpu) == n)
+                g_string_append_printf(out, " %u", cpu);
+        }
+        g_string_append_printf(out, "\nnode %u size: %" G_GUINT64_FORMAT " MB\n", n, numa->nodes[n].size >> 20);
+    }
+    return true;
+}
+
 static bool info_network(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     take_text(out, net_describe());
@@ -348,15 +389,18 @@ static bool help(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 }
 
 static const Command info_commands[] = {
+    { "balloon", NULL, NULL, "what the guest has of its memory (virtio-balloon)", info_balloon },
     { "block", NULL, NULL, "disks", info_block },
     { "cpus", NULL, NULL, "CPUs", info_cpus },
     { "icount", NULL, NULL, "instructions and virtual time (-icount)", info_icount },
     { "irq", NULL, NULL, "interrupt controllers: what is pending, how often it came", info_irq },
     { "jit", NULL, NULL, "what the translator did", info_jit },
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
+    { "memdev", NULL, NULL, "memory objects (-object memory-backend-...)", info_memdev },
     { "mtree", NULL, NULL, "memory regions and flat views", info_mtree },
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
     { "network", NULL, NULL, "network back ends", info_network },
+    { "numa", NULL, NULL, "NUMA nodes", info_numa },
     { "qtree", NULL, NULL, "devices and buses", info_qtree },
     { "registers", NULL, "a:-a?", "registers of the CPU, or with -a of all", info_registers },
     { "status", NULL, NULL, "is it running?", info_status },
@@ -366,6 +410,7 @@ static const Command info_commands[] = {
 };
 
 const Command monitor_commands[] = {
+    { "balloon", NULL, "target:i", "ask the guest to get along with this many MiB", balloon },
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
     { "help", "?", "name:s?", "this list, or one command", help },

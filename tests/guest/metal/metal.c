@@ -6,72 +6,11 @@
  * -DEXIT=N) makes a passing run end with status N.
  * SPDX-License-Identifier: MIT
  */
-#include <stdint.h>
+#include "frame.h"
 
-typedef unsigned long ulong;
-#define XLEN __riscv_xlen
-#define NOINLINE __attribute__((noinline))
-#define csr_read(csr) csr_read_(csr)
-#define csr_read_(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
-#define csr_write(csr, v) csr_write_(csr, v)
-#define csr_write_(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_set(csr, v) csr_set_(csr, v)
-#define csr_set_(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_clear(csr, v) csr_clear_(csr, v)
-#define csr_clear_(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define fence_i() __asm__ volatile("fence.i" ::: "memory")
-
-enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, UART = 0x10000000, FINISHER = 0x100000,
-       FW_CFG = 0x10100000 };
-#ifndef EXIT
-#define EXIT 0
-#endif
-#ifndef REFERENCE
-#define REFERENCE 0 /* 1: leave out what the reference emulator gets wrong */
-#endif
-
-static void put(char c)
-{
-    while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
-        ;
-    *(volatile uint8_t *)UART = c;
-}
-static void print(const char *s)
-{
-    while (*s)
-        put(*s++);
-}
-static void print_hex(ulong v)
-{
-    for (int i = XLEN - 4; i >= 0; i -= 4)
-        put("0123456789abcdef"[v >> i & 15]);
-}
-void finish(int status)
-{
-    *(volatile uint32_t *)FINISHER = status ? (uint32_t)status << 16 | 0x3333 : 0x5555;
-    for (;;)
-        ;
-}
-static int checks;
-static void check(int ok, const char *what, ulong got)
-{
-    checks++;
-    if (ok)
-        return;
-    print("FAILED check ");
-    print_hex(checks);
-    print(": ");
-    print(what);
-    print(", got ");
-    print_hex(got);
-    print("\n");
-    finish(checks > 200 ? 200 : checks);
-}
+enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, FW_CFG = 0x10100000 };
 
 /* ---- traps ---- */
-typedef struct Trap {
-    ulong pc, x[31]; /* x[r - 1] is register r */
-} Trap;
 static volatile ulong trap_cause, trap_tval, trap_pc, trap_count, timer_count;
 static volatile ulong trap_t1, trap_t2;
 static volatile ulong first_cause, first_tval; /* of the first trap after trap_count was 0 */
@@ -395,22 +334,45 @@ static void test_timer(void)
         ;
 }
 
+/* A jump of mtime makes the supervisor's timer (Sstc: menvcfg.STCE, stimecmp) due at once, and takes it back. */
+static void test_time_jump(void)
+{
+#if REFERENCE == 0
+#if XLEN == 64
+    __asm__ volatile("csrs 0x30a, %0" ::"r"(1ull << 63));
+    __asm__ volatile("csrw 0x14d, %0" ::"r"(mtime() + 10000000000));
+#else
+    __asm__ volatile("csrs 0x31a, %0" ::"r"(1u << 31));
+    __asm__ volatile("csrw 0x14d, %0\n csrw 0x15d, %1" ::"r"(0), "r"((ulong)(mtime() >> 32) + 2));
+#endif
+    volatile uint32_t *high = (void *)(MTIME + 4);
+    check(!(csr_read(mip) & 1 << 5), "the supervisor's timer is not due", csr_read(mip));
+    *high += 4;
+    check(csr_read(mip) & 1 << 5, "after a jump of mtime it is", csr_read(mip));
+    *high -= 4;
+    check(!(csr_read(mip) & 1 << 5), "and back", csr_read(mip));
+#endif
+}
+
 /* ---- paging: supervisor and user code under Sv32 or Sv39 ---- */
 #if XLEN == 64
 enum { LEVELS = 3, INDEX_BITS = 9 };
 #define SATP_MODE ((ulong)8 << 60)
+#define ASID_SHIFT 44
 #define STORE_LONG "sd"
 #else
 enum { LEVELS = 2, INDEX_BITS = 10 };
 #define SATP_MODE ((ulong)1 << 31)
+#define ASID_SHIFT 22
 #define STORE_LONG "sw"
 #endif
-enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, AC = 64, DI = 128 };
-static ulong tables[4][1 << INDEX_BITS] __attribute__((aligned(4096)));
+enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, GL = 32, AC = 64, DI = 128 };
+static ulong tables[24][1 << INDEX_BITS] __attribute__((aligned(4096)));
+static ulong *root = tables[0];
 static unsigned tables_used;
 static ulong *map(ulong va, ulong pa, ulong flags) /* one 4 KiB page; returns its entry */
 {
-    ulong *table = tables[0];
+    ulong *table = root;
     for (int level = LEVELS - 1;; level--) {
         ulong *e = &table[va >> (12 + INDEX_BITS * level) & ((1 << INDEX_BITS) - 1)];
         if (!level) {
@@ -432,7 +394,7 @@ static NOINLINE void run_in_mode(int mode, ulong pc, ulong argument)
     register ulong a0 __asm__("a0") = argument;
     __asm__ volatile("la t0, 1f\n" STORE_LONG " t0, 0(%1)\n mret\n 1:" : "+r"(a0) : "r"(&return_to) : "t0", "t1", "memory");
 }
-static void test_paging(void);
+static void test_paging(void), test_spaces(void);
 
 /* ---- counting zeros ---- */
 /* Of zero, too: tests/insn cannot ask QEMU 7.2 for ctzw of words whose lower half is zero, as it counts on into the upper
@@ -703,7 +665,9 @@ static const struct {
     { "contention", test_contention },
     { "code written by another hart", test_other_writes_code },
     { "timer", test_timer },
+    { "time jump", test_time_jump },
     { "paging", test_paging },
+    { "address spaces", test_spaces },
 };
 
 /* Supervisor code at 0x40001000: load from a0, then ecall. User code is the same. */
@@ -760,6 +724,58 @@ static void test_paging(void)
     run_in_mode(0, VA_CODE, VA_DATA);
     check(trap_cause == 8 && trap_count == 1, "user code", trap_cause);
     csr_write(satp, 0);
+    __asm__ volatile("sfence.vma" ::: "memory");
+    expect_trap = 0;
+}
+
+/* Two address spaces with a page of their own and global ones, switched without a flush. */
+static void test_spaces(void)
+{
+    enum { VA_CODE = 0x40001000, VA_OWN = 0x40002000 };
+    const ulong VA_GLOBAL = (ulong)-4096 * 5; /* in the upper half, as a kernel's are */
+    static uint32_t program[1024] __attribute__((aligned(4096)));
+    static uint32_t own[3][1024] __attribute__((aligned(4096))), common[2][1024] __attribute__((aligned(4096)));
+    const ulong flags = V | RD | WR | AC | DI, here = (ulong)own[2]; /* an address that is RAM without paging, too */
+    ulong satp_of[2], *leaf[2], *global_leaf[2];
+    program[0] = 0x00052303; /* lw t1, 0(a0) */
+    program[1] = 0x00052223; /* sw zero, 4(a0) */
+    program[2] = 0x73;
+    fence_i();
+    for (int i = 0; i < 3; i++)
+        own[i][0] = 100 + i;
+    common[0][0] = 200;
+    common[1][0] = 201;
+    for (int i = 0; i < 2; i++) {
+        root = tables[++tables_used];
+        map(VA_CODE, (ulong)program, V | RD | EX | AC | GL);
+        leaf[i] = map(VA_OWN, (ulong)own[i], flags);
+        global_leaf[i] = map(VA_GLOBAL, (ulong)common[0], flags | GL);
+        map(here, (ulong)common[0], flags | GL);
+        satp_of[i] = SATP_MODE | (ulong)(i + 1) << ASID_SHIFT | (ulong)root >> 12;
+    }
+    root = tables[0];
+    __asm__ volatile("sfence.vma" ::: "memory");
+    for (unsigned turn = 0; turn < 12; turn++) {
+        unsigned i = turn % 2;
+        if (turn == 4) { /* one space's own page is another one */
+            *leaf[0] = (ulong)own[2] >> 12 << 10 | flags;
+            __asm__ volatile("sfence.vma x0, %0" ::"r"(1ul) : "memory");
+        } else if (turn == 8) {
+            for (int k = 0; k < 2; k++)
+                *global_leaf[k] = (ulong)common[1] >> 12 << 10 | flags | GL;
+            __asm__ volatile("sfence.vma %0" ::"r"(VA_GLOBAL) : "memory");
+        }
+        csr_write(satp, satp_of[i]);
+        run_in_mode(1, VA_CODE, VA_OWN);
+        check(trap_cause == 9 && trap_t1 == (i ? 101 : turn < 4 ? 100 : 102), "a page of the address space", trap_t1);
+        run_in_mode(1, VA_CODE, VA_GLOBAL);
+        check(trap_cause == 9 && trap_t1 == (turn < 8 ? 200 : 201), "a global page", trap_t1);
+        run_in_mode(1, VA_CODE, here);
+        check(trap_cause == 9 && trap_t1 == 200, "a global page at an address of RAM", trap_t1);
+        csr_write(satp, 0);
+        run_in_mode(1, (ulong)program, here);
+        check(trap_cause == 9 && trap_t1 == 102, "without paging, the RAM there", trap_t1);
+    }
     __asm__ volatile("sfence.vma" ::: "memory");
     expect_trap = 0;
 }

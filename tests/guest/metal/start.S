@@ -24,9 +24,10 @@ _start:
     csrs    mstatus, t0
     la      t0, trap_entry
     csrw    mtvec, t0
-    addi    t0, sp, -512            /* room for the trap frame at the top of the stack */
+    addi    t0, sp, -512            /* the upper half of the stack is for traps: their frame and what is below it */
     csrw    mscratch, t0
-    mv      sp, t0
+    li      t0, -8192
+    add     sp, sp, t0
     bnez    a0, 1f
     call    main
     j       finish

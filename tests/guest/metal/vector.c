@@ -1,65 +1,22 @@
 /*
  * Bare-metal RISC-V vector tests (RV32 and RV64, VLEN 128): what qemu-user 7.2 gets wrong or random programs do not
- * reach. mstatus.VS, illegal instructions, vstart, precise faults, fault-only-first loads. The right values are from the
- * ISA manual (20240411). The exit status is that of the first check that failed, 0 if none did.
+ * reach. mstatus.VS, illegal instructions, vstart, precise faults, fault-only-first loads. The right values are from
+ * the ISA manual (20240411). The exit status is that of the first check that failed, 0 if none did.
  * SPDX-License-Identifier: MIT
  */
-#include <stdint.h>
+#include "frame.h"
 
-typedef unsigned long ulong;
-#define XLEN __riscv_xlen
-#define csr_read(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
-#define csr_write(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_set(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
 #define V(text) __asm__ volatile(text ::: "memory")
 #define V1(text, a) __asm__ volatile(text ::"r"(a) : "memory", "t0")
 
-enum { UART = 0x10000000, FINISHER = 0x100000, NOWHERE = 0x7ffff000 };
+enum { NOWHERE = 0x7ffff000 };
 enum { FS = 3 << 13, VS = 3 << 9 };
-#ifndef EXIT
-#define EXIT 0
-#endif
 
-static void put(char c)
-{
-    while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
-        ;
-    *(volatile uint8_t *)UART = c;
-}
-static void print(const char *s)
-{
-    while (*s)
-        put(*s++);
-}
-void finish(int status)
-{
-    *(volatile uint32_t *)FINISHER = status ? (uint32_t)status << 16 | 0x3333 : 0x5555;
-    for (;;)
-        ;
-}
-static int checks;
-static void check(int ok, const char *what, ulong got)
-{
-    checks++;
-    if (ok)
-        return;
-    print("FAILED: ");
-    print(what);
-    print(", got ");
-    for (int i = XLEN - 4; i >= 0; i -= 4)
-        put("0123456789abcdef"[got >> i & 15]);
-    print("\n");
-    finish(checks);
-}
 static void is(ulong got, ulong want, const char *what)
 {
     check(got == want, what, got);
 }
 
-typedef struct Trap {
-    ulong pc, x[31];
-} Trap;
 static volatile ulong trap_cause, trap_tval, trap_count, trap_vstart;
 void trap(Trap *t)
 {
@@ -75,19 +32,19 @@ void secondary(ulong hart)
     (void)hart;
 }
 
-#define RAISES(text, what)              \
-    do {                                \
-        ulong before_ = trap_count;     \
-        V(text);                        \
+#define RAISES(text, what)                 \
+    do {                                   \
+        ulong before_ = trap_count;        \
+        V(text);                           \
         is(trap_count, before_ + 1, what); \
-        is(trap_cause, 2, what);        \
-        csr_write(vstart, 0);           \
+        is(trap_cause, 2, what);           \
+        csr_write(vstart, 0);              \
     } while (0)
-#define RUNS(text, what)                \
-    do {                                \
-        ulong before_ = trap_count;     \
-        V(text);                        \
-        is(trap_count, before_, what);  \
+#define RUNS(text, what)               \
+    do {                               \
+        ulong before_ = trap_count;    \
+        V(text);                       \
+        is(trap_count, before_, what); \
     } while (0)
 
 /* ---- state ---- */
@@ -133,8 +90,42 @@ static void test_vtype(void)
     RAISES("vle8.v v1, (sp)", "vle8 with vill");
     RUNS("vl1r.v v1, (sp)", "vl1r.v with vill");
     V("vsetivli x0, 8, e16, m1, ta, ma");
-    RAISES("vfadd.vv v1, v2, v3", "vfadd of 16 bits");
     RAISES(".word 0x82007057", "vsetvl with reserved bits in funct7");
+}
+
+/* What a part of an extension has: -DHALF=1 for Zvfhmin and Zvkb, 2 for Zvfh and Zvbb; 0: neither. */
+#ifndef HALF
+#define HALF 0
+#endif
+#define RUNS_WITH(level, text, what)  \
+    do {                              \
+        if (HALF >= level)            \
+            RUNS(text, what);         \
+        else                          \
+            RAISES(text, what);       \
+    } while (0)
+static void test_parts(void)
+{
+    V("vsetivli x0, 4, e16, mf2, ta, ma");
+    RUNS_WITH(1, "vfwcvt.f.f.v v1, v2", "half to single");
+    RUNS_WITH(1, "vfncvt.f.f.w v1, v2", "single to half");
+    RUNS_WITH(2, "vfncvt.rod.f.f.w v1, v2", "single to half, to odd");
+    RUNS_WITH(2, "vfadd.vv v1, v2, v3", "vfadd of 16 bits");
+    RUNS_WITH(2, "vfwadd.vv v1, v2, v3", "vfwadd of 16 bits");
+    RUNS_WITH(2, "vfredusum.vs v1, v2, v3", "vfredusum of 16 bits");
+    RUNS_WITH(2, "vfmv.f.s f1, v2", "vfmv.f.s of 16 bits");
+    RUNS_WITH(2, "vfmv.s.f v1, f2", "vfmv.s.f of 16 bits");
+    RUNS_WITH(2, "vfslide1down.vf v1, v2, f2", "vfslide1down of 16 bits");
+    RUNS_WITH(2, "vfwcvt.x.f.v v1, v2", "half to 32-bit integers");
+    RUNS("vfwcvt.f.x.v v1, v2", "16-bit integers to single");
+    RUNS_WITH(1, ".word 0x062180d7", "vandn.vv");
+    RUNS_WITH(2, ".word 0x4a2620d7", "vclz.v");
+    RAISES(".word 0x3221a0d7", "vclmul.vv of 16 bits");
+    V("vsetivli x0, 4, e8, mf2, ta, ma");
+    RUNS_WITH(2, "vfwcvt.f.x.v v1, v2", "8-bit integers to half");
+    RUNS_WITH(2, "vfncvt.x.f.w v1, v2", "half to 8-bit integers");
+    RAISES("vfadd.vv v1, v2, v3", "vfadd of 8 bits");
+    RAISES("vfwcvt.f.f.v v1, v2", "vfwcvt.f.f.v of 8 bits");
 }
 
 static void test_rounding_mode(void)
@@ -163,9 +154,9 @@ static void test_vstart(void)
     V("vsetivli x0, 4, e8, m1, ta, ma");
     V("vmv.v.i v8, 3");
     V("vmv.v.i v9, 5");
-#define NOTHING(text)                \
-    csr_write(vstart, 4);            \
-    RUNS(text, what);                \
+#define NOTHING(text)     \
+    csr_write(vstart, 4); \
+    RUNS(text, what);     \
     is(csr_read(vstart), 0, what)
     NOTHING("vadd.vv v8, v9, v9");
     NOTHING("vmv.v.i v8, 1");
@@ -258,11 +249,116 @@ static void test_fault_first(uint8_t *end)
     is(trap_count, before + 1, "vlseg3e8ff does not trap");
 }
 
+/* ---- the same code, translated once, in other states than the first ---- */
+__attribute__((noinline)) static void add(void)
+{
+    V("vadd.vv v8, v8, v9");
+}
+__attribute__((noinline)) static void load(const uint8_t *from)
+{
+    V1("vle8.v v8, (%0)", from);
+}
+__attribute__((noinline)) static void store(uint8_t *to)
+{
+    V1("vse8.v v8, (%0)", to);
+}
+
+/* All bytes of v8 are 0xff, of v9 1. */
+static void start_add(void)
+{
+    csr_write(vstart, 0);
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    V("vmv.v.i v8, -1");
+    V("vmv.v.i v9, 1");
+}
+
+/* v8 to bytes[]. */
+static void show(void)
+{
+    csr_write(vstart, 0);
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    store(bytes);
+}
+
+static void test_other_states(void)
+{
+    start_add();
+    for (int i = 0; i < 3; i++)
+        add();
+    show();
+    is(bytes[0] | bytes[15] << 8, 2 | 2 << 8, "e8, vl 16");
+    start_add();
+    V("vsetivli x0, 4, e32, m1, ta, ma");
+    add();
+    show();
+    is(bytes[0] | bytes[1] << 8, 0 | 1 << 8, "the same code with e32");
+    start_add();
+    V("vsetivli x0, 3, e8, m1, tu, ma");
+    add();
+    show();
+    is(bytes[2] | bytes[3] << 8, 0 | 0xff << 8, "the same code with vl 3");
+    start_add();
+    V("vsetivli x0, 0, e8, m1, tu, ma");
+    add();
+    show();
+    is(bytes[0], 0xff, "the same code with vl 0");
+    start_add();
+    csr_write(vstart, 2);
+    add();
+    is(csr_read(vstart), 0, "vstart is 0 after it");
+    show();
+    is(bytes[1] | bytes[2] << 8, 0xff, "the same code with vstart 2");
+    start_add();
+    csr_clear(mstatus, VS);
+    csr_set(mstatus, 2 << 9);
+    add();
+    is(csr_read(mstatus) & VS, VS, "the same code makes VS dirty");
+    csr_clear(mstatus, VS);
+    ulong before = trap_count;
+    add();
+    is(trap_count, before + 1, "the same code with VS off");
+    csr_set(mstatus, VS);
+    V("vsetvli x0, x0, e8, m1, ta, ma");
+    show();
+    is(bytes[0], 0, "it has run once, not twice");
+    V("li t0, 255\n\tvsetvl x0, x0, t0");
+    before = trap_count;
+    add();
+    is(trap_count, before + 1, "the same code with vill");
+}
+
+static void test_other_pages(uint8_t *end)
+{
+    __asm__("" : "+r"(end)); /* the compiler knows nothing of what it points to */
+    for (int i = 0; i < 16; i++)
+        end[i - 16] = (uint8_t)i;
+    V("vsetivli x0, 16, e8, m1, ta, ma");
+    for (int i = 0; i < 3; i++)
+        load(end - 16);
+    store(bytes);
+    is(bytes[15], 15, "a load that ends with the memory");
+    ulong before = trap_count;
+    load(end - 8);
+    is(trap_count, before + 1, "one that ends behind it");
+    is(trap_vstart, 8, "vstart is where it ends");
+    is(trap_tval, (ulong)end, "mtval is the end");
+    show();
+    is(bytes[7] | bytes[8] << 8, 15 | 8 << 8, "what came before has been loaded");
+    store(end - 16);
+    before = trap_count;
+    store(end - 12);
+    is(trap_count, before + 1, "a store that ends behind the memory");
+    is(trap_vstart, 12, "vstart is where it ends");
+    csr_write(vstart, 0);
+    is(end[-1], bytes[11], "what came before has been stored");
+}
+
 int main(void)
 {
     csr_set(mstatus, VS);
     test_status();
     test_vtype();
+    test_parts();
     test_rounding_mode();
     test_vstart();
 #if XLEN == 32
@@ -270,6 +366,8 @@ int main(void)
 #endif
     test_faults();
     test_fault_first((uint8_t *)0x80000000 + (128ul << 20)); /* -m 128 */
+    test_other_states();
+    test_other_pages((uint8_t *)0x80000000 + (128ul << 20));
     print("all passed\n");
     finish(EXIT);
     return 0;

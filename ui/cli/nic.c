@@ -1,41 +1,15 @@
 /*
- * NICs of the command line: -netdev, -nic (a back end and its device in one), -net none; MAC addresses.
+ * NICs of the command line: -netdev, -nic, -net (see nic.h).
  * SPDX-License-Identifier: MIT
  */
+#include "ui/cli/nic.h"
 #include "hw/core/machine.h"
-#include "net/backend.h"
+#include "net/net.h"
 #include "util/error.h"
 #include <stdio.h>
 #include <string.h>
 
 static GPtrArray *nics; /* Opts * of -nic's devices, to be made */
-
-/* ---- MAC addresses ---- */
-
-static const uint8_t mac_base[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
-static uint16_t mac_users[256]; /* by the last byte */
-
-static bool mac_is_ours(const uint8_t mac[6])
-{
-    return !memcmp(mac, mac_base, 5);
-}
-
-void net_mac_choose(uint8_t mac[6])
-{
-    memcpy(mac, mac_base, 6);
-    while (mac_users[mac[5]] && mac[5] < 0xff)
-        mac[5]++;
-}
-
-void net_mac_claim(const uint8_t mac[6])
-{
-    mac_users[mac[5]] += mac_is_ours(mac);
-}
-
-void net_mac_release(const uint8_t mac[6])
-{
-    mac_users[mac[5]] -= mac_is_ours(mac);
-}
 
 /* ---- options ---- */
 
@@ -43,12 +17,6 @@ bool net_netdev_option(const char *text, GError **err)
 {
     g_autoptr(Opts) opts = opts_parse("-netdev", text, "type", err);
     return opts && net_add(opts, err);
-}
-
-bool net_legacy_option(const char *text, GError **err)
-{
-    return !strcmp(text, "none") ||
-           error_set(err, "-net: '%s': only 'none' is possible; -nic makes a NIC and what it is connected to", text);
 }
 
 static bool is_nic(const DeviceType *type)
@@ -126,15 +94,85 @@ bool net_nic_option(const char *text, GError **err)
     return n;
 }
 
+/* ---- -net: the n-th NIC belongs to the n-th back end ---- */
+
+static GPtrArray *old_nics, *old_backends; /* Opts *, char * (IDs) */
+
+/* What -net calls its keys, and what the device's property is. */
+static bool old_nic(Opts *opts, GError **err)
+{
+    static const char *const known[] = { "type", "model", "macaddr", "netdev", "name", "id", "vlan", NULL };
+    const char *model = opts_string(opts, "model", "virtio-net-pci"), *mac = opts_string(opts, "macaddr", NULL),
+               *netdev = opts_string(opts, "netdev", NULL),
+               *id = opts_string(opts, "name", opts_string(opts, "id", NULL));
+    model = !strcmp(model, "virtio") ? "virtio-net-pci" : model;
+    if (!check_model(model, err) || !opts_finish(opts, known, err))
+        return false;
+    Opts *device = opts_new("-net");
+    opts_add(device, "driver", model);
+    if (mac)
+        opts_add(device, "mac", mac);
+    if (netdev)
+        opts_add(device, "netdev", netdev);
+    if (id)
+        opts_add(device, "id", id);
+    if (!old_nics)
+        old_nics = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free);
+    g_ptr_array_add(old_nics, device);
+    return true;
+}
+
+bool net_legacy_option(const char *text, GError **err)
+{
+    g_autoptr(Opts) opts = opts_parse("-net", text, "type", err);
+    const char *type = opts ? opts_string(opts, "type", "") : "";
+    if (!opts || !strcmp(text, "none"))
+        return opts;
+    if (!strcmp(type, "nic"))
+        return old_nic(opts, err);
+    if (!opts_has(opts, "id")) {
+        g_autofree char *id = unused_id();
+        opts_add(opts, "id", id);
+    }
+    const Netdev *n = net_add(opts, err);
+    if (!old_backends)
+        old_backends = g_ptr_array_new_with_free_func(g_free);
+    if (n)
+        g_ptr_array_add(old_backends, g_strdup(net_id(n)));
+    return n;
+}
+
+static bool pair_old_nics(GError **err)
+{
+    guint next = 0, backends = old_backends ? old_backends->len : 0;
+    for (guint i = 0; old_nics && i < old_nics->len; i++) {
+        Opts *device = old_nics->pdata[i];
+        if (opts_has(device, "netdev"))
+            continue;
+        if (next == backends)
+            return error_set(err, "-net nic: there is no other -net user, socket ... for it; each NIC needs one");
+        opts_add(device, "netdev", old_backends->pdata[next++]);
+    }
+    return true;
+}
+
+static bool add_all(Machine *machine, GPtrArray *list, GError **err)
+{
+    bool ok = true;
+    for (guint i = 0; list && i < list->len && ok; i++)
+        ok = device_add(machine, list->pdata[i], err);
+    return ok;
+}
+
 /* ---- devices ---- */
 
 bool net_add_nics(Machine *machine, GError **err)
 {
-    bool ok = true;
     net_init();
-    for (guint i = 0; nics && i < nics->len && ok; i++)
-        ok = device_add(machine, nics->pdata[i], err);
+    bool ok = pair_old_nics(err) && add_all(machine, nics, err) && add_all(machine, old_nics, err);
     g_clear_pointer(&nics, g_ptr_array_unref);
+    g_clear_pointer(&old_nics, g_ptr_array_unref);
+    g_clear_pointer(&old_backends, g_ptr_array_unref);
     return ok;
 }
 

@@ -1,0 +1,245 @@
+/*
+ * Network back ends between two emulators: frames of all lengths over each kind of link, peers that come and go, and
+ * what a hostile peer sends.
+ * SPDX-License-Identifier: MIT
+ */
+#include "devtest.h"
+#include "net/net.h"
+#include <arpa/inet.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+typedef struct End {
+    Netdev *n;
+    GPtrArray *frames; /* GBytes * */
+    bool refuse;
+} End;
+
+static DevMachine *machine;
+static char *folder;
+
+static bool receive(void *opaque, const uint8_t *frame, size_t len, bool checked)
+{
+    End *e = opaque;
+    if (e->refuse)
+        return false;
+    g_ptr_array_add(e->frames, g_bytes_new(frame, len));
+    return true;
+}
+
+static void writable(void *opaque) {}
+
+static const NetClient client = { .receive = receive, .writable = writable };
+
+static Netdev *make(const char *text, GError **err)
+{
+    g_autoptr(Opts) opts = opts_parse("-netdev", text, "type", err);
+    g_assert_nonnull(opts);
+    return net_add(opts, err);
+}
+
+static End *end_new(const char *text)
+{
+    g_autoptr(GError) err = NULL;
+    End *e = g_new0(End, 1);
+    e->n = make(text, &err);
+    g_assert_no_error(err);
+    e->frames = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    DEVM_LOCKED(machine, g_assert_true(net_attach(e->n, machine->machine, "test", &client, e, NULL)));
+    return e;
+}
+
+static void end_free(End *e)
+{
+    DEVM_LOCKED(machine, net_attach(e->n, NULL, NULL, NULL, NULL, NULL));
+    g_ptr_array_unref(e->frames);
+    g_free(e);
+}
+
+static void send_frame(End *e, unsigned len, uint8_t seed)
+{
+    g_autofree uint8_t *frame = g_malloc(len);
+    for (unsigned i = 0; i < len; i++)
+        frame[i] = seed + i * 31;
+    struct iovec iov = { frame, len };
+    DEVM_LOCKED(machine, g_assert_true(net_send(e->n, &iov, 1)));
+}
+
+/* Let the main loop run until e has count frames; false: it does not get them. */
+static bool wait_for(const End *e, unsigned count)
+{
+    gint64 limit = g_get_monotonic_time() + (count ? 5 * G_USEC_PER_SEC : G_USEC_PER_SEC / 20);
+    do {
+        if (!g_main_context_iteration(NULL, FALSE))
+            g_usleep(1000);
+        if (count && e->frames->len >= count)
+            return true;
+    } while (g_get_monotonic_time() < limit);
+    return e->frames->len >= count;
+}
+
+static void expect_frame(const End *e, unsigned index, unsigned len, uint8_t seed)
+{
+    size_t got;
+    const uint8_t *frame = g_bytes_get_data(e->frames->pdata[index], &got);
+    g_assert_cmpuint(got, ==, len);
+    for (unsigned i = 0; i < len; i++)
+        g_assert_cmphex(frame[i], ==, (uint8_t)(seed + i * 31));
+}
+
+typedef struct Pair {
+    const char *name, *a, *b;
+    unsigned longest;
+} Pair;
+
+static const Pair pairs[] = {
+    { "tcp", "socket,id=a,listen=127.0.0.1:23451", "socket,id=b,connect=127.0.0.1:23451", 65550 },
+    { "udp", "socket,id=a,udp=127.0.0.1:23453,localaddr=127.0.0.1:23452",
+      "socket,id=b,udp=127.0.0.1:23452,localaddr=127.0.0.1:23453", 60000 },
+    { "multicast", "socket,id=a,mcast=230.0.0.71:23454,localaddr=127.0.0.1",
+      "socket,id=b,mcast=230.0.0.71:23454,localaddr=127.0.0.1", 60000 },
+    { "stream-inet", "stream,id=a,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=23455",
+      "stream,id=b,addr.type=inet,addr.host=127.0.0.1,addr.port=23455", 65550 },
+    { "stream-unix", "stream,id=a,server=on,addr.type=unix,addr.path=%/s",
+      "stream,id=b,server=off,addr.type=unix,addr.path=%/s", 65550 },
+    { "dgram-inet",
+      "dgram,id=a,local.type=inet,local.host=127.0.0.1,local.port=23456,remote.type=inet,remote.host=127.0.0.1,"
+      "remote.port=23457",
+      "dgram,id=b,local.type=inet,local.host=127.0.0.1,local.port=23457,remote.type=inet,remote.host=127.0.0.1,"
+      "remote.port=23456",
+      60000 },
+    { "dgram-unix", "dgram,id=a,local.type=unix,local.path=%/da,remote.type=unix,remote.path=%/db",
+      "dgram,id=b,local.type=unix,local.path=%/db,remote.type=unix,remote.path=%/da", 60000 },
+};
+
+static char *expand(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "%", -1);
+    return g_strjoinv(folder, parts);
+}
+
+static void test_pair(gconstpointer data)
+{
+    const Pair *p = data;
+    g_autofree char *ta = expand(p->a), *tb = expand(p->b);
+    machine = devm_new();
+    End *a = end_new(ta), *b = end_new(tb);
+    const unsigned lengths[] = { 14, 60, 1514, 9000, p->longest };
+    wait_for(a, 0); /* a connection is taken */
+    for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+        send_frame(a, lengths[i], i);
+        g_assert_true(wait_for(b, i + 1));
+        expect_frame(b, i, lengths[i], i);
+        send_frame(b, lengths[i], i + 100);
+        g_assert_true(wait_for(a, i + 1));
+        expect_frame(a, i, lengths[i], i + 100);
+    }
+    b->refuse = true; /* the front end has no room for a while: what is under way waits */
+    for (unsigned i = 0; i < 20; i++) {
+        send_frame(a, 1000, i);
+        while (g_main_context_iteration(NULL, FALSE)) /* the host's queue of unix datagrams is short */
+            ;
+    }
+    wait_for(a, 0);
+    DEVM_LOCKED(machine, (b->refuse = false, net_accept_input(b->n)));
+    g_assert_true(wait_for(b, G_N_ELEMENTS(lengths) + 20));
+    expect_frame(b, G_N_ELEMENTS(lengths) + 19, 1000, 19);
+    g_assert_cmpuint(a->frames->len, ==, G_N_ELEMENTS(lengths)); /* nobody hears himself */
+    g_autofree char *text = net_describe();
+    g_assert_nonnull(strstr(text, "a: type="));
+    end_free(a);
+    end_free(b);
+    net_remove_all();
+    devm_free(machine);
+}
+
+static int connect_to(unsigned port)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&a, sizeof(a)), ==, 0);
+    return fd;
+}
+
+/* Impossible lengths end the connection; a frame in pieces is whole; the next peer is heard. */
+static void test_hostile(void)
+{
+    static const uint8_t huge[] = { 0xff, 0xff, 0xff, 0xff, 1, 2, 3 }, none[] = { 0, 0, 0, 0 },
+                         frame[] = { 0, 0, 0, 3, 0, 31, 62, 0, 0 };
+    machine = devm_new();
+    End *a = end_new("socket,id=a,listen=127.0.0.1:23458");
+    for (unsigned i = 0; i < 2; i++) {
+        char c;
+        int fd = connect_to(23458);
+        wait_for(a, 0);
+        g_assert_cmpint(write(fd, i ? none : huge, i ? sizeof(none) : sizeof(huge)), >, 0);
+        wait_for(a, 0);
+        g_assert_cmpint(read(fd, &c, 1), <=, 0);
+        close(fd);
+    }
+    int fd = connect_to(23458);
+    wait_for(a, 0);
+    for (unsigned i = 0; i < sizeof(frame); i++) {
+        g_assert_cmpint(write(fd, frame + i, 1), ==, 1);
+        wait_for(a, 0);
+    }
+    g_assert_cmpuint(a->frames->len, ==, 1);
+    expect_frame(a, 0, 3, 0);
+    for (unsigned i = 0; i < 40; i++) /* who does not read holds nobody up: what is too much is dropped */
+        send_frame(a, 60000, i), wait_for(a, 0);
+    close(fd);
+    wait_for(a, 0);
+    send_frame(a, 100, 1); /* to nobody */
+    wait_for(a, 0);
+    g_assert_cmpuint(a->frames->len, ==, 1);
+    end_free(a);
+    net_remove_all();
+    devm_free(machine);
+}
+
+static void test_errors(void)
+{
+    static const struct {
+        const char *text, *want;
+    } bad[] = { { "socket,id=a", "one of listen=" },
+                { "socket,id=a,listen=:1,connect=:2", "one of listen=" },
+                { "socket,id=a,listen=abc", "HOST:PORT" },
+                { "socket,id=a,udp=127.0.0.1:1", "localaddr=" },
+                { "socket,id=a,mcast=127.0.0.1:1", "224.0.0.0" },
+                { "socket,id=a,connect=127.0.0.1:1", "Connection refused" },
+                { "socket,id=a,listen=:1x,foo=1", "foo" },
+                { "stream,id=a", "addr.type=" },
+                { "stream,id=a,addr.type=foo", "inet or unix" },
+                { "stream,id=a,addr.type=unix,addr.path=/nonexistent/x", "No such file" },
+                { "dgram,id=a,local.type=inet,local.host=127.0.0.1,local.port=0", "remote.type=" },
+                { "tap,id=a,script=/x", "scripts are not run" },
+                { "tap,id=a,ifname=abcdefghijklmnopqrst", "is longer than" },
+                { "tap,id=a,fd=999", "fd=999" } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        g_assert_null(make(bad[i].text, &err));
+        g_assert_nonnull(strstr(err->message, bad[i].want));
+    }
+    net_remove_all();
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    folder = g_dir_make_tmp("rhea-net-XXXXXX", NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        g_autofree char *name = g_strdup_printf("/netdev/%s", pairs[i].name);
+        g_test_add_data_func(name, &pairs[i], test_pair);
+    }
+    g_test_add_func("/netdev/hostile", test_hostile);
+    g_test_add_func("/netdev/errors", test_errors);
+    int status = g_test_run();
+    g_rmdir(folder);
+    g_free(folder);
+    return status;
+}
