@@ -44,11 +44,12 @@ static uint32_t vcpu_requests(Vcpu *vcpu)
 
 static void vcpu_wake(Vcpu *vcpu)
 {
-    if (!__atomic_load_n(&vcpu->sleeping, __ATOMIC_SEQ_CST))
+    Vcpu *runner = vcpu->runner;
+    if (!__atomic_load_n(&runner->sleeping, __ATOMIC_SEQ_CST))
         return;
-    g_mutex_lock(&vcpu->lock);
-    g_cond_signal(&vcpu->wake);
-    g_mutex_unlock(&vcpu->lock);
+    g_mutex_lock(&runner->lock);
+    g_cond_signal(&runner->wake);
+    g_mutex_unlock(&runner->lock);
 }
 
 void vcpu_request(Vcpu *vcpu, uint32_t bits)
@@ -138,51 +139,108 @@ void vcpu_reset(Vcpu *vcpu)
     g_mutex_unlock(&vcpu->lock);
 }
 
-/* Sleep until a request other than a standing VCPU_STOP comes, or that one is cleared. */
-static void vcpu_sleep(Vcpu *vcpu, bool stop)
+/* It runs no guest code, or may again. The latter under the lock together with the look at the bit: vcpus_stop, which
+ * sets it anew, then waits for us again. */
+static bool vcpu_settle(Vcpu *vcpu, bool stop)
 {
-    uint32_t standing = stop ? VCPU_STOP : 0;
+    if (stop == vcpu->stopped) /* only this thread changes it */
+        return stop;
     g_mutex_lock(&vcpu->lock);
-    if (stop && !vcpu->stopped) {
-        vcpu->stopped = true;
+    vcpu->stopped = vcpu_requests(vcpu) & VCPU_STOP;
+    stop = vcpu->stopped;
+    if (stop)
         g_cond_broadcast(&vcpu->settled);
-    }
-    __atomic_store_n(&vcpu->sleeping, true, __ATOMIC_SEQ_CST);
-    while (vcpu_requests(vcpu) == standing)
-        g_cond_wait(&vcpu->wake, &vcpu->lock);
-    __atomic_store_n(&vcpu->sleeping, false, __ATOMIC_SEQ_CST);
-    /* Under the lock together with the look at the bit: vcpus_stop, which sets it anew, then waits for us again. */
-    if (!(vcpu_requests(vcpu) & VCPU_STOP))
-        vcpu->stopped = false;
     g_mutex_unlock(&vcpu->lock);
+    return stop;
+}
+
+VcpuStanding vcpu_look(Vcpu *vcpu)
+{
+    current_vcpu = vcpu;
+    __atomic_exchange_n(&vcpu->state->poll, 0, __ATOMIC_SEQ_CST);
+    uint32_t taken = VCPU_INTERRUPT | VCPU_RESET | VCPU_WORK;
+    uint32_t requests = vcpu_requests(vcpu);
+    if (requests & taken)
+        requests = __atomic_fetch_and(&vcpu->requests, ~taken, __ATOMIC_SEQ_CST);
+    if (requests & VCPU_EXIT)
+        return VCPU_GONE;
+    if (requests & VCPU_WORK)
+        vcpu_run_work(vcpu);
+    if (requests & VCPU_RESET)
+        vcpu_reset_registers(vcpu);
+    bool stop = vcpu_settle(vcpu, requests & VCPU_STOP);
+    vcpu->standing = stop ? VCPU_STOP : 0;
+    if (stop)
+        return VCPU_STOPPED;
+    if (!__atomic_load_n(&vcpu->halted, __ATOMIC_RELAXED))
+        return VCPU_RUNS;
+    if (!vcpu->target->has_work(vcpu->state))
+        return VCPU_HALTED;
+    __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
+    return VCPU_RUNS;
 }
 
 bool vcpu_attend(Vcpu *vcpu)
 {
     for (;;) {
-        __atomic_exchange_n(&vcpu->state->poll, 0, __ATOMIC_SEQ_CST);
-        uint32_t taken = VCPU_INTERRUPT | VCPU_RESET | VCPU_WORK;
-        uint32_t requests = vcpu_requests(vcpu);
-        if (requests & taken)
-            requests = __atomic_fetch_and(&vcpu->requests, ~taken, __ATOMIC_SEQ_CST);
-        if (requests & VCPU_EXIT)
+        VcpuStanding standing = vcpu_look(vcpu);
+        if (standing == VCPU_RUNS || standing == VCPU_GONE)
+            return standing == VCPU_RUNS;
+        vcpu_group_sleep(vcpu, -1);
+    }
+}
+
+/* ---- several on one thread ---- */
+
+void vcpu_none_current(void)
+{
+    current_vcpu = NULL;
+}
+
+Vcpu *vcpu_group_at(Vcpu *runner, unsigned index)
+{
+    g_mutex_lock(&runner->lock);
+    Vcpu *vcpu = index < runner->group->len ? g_ptr_array_index(runner->group, index) : NULL;
+    g_mutex_unlock(&runner->lock);
+    return vcpu;
+}
+
+void vcpu_group_leave(Vcpu *vcpu)
+{
+    Vcpu *runner = vcpu->runner;
+    vcpu_none_current();
+    g_mutex_lock(&runner->lock);
+    g_ptr_array_remove(runner->group, vcpu);
+    g_cond_broadcast(&runner->settled);
+    g_mutex_unlock(&runner->lock);
+}
+
+/* Has nobody of the group been asked for anything that it has not seen? Lock held. */
+static bool vcpu_group_quiet(Vcpu *runner)
+{
+    for (guint i = 0; i < runner->group->len; i++) {
+        Vcpu *vcpu = g_ptr_array_index(runner->group, i);
+        if (vcpu_requests(vcpu) != vcpu->standing)
             return false;
-        if (requests & VCPU_WORK)
-            vcpu_run_work(vcpu);
-        if (requests & VCPU_RESET)
-            vcpu_reset_registers(vcpu);
-        bool stop = requests & VCPU_STOP;
-        if (!stop) {
-            if (!__atomic_load_n(&vcpu->halted, __ATOMIC_RELAXED))
-                break;
-            if (vcpu->target->has_work(vcpu->state)) {
-                __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
-                break;
-            }
-        }
-        vcpu_sleep(vcpu, stop);
     }
     return true;
+}
+
+bool vcpu_group_sleep(Vcpu *runner, int64_t timeout_ns)
+{
+    bool in_time = true;
+    gint64 end = g_get_monotonic_time() + timeout_ns / 1000;
+    g_mutex_lock(&runner->lock);
+    __atomic_store_n(&runner->sleeping, true, __ATOMIC_SEQ_CST);
+    while (in_time && vcpu_group_quiet(runner)) {
+        if (timeout_ns < 0)
+            g_cond_wait(&runner->wake, &runner->lock);
+        else
+            in_time = g_cond_wait_until(&runner->wake, &runner->lock, end);
+    }
+    __atomic_store_n(&runner->sleeping, false, __ATOMIC_SEQ_CST);
+    g_mutex_unlock(&runner->lock);
+    return in_time;
 }
 
 /* ---- start and stop ---- */
@@ -220,9 +278,39 @@ static void *vcpu_thread(void *opaque)
     vcpu->machine->accel->vcpu_run(vcpu);
     g_mutex_lock(&vcpu->lock);
     vcpu->stopped = true; /* for good */
+    g_ptr_array_set_size(vcpu->group, 0);
     g_cond_broadcast(&vcpu->settled);
     g_mutex_unlock(&vcpu->lock);
     return NULL;
+}
+
+/* A thread of its own, or a place on the first one's. */
+static bool vcpu_begin(Vcpu *vcpu, GError **err)
+{
+    const AccelType *accel = vcpu->machine->accel;
+    g_autofree char *name = g_strdup_printf("CPU %u/%s", vcpu->index, accel->name);
+    if (vcpu->runner == vcpu)
+        return !accel->vcpu_run || (vcpu->thread = g_thread_try_new(name, vcpu_thread, vcpu, err));
+    Vcpu *runner = vcpu->runner;
+    g_mutex_lock(&runner->lock);
+    g_ptr_array_add(runner->group, vcpu);
+    g_cond_signal(&runner->wake);
+    g_mutex_unlock(&runner->lock);
+    return true;
+}
+
+static void vcpu_end(Vcpu *vcpu)
+{
+    Vcpu *runner = vcpu->runner;
+    vcpu_request(vcpu, VCPU_EXIT);
+    if (vcpu->thread) {
+        g_thread_join(vcpu->thread);
+    } else if (runner != vcpu) {
+        g_mutex_lock(&runner->lock);
+        while (g_ptr_array_find(runner->group, vcpu, NULL))
+            g_cond_wait(&runner->settled, &runner->lock);
+        g_mutex_unlock(&runner->lock);
+    }
 }
 
 /* State, accelerator's part, thread; what was made before a failure is undone. */
@@ -233,8 +321,7 @@ static bool vcpu_build(Vcpu *vcpu, const char *model, GError **err)
         return false;
     if (!accel->vcpu_init || accel->vcpu_init(vcpu, err)) {
         vcpu_reset_registers(vcpu);
-        g_autofree char *name = g_strdup_printf("CPU %u/%s", vcpu->index, accel->name);
-        if (!accel->vcpu_run || (vcpu->thread = g_thread_try_new(name, vcpu_thread, vcpu, err)))
+        if (vcpu_begin(vcpu, err))
             return true;
         if (accel->vcpu_destroy)
             accel->vcpu_destroy(vcpu);
@@ -247,6 +334,7 @@ static bool vcpu_build(Vcpu *vcpu, const char *model, GError **err)
 static void vcpu_release(Vcpu *vcpu)
 {
     g_queue_clear_full(&vcpu->work, g_free);
+    g_ptr_array_free(vcpu->group, TRUE);
     g_mutex_clear(&vcpu->lock);
     g_cond_clear(&vcpu->wake);
     g_cond_clear(&vcpu->settled);
@@ -263,6 +351,10 @@ Vcpu *vcpu_new(Machine *machine, const char *model, GError **err)
     vcpu->target = machine->target;
     vcpu->index = machine->vcpus->len;
     vcpu->requests = VCPU_STOP;
+    vcpu->group = g_ptr_array_new();
+    g_ptr_array_add(vcpu->group, vcpu);
+    bool joins = machine->single_thread && vcpu->index && machine->accel->vcpu_run;
+    vcpu->runner = joins ? g_ptr_array_index(machine->vcpus, 0) : vcpu;
     g_mutex_init(&vcpu->lock);
     g_cond_init(&vcpu->wake);
     g_cond_init(&vcpu->settled);
@@ -282,15 +374,12 @@ Vcpu *vcpu_new(Machine *machine, const char *model, GError **err)
 void vcpu_free(Vcpu *vcpu)
 {
     Machine *machine = vcpu->machine;
-    vcpu_request(vcpu, VCPU_EXIT);
-    if (vcpu->thread) {
-        bool locked = machine_locked(machine); /* the thread may need it to get out of a device */
-        if (locked)
-            machine_unlock(machine);
-        g_thread_join(vcpu->thread);
-        if (locked)
-            machine_lock(machine);
-    }
+    bool locked = machine_locked(machine); /* the thread may need it to get out of a device */
+    if (locked)
+        machine_unlock(machine);
+    vcpu_end(vcpu);
+    if (locked)
+        machine_lock(machine);
     g_ptr_array_remove(machine->vcpus, vcpu);
     if (machine->accel->vcpu_destroy)
         machine->accel->vcpu_destroy(vcpu);

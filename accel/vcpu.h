@@ -31,7 +31,10 @@ struct Vcpu {
     unsigned index;
     CpuState *state;
     void *accel;             /* the accelerator's own */
-    GThread *thread;
+    GThread *thread;         /* NULL: runner's thread runs it */
+    Vcpu *runner;            /* itself; or the first vCPU, whose thread runs all (machine->single_thread) */
+    GPtrArray *group;        /* runner: Vcpu * that its thread runs, in order; guarded by its lock */
+    uint32_t standing;       /* the runner's: requests that do not wake it from sleep */
     uint32_t requests;       /* atomic: VCPU_* */
     GMutex lock;             /* leaf: guards the members below */
     GCond wake, settled;
@@ -58,6 +61,18 @@ void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
  * It clears cs->poll before it looks at anything, and VCPU_INTERRUPT: an accelerator's loop is "while (vcpu_attend) { its own mailboxes;
  * target->deliver_interrupt; run until poll }". */
 bool vcpu_attend(Vcpu *vcpu);
+/* The same for an accelerator whose thread runs several vCPUs (those of runner->group), which must not sleep for one of them:
+ * handle what is asked, and say what the vCPU may do. It becomes the current one. */
+typedef enum { VCPU_RUNS, VCPU_HALTED, VCPU_STOPPED, VCPU_GONE } VcpuStanding;
+VcpuStanding vcpu_look(Vcpu *vcpu);
+/* vCPU number index of the group, NULL behind the last. On the runner's thread. */
+Vcpu *vcpu_group_at(Vcpu *runner, unsigned index);
+/* vcpu was told to exit (VCPU_GONE): take it out of the group. The pointer is not valid after that. */
+void vcpu_group_leave(Vcpu *vcpu);
+/* Sleep until one of the group is asked for something, at most timeout_ns (negative: for ever). False: the time is over. */
+bool vcpu_group_sleep(Vcpu *runner, int64_t timeout_ns);
+/* No vCPU is current: what the thread does next (timers) is nobody's access. */
+void vcpu_none_current(void);
 /* Machine lock held: let all run; stop all and wait until none runs guest code (drops and retakes the lock while waiting). */
 void vcpus_start(Machine *machine);
 void vcpus_stop(Machine *machine);

@@ -133,6 +133,9 @@ struct BlockRequest {
 
 /* A thread that calls kicked(opaque) after each block_queue_kick (several may become one) and runs the requests. */
 BlockQueue *block_queue_new(BlockNode *node, void (*kicked)(void *opaque), void *opaque, GError **err);
+/* Queues made from now on run one request after the other, and block_queue_kick returns when what it was called for is
+ * done: the guest sees no time pass (-icount). */
+void block_queues_in_step(void);
 void block_queue_free(BlockQueue *queue); /* no request may be under way */
 void block_queue_kick(BlockQueue *queue); /* any thread */
 /* On the queue's thread, in kicked or in done. */

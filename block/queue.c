@@ -33,7 +33,9 @@ struct BlockQueue {
     GCond changed;
     unsigned pauses;
     bool parked, exit;
-    BlockRequest *finished; /* by workers */
+    uint64_t kicks_asked, kicks_done; /* in_step: how often somebody waits for the thread, and has been served */
+    BlockRequest *finished;           /* by workers */
+    bool in_step;                     /* see block_queues_in_step */
     bool uring;
 #ifdef HAVE_LIBURING
     struct io_uring ring;
@@ -42,6 +44,7 @@ struct BlockQueue {
 #endif
 };
 
+static bool in_step_default;
 static GThreadPool *workers; /* of all queues; made by the first one */
 
 /* ---- waking ---- */
@@ -53,8 +56,29 @@ static void wake(BlockQueue *q)
         g_warning("eventfd: %s", g_strerror(errno));
 }
 
+void block_queues_in_step(void)
+{
+    in_step_default = true;
+}
+
+/* Until the thread has done what it was kicked for; a pause answers, too: what was asked for comes after it. */
+static void wait_for_kick(BlockQueue *q)
+{
+    g_mutex_lock(&q->lock);
+    uint64_t mine = ++q->kicks_asked;
+    __atomic_store_n(&q->pending_kick, 1, __ATOMIC_SEQ_CST);
+    wake(q);
+    while (q->kicks_done < mine && !q->pauses)
+        g_cond_wait(&q->changed, &q->lock);
+    g_mutex_unlock(&q->lock);
+}
+
 void block_queue_kick(BlockQueue *q)
 {
+    if (q->in_step && g_thread_self() != q->thread) {
+        wait_for_kick(q);
+        return;
+    }
     __atomic_store_n(&q->pending_kick, 1, __ATOMIC_SEQ_CST);
     wake(q);
 }
@@ -247,7 +271,9 @@ void block_queue_submit(BlockQueue *q, BlockRequest *r)
     q->in_flight++;
     if (r->op == BLOCK_OP_WRITE && q->node->detect_zeroes != DETECT_ZEROES_OFF && all_zero(r))
         r->op = q->node->detect_zeroes == DETECT_ZEROES_UNMAP ? BLOCK_OP_WRITE_ZEROES_UNMAP : BLOCK_OP_WRITE_ZEROES;
-    if (!submit_to_ring(q, r))
+    if (q->in_step)
+        complete(q, r, run_blocking(q, r));
+    else if (!submit_to_ring(q, r))
         hand_to_worker(r);
 }
 
@@ -294,6 +320,22 @@ static bool park(BlockQueue *q, bool *exit)
     return paused;
 }
 
+static void take_kick(BlockQueue *q)
+{
+    g_mutex_lock(&q->lock);
+    uint64_t asked = q->kicks_asked;
+    bool kicked = __atomic_exchange_n(&q->pending_kick, 0, __ATOMIC_SEQ_CST);
+    g_mutex_unlock(&q->lock);
+    if (!kicked)
+        return;
+    q->kicked(q->opaque);
+    g_mutex_lock(&q->lock);
+    q->kicks_done = asked;
+    if (q->in_step)
+        g_cond_broadcast(&q->changed);
+    g_mutex_unlock(&q->lock);
+}
+
 static gpointer run(gpointer data)
 {
     BlockQueue *q = data;
@@ -302,8 +344,8 @@ static gpointer run(gpointer data)
         bool paused = park(q, &exit);
         if (exit)
             break;
-        if (!paused && __atomic_exchange_n(&q->pending_kick, 0, __ATOMIC_SEQ_CST))
-            q->kicked(q->opaque);
+        if (!paused)
+            take_kick(q);
         if (!take_done(q))
             sleep_until_woken(q);
     }
@@ -316,6 +358,7 @@ BlockQueue *block_queue_new(BlockNode *node, void (*kicked)(void *opaque), void 
     q->node = node;
     q->kicked = kicked;
     q->opaque = opaque;
+    q->in_step = in_step_default;
     q->event = eventfd(0, EFD_CLOEXEC);
     if (q->event < 0) {
         error_set_errno(err, errno, "cannot make an eventfd");
@@ -349,6 +392,7 @@ void block_queue_pause(BlockQueue *q)
 {
     g_mutex_lock(&q->lock);
     q->pauses++;
+    g_cond_broadcast(&q->changed); /* wait_for_kick */
     wake(q);
     while (!q->parked)
         g_cond_wait(&q->changed, &q->lock);

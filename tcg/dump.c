@@ -9,7 +9,7 @@ static const char *const cond_names[] = { "==", "!=", "<", ">=", "<u", ">=u", "<
 static const char *const relation_names[] = { "==", "<", "<=" };
 static const char *const round_names[] = { "rne", "rtz", "rdn", "rup", "rmm", "dyn" };
 static const char *const amo_names[] = { "swap", "add", "and", "or", "xor", "min", "max", "minu", "maxu" };
-static const char *const exit_names[] = { "poll", "lookup", "chain", "halt", "yield", "debug" };
+static const char *const exit_names[] = { "poll", "lookup", "chain", "halt", "yield", "debug", "icount" };
 
 static const char *name_in(const char *const *names, unsigned count, int64_t value)
 {
@@ -120,6 +120,10 @@ static void put_details(GString *out, const IrUnit *u, const IrInsn *insn)
         break;
     case OP_getpc:
     case OP_poll:
+        put_pc(out, insn->imm);
+        break;
+    case OP_icount:
+        g_string_append_printf(out, " %u,", insn->aux);
         put_pc(out, insn->imm);
         break;
     case OP_jump:

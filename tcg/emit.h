@@ -19,7 +19,8 @@ typedef struct EmitRuntime {
     /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to
      * C. */
     void *(*find_code)(CpuState *cs);
-    bool parallel;                /* more than one vCPU: atomics need the host's lock prefix */
+    bool parallel;                /* vCPUs run at the same time: atomics need the host's lock prefix */
+    bool counted;                 /* units are counted (IrUnit.counted): C wants cs->icount_rest */
     uint8_t page_flags, writable; /* a page may have a write entry if its flags & page_flags == writable */
 } EmitRuntime;
 

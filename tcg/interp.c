@@ -12,7 +12,7 @@
 typedef struct Run {
     const IrUnit *u;
     CpuState *cs;
-    int32_t offset;          /* of the guest instruction */
+    const IrInsn *insn;      /* the guest instruction's */
     uint64_t t[IR_MAX_TMPS]; /* I32 values are kept sign-extended */
     IrVector v[IR_MAX_TMPS];
 } Run;
@@ -181,7 +181,8 @@ static uint64_t floating(Run *r, const IrInsn *i, uint64_t a, uint64_t b, uint64
 
 static void exact_pc(Run *r)
 {
-    r->cs->pc = r->cs->pc_base + r->offset;
+    r->cs->pc = r->cs->pc_base + r->insn->imm;
+    r->cs->icount_rest = r->insn->flags;
 }
 
 static uint64_t address(Run *r, const IrInsn *i)
@@ -261,9 +262,11 @@ static void vector(Run *r, const IrInsn *i)
 IrExit ir_interpret(const IrUnit *u, CpuState *cs)
 {
     static _Thread_local Run run;
+    static const IrInsn none;
     Run *r = &run;
     r->u = u;
     r->cs = cs;
+    r->insn = &none;
     r->t[0] = 0;
     for (unsigned n = 0; n < u->count; n++) {
         const IrInsn *i = &u->insns[n];
@@ -291,7 +294,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = cs->pc_base + i->imm;
             break;
         case OP_insn:
-            r->offset = i->imm;
+            r->insn = i;
             break;
         case OP_setcond:
             r->t[i->dst] = holds(i->aux, u->tmps[i->arg[0]].type, a, b);
@@ -314,8 +317,16 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
         case OP_poll:
             if (__atomic_load_n(&cs->poll, __ATOMIC_RELAXED)) {
                 cs->pc = cs->pc_base + i->imm;
+                cs->icount += r->insn->flags; /* the instruction is done over */
                 return EXIT_POLL;
             }
+            break;
+        case OP_icount:
+            if (cs->icount < i->aux) {
+                cs->pc = cs->pc_base + i->imm;
+                return EXIT_ICOUNT;
+            }
+            cs->icount -= i->aux;
             break;
         case OP_jump:
             cs->pc = cs->pc_base + i->imm;
@@ -366,6 +377,6 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
                                             : normal(i->type, integer(i, a, b));
         }
     }
-    cs->pc = cs->pc_base + r->offset;
+    cs->pc = cs->pc_base + r->insn->imm;
     return EXIT_LOOKUP;
 }

@@ -67,6 +67,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->helpers = helpers;
     u->count = 0;
     u->tmp_count = 1;
+    u->counted = false;
     u->label_count = 0;
     u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
     u->expected = IR_NOTHING_EXPECTED;
@@ -535,6 +536,8 @@ void ir_fence(IrUnit *u, unsigned kinds)
 void ir_insn(IrUnit *u, int32_t offset, unsigned length)
 {
     u->insn_offset = offset;
+    if (u->counted)
+        emit(u, OP_icount, IR_NONE, 0)->imm = offset;
     emit(u, OP_insn, IR_NONE, length)->imm = offset;
 }
 

@@ -93,6 +93,7 @@ typedef enum {
     EXIT_HALT,   /* wait for interrupt */
     EXIT_YIELD,  /* a guest spin hint, or something else to look at in C */
     EXIT_DEBUG,
+    EXIT_ICOUNT, /* cs->icount does not hold the instructions that come next */
 } IrExit;
 
 /* Memory operation: log2 of size, sign, byte order, ordering, access-regime override. Fits 16 bits. */
@@ -217,6 +218,7 @@ typedef struct IrUnit {
     unsigned count, tmp_count, label_count;
     bool has_loops;      /* a branch leads back */
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
+    bool counted;        /* an instruction count is wanted (-icount); set after ir_begin */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
     int32_t insn_offset; /* of the guest instruction being translated */
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
@@ -312,6 +314,10 @@ void ir_mark(IrUnit *u, uint32_t offset);
 /* Backward: dead temporaries and dead register writes become nop, truth values fuse into the branches and selects that
  * test them; uses and last_use are filled in (0 for a result that nothing uses). */
 void ir_optimise(IrUnit *u);
+/* Of a counted unit, before ir_optimise: instructions in straight line form pieces, paid for (icount) when the first
+ * begins; insn.flags becomes how many of the piece are still to come, with this one: what C, or an exit, gives back. */
+void ir_count_insns(IrUnit *u);
+#define ICOUNT_PIECE 15 /* instructions of a piece: 4 bits */
 /* Set IR_LD_RECURRENT; after ir_optimise. */
 void ir_mark_recurrent(IrUnit *u);
 /* Set the groups of loads and stores; after ir_optimise. */

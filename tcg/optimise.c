@@ -71,6 +71,7 @@ static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
     case OP_cas:
     case OP_guard:
     case OP_poll:
+    case OP_icount:
     case OP_brjump:
     case OP_jump:
     case OP_jump_ind:

@@ -118,7 +118,23 @@ typedef struct CpuState {
     uint32_t mmu_index; /* which translation regime loads and stores use now: the target's own numbering */
     bool watching;      /* accesses that are not in the TLB go to the target's watch: changed only with a flush */
     uint64_t reserve_addr, reserve_value; /* load-reserved: address (UINT64_MAX: none) and the value seen */
+    /* -icount. Instructions that may still be executed until C is to look; those of a piece of straight code
+     * (tcg/icount.c) are taken from it when the first begins. In C: how many of the present piece are still to come,
+     * with the one at pc. */
+    int32_t icount;
+    uint16_t icount_rest;
 } CpuState;
+
+/* Instructions that this vCPU has executed, without the one at pc; those that raised an exception are among them.
+ * False: they are not counted. Any thread that may look at the vCPU's state. */
+bool tcg_count(const CpuState *cs, uint64_t *count);
+/* Whoever raises an exception calls this: the rest of the piece of code is given back. The instruction that raised
+ * counts as a step, so that time goes on in a guest that does nothing else. */
+static inline void tcg_count_raise(CpuState *cs)
+{
+    cs->icount = (int32_t)((uint32_t)cs->icount + cs->icount_rest - 1);
+    cs->icount_rest = 0;
+}
 
 /* ---- accel/tcg provides these to targets and generated code ---- */
 

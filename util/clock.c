@@ -3,7 +3,7 @@
  *
  * Virtual time is CLOCK_MONOTONIC less an offset, or a constant while it stands. Both fit in one atomic word, so
  * reading takes no lock. A timerfd may be armed too early (its timer was moved or cancelled): it fires for nothing and
- * is armed anew.
+ * is armed anew. Where a driver keeps virtual time, there is no timerfd for it.
  * SPDX-License-Identifier: MIT
  */
 #include "util/clock.h"
@@ -19,7 +19,8 @@
 typedef struct TimerHeap {
     GPtrArray *timers; /* Timer *, a binary heap from index 1; index 0 is not used */
     int fd;            /* timerfd */
-    int64_t armed_ns;  /* deadline that fd is armed for, TIMER_NEVER: none */
+    int64_t armed_ns;  /* atomic: deadline that fd is armed for, or the driver knows; TIMER_NEVER: none */
+    uint64_t armings;  /* so far */
 } TimerHeap;
 
 typedef struct ClockSource {
@@ -33,7 +34,9 @@ struct Clocks {
     void (*unlock)(void *);
     void *lock_opaque;
     int64_t virtual_word; /* atomic: (offset from CLOCK_MONOTONIC << 1) | 1 running, (time << 1) standing */
-    GMutex mutex;         /* leaf: guards the heaps and changes of virtual_word */
+    const ClockDriver *driver;
+    void *driver_opaque;
+    GMutex mutex; /* leaf: guards the heaps and changes of virtual_word */
     TimerHeap heaps[CLOCK_COUNT];
     GSource *source;
 };
@@ -51,6 +54,8 @@ int64_t clock_now(Clocks *clocks, ClockId clock)
         return clock_host_read(CLOCK_REALTIME);
     if (clock == CLOCK_REAL_NS)
         return clock_host_read(CLOCK_MONOTONIC);
+    if (clocks->driver)
+        return clocks->driver->now(clocks->driver_opaque);
     int64_t word = __atomic_load_n(&clocks->virtual_word, __ATOMIC_ACQUIRE);
     return word & 1 ? clock_host_read(CLOCK_MONOTONIC) - (word >> 1) : word >> 1;
 }
@@ -74,6 +79,11 @@ static int64_t heap_deadline(const TimerHeap *heap)
     return top ? top->deadline_ns : TIMER_NEVER;
 }
 
+static bool timer_before(const Timer *a, const Timer *b)
+{
+    return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns : a->order < b->order;
+}
+
 static void heap_place(TimerHeap *heap, unsigned index, Timer *timer)
 {
     heap->timers->pdata[index] = timer;
@@ -87,7 +97,7 @@ static void heap_sift(TimerHeap *heap, unsigned index)
     unsigned count = heap->timers->len - 1;
     for (; index > 1; index /= 2) {
         Timer *above = g_ptr_array_index(heap->timers, index / 2);
-        if (above->deadline_ns <= timer->deadline_ns)
+        if (!timer_before(timer, above))
             break;
         heap_place(heap, index, above);
     }
@@ -95,12 +105,12 @@ static void heap_sift(TimerHeap *heap, unsigned index)
         Timer *child = g_ptr_array_index(heap->timers, below);
         if (below < count) {
             Timer *other = g_ptr_array_index(heap->timers, below + 1);
-            if (other->deadline_ns < child->deadline_ns) {
+            if (timer_before(other, child)) {
                 child = other;
                 below++;
             }
         }
-        if (timer->deadline_ns <= child->deadline_ns)
+        if (!timer_before(child, timer))
             break;
         heap_place(heap, index, child);
     }
@@ -127,6 +137,13 @@ static void heap_arm(Clocks *clocks, ClockId clock)
 {
     TimerHeap *heap = &clocks->heaps[clock];
     int64_t deadline = heap_deadline(heap), word = clocks->virtual_word, at = deadline;
+    if (clock == CLOCK_VIRTUAL_NS && clocks->driver) {
+        bool earlier = deadline < heap->armed_ns;
+        __atomic_store_n(&heap->armed_ns, deadline, __ATOMIC_SEQ_CST);
+        if (earlier)
+            clocks->driver->earlier(clocks->driver_opaque);
+        return;
+    }
     if (clock == CLOCK_VIRTUAL_NS) {
         if (!(word & 1))
             deadline = TIMER_NEVER; /* standing, or manual: nothing comes by itself */
@@ -157,6 +174,8 @@ static Timer *clock_take_due(Clocks *clocks, ClockId clock, int64_t now)
         heap_remove(&clocks->heaps[clock], timer);
     else
         timer = NULL;
+    if (clocks->driver && clock == CLOCK_VIRTUAL_NS)
+        heap_arm(clocks, clock);
     g_mutex_unlock(&clocks->mutex);
     return timer;
 }
@@ -241,7 +260,7 @@ void clocks_free(Clocks *clocks)
 
 void clock_run(Clocks *clocks, bool running)
 {
-    if (clocks->manual)
+    if (clocks->manual || clocks->driver)
         return;
     g_mutex_lock(&clocks->mutex);
     if (running != (clocks->virtual_word & 1)) {
@@ -251,8 +270,30 @@ void clock_run(Clocks *clocks, bool running)
     g_mutex_unlock(&clocks->mutex);
 }
 
+void clock_drive(Clocks *clocks, const ClockDriver *driver, void *opaque)
+{
+    clocks->driver_opaque = opaque;
+    clocks->driver = driver;
+}
+
+int64_t clock_deadline(Clocks *clocks)
+{
+    return __atomic_load_n(&clocks->heaps[CLOCK_VIRTUAL_NS].armed_ns, __ATOMIC_SEQ_CST);
+}
+
+void clock_fire_due(Clocks *clocks)
+{
+    int64_t now = clock_now(clocks, CLOCK_VIRTUAL_NS);
+    for (unsigned n = 0; n < CALLBACKS_A_TURN && clock_deadline(clocks) <= now; n++)
+        clock_fire(clocks, CLOCK_VIRTUAL_NS, now);
+}
+
 void clock_set_virtual(Clocks *clocks, int64_t ns)
 {
+    if (clocks->driver) {
+        clocks->driver->set(clocks->driver_opaque, ns);
+        return;
+    }
     g_mutex_lock(&clocks->mutex);
     virtual_write(clocks, ns, clocks->virtual_word & 1);
     clocks->heaps[CLOCK_VIRTUAL_NS].armed_ns = TIMER_NEVER - 1; /* the same deadline is another host time now */
@@ -290,14 +331,17 @@ void timer_set(Timer *timer, int64_t deadline_ns)
     g_mutex_lock(&clocks->mutex);
     if (deadline_ns == TIMER_NEVER) {
         heap_remove(heap, timer);
+        if (clocks->driver && timer->clock == CLOCK_VIRTUAL_NS)
+            heap_arm(clocks, timer->clock);
     } else {
         __atomic_store_n(&timer->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+        timer->order = ++heap->armings;
         if (!timer->heap_index) {
             timer->heap_index = heap->timers->len;
             g_ptr_array_add(heap->timers, timer);
         }
         heap_sift(heap, timer->heap_index);
-        if (heap_deadline(heap) < heap->armed_ns)
+        if (heap_deadline(heap) < heap->armed_ns || (clocks->driver && timer->clock == CLOCK_VIRTUAL_NS))
             heap_arm(clocks, timer->clock);
     }
     g_mutex_unlock(&clocks->mutex);

@@ -23,6 +23,7 @@ typedef struct Timer {
     ClockId clock;
     int64_t deadline_ns; /* atomic; TIMER_NEVER: not armed */
     unsigned heap_index; /* place in the clock's heap, from 1; 0: not armed */
+    uint64_t order;      /* of arming: timers with the same deadline fire in this order */
     void (*callback)(void *opaque);
     void *opaque;
 } Timer;
@@ -38,6 +39,21 @@ void clock_run(Clocks *clocks, bool running);
 void clock_step(Clocks *clocks, int64_t ns);
 /* Set virtual time (loading a snapshot). */
 void clock_set_virtual(Clocks *clocks, int64_t ns);
+
+/* Virtual time that is not the host's: somebody counts, and fires timers by clock_fire_due on a thread of its own. All are called
+ * from any thread. */
+typedef struct ClockDriver {
+    int64_t (*now)(void *opaque);
+    void (*set)(void *opaque, int64_t ns); /* clock_set_virtual */
+    void (*earlier)(void *opaque);         /* the first deadline has come nearer; leaf locks are held */
+} ClockDriver;
+/* Before any timer is armed. */
+void clock_drive(Clocks *clocks, const ClockDriver *driver, void *opaque);
+/* The first deadline of virtual time, TIMER_NEVER: none. Lock-free. */
+int64_t clock_deadline(Clocks *clocks);
+/* Fire what is due in virtual time, in order of deadlines; a few dozen at most, so that timers which arm each other at once let
+ * others in. Takes the owner's lock around each. */
+void clock_fire_due(Clocks *clocks);
 
 void timer_init(Timer *timer, Clocks *clocks, ClockId clock, void (*callback)(void *), void *opaque);
 /* Fire at deadline_ns of the timer's clock (at once if it is past); TIMER_NEVER disarms. */

@@ -22,7 +22,8 @@
     LOG(mmu, MMU, "page table walks and TLB flushes")                                                                  \
     LOG(guest_errors, GUEST_ERRORS, "what the guest does wrong")                                                       \
     LOG(unimp, UNIMP, "what the guest asks for that is not implemented")                                               \
-    LOG(cpu_reset, CPU_RESET, "registers at each reset")
+    LOG(cpu_reset, CPU_RESET, "registers at each reset")                                                               \
+    LOG(icount, ICOUNT, "at the end: how many instructions -icount has counted")
 
 enum {
 #define LOG_BIT(name, upper, help) LOG_BIT_##upper,

@@ -54,7 +54,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
                                   .slow_amo = tcg_slow_amo,
                                   .slow_cas = tcg_slow_cas,
                                   .find_code = tcg_find_code,
-                                  .parallel = t->machine->config.max_cpus > 1,
+                                  .parallel = t->machine->config.max_cpus > 1 && !t->machine->single_thread,
+                                  .counted = t->machine->icount,
                                   .page_flags = RAM_CODE | RAM_DIRTY_TRACKED | RAM_FAST_WRITES,
                                   .writable = RAM_FAST_WRITES };
     size = MAX(size, tcg_chunks_least(t) + THUNKS_ROOM);

@@ -2,15 +2,17 @@
  * The JIT accelerator: set-up, and the loop of each vCPU's thread.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/icount.h"
 #include "accel/tcg/tcg.h"
 #include "util/error.h"
 #include "util/log.h"
 #include <string.h>
 
 /* Firmware may wait for another hart in a loop of halts while an interrupt that it does not take is pending: from so
- * many on, each halt takes a while. */
+ * many on, each halt takes a while, and longer and longer. */
 #define MAX_EMPTY_HALTS 200
-#define EMPTY_HALT_US   100
+#define NAP_STEP_US     100
+#define MOST_NAP_US     5000
 
 #define DEFAULT_CACHE ((uint64_t)256 << 20)
 
@@ -58,18 +60,23 @@ static void view_changed(MemListener *listener, FlatView *view)
 
 static bool tcg_init(Machine *machine, Opts *opts, GError **err)
 {
-    static const char *const threads[] = { "multi", NULL };
-    TcgState *t = g_new0(TcgState, 1);
+    static const char *const threads[] = { "multi", "single", NULL };
+    Opts *icount = machine->config.icount;
     uint64_t megabytes = DEFAULT_CACHE >> 20;
     unsigned thread = 0;
     bool jit = true, perfmap = false, jitdump = false;
-    t->machine = machine;
-    t->fd = -1;
-    machine->accel_state = t;
     if (opts && (!opts_bool(opts, "jit", &jit, err) || !opts_uint(opts, "tb-size", &megabytes, 1, 1024, err) ||
                  !opts_enum(opts, "thread", threads, &thread, err) || !opts_bool(opts, "perfmap", &perfmap, err) ||
                  !opts_bool(opts, "jitdump", &jitdump, err)))
         return false;
+    if (icount && opts && opts_has(opts, "thread") && !thread)
+        return error_set(err, "-accel tcg: thread=multi cannot be used with -icount; thread=single is its default");
+    if (icount && !icount_init(machine, icount, err))
+        return false;
+    TcgState *t = g_new0(TcgState, 1);
+    t->machine = machine;
+    t->fd = -1;
+    machine->accel_state = t;
     t->jit = jit && emit_available();
     g_mutex_init(&t->lock);
     for (unsigned i = 0; i < PAGE_LOCKS; i++)
@@ -83,6 +90,8 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         tcg_chunks_init(t, 0);
     if (t->jit && (perfmap || jitdump) && !(t->perf = tcg_perf_open(perfmap, jitdump, err)))
         return false;
+    if (thread || icount)
+        tcg_single_init(t);
     t->listener.commit = view_changed;
     as_add_listener(&machine->memory, &t->listener);
     return true;
@@ -93,6 +102,9 @@ static void tcg_destroy(Machine *machine)
     TcgState *t = machine->accel_state;
     if (!t)
         return;
+    if (machine->single_thread)
+        tcg_single_destroy(t);
+    icount_free(machine);
     if (t->pages) {
         as_del_listener(&machine->memory, &t->listener);
         g_hash_table_destroy(t->pages);
@@ -174,8 +186,36 @@ static void log_entry(TcgCpu *c)
     }
 }
 
-/* One stretch of guest code from cs->pc. False: the cache is full. */
-static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
+static TcgRun after_exit(TcgCpu *c, uint64_t exit, uint64_t *pending_link)
+{
+    tcg_phase(c, PHASE_LOOP);
+    TCG_COUNT(&c->stats, exits);
+    c->cs->raised = 0;
+    c->cs->icount_rest = 0;
+    switch (exit & 0xff) {
+    case EXIT_POLL:
+        TCG_COUNT(&c->stats, polls);
+        break;
+    case EXIT_CHAIN:
+        if (!log_on(LOG_EXEC | LOG_CPU))
+            *pending_link = exit >> 8;
+        break;
+    case EXIT_HALT:
+        TCG_COUNT(&c->stats, halts);
+        c->empty_halts = c->vcpu->target->has_work(c->cs) ? c->empty_halts + 1 : 0;
+        c->nap = c->empty_halts > MAX_EMPTY_HALTS;
+        __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
+        return TCG_RUN_HALT;
+    case EXIT_YIELD:
+        return TCG_RUN_YIELD;
+    case EXIT_ICOUNT:
+        return TCG_RUN_SHORT;
+    }
+    return TCG_RUN_ON;
+}
+
+TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
     tcg_phase(c, PHASE_LOOKUP);
@@ -183,7 +223,7 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
     if (!u) {
         c->cs->raised = 0;
         *pending_link = UINT64_MAX;
-        return !full;
+        return full ? TCG_RUN_FULL : TCG_RUN_ON;
     }
     if (*pending_link != UINT64_MAX && u->code)
         tcg_unit_link(c, *pending_link, u);
@@ -198,53 +238,55 @@ static bool run_stretch(TcgCpu *c, uint64_t *pending_link)
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
+    return after_exit(c, exit, pending_link);
+}
+
+static void take_nap(TcgCpu *c)
+{
+    unsigned long us = (unsigned long)(c->empty_halts - MAX_EMPTY_HALTS) * NAP_STEP_US;
+    tcg_phase(c, PHASE_IDLE);
+    g_usleep(MIN(us, MOST_NAP_US));
     tcg_phase(c, PHASE_LOOP);
-    TCG_COUNT(&c->stats, exits);
-    switch (exit & 0xff) {
-    case EXIT_POLL:
-        TCG_COUNT(&c->stats, polls);
-        break;
-    case EXIT_CHAIN:
-        if (!log_on(LOG_EXEC | LOG_CPU))
-            *pending_link = exit >> 8;
-        break;
-    case EXIT_HALT:
-        TCG_COUNT(&c->stats, halts);
-        c->empty_halts += c->vcpu->target->has_work(c->cs);
-        __atomic_store_n(&c->vcpu->halted, true, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
-        break;
-    case EXIT_YIELD:
-        g_thread_yield();
-        break;
-    }
-    c->cs->raised = 0;
-    return true;
+    c->nap = false;
+}
+
+void tcg_enter(TcgCpu *c)
+{
+    tcg_sample_busy(c);
+    renew_view(c);
+    tcg_renew_guesses(c);
+    while (c->vcpu->target->deliver_interrupt(c->cs))
+        c->empty_halts = 0;
+    if (c->nap && c->empty_halts && !c->tcg->machine->single_thread)
+        take_nap(c);
+    tcg_enter_code(c);
+}
+
+void tcg_leave(TcgCpu *c, TcgRun last)
+{
+    tcg_leave_code(c);
+    if (last == TCG_RUN_FULL)
+        tcg_chunk_wait(c);
+    tcg_phase(c, PHASE_IDLE);
 }
 
 static void tcg_vcpu_run(Vcpu *vcpu)
 {
     TcgCpu *c = vcpu->accel;
+    if (vcpu->machine->single_thread) {
+        tcg_single_run(vcpu);
+        return;
+    }
     while (vcpu_attend(vcpu)) {
         uint64_t pending_link = UINT64_MAX;
-        bool room = true;
-        tcg_sample_busy(c);
-        renew_view(c);
-        tcg_renew_guesses(c);
-        while (vcpu->target->deliver_interrupt(c->cs))
-            c->empty_halts = 0;
-        if (c->empty_halts > MAX_EMPTY_HALTS) {
-            tcg_phase(c, PHASE_IDLE);
-            g_usleep(EMPTY_HALT_US);
-            tcg_phase(c, PHASE_LOOP);
+        TcgRun run = TCG_RUN_ON;
+        tcg_enter(c);
+        while (run != TCG_RUN_FULL && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)) {
+            run = tcg_run_stretch(c, &pending_link);
+            if (run == TCG_RUN_YIELD)
+                g_thread_yield();
         }
-        tcg_enter_code(c);
-        while (room && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
-            room = run_stretch(c, &pending_link);
-        tcg_leave_code(c);
-        if (!room)
-            tcg_chunk_wait(c);
-        tcg_phase(c, PHASE_IDLE);
+        tcg_leave(c, run);
     }
 }
 

@@ -149,6 +149,7 @@ typedef struct Mailbox {
 #define FETCH_BITS     8
 #define CONTEXT_SETS   12
 #define FETCH_MMU      0x80000000u
+#define UNIT_STEP      0x80000000u /* in a unit's mode: of one instruction, reached from C only */
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
@@ -206,7 +207,8 @@ typedef struct TcgCpu {
     bool view_stale; /* atomic: take the new one before running on */
     uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
     uint32_t quiet;  /* atomic: no guest store is under way although it is */
-    unsigned empty_halts; /* since the last interrupt: with work pending */
+    unsigned empty_halts; /* in a row, without an interrupt: with work pending */
+    bool nap;             /* the last one was one of many */
     Mailbox mailbox;
     Chunk *chunk; /* where it puts code */
     L2Table *l2;
@@ -214,13 +216,26 @@ typedef struct TcgCpu {
     PageEntry large[1 << LARGE_BITS]; /* of 2 MiB */
     PageEntry other[1 << OTHER_BITS]; /* not for the second level: devices, ROM, what cannot be read */
     FetchEntry fetch[1 << FETCH_BITS];
-    IrUnit *ir; /* scratch of the translator */
+    /* -icount */
+    uint64_t counted; /* instructions executed before the present portion */
+    bool step;        /* the next portion is one instruction: in the middle of a piece, or it accesses a device */
+    bool stepping;    /* the present one is */
+    IrUnit *ir;       /* scratch of the translator */
     TcgStats stats;
     uint8_t phase;             /* atomic: Phase */
     uint64_t phase_us[PHASES]; /* TcgState.sample_lock */
 } TcgCpu;
 
 #define EPOCH_OUT UINT64_MAX
+
+/* What came of a stretch of guest code. */
+typedef enum {
+    TCG_RUN_ON,    /* nothing special */
+    TCG_RUN_FULL,  /* the code cache is full: the stretch is still to come */
+    TCG_RUN_YIELD, /* the guest hints that it spins */
+    TCG_RUN_HALT,  /* the guest waits for an interrupt; poll is set */
+    TCG_RUN_SHORT, /* -icount: what is left of the budget is less than comes next */
+} TcgRun;
 
 typedef struct TcgPerf TcgPerf;
 
@@ -262,6 +277,11 @@ typedef struct TcgState {
     GHashTable *pages;                   /* ram_addr of the page -> UnitPage */
     GPtrArray *young;                    /* UnitPage * that are young */
     MemListener listener;
+    /* single.c */
+    TcgCpu *running; /* atomic: whose turn it is on the one thread; NULL: nobody runs guest code */
+    bool slice_over; /* atomic */
+    Timer slice;
+    int64_t left; /* -icount: instructions left of the slice */
 } TcgState;
 
 static inline TcgCpu *tcg_cpu(CpuState *cs);
@@ -389,6 +409,21 @@ static inline Phase tcg_phase(TcgCpu *c, Phase phase)
     __atomic_store_n(&c->phase, phase, __ATOMIC_RELAXED);
     return was;
 }
+
+/* ---- exec.c: a turn in guest code is tcg_enter, tcg_run_stretch while nothing polls, tcg_leave ---- */
+void tcg_enter(TcgCpu *c);
+TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link);
+/* last: what the last stretch gave. A full cache is emptied. */
+void tcg_leave(TcgCpu *c, TcgRun last);
+
+/* ---- single.c ---- */
+void tcg_single_init(TcgState *t);
+void tcg_single_destroy(TcgState *t);
+/* -icount: devices are accessed by instructions that are executed alone, so that their time is exact and that an
+ * interrupt which comes of it is taken behind them. True: this one is not; it is done over, as if it had raised. */
+bool tcg_must_step(TcgCpu *c);
+/* The thread's whole life: all vCPUs in turn. */
+void tcg_single_run(Vcpu *runner);
 
 /* ---- log.c ---- */
 void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc);

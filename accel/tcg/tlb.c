@@ -226,6 +226,8 @@ static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     uint64_t phys = e->phys | (va & (GUEST_PAGE_SIZE - 1));
     const FlatRange *range = view_find(c->view, phys);
     MemResult result = MEM_UNMAPPED;
+    if (tcg_must_step(c))
+        return false;
     TCG_COUNT(&c->stats, mmio);
     if (range) {
         unsigned saved = tcg_leave_guest_fp(c->cs);

@@ -42,6 +42,11 @@ static Unit *lookup(TcgState *t, uint64_t ram_addr, uint64_t second, uint32_t mo
     return NULL;
 }
 
+static uint32_t unit_mode(const TcgCpu *c)
+{
+    return c->cs->mode | (c->stepping ? UNIT_STEP : 0);
+}
+
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
 {
     uint64_t h = len;
@@ -190,6 +195,8 @@ static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
     Labels labels = { .scan = s };
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
+    ir->counted = c->tcg->machine->icount;
+    insn.cold = ir->counted; /* who goes to the cold part has paid for the instruction, which begins again there */
     for (unsigned i = 0; i < s->count; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
@@ -218,6 +225,7 @@ static void translate_straddling(TcgCpu *c, unsigned offset, const uint8_t *byte
                            .opaque = &labels,
                            .cs = c->cs };
     ir_begin(c->ir, target->regs, target->reg_count, target->helpers);
+    c->ir->counted = c->tcg->machine->icount;
     ir_insn(c->ir, offset, length);
     if (target->translate(&insn))
         ir_jump(c->ir, offset + length, false);
@@ -418,11 +426,13 @@ static bool publish(TcgCpu *c, Unit *u, const PageRef *ref, const PageRef *secon
 static Unit *make_unit(TcgCpu *c, const PageRef *ref, const uint8_t *code, bool straddles, Scan *scan)
 {
     Unit *u = NULL;
-    for (unsigned limit = MAX_UNIT_INSNS; !u; limit /= 2) {
+    for (unsigned limit = c->stepping ? 1 : MAX_UNIT_INSNS; !u; limit /= 2) {
         g_assert(limit); /* one instruction always fits */
         translate_code(c, code, limit, straddles, scan);
         if (c->ir->overflow)
             continue;
+        if (c->ir->counted)
+            ir_count_insns(c->ir);
         if (log_on(LOG_OP)) {
             Unit shown = { .ram_addr = ref->region->ram_addr + ref->offset, .mode = c->cs->mode };
             log_ir(&shown, c->ir, "IR");
@@ -430,8 +440,10 @@ static Unit *make_unit(TcgCpu *c, const PageRef *ref, const uint8_t *code, bool 
         ir_optimise(c->ir);
         ir_mark_recurrent(c->ir);
         ir_group_accesses(c->ir);
-        ir_find_loops(c->ir);
-        ir_find_streams(c->ir);
+        if (!c->ir->counted) { /* they make copies that would not count */
+            ir_find_loops(c->ir);
+            ir_find_streams(c->ir);
+        }
         if (!generate(c, &u))
             return NULL;
     }
@@ -463,7 +475,7 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
     if (u) {
         u->ram_addr = ref->region->ram_addr + ref->offset;
         u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
-        u->mode = c->cs->mode;
+        u->mode = unit_mode(c);
         u->insns = scan.count;
         u->bytes = scan.offset[scan.count] - scan.offset[0];
         u->checksum = tcg_checksum(code, u->bytes);
@@ -486,7 +498,7 @@ static Unit *translate_once(TcgCpu *c, const PageRef *ref, const PageRef *second
     uint64_t ram_addr = ref->region->ram_addr + ref->offset;
     GMutex *lock = &t->page_locks[(ram_addr >> GUEST_PAGE_BITS) % PAGE_LOCKS];
     g_mutex_lock(lock);
-    Unit *u = lookup(t, ram_addr, second ? second->region->ram_addr + second->offset : UINT64_MAX, c->cs->mode);
+    Unit *u = lookup(t, ram_addr, second ? second->region->ram_addr + second->offset : UINT64_MAX, unit_mode(c));
     if (!u) {
         Phase was = tcg_phase(c, PHASE_TRANSLATE);
         u = translate(c, ref, second, full);
@@ -517,10 +529,10 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
         }
     }
     Unit *u = lookup(c->tcg, ref.region->ram_addr + ref.offset,
-                     crossing ? second.region->ram_addr + second.offset : UINT64_MAX, c->cs->mode);
+                     crossing ? second.region->ram_addr + second.offset : UINT64_MAX, unit_mode(c));
     if (!u)
         u = translate_once(c, &ref, crossing, full);
-    if (u && u->code)
+    if (u && u->code && !c->stepping)
         tcg_note_jump(c, c->cs->pc, u, ref.global && !crossing);
     return u;
 }
@@ -533,6 +545,11 @@ void *tcg_find_code(CpuState *cs)
     Phase was = tcg_phase(c, PHASE_LOOKUP);
     if (log_on(LOG_EXEC | LOG_CPU))
         return NULL; /* every unit is entered from C */
+    if (c->tcg->machine->icount) {
+        cs->icount_rest = 0;
+        if (c->stepping || cs->icount <= 0) /* nothing may be executed any more: do not raise what fetching would */
+            return NULL;
+    }
     cs->raised = 0;
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);

@@ -171,6 +171,8 @@ static bool machine_init_accel(Machine *machine, Opts *opts, GError **err)
         machine->accel = NULL; /* nothing to destroy */
         return false;
     }
+    if (machine->config.icount && !machine->icount)
+        return error_set(err, "-icount: accelerator '%s' does not count instructions; tcg does", accel->name);
     return !opts || opts_finish(opts, accel->option_names, err);
 }
 
@@ -430,13 +432,23 @@ static void machine_act(void *opaque)
         machine_reset(machine);
     else if (stop && machine->state == RUN_RUNNING)
         machine_stop(machine, stop_state);
+    if (machine->icount && machine->state == RUN_RUNNING)
+        vcpus_start(machine); /* held, and not stopped after all */
     machine_unlock(machine);
+}
+
+/* Where instructions are counted, the guest stops where it asked for something, not where the main loop gets to it. */
+static void machine_hold(Machine *machine)
+{
+    for (guint i = 0; machine->icount && i < machine->vcpus->len; i++)
+        vcpu_request(g_ptr_array_index(machine->vcpus, i), VCPU_STOP);
 }
 
 /* Note it and wake the main loop. A shutdown overrides a reset; the first of each kind gives cause and status. */
 static void machine_request(Machine *machine, bool shutdown, ShutdownCause cause, int status)
 {
     TRACE(machine_request, "%s cause=%d status=%d", shutdown ? "shutdown" : "reset", cause, status);
+    machine_hold(machine);
     g_mutex_lock(&machine->pending.lock);
     bool known = machine->pending.shutdown || (!shutdown && machine->pending.reset);
     if (!known) {
@@ -456,6 +468,7 @@ static void machine_request(Machine *machine, bool shutdown, ShutdownCause cause
 
 void machine_request_stop(Machine *machine, RunState why)
 {
+    machine_hold(machine);
     g_mutex_lock(&machine->pending.lock);
     machine->pending.stop = true;
     machine->pending.stop_state = why;

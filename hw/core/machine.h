@@ -46,6 +46,7 @@ typedef struct MachineConfig {
     const char *kernel, *initrd, *append, *dtb, *dumpdtb, *firmware; /* paths and text, or NULL; firmware "none" */
     const char *uuid, *name;
     Opts *rtc;              /* -rtc, or NULL */
+    Opts *icount;           /* -icount, or NULL */
     Numa *numa;             /* -numa, or NULL: one node */
     const char *ram_memory; /* ID of the -object that RAM is made of, or NULL */
     bool no_reboot, no_shutdown, start_paused;
@@ -77,8 +78,10 @@ struct Machine {
     const Target *target;
     const AccelType *accel;
     void *accel_state;
+    bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
+    struct Icount *icount;   /* -icount; NULL: off */
     MemRegion root, io_root; /* memory, ports (size 0: none) */
     AddressSpace memory, io;
     MemRegion *ram;  /* main RAM */

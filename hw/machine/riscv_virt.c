@@ -410,7 +410,7 @@ static bool virt_load(Machine *machine, GError **err)
 {
     RiscvVirt *v = riscv_virt(machine);
     const MachineConfig *config = &machine->config;
-    if (v->acpi != ACPI_OFF && !riscv_virt_offer_acpi(v, err))
+    if (v->acpi == ACPI_ON && !riscv_virt_offer_acpi(v, err))
         return false;
     uint64_t start = riscv_virt_map[DRAM].base, end = start + config->ram_size,
              align = machine->target->bits == 64 ? 2 << 20 : 4 << 20, low = start;
@@ -456,7 +456,7 @@ static const Prop props[] = {
     PROP(RiscvVirt, DRIVE, "pflash0", flash[0], .help = "drive with firmware"),
     PROP(RiscvVirt, DRIVE, "pflash1", flash[1], .help = "drive with its variables"),
     PROP(RiscvVirt, ENUM, "acpi", acpi, .names = (const char *const[]){ "auto", "on", "off", NULL },
-         .help = "tables for firmware; auto: on"),
+         .help = "tables for firmware, which wants OpenSBI of Debian 13; auto: off"),
     PROP(RiscvVirt, ENUM, "aclint", aclint_mode, .names = (const char *const[]){ "off", "on", NULL },
          .help = "off: described as a SiFive CLINT; on: as ACLINT, with supervisor software interrupts (SSWI)"),
     PROP(RiscvVirt, ENUM, "aia", aia, .names = (const char *const[]){ "none", "aplic", "aplic-imsic", NULL },

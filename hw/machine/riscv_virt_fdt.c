@@ -5,10 +5,10 @@
  */
 #include "hw/machine/riscv_virt.h"
 #include "target/riscv/cpu.h"
+#include "util/guest_random.h"
 #include <inttypes.h>
 #include <libfdt.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     PHANDLE_CPU = 1,
@@ -395,7 +395,7 @@ static void put_chosen(void *fdt, Machine *machine, uint64_t initrd, uint64_t in
         fdt_property_u64(fdt, "linux,initrd-start", initrd);
         fdt_property_u64(fdt, "linux,initrd-end", initrd + initrd_size);
     }
-    if (getrandom(seed, sizeof(seed), 0) == sizeof(seed))
+    if (guest_random(seed, sizeof(seed)) == sizeof(seed))
         fdt_property(fdt, "rng-seed", seed, sizeof(seed));
     fdt_property_string(fdt, "stdout-path", uart);
     fdt_end_node(fdt);

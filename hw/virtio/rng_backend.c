@@ -4,16 +4,16 @@
  */
 #include "hw/virtio/rng_backend.h"
 #include "util/error.h"
+#include "util/guest_random.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct RngBackend {
     char *id;
-    int fd; /* -1: getrandom */
+    int fd; /* -1: guest_random */
     bool ended;
 };
 
@@ -81,7 +81,7 @@ bool rng_backend_add(Opts *opts, GError **err)
 
 size_t rng_backend_read(RngBackend *b, void *buf, size_t len)
 {
-    ssize_t n = b && b->fd >= 0 ? read(b->fd, buf, len) : getrandom(buf, MIN(len, 256 << 10), 0);
+    ssize_t n = b && b->fd >= 0 ? read(b->fd, buf, len) : (ssize_t)guest_random(buf, MIN(len, 256 << 10));
     if (b && b->fd >= 0)
         b->ended = !n || (n < 0 && errno != EAGAIN && errno != EINTR);
     return MAX(n, 0);

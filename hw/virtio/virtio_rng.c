@@ -1,6 +1,6 @@
 /*
- * Virtio entropy device (VIRTIO 1.2, 5.4): fills buffers from the host's random number generator, or from what rng=
- * names, max-bytes in each period.
+ * Virtio entropy device (VIRTIO 1.2, 5.4): fills buffers from the host's random number generator (or that of -seed), or
+ * from what rng= names, max-bytes in each period.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/virtio/virtio_rng.h"

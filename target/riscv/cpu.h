@@ -243,6 +243,7 @@ struct RiscvState {
     uint64_t mip_soft;   /* what software wrote */
     uint64_t mip_pulses; /* atomic; raised by riscv_cpu_pulse_irq since mip was last read */
     uint64_t mcounteren, scounteren, mcountinhibit, menvcfg, senvcfg, stimecmp;
+    uint64_t raised; /* exceptions so far: steps that retired no instruction */
     uint64_t miselect, siselect;
     uint8_t iprio[2][64]; /* priorities of interrupts of the supervisor, of the machine level: aia.c */
     bool iprio_used[2];   /* one of them is not 0 */

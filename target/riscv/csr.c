@@ -8,7 +8,7 @@
 #include "target/riscv/hypervisor.h"
 #include "target/riscv/pmp.h"
 #include "target/riscv/stateen.h"
-#include <sys/random.h>
+#include "util/guest_random.h"
 
 #define S_INTERRUPTS   0x222ull
 #define ALL_INTERRUPTS 0xaaaull
@@ -589,7 +589,7 @@ static uint64_t read_seed(RiscvState *s)
 {
     uint16_t seed;
     enum { WAIT = 1, ES16 = 2 };
-    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+    if (guest_random(&seed, sizeof(seed)) != sizeof(seed))
         return (uint64_t)WAIT << 30;
     return (uint64_t)ES16 << 30 | seed;
 }

@@ -358,8 +358,7 @@ uint64_t riscv_helper_hlv(CpuState *cs, uint64_t va, uint64_t memop, uint64_t bi
     if (!enter_guest_context(s, memop & HLVX ? MMU_HLVX : 0, bits))
         return 0;
     uint64_t v = tcg_load(cs, va, memop & ~(uint64_t)HLVX);
-    if (!cs->raised)
-        riscv_mode_changed(s);
+    riscv_mode_changed(s); /* not only if nothing was raised: with -icount it may be done over */
     return v;
 }
 
@@ -369,8 +368,7 @@ uint64_t riscv_helper_hsv(CpuState *cs, uint64_t va, uint64_t value, uint64_t me
     if (!enter_guest_context(s, 0, bits))
         return 0;
     tcg_store(cs, va, value, memop);
-    if (!cs->raised)
-        riscv_mode_changed(s);
+    riscv_mode_changed(s);
     return 0;
 }
 

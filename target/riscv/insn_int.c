@@ -472,7 +472,8 @@ static bool access_csr(Ctx *c, const Arg *a, unsigned kind, IrTmp operand, bool 
     set_x(c, a->rd, c->xt == IR_I32 ? ir_unary(u, OP_trunc, IR_I32, old) : old);
     /* setting or clearing sstatus.SIE alone: no mode depends on it */
     bool only_enable = csr == 0x100 && kind != 1 && u->tmps[operand].constant && u->tmps[operand].value == MSTATUS_SIE;
-    return write && shape.ends_unit && !only_enable ? end_at_next(c) : true;
+    /* where instructions are counted, an interrupt that comes of it is taken behind this very one */
+    return write && ((shape.ends_unit && !only_enable) || u->counted) ? end_at_next(c) : true;
 }
 static bool csr_register(Ctx *c, const Arg *a, unsigned kind)
 {

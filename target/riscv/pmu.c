@@ -3,8 +3,9 @@
  * chapters 7 and 18).
  *
  * There is no model of a pipeline: cycles and instructions are nanoseconds of virtual time, in all modes and while the
- * hart waits. The other events are page walks, which is what a miss of the TLB costs. Event numbers are those of the
- * SBI's PMU extension, as firmware uses them where the device tree does not say otherwise.
+ * hart waits. With -icount, mcycle and minstret count what the hart executes: the latter without what raised. The other
+ * events are page walks, which is what a miss of the TLB costs. Event numbers are those of the SBI's PMU extension, as
+ * firmware uses them where the device tree does not say otherwise.
  *
  * A counter is a value and how often its event had occurred at that time, so counting costs nothing. Only the hart's
  * thread works on them; the timer says that it should.
@@ -37,9 +38,21 @@ static bool counts_time(const RiscvState *s, unsigned n)
     return event == EVENT_CYCLES || event == EVENT_INSTRUCTIONS;
 }
 
+/* With -icount, for one of mcycle and minstret: what the hart has executed, without the instruction at pc. */
+static bool executed(const RiscvState *s, unsigned n, uint64_t *count)
+{
+    if (n >= PMU_FIRST || !s->cs.vcpu || !tcg_count(&s->cs, count))
+        return false;
+    *count -= n == PMU_INSTRET ? s->raised : 0;
+    return true;
+}
+
 /* How often counter n's event has occurred. */
 static uint64_t occurred(const RiscvState *s, unsigned n, int64_t time)
 {
+    uint64_t count;
+    if (executed(s, n, &count))
+        return count;
     switch (event_of(s, n)) {
     case EVENT_CYCLES:
     case EVENT_INSTRUCTIONS:
@@ -154,8 +167,11 @@ uint64_t riscv_pmu_read(RiscvState *s, unsigned n)
 void riscv_pmu_write(RiscvState *s, unsigned n, uint64_t v)
 {
     int64_t time = now(s);
+    uint64_t count;
     s->pmu.value[n] = v;
     s->pmu.start[n] = occurred(s, n, time);
+    if (executed(s, n, &count)) /* the next instruction reads v (section 3.1.11): the one that writes is not counted */
+        s->pmu.start[n]++;
     if (n >= PMU_FIRST)
         arm(s, time);
 }

@@ -187,6 +187,8 @@ static void take_trap(RiscvState *s, Level level, unsigned code, bool interrupt,
 static void raise_trap(RiscvState *s, unsigned cause, Details *d)
 {
     Level level = exception_level(s, cause);
+    tcg_count_raise(&s->cs);
+    s->raised++;
     d->gva = riscv_is_guest_address(s, cause);
     if (d->gva && !d->insn && level != TO_GUEST)
         d->insn = riscv_transformed_insn(s, cause, d->tval);

@@ -57,12 +57,23 @@ static void align_field(Asm *a, unsigned opcode_bytes)
         put_byte(a, nops[n][i]);
 }
 
-static void emit_poll_check(Emit *e, int64_t offset)
+/* rest: instructions to give back to the count, as the present one is done over. */
+static void emit_poll_check(Emit *e, int64_t offset, unsigned rest)
 {
     alu_mem_imm(&e->a, ALU_CMP, CPU_FIELD(poll), 0, false);
     ColdStub *s = new_stub(e, STUB_POLL);
     s->from = jcc_forward(&e->a, CC_NE);
     s->disp = offset;
+    s->info = rest;
+}
+
+static void emit_icount(Emit *e, const IrInsn *insn)
+{
+    alu_mem_imm(&e->a, ALU_SUB, CPU_FIELD(icount), insn->aux, false);
+    ColdStub *s = new_stub(e, STUB_ICOUNT);
+    s->from = jcc_forward(&e->a, CC_S);
+    s->disp = insn->imm;
+    s->info = insn->aux;
 }
 
 /* Go to the virtual address in rax: poll, probe the jump cache. rcx and rdx are lost. */
@@ -87,7 +98,7 @@ static void emit_jump(Emit *e, const IrInsn *insn)
     Asm *a = &e->a;
     if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
         if (insn->aux)
-            emit_poll_check(e, insn->imm);
+            emit_poll_check(e, insn->imm, 0);
         align_field(a, 1);
         add_exit(e, jmp_forward(a), insn->imm);
         return;
@@ -145,9 +156,12 @@ static void emit_stub(Emit *e, ColdStub *s)
     Asm *a = &e->a;
     switch (s->kind) {
     case STUB_POLL:
+    case STUB_ICOUNT:
         patch_to(s->from, a->p);
+        if (s->info)
+            alu_mem_imm(a, ALU_ADD, CPU_FIELD(icount), s->info, false);
         mov_imm(a, RCX, s->disp);
-        mov_imm(a, RAX, EXIT_POLL);
+        mov_imm(a, RAX, s->kind == STUB_POLL ? EXIT_POLL : EXIT_ICOUNT);
         jmp_to(a, thunk(THUNK_EXIT));
         break;
     case STUB_CHAIN: {
@@ -277,6 +291,7 @@ static bool leaves(unsigned op)
     case OP_brcond:
     case OP_brjump:
     case OP_poll:
+    case OP_icount:
     case OP_call:
         return true;
     default:
@@ -329,7 +344,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     case OP_insn:
-        e->insn_offset = insn->imm;
+        e->insn_offset = insn->imm | insn->flags << INSN_REST_SHIFT;
         break;
     case OP_label:
         regs_begin_segment(e);
@@ -352,7 +367,10 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         emit_brjump(e, insn);
         break;
     case OP_poll:
-        emit_poll_check(e, insn->imm);
+        emit_poll_check(e, insn->imm, e->insn_offset >> INSN_REST_SHIFT);
+        break;
+    case OP_icount:
+        emit_icount(e, insn);
         break;
     case OP_jump:
         emit_jump(e, insn);

@@ -68,6 +68,8 @@ typedef struct ColdStub {
 #define MAX_STUBS  600
 #define MAX_FIXUPS 400
 
+#define INSN_REST_SHIFT GUEST_PAGE_BITS
+
 typedef struct Emit {
     Asm a;
     const IrUnit *u;
@@ -76,7 +78,7 @@ typedef struct Emit {
     uint8_t *start;
     uint32_t unit_id;
     unsigned index;      /* of the IR instruction being emitted */
-    int32_t insn_offset; /* of the guest instruction */
+    int32_t insn_offset; /* of the guest instruction; from INSN_REST_SHIFT on: see ir_count_insns */
     HostReg host[HOST_REGS];
     IrTmp pin_tmp[HOST_REGS]; /* the temporary whose place is that pinned register */
     uint32_t busy;            /* host registers that the current instruction must not lose */
@@ -186,6 +188,7 @@ enum {
     STUB_AMO,
     STUB_CAS,
     STUB_POLL,
+    STUB_ICOUNT,
     STUB_CHAIN,
     STUB_MISS,
     STUB_POLL_IND,
@@ -253,7 +256,8 @@ typedef struct ThunkTable {
     uint32_t at[THUNK_COUNT];
     uint32_t constants; /* CONST_COUNT of 16 bytes */
     uint32_t vectors;   /* VCONST_COUNT of 32 bytes */
-    bool parallel;      /* EmitRuntime.parallel */
+    bool parallel;      /* EmitRuntime.parallel, */
+    bool counted;       /* and counted */
 } ThunkTable;
 extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)

@@ -225,10 +225,22 @@ static void slow_begin(Thunks *t)
     pinned_all(t, true, true);
 }
 
+/* reg: an instruction's place as Emit.insn_offset has it. Only the offset stays; scratch is lost. */
+static void split_place(Asm *a, int reg, int scratch)
+{
+    if (!thunk_table.counted)
+        return;
+    mov_rr(a, scratch, reg, false);
+    shift_imm(a, SHIFT_SHR, scratch, INSN_REST_SHIFT, false);
+    op_rm(a, P_66 | 0x89, scratch, CPU_FIELD(icount_rest), false);
+    alu_imm(a, ALU_AND, reg, GUEST_PAGE_SIZE - 1, false);
+}
+
 static void slow_pc(Thunks *t)
 {
     Asm *a = &t->a;
     op_rm(a, P_0F | 0xb7, RAX, frame(t, FRAME_INFO + 2), false);
+    split_place(a, RAX, RCX);
     alu_load(a, ALU_ADD, RAX, CPU_FIELD(pc_base), true);
     mov_store(a, CPU_FIELD(pc), RAX, true);
 }
@@ -503,6 +515,7 @@ static void emit_call_thunk(Thunks *t)
     alu_imm(a, ALU_SUB, RSP, 8, true);
     pinned_all(t, true, true);
     mov_load(a, RDI, mem(RSP, DEPTH + FRAME_INFO), false);
+    split_place(a, RDI, R8);
     alu_load(a, ALU_ADD, RDI, CPU_FIELD(pc_base), true);
     mov_store(a, CPU_FIELD(pc), RDI, true);
     mov_load(a, R8, mem(RSP, DEPTH + FRAME_VALUE), true);
@@ -536,7 +549,8 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     thunk_table = (ThunkTable){ .base = buf,
                                 .constants = offsetof(ThunkData, constants),
                                 .vectors = offsetof(ThunkData, vectors),
-                                .parallel = runtime->parallel };
+                                .parallel = runtime->parallel,
+                                .counted = runtime->counted };
     fill_data(t.data, runtime);
     const uint8_t *enter = t.a.p;
     emit_enter(&t);

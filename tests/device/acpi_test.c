@@ -296,6 +296,7 @@ static void check_machine(const char *aia_text, unsigned aia, unsigned cpus, con
     MachineConfig config = { .ram_size = 256 << 20, .cpus = cpus, .max_cpus = cpus, .firmware = "none" };
     config.machine_opts = opts_new("-machine");
     opts_add(config.machine_opts, "aia", aia_text);
+    opts_add(config.machine_opts, "acpi", "on");
     for (; numa_options && *numa_options; numa_options++)
         g_assert_true(numa_option(&config.numa, *numa_options, NULL));
     Machine *machine = machine_new(machine_type_find("virt", "riscv64"), accel_find("test"), NULL, &config, &err);

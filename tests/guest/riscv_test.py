@@ -539,7 +539,7 @@ def test_acpi():
 
 
 def test_acpi_aia():
-    acpi("aia=aplic-imsic", r"PCI-MSIX\S* +\d+ Edge +virtio\d-req")
+    acpi("acpi=on,aia=aplic-imsic", r"PCI-MSIX\S* +\d+ Edge +virtio\d-req")
 
 
 def test_uboot():

@@ -83,7 +83,7 @@ class Run:
         return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600).stdout.count(b"riscv_vector_helper")
 
     def some_inline(self):
-        """Is the inline code of vector instructions tested at all?"""
+        """Is the inline code of vector instructions tested at all? With longer registers what fills and hashes them is in C, too, and hides it."""
         args = ["--seed", str(self.o.seed), "--blocks", "100"]
         total = sum(n for _, n in self.table([*args, "--passes", "1"]).values())
         with tempfile.TemporaryDirectory() as tmp:
@@ -112,7 +112,7 @@ class Run:
                     done += n
                 seed += 1
         print(f"{self.name}: {done} instances on {', '.join(EXECUTORS)}: {'all as the oracle' if good else 'DIFFERENCES'}", flush=True)
-        return good and (not self.vlen or self.some_inline())
+        return good and (self.vlen not in (128, 256) or self.some_inline())
 
 
 def print_table(totals):

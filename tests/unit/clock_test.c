@@ -191,6 +191,76 @@ static void test_threads(void)
     g_mutex_clear(&arming.lock);
 }
 
+/* ---- driven ---- */
+
+typedef struct Driven {
+    Clocks *clocks;
+    int64_t now;
+    unsigned earlier;
+    GString *fired;
+    Timer timers[26];
+} Driven;
+
+static int64_t driven_now(void *opaque)
+{
+    return ((Driven *)opaque)->now;
+}
+static void driven_set(void *opaque, int64_t ns)
+{
+    ((Driven *)opaque)->now = ns;
+}
+static void driven_earlier(void *opaque)
+{
+    ((Driven *)opaque)->earlier++;
+}
+static Driven driven;
+static void note_letter(void *opaque)
+{
+    Timer *timer = opaque;
+    g_string_append_c(driven.fired, 'a' + (timer - driven.timers));
+    if (timer == &driven.timers[25]) /* z comes again, at once */
+        timer_set(timer, driven.now);
+}
+
+/* Somebody else's time: it tells the deadline, fires by deadline and order of arming, and only when asked. */
+static void test_driven(void)
+{
+    static const ClockDriver driver = { driven_now, driven_set, driven_earlier };
+    Clocks *clocks = driven.clocks = clocks_new(false, NULL, NULL, NULL);
+    driven.fired = g_string_new(NULL);
+    clock_drive(clocks, &driver, &driven);
+    for (unsigned i = 0; i < 26; i++)
+        timer_init(&driven.timers[i], clocks, CLOCK_VIRTUAL_NS, note_letter, &driven.timers[i]);
+    g_assert_cmpint(clock_deadline(clocks), ==, TIMER_NEVER);
+    for (int i = 9; i >= 0; i--) /* j to a, at the same time */
+        timer_set(&driven.timers[i], 100);
+    g_assert_cmpuint(driven.earlier, ==, 1);
+    timer_set(&driven.timers[10], 50);
+    g_assert_cmpuint(driven.earlier, ==, 2);
+    g_assert_cmpint(clock_deadline(clocks), ==, 50);
+    timer_set(&driven.timers[10], 200);
+    timer_set(&driven.timers[4], 100); /* armed anew: now behind the others */
+    g_assert_cmpint(clock_deadline(clocks), ==, 100);
+    clock_run(clocks, true);
+    clock_set_virtual(clocks, 99);
+    g_main_context_iteration(NULL, FALSE);
+    clock_fire_due(clocks);
+    g_assert_cmpstr(driven.fired->str, ==, "");
+    driven.now = 150;
+    g_assert_cmpint(clock_now(clocks, CLOCK_VIRTUAL_NS), ==, 150);
+    clock_fire_due(clocks);
+    g_assert_cmpstr(driven.fired->str, ==, "jihgfdcbae");
+    g_assert_cmpint(clock_deadline(clocks), ==, 200);
+    timer_cancel(&driven.timers[10]);
+    g_assert_cmpint(clock_deadline(clocks), ==, TIMER_NEVER);
+    timer_set(&driven.timers[25], 0);
+    clock_fire_due(clocks); /* comes back */
+    g_assert_cmpint(clock_deadline(clocks), ==, 150);
+    timer_cancel(&driven.timers[25]);
+    g_string_free(driven.fired, TRUE);
+    clocks_free(clocks);
+}
+
 /* ---- main loop ---- */
 
 static GString *order;
@@ -237,6 +307,7 @@ int main(int argc, char **argv)
     g_test_add_func("/clock/real", test_real);
     g_test_add_func("/clock/virtual-stops", test_virtual_stops);
     g_test_add_func("/clock/threads", test_threads);
+    g_test_add_func("/clock/driven", test_driven);
     g_test_add_func("/mainloop", test_mainloop);
     return g_test_run();
 }

@@ -708,6 +708,42 @@ static void test_dump(void)
     ir_unit_free(u);
 }
 
+/* Pieces end at branches, labels and after 15 instructions; what is left of one stands in each instruction. */
+static void test_count(void)
+{
+    static const uint8_t lengths[] = { 3, 2, 15, 5 };
+    IrUnit *u = ir_unit_new();
+    unsigned icounts = 0, offset = 0;
+    ir_begin(u, world_regs(false), world_reg_count(false), world_helpers);
+    u->counted = true;
+    int label = ir_new_label(u);
+    for (unsigned i = 0; i < 25; i++, offset += 4) {
+        if (i == 5)
+            ir_label(u, label);
+        ir_insn(u, (int32_t)offset, 4);
+        if (i == 2)
+            ir_brcond(u, COND_EQ, ir_getreg(u, 1), ir_getreg(u, 2), label);
+    }
+    ir_jump(u, offset, false);
+    ir_count_insns(u);
+    g_autofree char *invalid = ir_verify(u);
+    g_assert_null(invalid);
+    unsigned rest = 0;
+    for (unsigned i = 0; i < u->count; i++) {
+        const IrInsn *insn = &u->insns[i];
+        if (insn->op == OP_icount) {
+            g_assert_cmpuint(rest, ==, 0);
+            g_assert_cmpuint(insn->aux, ==, lengths[icounts]);
+            g_assert_cmpint(insn->imm, ==, u->insns[i + 1].imm);
+            rest = lengths[icounts++];
+        } else if (insn->op == OP_insn) {
+            g_assert_cmpuint(insn->flags, ==, rest--);
+        }
+    }
+    g_assert_cmpuint(icounts, ==, G_N_ELEMENTS(lengths));
+    ir_unit_free(u);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -723,5 +759,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ir/passes", test_passes);
     g_test_add_func("/ir/verifier", test_verifier);
     g_test_add_func("/ir/dump", test_dump);
+    g_test_add_func("/ir/count", test_count);
     return g_test_run();
 }

@@ -61,6 +61,7 @@ static void raise_at(CpuState *cs, uint64_t va)
     s->x[6] += 5;
     s->w[6] ^= (uint32_t)va;
     s->f[2] = s->f[3];
+    tcg_count_raise(cs);
     cs->raised = 1;
     cs->pc = WORLD_HANDLER;
 }
@@ -479,7 +480,8 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
     s->cs = (CpuState){ .fp_round = (uint8_t)below(r, 4),
                         .fp_flags = (uint8_t)below(r, 8) ? 0 : 5,
                         .set = w->sets[0],
-                        .poll = below(r, 16) == 0 };
+                        .poll = below(r, 16) == 0,
+                        .icount = (int32_t)(below(r, 4) ? 10000 : below(r, 60)) };
     s->cs.pc = UINT64_C(0x40000000) + below(r, 2) * (UINT64_C(0x80000000) + 0x3000);
     s->cs.pc_base = s->cs.pc & GUEST_PAGE_MASK;
     for (unsigned i = 0; i < 4 * WORLD_PAGES; i++) {
@@ -535,6 +537,7 @@ char *world_difference(const World *a, const World *b, bool narrow)
     note(out, "fp_round", s->cs.fp_round, t->cs.fp_round);
     note(out, "raised", s->cs.raised, t->cs.raised);
     note(out, "poll", s->cs.poll, t->cs.poll);
+    note(out, "icount", s->cs.icount, t->cs.icount);
     note(out, "set", s->cs.set == a->sets[1], t->cs.set == b->sets[1]);
     note(out, "faults", s->faults, t->faults);
     note(out, "fault pc", s->fault_pc, t->fault_pc);
@@ -983,6 +986,7 @@ void world_random_unit(IrUnit *u, bool narrow, unsigned limit, uint64_t seed, co
     unsigned floats = roll(&g, 3), mixture = roll(&g, 4);
     g.reuse = 4 + roll(&g, 6);
     ir_begin(u, world_regs(narrow), world_reg_count(narrow), world_helpers);
+    u->counted = seed & 4;
     for (unsigned i = 0; i < limit && !u->overflow; i++) {
         g.random = seed ^ (uint64_t)(i + 1) << 40;
         if (skip && skip[i])

@@ -60,6 +60,7 @@ static EmitRuntime runtime = { slow_load,
                                slow_cas,
                                find_nothing,
                                .parallel = true,
+                               .counted = true,
                                .page_flags = WORLD_PAGE_FLAGS,
                                .writable = WORLD_PAGE_WRITABLE };
 
@@ -100,6 +101,8 @@ static char *run_unit(IrUnit *u, bool narrow, uint64_t seed, IrUnit **built)
 {
     char *difference = NULL;
     g_assert_false(u->overflow);
+    if (u->counted)
+        ir_count_insns(u);
     *built = ir_unit_copy(u);
     g_autofree char *invalid = ir_verify(u);
     if (invalid) {

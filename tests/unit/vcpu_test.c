@@ -44,9 +44,51 @@ static bool fake_deliver(CpuState *cs)
 
 static bool halts; /* the guest does nothing but wait */
 
+/* A few steps, or a wait. */
+static void fake_turn(Vcpu *vcpu)
+{
+    g_assert_true(vcpu_current() == vcpu);
+    fake_deliver(vcpu->state);
+    if (halts)
+        __atomic_store_n(&vcpu->halted, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; !halts && i < 20; i++)
+        __atomic_fetch_add(&((FakeState *)vcpu->state)->steps, 1, __ATOMIC_RELAXED);
+}
+
+/* All on one thread, in turn. */
+static void fake_run_group(Vcpu *runner)
+{
+    bool any = true;
+    for (unsigned at = 0;; at++) {
+        Vcpu *vcpu = vcpu_group_at(runner, at);
+        if (!vcpu) {
+            if (!any)
+                vcpu_group_sleep(runner, -1);
+            any = false;
+            at = UINT_MAX;
+            continue;
+        }
+        VcpuStanding standing = vcpu_look(vcpu);
+        if (standing == VCPU_GONE && vcpu == runner)
+            return;
+        if (standing == VCPU_GONE) {
+            vcpu_group_leave(vcpu);
+            any = true;
+            at--;
+        } else if (standing == VCPU_RUNS) {
+            fake_turn(vcpu);
+            any = true;
+        }
+    }
+}
+
 static void fake_run(Vcpu *vcpu)
 {
     FakeState *fake = (FakeState *)vcpu->state;
+    if (vcpu->machine->single_thread) {
+        fake_run_group(vcpu);
+        return;
+    }
     while (vcpu_attend(vcpu)) {
         g_assert_true(vcpu_current() == vcpu);
         fake_deliver(vcpu->state);
@@ -74,6 +116,8 @@ static const AccelType fake_accel = { .name = "fake", .vcpu_run = fake_run, .vcp
 
 #define CPUS 3
 
+static bool single; /* the next machine's vCPUs share a thread */
+
 static Machine *machine_with_cpus(bool halting, const MachineConfig *config)
 {
     GError *err = NULL;
@@ -81,6 +125,7 @@ static Machine *machine_with_cpus(bool halting, const MachineConfig *config)
     Machine *machine = machine_new(NULL, &fake_accel, NULL, config, &err);
     g_assert_no_error(err);
     machine->target = &fake_target;
+    machine->single_thread = single;
     machine_lock(machine);
     for (unsigned i = 0; i < CPUS; i++)
         g_assert_nonnull(vcpu_new(machine, NULL, &err));
@@ -250,12 +295,34 @@ static void test_panic(void)
     machine_free(machine);
 }
 
+/* Who runs whom. */
+static void test_group(void)
+{
+    Machine *machine = machine_with_cpus(false, NULL);
+    Vcpu *runner = g_ptr_array_index(machine->vcpus, 0);
+    g_assert_cmpuint(runner->group->len, ==, single ? CPUS : 1);
+    machine_free(machine);
+}
+
+static void test_single(void)
+{
+    single = true;
+    test_group();
+    test_start_stop();
+    test_wake();
+    test_work();
+    test_reset_request();
+    single = false;
+    test_group();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vcpu/start-stop", test_start_stop);
     g_test_add_func("/vcpu/wake", test_wake);
     g_test_add_func("/vcpu/work", test_work);
+    g_test_add_func("/vcpu/single", test_single);
     g_test_add_func("/machine/reset", test_reset_request);
     g_test_add_func("/machine/requests", test_requests);
     g_test_add_func("/machine/panic", test_panic);

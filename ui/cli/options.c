@@ -10,6 +10,7 @@
 #include "ui/chardev/chardev.h"
 #include "ui/cli/nic.h"
 #include "util/error.h"
+#include "util/guest_random.h"
 #include "util/log.h"
 #include "util/trace.h"
 #include <stdio.h>
@@ -274,6 +275,22 @@ static bool set_rtc(CommandLine *c, const char *value, GError **err)
     return c->config.rtc;
 }
 
+static bool set_icount(CommandLine *c, const char *value, GError **err)
+{
+    opts_free(c->config.icount);
+    c->config.icount = opts_parse("-icount", value, "shift", err);
+    return c->config.icount;
+}
+
+static bool set_seed(CommandLine *c, const char *value, GError **err)
+{
+    uint64_t seed;
+    if (!parse_uint(value, &seed, NULL))
+        return error_set(err, "-seed: '%s' is not a number from 0 to 2^64-1", value);
+    guest_random_seed(seed);
+    return true;
+}
+
 /* DRIVER.PROPERTY=VALUE, or driver=,property=,value= */
 static bool add_global(CommandLine *c, const char *value, GError **err)
 {
@@ -490,6 +507,11 @@ static const Option options[] = {
       set_net },
     { { "global" }, "DRIVER.PROPERTY=VALUE", "default of a property for all devices of a type", add_global },
     { { "rtc" }, "[base=utc|localtime|DATE][,clock=host|rt|vm]", "what time real-time clocks show", set_rtc },
+    { { "icount" },
+      "[shift=]N|auto[,align=on|off][,sleep=on|off]",
+      "virtual time counts instructions, each 2^N ns",
+      set_icount },
+    { { "seed" }, "NUMBER", "random numbers that guests get follow from it", set_seed },
     { { "device" }, "DRIVER[,KEY=VALUE...]", "add a device; help lists them, DRIVER,help its properties", add_device },
     { { "chardev" }, "BACKEND,id=ID[,KEY=VALUE...]", "add a character device; help lists the back ends", add_chardev },
     { { "serial" },
@@ -596,6 +618,7 @@ void command_line_free(CommandLine *c)
     g_ptr_array_free(c->devices, TRUE);
     g_ptr_array_free(c->drives, TRUE);
     opts_free(c->config.rtc);
+    opts_free(c->config.icount);
     g_ptr_array_free(c->fw_cfg, TRUE);
     g_ptr_array_free(c->monitors, TRUE);
     g_ptr_array_free(c->serials, TRUE);

@@ -214,6 +214,8 @@ Machine *start_machine(CommandLine *c, GError **err)
         error_set(err, "-nographic cannot be used with -daemonize; -display none can");
         return NULL;
     }
+    if (c->config.icount)
+        block_queues_in_step();
     if (!type || !choose_accel(c, &accel, &accel_opts, err) || !open_drives(c, err) || !open_consoles(c, &serials, err))
         return NULL;
     c->config.target = c->target;

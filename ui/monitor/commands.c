@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "accel/accel.h"
+#include "accel/icount.h"
 #include "block/block.h"
 #include "hw/virtio/virtio_balloon.h"
 #include "net/net.h"
@@ -172,6 +173,14 @@ static void describe_irqs(Device *dev, GString *out)
         for (unsigned i = 0; i < bus->devices->len; i++)
             describe_irqs(bus->devices->pdata[i], out);
     }
+}
+
+static bool info_icount(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    if (!m->machine->icount)
+        return error_set(err, "instructions are not counted; -icount does that");
+    icount_info(m->machine->icount, out);
+    return true;
 }
 
 static bool info_irq(Monitor *m, const MonitorArg *args, GString *out, GError **err)
@@ -383,6 +392,7 @@ static const Command info_commands[] = {
     { "balloon", NULL, NULL, "what the guest has of its memory (virtio-balloon)", info_balloon },
     { "block", NULL, NULL, "disks", info_block },
     { "cpus", NULL, NULL, "CPUs", info_cpus },
+    { "icount", NULL, NULL, "instructions and virtual time (-icount)", info_icount },
     { "irq", NULL, NULL, "interrupt controllers: what is pending, how often it came", info_irq },
     { "jit", NULL, NULL, "what the translator did", info_jit },
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },

@@ -599,6 +599,13 @@ static void test_hlv(void)
     run(HS, hsv_d, VA + 8, 0x123456789abcdef0);
     is(*(ulong *)&data[2], 0x123456789abcdef0, "hsv.d");
 #endif
+    *second_leaf = leaf(UART, V | RWX | AD | US);
+    fence();
+    run(HS, hlv_bu, VA + 5, 0);
+    expect(M, 9, "a load from a device for the guest"); /* what follows it is fetched as HS does */
+    is(got.a2 & 0x20, 0x20, "what it loads");
+    *second_leaf = leaf((ulong)data, V | RWX | AD | US);
+    fence();
     run(U, hlv_w, VA, 0);
     expect(M, 2, "hlv in U without HU");
     csr_write(hstatus, 1 << 8 | 1 << 9);
