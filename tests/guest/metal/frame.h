@@ -22,7 +22,7 @@ typedef unsigned long ulong;
 #define csr_clear_(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
 #define fence_i() __asm__ volatile("fence.i" ::: "memory")
 
-enum { UART = 0x10000000, FINISHER = 0x100000 };
+enum { UART = 0x10000000, FINISHER = 0x100000, CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8 };
 #ifndef EXIT
 #define EXIT 0
 #endif
@@ -30,18 +30,18 @@ enum { UART = 0x10000000, FINISHER = 0x100000 };
 #define REFERENCE 0
 #endif
 
-static void put(char c)
+static inline void put(char c)
 {
     while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
         ;
     *(volatile uint8_t *)UART = c;
 }
-static void print(const char *s)
+static inline void print(const char *s)
 {
     while (*s)
         put(*s++);
 }
-static void print_hex(ulong v)
+static inline void print_hex(ulong v)
 {
     for (int i = XLEN - 4; i >= 0; i -= 4)
         put("0123456789abcdef"[v >> i & 15]);
@@ -53,7 +53,7 @@ void finish(int status)
         ;
 }
 static int checks;
-static void check(int ok, const char *what, ulong got)
+static inline void check(int ok, const char *what, ulong got)
 {
     checks++;
     if (ok)
@@ -66,6 +66,21 @@ static void check(int ok, const char *what, ulong got)
     print_hex(got);
     print("\n");
     finish(checks > 200 ? 200 : checks);
+}
+
+/* Ticks of 100 ns. */
+static inline uint64_t mtime(void)
+{
+#if XLEN == 64
+    return *(volatile uint64_t *)MTIME;
+#else
+    uint32_t high, low;
+    do {
+        high = *(volatile uint32_t *)(MTIME + 4);
+        low = *(volatile uint32_t *)MTIME;
+    } while (high != *(volatile uint32_t *)(MTIME + 4));
+    return (uint64_t)high << 32 | low;
+#endif
 }
 
 /* What start.S saves and restores around trap(). */

@@ -3,57 +3,14 @@
  * stages.
  * SPDX-License-Identifier: MIT
  */
-#include <stdint.h>
+#include "frame.h"
 
-typedef unsigned long ulong;
-#define XLEN __riscv_xlen
-#define NOINLINE __attribute__((noinline))
-#define csr_read_(csr) ({ ulong v_; __asm__ volatile("csrr %0, " #csr : "=r"(v_)); v_; })
-#define csr_read(csr) csr_read_(csr)
-#define csr_write_(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_write(csr, v) csr_write_(csr, v)
-#define csr_set_(csr, v) __asm__ volatile("csrs " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_set(csr, v) csr_set_(csr, v)
-#define csr_clear_(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((ulong)(v)) : "memory")
-#define csr_clear(csr, v) csr_clear_(csr, v)
-
-enum { UART = 0x10000000, FINISHER = 0x100000 };
-#ifndef EXIT
-#define EXIT 0
-#endif
 #ifndef AIA
 #define AIA 0 /* 1: -M virt,aia=aplic-imsic,aia-guests=2 */
 #endif
 #ifndef STATEEN
 #define STATEEN 0 /* 1: -cpu max */
 #endif
-#ifndef REFERENCE
-#define REFERENCE 0
-#endif
-
-static void put(char c)
-{
-    while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
-        ;
-    *(volatile uint8_t *)UART = c;
-}
-static void print(const char *s)
-{
-    while (*s)
-        put(*s++);
-}
-static void print_hex(ulong v)
-{
-    for (int i = XLEN - 4; i >= 0; i -= 4)
-        put("0123456789abcdef"[v >> i & 15]);
-}
-void finish(int status)
-{
-    *(volatile uint32_t *)FINISHER = status ? (uint32_t)status << 16 | 0x3333 : 0x5555;
-    for (;;)
-        ;
-}
-static int checks;
 static const char *group;
 static void is(ulong got, ulong want, const char *what)
 {
@@ -75,9 +32,6 @@ static void is(ulong got, ulong want, const char *what)
 /* ---- running code in another mode until it traps ---- */
 enum { U, S, HS = S, M = 3, VU = 4, VS = 5 }; /* privilege, and V in bit 2 */
 static const char *const mode_names[] = { "U", "HS", "?", "M", "VU", "VS" };
-typedef struct Trap {
-    ulong pc, x[31];
-} Trap;
 /* The trap that ended it, as the mode that took it sees it. */
 static struct {
     int by; /* M, HS or VS */
@@ -86,7 +40,8 @@ static struct {
 } got;
 static ulong return_to, high_status, with_status; /* with_status: also set in mstatus at the last moment */
 void in_supervisor(void), in_guest(void);
-__asm__(".pushsection .text\n.balign 4\n.globl in_supervisor, in_guest\nin_supervisor: ecall\n.balign 4\nin_guest: ecall\n.popsection");
+__asm__(".pushsection .text\n.balign 4\n.globl in_supervisor, in_guest\nin_supervisor: ecall\n.balign 4\nin_guest: "
+        "ecall\n.popsection");
 enum { ALIAS = 0x40000000 }; /* the program's pages for VU-mode are so much higher */
 
 #if XLEN == 64
@@ -180,9 +135,10 @@ static void run(int mode, const void *code, ulong a0, ulong a1)
     run_at(mode, (ulong)code + (mode == VU || mode == U ? ALIAS : 0), a0, a1);
 }
 /* A piece of guest code; what it loads goes to a2. */
-#define CODE(name, text)                                                                                        \
-    extern const uint32_t name[];                                                                                \
-    __asm__(".pushsection .text\n.option push\n.option norvc\n.balign 4\n" #name ": " text "\n ecall\n.option pop\n.popsection")
+#define CODE(name, text)                                                                   \
+    extern const uint32_t name[];                                                          \
+    __asm__(".pushsection .text\n.option push\n.option norvc\n.balign 4\n" #name ": " text \
+            "\n ecall\n.option pop\n.popsection")
 
 static ulong insn_at(const void *p)
 {
@@ -203,15 +159,15 @@ static void tinst_is(ulong want)
 /* ---- page tables: the guest's, and those of the second stage ---- */
 #if XLEN == 64
 enum { LEVELS = 3, INDEX_BITS = 9 };
-#define ATP_MODE ((ulong)8 << 60)
-#define VMID(n) ((ulong)(n) << 44)
-#define ASID(n) ((ulong)(n) << 44)
+#define ATP_MODE      ((ulong)8 << 60)
+#define VMID(n)       ((ulong)(n) << 44)
+#define ASID(n)       ((ulong)(n) << 44)
 #define IMPLICIT_READ 0x3000
 #else
 enum { LEVELS = 2, INDEX_BITS = 10 };
-#define ATP_MODE ((ulong)1 << 31)
-#define VMID(n) ((ulong)(n) << 22)
-#define ASID(n) ((ulong)(n) << 22)
+#define ATP_MODE      ((ulong)1 << 31)
+#define VMID(n)       ((ulong)(n) << 22)
+#define ASID(n)       ((ulong)(n) << 22)
 #define IMPLICIT_READ 0x2000
 #endif
 enum { V = 1, RD = 2, WR = 4, EX = 8, US = 16, AC = 64, DI = 128, AD = AC | DI, RWX = RD | WR | EX };
@@ -247,7 +203,8 @@ enum { VA = 0x40000000, GPA = 0x50000000, PROGRAM = 0x80000000 };
 static ulong *guest_leaf, *second_leaf;
 static void fence(void)
 {
-    __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0\n.insn r 0x73, 0, 0x11, x0, x0, x0\nsfence.vma" ::: "memory"); /* hfence.gvma, hfence.vvma */
+    __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0\n.insn r 0x73, 0, 0x11, x0, x0, x0\nsfence.vma" ::
+                         : "memory"); /* hfence.gvma, hfence.vvma */
 }
 static void translate(void)
 {

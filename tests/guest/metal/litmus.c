@@ -5,30 +5,18 @@
  * that is not allowed ends the run with the number of its test as exit status. -DSECONDS=N: how long all of it takes.
  * SPDX-License-Identifier: MIT
  */
-#include <stdint.h>
+#include "frame.h"
 
-typedef unsigned long ulong;
 #ifndef SECONDS
 #define SECONDS 4
 #endif
 enum {
-    MTIME = 0x200bff8,
-    UART = 0x10000000,
-    FINISHER = 0x100000,
     TICKS_PER_SECOND = 10000000,
     TURNS = 100,
     OUTCOMES = 9
 };
 
 /* ---- console ---- */
-static void print(const char *s)
-{
-    for (; *s; s++) {
-        while (!(*(volatile uint8_t *)(UART + 5) & 0x20))
-            ;
-        *(volatile uint8_t *)UART = *s;
-    }
-}
 static void print_number(ulong v, unsigned width)
 {
     char text[24], *p = text + sizeof text;
@@ -40,12 +28,6 @@ static void print_number(ulong v, unsigned width)
     for (unsigned n = text + sizeof text - 1 - p; n < width; n++)
         print(" ");
     print(p);
-}
-void finish(int status)
-{
-    *(volatile uint32_t *)FINISHER = status ? (uint32_t)status << 16 | 0x3333 : 0x5555;
-    for (;;)
-        ;
 }
 void trap(void *frame)
 {
@@ -204,20 +186,6 @@ void secondary(ulong hart)
             meet(1); /* test_now is set */
             run_turns(1, &tests[test_now], &random);
         }
-}
-
-static uint64_t mtime(void)
-{
-#if __riscv_xlen == 64
-    return *(volatile uint64_t *)MTIME;
-#else
-    uint32_t high, low;
-    do {
-        high = *(volatile uint32_t *)(MTIME + 4);
-        low = *(volatile uint32_t *)MTIME;
-    } while (high != *(volatile uint32_t *)(MTIME + 4));
-    return (uint64_t)high << 32 | low;
-#endif
 }
 
 static void run_batch(unsigned n, ulong counts[OUTCOMES + 1], uint32_t *random)

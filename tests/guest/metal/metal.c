@@ -8,7 +8,7 @@
  */
 #include "frame.h"
 
-enum { CLINT = 0x2000000, MTIMECMP = CLINT + 0x4000, MTIME = CLINT + 0xbff8, FW_CFG = 0x10100000 };
+enum { FW_CFG = 0x10100000 };
 
 /* ---- traps ---- */
 static volatile ulong trap_cause, trap_tval, trap_pc, trap_count, timer_count;
@@ -17,19 +17,6 @@ static volatile ulong first_cause, first_tval; /* of the first trap after trap_c
 static volatile int expect_trap;
 static ulong return_to;
 
-static uint64_t mtime(void)
-{
-#if XLEN == 64
-    return *(volatile uint64_t *)MTIME;
-#else
-    uint32_t high, low;
-    do {
-        high = *(volatile uint32_t *)(MTIME + 4);
-        low = *(volatile uint32_t *)MTIME;
-    } while (high != *(volatile uint32_t *)(MTIME + 4));
-    return (uint64_t)high << 32 | low;
-#endif
-}
 static void set_timer(uint64_t when)
 {
     ulong hart = csr_read(mhartid);
