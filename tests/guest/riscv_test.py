@@ -224,21 +224,33 @@ def test_aia_imsic():
 
 
 def test_numa():
-    """Two nodes by the device tree, their memory of two kinds; sockets and threads in the kernel's topology."""
+    """Two nodes by the device tree, their memory of two kinds; sockets and threads in the kernel's topology. Linux gives its number 0 to
+    whichever hart wins the firmware's race to boot, so its numbers are taken back to harts."""
     script = """for n in 0 1; do echo NODE $n $(cat /sys/devices/system/node/node$n/cpulist) $(cat /sys/devices/system/node/node$n/distance)
 grep MemTotal /sys/devices/system/node/node$n/meminfo; done
 for c in 0 1 2 3; do echo CPU $c $(cat /sys/devices/system/cpu/cpu$c/topology/physical_package_id) $(cat /sys/devices/system/cpu/cpu$c/topology/thread_siblings_list); done
+grep -w hart /proc/cpuinfo
 poweroff -f
 """
+
+    def harts(numbers):
+        ends = [[int(n) for n in part.split("-")] for part in numbers.split(",")]
+        return {hart_of[n] for first, *last in ends for n in range(first, (last or [first])[0] + 1)}
+
     with tempfile.TemporaryDirectory() as tmp:
         status, out = boot(script, "-m", 768, "-smp", "4,sockets=2,cores=1,threads=2", "-object", f"memory-backend-file,id=a,size=512M,mem-path={tmp}/ram,share=on",
                            "-object", "memory-backend-memfd,id=b,size=256M,prealloc=on", "-numa", "node,cpus=0-1,memdev=a", "-numa", "node,memdev=b",
                            "-numa", "cpu,node-id=1,core-id=2", "-numa", "cpu,node-id=1,core-id=3", "-numa", "dist,src=0,dst=1,val=25")
         expect(status == 0 and "Oops" not in out and "BUG:" not in out, "boot with two nodes", f"status {status}\n{out}")
-        expect("NODE 0 0-1 10 25" in out and "NODE 1 2-3 25 10" in out, "CPUs and distances", out)
+        hart_of = [int(n) for n in re.findall(r"\nhart\s*: (\d)", out)]
+        nodes = [(harts(cpus), distance) for cpus, distance in re.findall(r"\nNODE \d (\S+) (\d+ \d+)", out)]
+        expect(sorted(hart_of) == [0, 1, 2, 3] and nodes == [({0, 1}, "10 25"), ({2, 3}, "25 10")], "CPUs and distances", out)
         sizes = [int(n) >> 10 for n in re.findall(r"MemTotal: +(\d+) kB", out)]
         expect(len(sizes) == 2 and 350 < sizes[0] <= 512 and 200 < sizes[1] <= 256, "memory of the nodes", out)
-        expect("CPU 0 0 0-1" in out and "CPU 3 1 2-3" in out, "sockets and threads", out)
+        threads = {hart_of[int(cpu)]: (int(package), harts(siblings)) for cpu, package, siblings in re.findall(r"\nCPU (\d) (\d) (\S+)\r", out)}
+        packages = {threads[hart][0] for hart in (0, 1)}, {threads[hart][0] for hart in (2, 3)}
+        expect(all(siblings == ({0, 1} if hart < 2 else {2, 3}) for hart, (_, siblings) in threads.items()), "threads", out)
+        expect(len(threads) == 4 and all(len(p) == 1 for p in packages) and packages[0] != packages[1], "sockets", out)
         with open(f"{tmp}/ram", "rb") as f:
             expect(b"Linux version 6." in f.read(), "the file holds the guest's memory")
 
