@@ -417,7 +417,7 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
 
 static void forget_write(TlbEntry *entry, uintptr_t host_page)
 {
-    if (entry->tag != TLB_EMPTY && entry->tag + entry->addend == host_page)
+    if (G_UNLIKELY(entry->tag + entry->addend == host_page) && entry->tag != TLB_EMPTY)
         entry->tag = TLB_EMPTY;
 }
 

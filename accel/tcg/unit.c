@@ -49,9 +49,15 @@ static uint32_t unit_mode(const TcgCpu *c)
 
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
 {
-    uint64_t h = len;
-    for (unsigned i = 0; i < len; i++)
-        h = (h ^ bytes[i]) * 0x100000001b3;
+    uint64_t h = len, word = 0;
+    for (; len >= 8; bytes += 8, len -= 8) {
+        memcpy(&word, bytes, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15;
+        h ^= h >> 29;
+    }
+    word = 0;
+    memcpy(&word, bytes, len);
+    h = (h ^ word) * 0x9e3779b97f4a7c15;
     return h ^ h >> 32;
 }
 
@@ -77,6 +83,25 @@ static void copy_code(uint8_t *to, const uint8_t *from, size_t len)
     }
 }
 
+/* A copy of guest code from one place on, made as the scan gets there: most units are much shorter than they may be. */
+typedef struct CodeCopy {
+    const uint8_t *from;
+    unsigned copied, limit;
+    uint8_t bytes[MAX_UNIT_BYTES + MAX_INSN_BYTES];
+} CodeCopy;
+
+#define COPY_STRETCH 64
+
+/* At least the instruction at `at` is there, if the limit allows. */
+static inline void copy_ahead(CodeCopy *code, unsigned at)
+{
+    while (code->copied < code->limit && code->copied < at + MAX_INSN_BYTES) {
+        unsigned n = MIN(COPY_STRETCH, code->limit - code->copied);
+        copy_code(code->bytes + code->copied, code->from + code->copied, n);
+        code->copied += n;
+    }
+}
+
 /* ---- scanning ---- */
 
 typedef struct Scan {
@@ -99,16 +124,18 @@ static int scan_index(const Scan *s, int64_t offset)
 
 /* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far
  * leads. */
-static void scan_unit(TcgCpu *c, const uint8_t *page, unsigned offset, unsigned limit, Scan *s)
+static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit, Scan *s)
 {
     const Target *target = c->vcpu->target;
+    const uint8_t *page = code->bytes - offset;
     int64_t targets[MAX_UNIT_INSNS];
     unsigned target_count = 0, at = offset;
     s->count = 0;
     s->straddles = false;
     while (s->count < limit && at < GUEST_PAGE_SIZE) {
         InsnScan i;
-        target->scan(c->cs, page + at, GUEST_PAGE_SIZE - at, &i);
+        copy_ahead(code, at - offset);
+        target->scan(c->cs, page + at, code->copied - (at - offset), &i);
         if (!i.length) {
             s->straddles = !s->count;
             break;
@@ -254,7 +281,8 @@ static bool generate_code(TcgCpu *c, EmitResult *result)
 static bool generate(TcgCpu *c, Unit **unit)
 {
     TcgState *t = c->tcg;
-    EmitResult result = { 0 };
+    EmitResult result;
+    result.size = result.exit_count = 0; /* the exits are written as they come */
     if (t->jit) {
         if (!generate_code(c, &result))
             return false;
@@ -337,17 +365,17 @@ static void log_ir(const Unit *u, const IrUnit *ir, const char *what)
 }
 
 /* IR of one unit from code, of at most limit instructions. */
-static void translate_code(TcgCpu *c, const uint8_t *code, unsigned limit, bool straddles, Scan *scan)
+static void translate_code(TcgCpu *c, CodeCopy *code, unsigned limit, bool straddles, Scan *scan)
 {
     unsigned offset = c->cs->pc & (GUEST_PAGE_SIZE - 1);
     if (straddles) {
         InsnScan i;
-        c->vcpu->target->scan(c->cs, code, MAX_INSN_BYTES, &i);
-        translate_straddling(c, offset, code, i.length);
+        c->vcpu->target->scan(c->cs, code->bytes, MAX_INSN_BYTES, &i);
+        translate_straddling(c, offset, code->bytes, i.length);
         *scan = (Scan){ .count = 1, .offset = { offset, offset + i.length } };
     } else {
-        scan_unit(c, code - offset, offset, limit, scan);
-        translate_insns(c, scan, code - offset);
+        scan_unit(c, code, offset, limit, scan);
+        translate_insns(c, scan, code->bytes - offset);
     }
 }
 
@@ -391,22 +419,22 @@ static void note_translation(TcgCpu *c, const Unit *u, const uint8_t *code, int6
 
 /* Is guest memory still what the unit was made from? Who has changed it and found the page protected invalidates after
  * the change, and waits for the lock: then either the change is seen here, or the unit there. */
-static bool code_unchanged(const Unit *u, const PageRef *ref, const PageRef *second)
+static bool code_unchanged(const Unit *u, const uint8_t *code, const PageRef *ref, const PageRef *second)
 {
     uint8_t now[MAX_UNIT_BYTES + MAX_INSN_BYTES];
     unsigned left = GUEST_PAGE_SIZE - (u->ram_addr & (GUEST_PAGE_SIZE - 1)), here = MIN(u->bytes, left);
     copy_code(now, ref->host, here);
     if (second)
         copy_code(now + here, second->host, u->bytes - here);
-    return tcg_checksum(now, u->bytes) == u->checksum;
+    return !memcmp(now, code, u->bytes);
 }
 
 /* The unit becomes known, unless its code was changed meanwhile. Lock held. */
-static bool publish(TcgCpu *c, Unit *u, const PageRef *ref, const PageRef *second)
+static bool publish(TcgCpu *c, Unit *u, const uint8_t *code, const PageRef *ref, const PageRef *second)
 {
     TcgState *t = c->tcg;
     uint32_t key, *mark = dropped_mark(t, u, &key);
-    if (!code_unchanged(u, ref, second)) {
+    if (!code_unchanged(u, code, ref, second)) {
         TCG_COUNT(&c->stats, discarded);
         return false;
     }
@@ -422,12 +450,26 @@ static bool publish(TcgCpu *c, Unit *u, const PageRef *ref, const PageRef *secon
     return true;
 }
 
-/* The IR of one unit, and a host's code. NULL: the cache is full. */
-static Unit *make_unit(TcgCpu *c, const PageRef *ref, const uint8_t *code, bool straddles, Scan *scan)
+/* One instruction alone is more than a unit holds: a fault of its translator. The guest stops where it is, as nothing
+ * right can follow. */
+static void too_large(TcgCpu *c)
+{
+    Machine *machine = c->tcg->machine;
+    g_printerr("rhea: CPU %u stopped: the instruction at 0x%" PRIx64
+               " has no translation that fits (a fault of rhea)\n",
+               c->vcpu->index, c->cs->pc);
+    machine_request_stop(machine, RUN_INTERNAL_ERROR);
+}
+
+/* The IR of one unit, and a host's code. NULL: the cache is full (*full), or it cannot be done. */
+static Unit *make_unit(TcgCpu *c, const PageRef *ref, CodeCopy *code, bool straddles, Scan *scan, bool *full)
 {
     Unit *u = NULL;
     for (unsigned limit = c->stepping ? 1 : MAX_UNIT_INSNS; !u; limit /= 2) {
-        g_assert(limit); /* one instruction always fits */
+        if (!limit) {
+            too_large(c);
+            return NULL;
+        }
         translate_code(c, code, limit, straddles, scan);
         if (c->ir->overflow)
             continue;
@@ -444,8 +486,10 @@ static Unit *make_unit(TcgCpu *c, const PageRef *ref, const uint8_t *code, bool 
             ir_find_loops(c->ir);
             ir_find_streams(c->ir);
         }
-        if (!generate(c, &u))
+        if (!generate(c, &u)) {
+            *full = true;
             return NULL;
+        }
     }
     return u;
 }
@@ -456,7 +500,7 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
 {
     TcgState *t = c->tcg;
     unsigned here = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), MAX_UNIT_BYTES);
-    uint8_t code[MAX_UNIT_BYTES + MAX_INSN_BYTES];
+    CodeCopy code;
     Scan scan;
     InsnScan first;
     Unit *u = NULL;
@@ -464,31 +508,32 @@ static Unit *translate(TcgCpu *c, const PageRef *ref, const PageRef *second, boo
     g_mutex_lock(&t->lock);
     UnitPage *page = protect(c, ref), *second_page = second ? protect(c, second) : NULL;
     g_mutex_unlock(&t->lock);
-    copy_code(code, ref->host, here);
+    code.from = ref->host;
+    code.copied = 0;
+    code.limit = here;
+    copy_ahead(&code, 0);
+    c->vcpu->target->scan(c->cs, code.bytes, code.copied, &first);
     if (second)
-        copy_code(code + here, second->host, MAX_INSN_BYTES);
-    c->vcpu->target->scan(c->cs, code, here, &first);
-    if (!first.length == !!second) {
-        u = make_unit(c, ref, code, second, &scan);
-        *full = !u;
-    }
+        copy_code(code.bytes + here, second->host, MAX_INSN_BYTES);
+    if (!first.length == !!second)
+        u = make_unit(c, ref, &code, second, &scan, full);
     if (u) {
         u->ram_addr = ref->region->ram_addr + ref->offset;
         u->second = second ? second->region->ram_addr + second->offset : UINT64_MAX;
         u->mode = unit_mode(c);
         u->insns = scan.count;
         u->bytes = scan.offset[scan.count] - scan.offset[0];
-        u->checksum = tcg_checksum(code, u->bytes);
+        u->checksum = tcg_checksum(code.bytes, u->bytes);
     }
     g_mutex_lock(&t->lock);
-    if (u && !publish(c, u, ref, second))
+    if (u && !publish(c, u, code.bytes, ref, second))
         u = NULL;
     unpin(page);
     if (second_page)
         unpin(second_page);
     g_mutex_unlock(&t->lock);
     if (u)
-        note_translation(c, u, code, start);
+        note_translation(c, u, code.bytes, start);
     return u;
 }
 

@@ -58,21 +58,44 @@ static inline void put_u64(Asm *a, uint64_t v)
 /* Opcodes carry their escape bytes and mandatory prefix in the upper bits. */
 enum { P_0F = 0x100, P_0F38 = 0x200, P_66 = 0x1000, P_F3 = 0x2000, P_F2 = 0x4000, BYTE_REG = 0x8000 };
 
-static inline void put_opcode(Asm *a, uint32_t op, unsigned rex)
+/* Encoders of parts write at p and return the place behind: a->p, which stores of bytes might alias, is read and
+ * written once for an instruction. */
+static inline uint8_t *opcode_at(uint8_t *p, uint32_t op, unsigned rex)
 {
     if (op & P_66)
-        put_byte(a, 0x66);
+        *p++ = 0x66;
     if (op & P_F3)
-        put_byte(a, 0xf3);
+        *p++ = 0xf3;
     if (op & P_F2)
-        put_byte(a, 0xf2);
+        *p++ = 0xf2;
     if (rex)
-        put_byte(a, 0x40 | (rex & 15));
+        *p++ = 0x40 | (rex & 15);
     if (op & (P_0F | P_0F38))
-        put_byte(a, 0x0f);
+        *p++ = 0x0f;
     if (op & P_0F38)
-        put_byte(a, 0x38);
-    put_byte(a, op & 0xff);
+        *p++ = 0x38;
+    *p++ = op & 0xff;
+    return p;
+}
+
+static inline uint8_t *mem_at(uint8_t *p, int reg, Mem m)
+{
+    bool sib = m.index != NO_INDEX || (m.base & 7) == RSP;
+    unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
+    *p++ = mod << 6 | (reg & 7) << 3 | (sib ? 4 : m.base & 7);
+    if (sib)
+        *p++ = (m.index == NO_INDEX ? 4 : m.index & 7) << 3 | (m.base & 7);
+    memcpy(p, &m.disp, 4); /* there is room; what is not wanted is written over */
+    return p + (mod == 2 ? 4 : mod);
+}
+
+static inline void put_opcode(Asm *a, uint32_t op, unsigned rex)
+{
+    a->p = opcode_at(a->p, op, rex);
+}
+static inline void put_mem(Asm *a, int reg, Mem m)
+{
+    a->p = mem_at(a->p, reg, m);
 }
 
 /* op reg, rm (both registers). wide: 64-bit operands. */
@@ -81,21 +104,9 @@ static inline void op_rr(Asm *a, uint32_t op, int reg, int rm, bool wide)
     unsigned rex = wide << 3 | (reg >> 3 & 1) << 2 | (rm >> 3 & 1);
     if ((op & BYTE_REG) && (reg >= RSP || rm >= RSP))
         rex |= 0x40; /* spl, bpl, sil, dil */
-    put_opcode(a, op, rex);
-    put_byte(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
-}
-
-static inline void put_mem(Asm *a, int reg, Mem m)
-{
-    bool sib = m.index != NO_INDEX || (m.base & 7) == RSP;
-    unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
-    put_byte(a, mod << 6 | (reg & 7) << 3 | (sib ? 4 : m.base & 7));
-    if (sib)
-        put_byte(a, (m.index == NO_INDEX ? 4 : m.index & 7) << 3 | (m.base & 7));
-    if (mod == 1)
-        put_byte(a, m.disp);
-    else if (mod == 2)
-        put_u32(a, m.disp);
+    uint8_t *p = opcode_at(a->p, op, rex);
+    *p = 0xc0 | (reg & 7) << 3 | (rm & 7);
+    a->p = p + 1;
 }
 
 /* op reg, [mem] */
@@ -105,8 +116,7 @@ static inline void op_rm(Asm *a, uint32_t op, int reg, Mem m, bool wide)
         wide << 3 | (reg >> 3 & 1) << 2 | (m.index == NO_INDEX ? 0 : (m.index >> 3 & 1) << 1) | (m.base >> 3 & 1);
     if ((op & BYTE_REG) && reg >= RSP)
         rex |= 0x40;
-    put_opcode(a, op, rex);
-    put_mem(a, reg, m);
+    a->p = mem_at(opcode_at(a->p, op, rex), reg, m);
 }
 
 /* op reg, [rip + (target - end of instruction)]; trailing: immediate bytes that follow */

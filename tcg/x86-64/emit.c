@@ -312,11 +312,6 @@ static void emit_insn(Emit *e, const IrInsn *insn)
     if (e->wide_vectors && ends_unit(insn->op))
         vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
     switch (insn->op) {
-    case OP_nop:
-        break;
-    case OP_const:
-        e->place[insn->dst] = (Place){ AT_CONST, NO_REG, 0 };
-        break;
     case OP_getreg:
         emit_getreg(e, insn);
         break;
@@ -343,9 +338,6 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         def_done(e, insn->dst, dst);
         break;
     }
-    case OP_insn:
-        e->insn_offset = insn->imm | insn->flags << INSN_REST_SHIFT;
-        break;
     case OP_label:
         regs_begin_segment(e);
         e->entries[insn->imm] = a->p;
@@ -410,11 +402,8 @@ static bool not_in_fast_copy(const IrInsn *insn)
                                 : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
 }
 
-static void emit_one(Emit *e, unsigned i)
+static void emit_code(Emit *e, const IrInsn *insn, unsigned i)
 {
-    const IrInsn *insn = &e->u->insns[i];
-    if (insn->op == OP_nop)
-        return;
     e->index = i;
     e->busy = 0;
     if (e->loop && not_in_fast_copy(insn))
@@ -426,6 +415,18 @@ static void emit_one(Emit *e, unsigned i)
         e->loop = NULL;
         e->reserved = 0;
     }
+}
+
+/* Half of the IR is what makes no code: it is done with here. */
+static inline void emit_one(Emit *e, unsigned i)
+{
+    const IrInsn *insn = &e->u->insns[i];
+    if (insn->op == OP_insn)
+        e->insn_offset = insn->imm | insn->flags << INSN_REST_SHIFT;
+    else if (insn->op == OP_const)
+        e->place[insn->dst] = (Place){ AT_CONST, NO_REG, 0 };
+    else if (insn->op != OP_nop)
+        emit_code(e, insn, i);
 }
 
 /* The copy of a loop with probes: its segment once more. */
