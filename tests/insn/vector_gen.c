@@ -17,6 +17,7 @@
  * registers: 7.2 does not set it to 0;
  *   - whole-register moves while vill is set;
  *   - floating point of 16 bits without Zvfh: 7.2 takes it for legal, so Rhea's CPU has Zvfh;
+ *   - indices of 64 bits on RV32: 7.2 knows them, the V extension does not;
  *   - v(f)slide1up and v(f)slide1down of 64 bits on RV32: 7.2 takes 32 bits of the scalar, and zeros;
  *   - conversions that say "towards zero" run there as those that do so by frm: see put_rtz.
  * SPDX-License-Identifier: MIT
@@ -365,11 +366,11 @@ static void gen_memory(unsigned what)
         addi(S2, X0, (int)below(81) - 40);
     } else if (what == INDEXED) {
         int index_emul = eew - sew + lmul;
-        if (xlen == 32 && eew == 3 && below(50))
+        if (xlen == 32 && eew == 3)
             eew = 2, index_emul--;
         if (index_emul < -3 || index_emul > 3)
             eew = sew, index_emul = lmul;
-        if (xlen == 32 && eew == 3 && below(50))
+        if (xlen == 32 && eew == 3)
             return;
         rs2 = below(32) & ~((index_emul <= 0 ? 1 : 1 << index_emul) - 1);
         mop = below(2) ? 1 : 3;

@@ -6,7 +6,7 @@
  */
 #include "frame.h"
 
-#define V(text) __asm__ volatile(text ::: "memory")
+#define V(text)     __asm__ volatile(text ::: "memory")
 #define V1(text, a) __asm__ volatile(text ::"r"(a) : "memory", "t0")
 
 enum { NOWHERE = 0x7ffff000 };
@@ -97,12 +97,12 @@ static void test_vtype(void)
 #ifndef HALF
 #define HALF 0
 #endif
-#define RUNS_WITH(level, text, what)  \
-    do {                              \
-        if (HALF >= level)            \
-            RUNS(text, what);         \
-        else                          \
-            RAISES(text, what);       \
+#define RUNS_WITH(level, text, what) \
+    do {                             \
+        if (HALF >= level)           \
+            RUNS(text, what);        \
+        else                         \
+            RAISES(text, what);      \
     } while (0)
 static void test_parts(void)
 {
@@ -190,6 +190,16 @@ static void test_slide1(void)
     V1("vslide1down.vx v9, v8, %0", -5);
     V1("vse64.v v9, (%0)", two);
     check(two[1] == (uint64_t)-5 && two[0] == 0, "vslide1down.vx of 64 bits extends the sign", two[1] >> 32);
+}
+
+/* The V extension has no indices of 64 bits where XLEN is 32 (1.0, section 18.3). */
+static void test_wide_index(void)
+{
+    V("vsetivli x0, 0, e64, m1, ta, ma");
+    RAISES(".insn 4, 0x05047427", "vsuxei64.v v8, (s0), v16, v0.t");
+    RAISES(".insn 4, 0x07047407", "vluxei64.v v8, (s0), v16");
+    V("vsetivli x0, 0, e32, m1, ta, ma");
+    RAISES(".insn 4, 0x0f047427", "vsoxei64.v v8, (s0), v16");
 }
 #endif
 
@@ -363,6 +373,7 @@ int main(void)
     test_vstart();
 #if XLEN == 32
     test_slide1();
+    test_wide_index();
 #endif
     test_faults();
     test_fault_first((uint8_t *)0x80000000 + (128ul << 20)); /* -m 128 */
