@@ -583,8 +583,13 @@ def debian_image():
     if not shutil.which("debootstrap") or os.geteuid():
         skip("debootstrap is missing" if not os.geteuid() else "root is needed to unpack a Debian with its owners and devices")
     image = f"{images.CACHE}/riscv64/debian-{hashlib.sha256(' '.join(DEBIAN).encode()).hexdigest()[:8]}.img"
-    if os.path.exists(image):
-        return image
+    with images.lock("debian.lock"):  # another test wants it at the same time
+        if not os.path.exists(image):
+            make_debian_image(image)
+    return image
+
+
+def make_debian_image(image):
     new = f"{image}.new"
     with images.lock(), tempfile.TemporaryDirectory() as tmp:
         images.debian_first_stage("riscv64", DEBIAN, f"{tmp}/root")
@@ -602,10 +607,9 @@ for d in proc sys dev; do umount /mnt/$d; done
 umount /mnt; sync; poweroff -f
 """
     status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
-                       modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=1800)
+                       modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=7200)
     expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
     os.rename(new, image)
-    return image
 
 
 ESP_MB = 64
@@ -620,8 +624,13 @@ def debian_disk():
             skip(f"{tool} (package {package}) is missing")
     root = debian_image()
     image = root.replace("debian-", f"debian-disk-{hashlib.sha256(' '.join(DISK).encode()).hexdigest()[:8]}-")
-    if os.path.exists(image):
-        return image
+    with images.lock("debian.lock"):
+        if not os.path.exists(image):
+            make_debian_disk(root, image)
+    return image
+
+
+def make_debian_disk(root, image):
     new, start = f"{image}.new", 1 + ESP_MB
     size = (os.path.getsize(root) >> 20) + start + 1
     with tempfile.TemporaryDirectory() as tmp:
