@@ -62,7 +62,7 @@ def test_disk():
             os.makedirs(f"{root}/{d}")
         shutil.copy(images.busybox("riscv64"), f"{root}/bin/busybox")
         with open(f"{root}/init", "w") as f:
-            f.write(images.INIT.replace("/mnt", "") + "dd if=/dev/urandom of=/data bs=64k count=100 2>/dev/null\nsync\necho 3 > /proc/sys/vm/drop_caches\n"
+            f.write(images.INIT.replace("/mnt", "") + riscv_test.QUIET + "dd if=/dev/urandom of=/data bs=64k count=100 2>/dev/null\nsync\necho 3 > /proc/sys/vm/drop_caches\n"
                     "sha256sum /data\nls -l /data\nsync\nmount -o remount,ro /\ncat /proc/interrupts /proc/diskstats\npoweroff -f\n")
         os.chmod(f"{root}/init", 0o755)
         subprocess.run(["mkfs.ext4", "-q", "-d", root, image, "64M"], check=True)

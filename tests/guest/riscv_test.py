@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
+import atexit, functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -16,6 +16,13 @@ from fixtures import QuietServer, nested_tree, package_repository
 HERE = os.path.dirname(os.path.abspath(__file__))
 SKIP = 77
 DISK_MB = int(os.environ.get("RHEA_TEST_DISK_MB", "500"))
+# What a guest's script begins with: the kernel's notices would come in the middle of what the script prints; what is still in the tty's
+# buffer when the machine goes off would be lost; and complaints are to be seen at the end.
+QUIET = """dmesg -n 4
+leave() { dmesg | grep -E 'WARNING:|BUG:|Oops'; stty cs8; }
+poweroff() { leave; /bin/poweroff "$@"; }
+reboot() { leave; /bin/reboot "$@"; }
+"""
 
 
 def skip(why):
@@ -23,10 +30,13 @@ def skip(why):
     sys.exit(SKIP)
 
 
-def rhea(target, *args, timeout=900):
+def rhea(target, *args, timeout=1800):
     """Run rhea to its end; return (status, output)."""
     cmd = [*EMULATOR, *([] if len(EMULATOR) > 1 else ["-target", target]), *map(str, args)]
-    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    try:
+        p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    except subprocess.TimeoutExpired as e:
+        expect(False, f"it ends within {timeout} s", (e.stdout or b"").decode(errors="replace"))
     return p.returncode, p.stdout.decode(errors="replace")
 
 
@@ -42,11 +52,11 @@ def linux(script, modules, tmp):
     with images.lock():
         ordered = images.modules("riscv64", modules)
         load = "".join(f"insmod /lib/{os.path.basename(m)}\n" for m in ordered)
-        initrd = images.initramfs("riscv64", load + script, f"{tmp}/initrd", {f"lib/{os.path.basename(m)}": m for m in ordered})
+        initrd = images.initramfs("riscv64", QUIET + load + script, f"{tmp}/initrd", {f"lib/{os.path.basename(m)}": m for m in ordered})
         return ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
 
 
-def boot(script, *args, modules=(), timeout=900):
+def boot(script, *args, modules=(), timeout=1800):
     """Boot Debian's riscv64 kernel with an initramfs that loads modules and runs script."""
     with tempfile.TemporaryDirectory() as tmp:
         return rhea("riscv64", *linux(script, modules, tmp), "-nographic", *args, timeout=timeout)
@@ -71,18 +81,23 @@ class Session:
     def __init__(self, *args):
         self.process = subprocess.Popen([*EMULATOR, "-target", "riscv64", *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
+        atexit.register(self.process.kill)  # nothing once it has ended
         self.seen, self.place = b"", 0
 
-    def wait_for(self, text, seconds=120):
-        """Read on until text comes, after what earlier calls waited for; fail if it does not."""
+    def wait_for(self, text, seconds=900, again=""):
+        """Read on until text comes, after what earlier calls waited for; fail if it does not. What there is to send again whenever
+        a minute brought nothing makes a prompt come that a message had split."""
         limit, text = time.monotonic() + seconds, text.encode()
         while (at := self.seen.find(text, self.place)) < 0:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, limit - time.monotonic()))
+            left = limit - time.monotonic()
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, min(60, left)))
             got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             self.seen += got
-            if not got:
-                self.process.kill()
-                expect(False, f"{text} in the output", self.seen.decode(errors="replace"))
+            if (ready and not got) or left <= 0:
+                why = f"within {seconds} s" if not ready else "before it ended"
+                expect(False, f"{text} in the output {why}", self.seen.decode(errors="replace"))
+            if not ready:
+                self.send(again)
         self.place = at + len(text)
 
     def send(self, text):
@@ -90,12 +105,15 @@ class Session:
         self.process.stdin.flush()
 
     def end(self):
-        self.seen += self.process.communicate(timeout=60)[0]
+        try:
+            self.seen += self.process.communicate(timeout=900)[0]
+        except subprocess.TimeoutExpired as e:
+            expect(False, "it ends", (self.seen + (e.stdout or b"")).decode(errors="replace"))
         return self.process.returncode, self.seen.decode(errors="replace")
 
 
 def userland(*args, cpus=1):
-    status, out = boot("uname -a\necho cpus $(nproc)\ncat /proc/cpuinfo\nsleep 1\npoweroff -f\n", "-smp", cpus, "-m", "1024", *args)
+    status, out = boot("uname -a\necho cpus $(nproc)\ncat /proc/cpuinfo\npoweroff -f\n", "-smp", cpus, "-m", "1024", *args)
     expect(re.search(r"Linux \(none\) 6\.\S+ .* riscv64 GNU/Linux", out), "uname in userland", out)
     expect(f"cpus {cpus}\r" in out, f"{cpus} processors online", out)
     expect("Oops" not in out and "BUG:" not in out, "no kernel complaint", out)
@@ -120,7 +138,7 @@ echo READY; read line; poweroff -f
 """
     with tempfile.TemporaryDirectory() as tmp:
         s = Session(*linux(work, [], tmp), "-m", 512, "-smp", 4, "-nographic", "-accel", "tcg,tb-size=6")
-        s.wait_for("READY\r", 600)
+        s.wait_for("READY\r", 1800)
         s.send("\1c")
         s.wait_for("(rhea) ")
         s.send("info jit\r")
@@ -169,7 +187,7 @@ def disk(device):
             os.makedirs(f"{root}/{d}")
         shutil.copy(images.busybox("riscv64"), f"{root}/bin/busybox")
         with open(f"{root}/init", "w") as f:
-            f.write(images.INIT.replace("/mnt", "") + f"""
+            f.write(images.INIT.replace("/mnt", "") + QUIET + f"""
 dd if=/dev/urandom of=/data bs=1M count=8 2>/dev/null
 for i in $(seq {DISK_MB // 8 - 1}); do dd if=/data of=/data bs=1M count=8 seek=$((i * 8)) conv=notrunc 2>/dev/null; done
 dd if=/dev/urandom of=/data bs=4099 count=50 seek=777 conv=notrunc 2>/dev/null
@@ -566,7 +584,7 @@ def acpi(machine, controller):
         options = linux("dmesg | grep -i -E 'ACPI|spcr|SRAT|printk: .*console'\ncat /proc/cmdline; [ -d /sys/firmware/devicetree/base/soc ] || echo NO TREE\n"
                         "ls /sys/firmware/acpi/tables\necho NODES $(ls -d /sys/devices/system/node/node?)\n"
                         "cat /sys/devices/system/node/node0/distance\nmdev -s\nfor d in vda vdb; do dd if=/dev/$d bs=1M of=/dev/null; done\n"
-                        "cat /proc/interrupts\nls /sys/bus/pci/devices\nsleep 1\npoweroff -f\n", ["virtio_blk", "virtio_mmio"], tmp)
+                        "cat /proc/interrupts\nls /sys/bus/pci/devices\npoweroff -f\n", ["virtio_blk", "virtio_mmio"], tmp)
         options[options.index("virt")] = f"virt,{machine}"
         options[options.index("-append") + 1] += " acpi=force earlycon"
         with images.lock():
@@ -723,9 +741,9 @@ def test_debian():
         s = Session(*linux("mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n", ["virtio_blk", "virtio_net", "ext4", "crc32c_generic"], tmp),
                     "-m", 2048, "-smp", 2, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio", "-nic",
                     f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
-        s.wait_for("login: ", 600)
+        s.wait_for("login: ", 1800, again="\r")
         s.send("root\r")
-        s.wait_for(":~# ")
+        s.wait_for(":~# ", again="\r")
         stress = " ".join(f"--{m} 2 --{m}-ops {n}" for m, n in [("cpu", 200), ("fp", 200), ("vecmath", 200), ("atomic", 200), ("matrix", 200)])
         for what, command in [
                 ("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
@@ -739,7 +757,7 @@ def test_debian():
                 ("python3's arithmetic", "python3 -c 'import math,hashlib; assert sum(i*i for i in range(10**6)) == 333332833333500000; "
                  "assert math.fsum([.1]*10) == 1.0; print(hashlib.sha256(b\"a\").hexdigest())'")]:
             s.send(f"{command}; echo STA''TUS $?\r")
-            s.wait_for("STATUS ", 600)
+            s.wait_for("STATUS ", 1800)
             s.wait_for("\n")
             good = s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r")
             expect(good, what, s.seen.decode(errors="replace"))
@@ -753,14 +771,18 @@ def test_debian():
         expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
 
 
-def debian_from_disk(*args, seconds=1200):
+def debian_from_disk(*args, seconds=1800):
     """Firmware finds GRUB on the disk's ESP, GRUB starts Debian's kernel with its initrd; systemd's login; the disk is clean afterwards."""
     with tempfile.TemporaryDirectory() as tmp:
         subprocess.run(["cp", "--sparse=always", debian_disk(), f"{tmp}/disk"], check=True)
         s = Session(*args, "-m", 2048, "-smp", 2, "-nographic", "-no-reboot", "-drive", f"file={tmp}/disk,format=raw,if=virtio")
-        for text in "GNU GRUB", "EFI stub", "login: ":
+        for text in "GNU GRUB", "EFI stub":
             s.wait_for(text, seconds)
+        s.wait_for("login: ", seconds, again="\r")
         s.send("root\r")
+        s.wait_for(":~# ", again="\r")
+        s.send("dmesg -n 4\r")
+        s.wait_for("dmesg -n 4\r")
         s.wait_for(":~# ")
         for what, command in [("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
                               ("started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi")]:
@@ -802,7 +824,7 @@ def metal(xlen, want, *args, define=(), source="metal", v="", echo=False):
                         "-fno-pic -fno-stack-protector -Wl,--build-id=none -Wl,--no-warn-rwx-segments".split(), f"-DEXIT={want}", f"-DREFERENCE={int(len(EMULATOR) > 1)}", *define,
                         f"-T{HERE}/metal/link.ld", f"{HERE}/metal/start.S", f"{HERE}/metal/{source}.c", "-o", f"{tmp}/metal.elf"], check=True)
         status, out = rhea(f"riscv{xlen}", "-M", "virt", "-smp", "2", "-bios", "none", "-kernel", f"{tmp}/metal.elf", "-nographic",
-                           "-monitor", "none", "-serial", "stdio", *args, timeout=300)
+                           "-monitor", "none", "-serial", "stdio", *args, timeout=1800)
         if echo:
             print(out)
         expect("all passed" in out and status == want, f"bare-metal RV{xlen} {' '.join(args)}: exit status {want} through the finisher",
@@ -888,7 +910,7 @@ def program(source, wanted, march, *args, libraries=()):
         subprocess.run([cc, f"-march={march}", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static",
                         f"{HERE}/{source}", "-o", f"{tmp}/program", *libraries], check=True)
         with images.lock():
-            initrd = images.initramfs("riscv64", "grep isa /proc/cpuinfo\n/bin/program\ngrep -i pmu /proc/interrupts\npoweroff -f\n", f"{tmp}/initrd",
+            initrd = images.initramfs("riscv64", QUIET + "grep isa /proc/cpuinfo\n/bin/program\ngrep -i pmu /proc/interrupts\npoweroff -f\n", f"{tmp}/initrd",
                                       {"bin/program": f"{tmp}/program"})
             options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
         status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
@@ -922,7 +944,7 @@ def nested(cpus, *args, aia=False, firmware=()):
             files = {"lib/kvm.ko": module, "bin/kvm": f"{tmp}/kvm", "image": images.kernel("riscv64"), "tree": f"{tmp}/tree", "inner": inner}
             script = (f"insmod /lib/kvm.ko\ndmesg | grep -i kvm\nkvm code && echo CODE RUNS\nkvm linux {cpus} /image /tree /inner {'aia' if aia else ''} && "
                       "echo LINUX RAN\ncat /proc/interrupts\npoweroff -f\n")
-            outer = images.initramfs("riscv64", script, f"{tmp}/outer", files)
+            outer = images.initramfs("riscv64", QUIET + script, f"{tmp}/outer", files)
         status, out = rhea("riscv64", "-M", "virt" + (",aia=aplic-imsic,aia-guests=3" if aia else ""), *firmware, "-no-reboot", "-kernel",
                            images.kernel("riscv64"), "-initrd", outer, "-append", "console=ttyS0 panic=-1 loglevel=6", "-m", 1024, "-nographic", *args)
         expect("hypervisor extension available" in out, "KVM finds the hypervisor extension", out)
