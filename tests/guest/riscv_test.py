@@ -16,8 +16,8 @@ from fixtures import QuietServer, nested_tree, package_repository
 HERE = os.path.dirname(os.path.abspath(__file__))
 SKIP = 77
 DISK_MB = int(os.environ.get("RHEA_TEST_DISK_MB", "500"))
-# What a guest's script begins with: the kernel's notices would come in the middle of what the script prints; what is still in the tty's
-# buffer when the machine goes off would be lost; and complaints are to be seen at the end.
+# What a guest's script begins with: the kernel's notices would come in the middle of what the script prints; errors, oopses and BUGs are
+# still shown at once, warnings at the end. What is in the tty's buffer when the machine goes off would be lost.
 QUIET = """dmesg -n 4
 leave() { dmesg | grep -E 'WARNING:|BUG:|Oops'; stty cs8; }
 poweroff() { leave; /bin/poweroff "$@"; }
@@ -782,7 +782,6 @@ def debian_from_disk(*args, seconds=1800):
         s.send("root\r")
         s.wait_for(":~# ", again="\r")
         s.send("dmesg -n 4\r")
-        s.wait_for("dmesg -n 4\r")
         s.wait_for(":~# ")
         for what, command in [("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
                               ("started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi")]:
