@@ -1,8 +1,11 @@
-"""What guests find: the device tree of a nested machine, and a repository of Debian packages with its server.
+"""What guests find: the kernel's options, the device tree of a nested machine, and a repository of Debian packages with its server.
 
 SPDX-License-Identifier: MIT
 """
 import hashlib, http.server, os, subprocess
+
+# The kernel takes 20 s without progress for a bug. A slow host that is busy with others needs no bug for that; two minutes are one.
+KERNEL_OPTIONS = "console=ttyS0 panic=-1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 
 
 def nested_tree(path, initrd, cpus, aia):
@@ -23,7 +26,7 @@ def nested_tree(path, initrd, cpus, aia):
 / {{
     #address-cells = <2>; #size-cells = <2>; compatible = "linux,dummy-virt";
     chosen {{
-        bootargs = "console=ttyS0 earlycon=uart8250,mmio,0x10000000 loglevel=8 panic=-1";
+        bootargs = "{KERNEL_OPTIONS} earlycon=uart8250,mmio,0x10000000 loglevel=8";
         linux,initrd-start = <0 0x88000000>; linux,initrd-end = <0 {0x88000000 + os.path.getsize(initrd)}>;
         stdout-path = "/soc/serial@10000000";
     }};

@@ -11,7 +11,7 @@ import atexit, functools, hashlib, http.server, os, random, re, select, shlex, s
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
-from fixtures import QuietServer, nested_tree, package_repository
+from fixtures import KERNEL_OPTIONS, QuietServer, nested_tree, package_repository
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SKIP = 77
@@ -53,7 +53,7 @@ def linux(script, modules, tmp):
         ordered = images.modules("riscv64", modules)
         load = "".join(f"insmod /lib/{os.path.basename(m)}\n" for m in ordered)
         initrd = images.initramfs("riscv64", QUIET + load + script, f"{tmp}/initrd", {f"lib/{os.path.basename(m)}": m for m in ordered})
-        return ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
+        return ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", KERNEL_OPTIONS]
 
 
 def boot(script, *args, modules=(), timeout=1800):
@@ -731,7 +731,7 @@ umount /mnt; sync; poweroff -f
 def test_debian():
     """A whole Debian: systemd's login, the network, sshd, apt, stress-ng and self-checks; the disk is clean afterwards."""
     with tempfile.TemporaryDirectory() as tmp:
-        shutil.copy(debian_image(), f"{tmp}/disk")
+        subprocess.run(["cp", "--sparse=always", debian_image(), f"{tmp}/disk"], check=True)
         os.makedirs(f"{tmp}/repository")
         package_repository(f"{tmp}/repository")
         handler = functools.partial(QuietServer, directory=f"{tmp}/repository")
@@ -911,7 +911,7 @@ def program(source, wanted, march, *args, libraries=()):
         with images.lock():
             initrd = images.initramfs("riscv64", QUIET + "grep isa /proc/cpuinfo\n/bin/program\ngrep -i pmu /proc/interrupts\npoweroff -f\n", f"{tmp}/initrd",
                                       {"bin/program": f"{tmp}/program"})
-            options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
+            options = ["-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", KERNEL_OPTIONS]
         status, out = rhea("riscv64", *options, "-m", "512", "-nographic", *args)
         expect(status == 0 and wanted in out, f"{source} in Linux: {' '.join(map(str, args))}", f"status {status}\n{out}")
 
@@ -945,7 +945,7 @@ def nested(cpus, *args, aia=False, firmware=()):
                       "echo LINUX RAN\ncat /proc/interrupts\npoweroff -f\n")
             outer = images.initramfs("riscv64", QUIET + script, f"{tmp}/outer", files)
         status, out = rhea("riscv64", "-M", "virt" + (",aia=aplic-imsic,aia-guests=3" if aia else ""), *firmware, "-no-reboot", "-kernel",
-                           images.kernel("riscv64"), "-initrd", outer, "-append", "console=ttyS0 panic=-1 loglevel=6", "-m", 1024, "-nographic", *args)
+                           images.kernel("riscv64"), "-initrd", outer, "-append", KERNEL_OPTIONS + " loglevel=6", "-m", 1024, "-nographic", *args)
         expect("hypervisor extension available" in out, "KVM finds the hypervisor extension", out)
         expect("\nCODE RUNS" in out, "a few instructions in a virtual machine", out)
         expect(re.search(rf"NESTED Linux .* riscv64 GNU/Linux, {cpus} processors", out), f"a nested Linux with {cpus} processors", out)
