@@ -762,7 +762,7 @@ def test_debian():
             good = s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r")
             expect(good, what, s.seen.decode(errors="replace"))
             s.wait_for(":~# ")
-        with socket.create_connection(("127.0.0.1", port), 60) as c:
+        with socket.create_connection(("127.0.0.1", port), 900) as c:
             expect(c.recv(8) == b"SSH-2.0-", "sshd through hostfwd")
         s.send("poweroff\r")
         status, out = s.end()
