@@ -233,7 +233,7 @@ void devm_reset(DevMachine *m)
 
 void devm_poll(bool (*done)(void *opaque), void *opaque)
 {
-    int64_t limit = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    int64_t limit = g_get_monotonic_time() + 120 * G_USEC_PER_SEC;
     if (!done) {
         while (g_main_context_iteration(NULL, FALSE))
             ;

@@ -20,6 +20,7 @@ typedef struct End {
 
 static DevMachine *machine;
 static char *folder;
+static uint16_t ports[8]; /* of 127.0.0.1, free when we began */
 
 static bool receive(void *opaque, const uint8_t *frame, size_t len, bool checked)
 {
@@ -71,14 +72,25 @@ static void send_frame(End *e, unsigned len, uint8_t seed)
 /* Let the main loop run until e has count frames; false: it does not get them. */
 static bool wait_for(const End *e, unsigned count)
 {
-    gint64 limit = g_get_monotonic_time() + (count ? 5 * G_USEC_PER_SEC : G_USEC_PER_SEC / 20);
-    do {
+    for (gint64 limit = g_get_monotonic_time() + 60 * G_USEC_PER_SEC; e->frames->len < count;) {
         if (!g_main_context_iteration(NULL, FALSE))
             g_usleep(1000);
-        if (count && e->frames->len >= count)
-            return true;
-    } while (g_get_monotonic_time() < limit);
-    return e->frames->len >= count;
+        if (g_get_monotonic_time() > limit)
+            return false;
+    }
+    return true;
+}
+
+/* Let it run until nothing has come for a while. Turns are counted, not time: on a busy host time goes by without us.
+ */
+static void settle(void)
+{
+    for (unsigned idle = 0; idle < 40; idle++) {
+        if (g_main_context_iteration(NULL, FALSE))
+            idle = 0;
+        else
+            g_usleep(1000);
+    }
 }
 
 static void expect_frame(const End *e, unsigned index, unsigned len, uint8_t seed)
@@ -95,21 +107,22 @@ typedef struct Pair {
     unsigned longest;
 } Pair;
 
+/* % is the folder, @N a port */
 static const Pair pairs[] = {
-    { "tcp", "socket,id=a,listen=127.0.0.1:23451", "socket,id=b,connect=127.0.0.1:23451", 65550 },
-    { "udp", "socket,id=a,udp=127.0.0.1:23453,localaddr=127.0.0.1:23452",
-      "socket,id=b,udp=127.0.0.1:23452,localaddr=127.0.0.1:23453", 60000 },
-    { "multicast", "socket,id=a,mcast=230.0.0.71:23454,localaddr=127.0.0.1",
-      "socket,id=b,mcast=230.0.0.71:23454,localaddr=127.0.0.1", 60000 },
-    { "stream-inet", "stream,id=a,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=23455",
-      "stream,id=b,addr.type=inet,addr.host=127.0.0.1,addr.port=23455", 65550 },
+    { "tcp", "socket,id=a,listen=127.0.0.1:@0", "socket,id=b,connect=127.0.0.1:@0", 65550 },
+    { "udp", "socket,id=a,udp=127.0.0.1:@2,localaddr=127.0.0.1:@1",
+      "socket,id=b,udp=127.0.0.1:@1,localaddr=127.0.0.1:@2", 60000 },
+    { "multicast", "socket,id=a,mcast=230.0.0.71:@3,localaddr=127.0.0.1",
+      "socket,id=b,mcast=230.0.0.71:@3,localaddr=127.0.0.1", 60000 },
+    { "stream-inet", "stream,id=a,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=@4",
+      "stream,id=b,addr.type=inet,addr.host=127.0.0.1,addr.port=@4", 65550 },
     { "stream-unix", "stream,id=a,server=on,addr.type=unix,addr.path=%/s",
       "stream,id=b,server=off,addr.type=unix,addr.path=%/s", 65550 },
     { "dgram-inet",
-      "dgram,id=a,local.type=inet,local.host=127.0.0.1,local.port=23456,remote.type=inet,remote.host=127.0.0.1,"
-      "remote.port=23457",
-      "dgram,id=b,local.type=inet,local.host=127.0.0.1,local.port=23457,remote.type=inet,remote.host=127.0.0.1,"
-      "remote.port=23456",
+      "dgram,id=a,local.type=inet,local.host=127.0.0.1,local.port=@5,remote.type=inet,remote.host=127.0.0.1,"
+      "remote.port=@6",
+      "dgram,id=b,local.type=inet,local.host=127.0.0.1,local.port=@6,remote.type=inet,remote.host=127.0.0.1,"
+      "remote.port=@5",
       60000 },
     { "dgram-unix", "dgram,id=a,local.type=unix,local.path=%/da,remote.type=unix,remote.path=%/db",
       "dgram,id=b,local.type=unix,local.path=%/db,remote.type=unix,remote.path=%/da", 60000 },
@@ -117,8 +130,39 @@ static const Pair pairs[] = {
 
 static char *expand(const char *text)
 {
-    g_auto(GStrv) parts = g_strsplit(text, "%", -1);
-    return g_strjoinv(folder, parts);
+    GString *out = g_string_new(NULL);
+    for (; *text; text++) {
+        if (*text == '%')
+            g_string_append(out, folder);
+        else if (*text == '@')
+            g_string_append_printf(out, "%u", ports[*++text - '0']);
+        else
+            g_string_append_c(out, *text);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static bool can_bind(int type, uint16_t port)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, type, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    bool can = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+    close(fd);
+    return can;
+}
+
+/* Below those that the kernel gives out by itself, and others than what another run of this test takes. */
+static void find_ports(void)
+{
+    unsigned port = 10000 + getpid() * 16u % 8000;
+    for (unsigned i = 0; i < G_N_ELEMENTS(ports); port++) {
+        g_assert_cmpuint(port, <, 20000);
+        if (can_bind(SOCK_STREAM, port) && can_bind(SOCK_DGRAM, port))
+            ports[i++] = port;
+    }
 }
 
 static void test_pair(gconstpointer data)
@@ -128,7 +172,7 @@ static void test_pair(gconstpointer data)
     machine = devm_new();
     End *a = end_new(ta), *b = end_new(tb);
     const unsigned lengths[] = { 14, 60, 1514, 9000, p->longest };
-    wait_for(a, 0); /* a connection is taken */
+    settle(); /* a connection is taken */
     for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
         send_frame(a, lengths[i], i);
         g_assert_true(wait_for(b, i + 1));
@@ -143,7 +187,7 @@ static void test_pair(gconstpointer data)
         while (g_main_context_iteration(NULL, FALSE)) /* the host's queue of unix datagrams is short */
             ;
     }
-    wait_for(a, 0);
+    settle();
     DEVM_LOCKED(machine, (b->refuse = false, net_accept_input(b->n)));
     g_assert_true(wait_for(b, G_N_ELEMENTS(lengths) + 20));
     expect_frame(b, G_N_ELEMENTS(lengths) + 19, 1000, 19);
@@ -172,30 +216,31 @@ static void test_hostile(void)
     static const uint8_t huge[] = { 0xff, 0xff, 0xff, 0xff, 1, 2, 3 }, none[] = { 0, 0, 0, 0 },
                          frame[] = { 0, 0, 0, 3, 0, 31, 62, 0, 0 };
     machine = devm_new();
-    End *a = end_new("socket,id=a,listen=127.0.0.1:23458");
+    g_autofree char *listen = expand("socket,id=a,listen=127.0.0.1:@7");
+    End *a = end_new(listen);
     for (unsigned i = 0; i < 2; i++) {
         char c;
-        int fd = connect_to(23458);
-        wait_for(a, 0);
+        int fd = connect_to(ports[7]);
+        settle();
         g_assert_cmpint(write(fd, i ? none : huge, i ? sizeof(none) : sizeof(huge)), >, 0);
-        wait_for(a, 0);
+        settle();
         g_assert_cmpint(read(fd, &c, 1), <=, 0);
         close(fd);
     }
-    int fd = connect_to(23458);
-    wait_for(a, 0);
+    int fd = connect_to(ports[7]);
+    settle();
     for (unsigned i = 0; i < sizeof(frame); i++) {
         g_assert_cmpint(write(fd, frame + i, 1), ==, 1);
-        wait_for(a, 0);
+        settle();
     }
     g_assert_cmpuint(a->frames->len, ==, 1);
     expect_frame(a, 0, 3, 0);
     for (unsigned i = 0; i < 40; i++) /* who does not read holds nobody up: what is too much is dropped */
-        send_frame(a, 60000, i), wait_for(a, 0);
+        send_frame(a, 60000, i), settle();
     close(fd);
-    wait_for(a, 0);
+    settle();
     send_frame(a, 100, 1); /* to nobody */
-    wait_for(a, 0);
+    settle();
     g_assert_cmpuint(a->frames->len, ==, 1);
     end_free(a);
     net_remove_all();
@@ -231,6 +276,7 @@ static void test_errors(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    find_ports();
     folder = g_dir_make_tmp("rhea-net-XXXXXX", NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(pairs); i++) {
         g_autofree char *name = g_strdup_printf("/netdev/%s", pairs[i].name);

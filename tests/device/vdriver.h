@@ -26,7 +26,7 @@ typedef enum { TRANSPORT_MMIO, TRANSPORT_PCI, TRANSPORT_PCI_MSIX } Transport;
 #define DRIVER_ALL         UINT64_MAX
 #define DRIVER_QUEUE_MAX   256
 #define DRIVER_TABLE_MAX   64 /* descriptors of an indirect table */
-#define DRIVER_TIMEOUT_US  (20 * G_USEC_PER_SEC)
+#define DRIVER_TIMEOUT_US  (120 * G_USEC_PER_SEC)
 
 typedef struct Driver Driver;
 

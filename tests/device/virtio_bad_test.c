@@ -330,7 +330,7 @@ static const struct {
 
 static bool wait_needs_reset(Driver *d)
 {
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 600000; i++) {
         if (driver_status(d) & VIRTIO_NEEDS_RESET)
             return true;
         g_usleep(100);

@@ -24,7 +24,7 @@ static char **fuzz_devices;
 static char fuzz_what[256]; /* what is being fuzzed, for the watchdog */
 
 /* A machine that does not come back within this time hangs. */
-#define SECONDS_PER_MACHINE 120
+#define SECONDS_PER_MACHINE 600
 
 static void watchdog(int signal)
 {

@@ -7,6 +7,7 @@ SPDX-License-Identifier: MIT
 """
 import fcntl, os, pty, signal, socket, struct, subprocess, sys, tempfile, termios, time
 
+LIMIT = 300  # seconds within which anything has to happen, on a slow machine, too
 TARGET = ["-target", "riscv64", "-display", "none", "-serial", "null"]
 # (options, what the line must contain); {tmp} holds truncated.elf, truncated.gz, truncated.img, big
 BAD = [
@@ -187,6 +188,32 @@ def prepare(tmp):
             f.write(data)
 
 
+def until(condition):
+    """Wait for it; is it so?"""
+    limit = time.monotonic() + LIMIT
+    while not (so := condition()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    return so
+
+
+def catches(p, *numbers):
+    """Has the process handlers for the signals, or has it ended?"""
+    if p.poll() is not None:
+        return True
+    with open(f"/proc/{p.pid}/status") as f:
+        caught = int(next(line for line in f if line.startswith("SigCgt")).split()[1], 16)
+    return all(caught >> number - 1 & 1 for number in numbers)
+
+
+def written(path, wanted):
+    """Does the file exist, and is its text as wanted?"""
+    try:
+        with open(path) as f:
+            return wanted(f.read())
+    except FileNotFoundError:
+        return False
+
+
 def bad_lines(rhea, tmp):
     failed = 0
     busy = socket.create_server(("127.0.0.1", 0))
@@ -196,7 +223,7 @@ def bad_lines(rhea, tmp):
             continue
         cmd = [rhea, *TARGET, *(o.replace("{tmp}", tmp).replace("{port}", str(busy.getsockname()[1])) for o in options)]
         try:
-            p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+            p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
             ok = p.returncode == 1 and p.stderr.count("\n") == 1 and p.stderr.startswith("rhea: ") and want in p.stderr
             said = f"status {p.returncode}: {p.stderr.strip()}"
         except subprocess.TimeoutExpired:
@@ -212,13 +239,10 @@ def signals(rhea, tmp):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         pidfile = f"{tmp}/pid"
         p = subprocess.Popen([rhea, *TARGET, "-bios", "none", "-pidfile", pidfile], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for _ in range(100):
-            if os.path.exists(pidfile) and open(pidfile).read().strip() == str(p.pid):
-                break
-            time.sleep(0.05)
+        until(lambda: p.poll() is not None or written(pidfile, lambda text: text.strip() == str(p.pid)))
         time.sleep(0.2)
         p.send_signal(number)
-        _, said = p.communicate(timeout=20)
+        _, said = p.communicate(timeout=LIMIT)
         if p.returncode or os.path.exists(pidfile) or f"terminating on signal {int(number)}" not in said:
             failed += 1
             print(f"FAILED {number.name}: status {p.returncode}, pidfile {'left' if os.path.exists(pidfile) else 'removed'}, {said}")
@@ -243,13 +267,10 @@ def terminals(rhea):
         before = termios.tcgetattr(slave)
         p = subprocess.Popen([rhea, *options], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
                              preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-        limit = time.monotonic() + 20
-        while termios.tcgetattr(slave) == before and time.monotonic() < limit:
-            time.sleep(0.02)
-        changed = termios.tcgetattr(slave) != before
-        time.sleep(0.2)
+        changed = until(lambda: p.poll() is not None or (termios.tcgetattr(slave) != before and catches(p, signal.SIGTERM, signal.SIGINT)))
+        changed = changed and p.poll() is None
         act(p, master)
-        got = p.wait(timeout=20)
+        got = p.wait(timeout=LIMIT)
         sanitized = status < 0 and got == 1  # a sanitizer's handler came first
         if not changed or (not sanitized and (got != status or termios.tcgetattr(slave) != before)):
             failed += 1
@@ -257,13 +278,14 @@ def terminals(rhea):
         os.close(slave)
         os.close(master)
     master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
     p = subprocess.Popen([rhea, "-target", "riscv64", "-bios", "none", "-nographic"], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL,
                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    until(lambda: p.poll() is not None or (termios.tcgetattr(slave) != before and catches(p, signal.SIGHUP)))
     os.close(slave)
-    time.sleep(0.5)
     os.close(master)
     try:
-        status = p.wait(timeout=20)
+        status = p.wait(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         p.kill()
         status = "still runs"
@@ -277,21 +299,19 @@ def daemon(rhea, tmp):
     """-daemonize: status 0 once the machine runs, 1 with the message if it cannot be built."""
     pidfile, port = f"{tmp}/daemon.pid", f"unix:{tmp}/monitor,server=on,wait=off"
     p = subprocess.run([rhea, "-target", "riscv64", "-bios", "none", "-display", "none", "-daemonize", "-pidfile", pidfile, "-monitor", port],
-                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT)
     said = p.stdout
     try:
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(f"{tmp}/monitor")
-            s.settimeout(20)
+            s.settimeout(LIMIT)
             s.sendall(b"info status\nquit\n")
             while data := s.recv(4096):
                 said += data.decode()
-        gone = time.monotonic() + 20
-        while os.path.exists(pidfile) and time.monotonic() < gone:
-            time.sleep(0.02)
+        until(lambda: not os.path.exists(pidfile))
     except OSError as e:
         said += f" {e}"
-    bad = subprocess.run([rhea, *TARGET, "-daemonize", "-kernel", "/nonexistent"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+    bad = subprocess.run([rhea, *TARGET, "-daemonize", "-kernel", "/nonexistent"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
     if p.returncode or "VM status: running" not in said or os.path.exists(pidfile) or bad.returncode != 1 or "/nonexistent" not in bad.stderr:
         print(f"FAILED -daemonize: status {p.returncode}, {said}; bad: {bad.returncode} {bad.stderr}")
         return 1
@@ -301,7 +321,7 @@ def daemon(rhea, tmp):
 def fall_back(rhea):
     """The first accelerator that can be had is taken, with a notice."""
     p = subprocess.run([rhea, *TARGET, "-accel", "nothing", "-accel", "tcg", "-M", "virt,dumpdtb=/dev/null"], stdin=subprocess.DEVNULL,
-                       stderr=subprocess.PIPE, text=True, timeout=20)
+                       stderr=subprocess.PIPE, text=True, timeout=LIMIT)
     if p.returncode or p.stderr.count("\n") != 1 or "'nothing'" not in p.stderr:
         print(f"FAILED accelerators: status {p.returncode}, {p.stderr}")
         return 1
@@ -311,7 +331,7 @@ def fall_back(rhea):
 def dump(rhea, tmp):
     """dumpdtb= writes into what its path names: a link stays a link."""
     os.symlink(f"{tmp}/tree", f"{tmp}/link")
-    p = subprocess.run([rhea, *TARGET, "-M", f"virt,dumpdtb={tmp}/link"], stdin=subprocess.DEVNULL, timeout=20)
+    p = subprocess.run([rhea, *TARGET, "-M", f"virt,dumpdtb={tmp}/link"], stdin=subprocess.DEVNULL, timeout=LIMIT)
     if p.returncode or not os.path.islink(f"{tmp}/link") or open(f"{tmp}/tree", "rb").read(4) != b"\xd0\x0d\xfe\xed":
         print(f"FAILED dumpdtb: status {p.returncode}")
         return 1
@@ -360,14 +380,14 @@ def properties(blob):
 def cpus(rhea, tmp):
     """Each model starts, and its device tree says what it is; -cpu help lists them and no others."""
     failed = 0
-    listed = subprocess.run([rhea, *TARGET, "-cpu", "help"], stdout=subprocess.PIPE, text=True, timeout=20).stdout.split("\n\n")[0]
+    listed = subprocess.run([rhea, *TARGET, "-cpu", "help"], stdout=subprocess.PIPE, text=True, timeout=LIMIT).stdout.split("\n\n")[0]
     names = [line.split()[0] for line in listed.splitlines()[1:]]
     if sorted(names) != sorted(MODELS):
         failed += 1
         print(f"FAILED -cpu help: {names}")
     for model, (xlen, wanted, unwanted, mmu) in MODELS.items():
         p = subprocess.run([rhea, "-target", f"riscv{xlen}", "-bios", "none", "-display", "none", "-serial", "null", "-cpu", model, "-M",
-                            f"virt,dumpdtb={tmp}/cpu.dtb"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+                            f"virt,dumpdtb={tmp}/cpu.dtb"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
         tree = properties(open(f"{tmp}/cpu.dtb", "rb").read()) if not p.returncode else {}
         have = tree.get("riscv,isa-extensions", b"").decode().split("\0")[:-1]
         isa = tree.get("riscv,isa", b"\0")[:-1].decode()
@@ -387,10 +407,10 @@ def cpus(rhea, tmp):
 def perf(rhea):
     """perfmap=on and jitdump=on: every unit is in both files, with the same address, size and name."""
     p = subprocess.Popen([rhea, *TARGET, "-accel", "tcg,perfmap=on,jitdump=on"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1)
-    p.terminate()
-    status = p.wait(timeout=20)
     paths = [f"/tmp/perf-{p.pid}.map", f"/tmp/jit-{p.pid}.dump"]
+    until(lambda: p.poll() is not None or (written(paths[0], lambda text: text.count("\n") >= 200) and catches(p, signal.SIGTERM)))
+    p.terminate()
+    status = p.wait(timeout=LIMIT)
     named = [(int(a, 16), int(b, 16), c) for a, b, c in (line.split() for line in open(paths[0]))]
     dump = open(paths[1], "rb").read()
     magic, version, size, _, _, pid, _, _ = struct.unpack_from("<IIIIIIQQ", dump)

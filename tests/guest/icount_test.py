@@ -62,8 +62,8 @@ def test_disk():
             os.makedirs(f"{root}/{d}")
         shutil.copy(images.busybox("riscv64"), f"{root}/bin/busybox")
         with open(f"{root}/init", "w") as f:
-            f.write(images.INIT.replace("/mnt", "") + "dd if=/dev/urandom of=/data bs=64k count=100 2>/dev/null\nsync\necho 3 > /proc/sys/vm/drop_caches\n"
-                    "sha256sum /data\nls -l /data\nsync\nmount -o remount,ro /\ncat /proc/interrupts /proc/diskstats\npoweroff -f\n")
+            f.write(images.INIT.replace("/mnt", "") + riscv_test.QUIET + "dd if=/dev/urandom of=/data bs=64k count=100 2>/dev/null\nsync\n"
+                    "echo 3 > /proc/sys/vm/drop_caches\nsha256sum /data\nls -l /data\nsync\nmount -o remount,ro /\ncat /proc/interrupts /proc/diskstats\npoweroff -f\n")
         os.chmod(f"{root}/init", 0o755)
         subprocess.run(["mkfs.ext4", "-q", "-d", root, image, "64M"], check=True)
         options = linux("mknod /dev/vda b 254 0 2>/dev/null\nmount -t ext4 /dev/vda /mnt && exec switch_root /mnt /init\necho NO ROOT; poweroff -f\n",

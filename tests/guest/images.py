@@ -6,11 +6,12 @@
 ARCH: riscv64. Packages are fetched by a private apt that knows only that architecture; nothing is installed on the host.
 SPDX-License-Identifier: MIT
 """
-import fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tempfile
+import contextlib, fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tempfile, time
 
 CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
 # architecture: (Debian's name for it, suite, kernel package)
 GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64")}
+LISTS_SECONDS = 6 * 3600  # so long a list of packages is good
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev /tmp /mnt
@@ -18,11 +19,38 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev;
 """
 
 
-def run(*cmd, **kw):
-    p = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
+HELD = {}  # {name of a lock: (how often this process holds it, file)}
+
+
+class Failed(Exception):
+    pass
+
+
+def attempt(*cmd, **kw):
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
     if p.returncode:
-        sys.exit(f"images.py: {' '.join(cmd[:2])} ... failed with status {p.returncode}:\n{p.stderr.strip() or p.stdout.strip()}")
+        raise Failed(f"images.py: {' '.join(cmd[:2])} ... failed with status {p.returncode}:\n{p.stderr.strip() or p.stdout.strip()}")
     return p.stdout
+
+
+def run(*cmd, **kw):
+    try:
+        return attempt(*cmd, **kw)
+    except Failed as e:
+        sys.exit(str(e))
+
+
+def fetch(*cmd, before=lambda: None, **kw):
+    """A command that needs the network, which may be away for a minute."""
+    for pause in 5, 60:
+        before()
+        try:
+            return attempt(*cmd, **kw)
+        except Failed as e:
+            print(f"{e}\nimages.py: once more in {pause} s ...", file=sys.stderr)
+            time.sleep(pause)
+    before()
+    return run(*cmd, **kw)
 
 
 def private_apt(arch):
@@ -36,13 +64,25 @@ def private_apt(arch):
     uri = (uri[1] or uri[2]) if uri else "http://deb.debian.org/debian"
     with open(f"{d}/sources.list", "w") as f:
         f.write(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {uri} {suite} main\n")
-    options = ["-qq", "-oAPT::Sandbox::User=root", f"-oAPT::Architecture={debarch}", f"-oAPT::Architectures={debarch}",
+    options = ["-qq", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=3", "-oAPT::Update::Error-Mode=any", f"-oAPT::Architecture={debarch}", f"-oAPT::Architectures={debarch}",
                f"-oDir::Etc::SourceList={d}/sources.list", "-oDir::Etc::SourceParts=/dev/null", f"-oDir::State::Lists={d}/lists",
                f"-oDir::Cache={d}/cache", f"-oDir::State::status={d}/status"]
-    if not glob.glob(f"{d}/lists/*Packages*"):
-        print(f"images.py: fetching Debian's list of {suite} packages for {debarch} ...", file=sys.stderr)
-        run("apt-get", *options, "update")
+    update_lists(d, options, f"Debian's list of {suite} packages for {debarch}")
     return options
+
+
+def update_lists(folder, options, what):
+    """Packages that an old list names are no longer on the server, but with what is there of one it can be tried."""
+    stamp, have = f"{folder}/updated", glob.glob(f"{folder}/lists/*Packages*")
+    if have and os.path.exists(stamp) and time.time() - os.path.getmtime(stamp) < LISTS_SECONDS:
+        return
+    print(f"images.py: fetching {what} ...", file=sys.stderr)
+    try:
+        (attempt if have else fetch)("apt-get", *options, "update")
+    except Failed as e:
+        print(f"{e}\nimages.py: going on with the list of last time", file=sys.stderr)
+        return
+    open(stamp, "w").close()
 
 
 def package(arch, name):
@@ -50,6 +90,13 @@ def package(arch, name):
     out = f"{CACHE}/{arch}/{name}"
     if os.path.isdir(out):
         return out
+    with lock():
+        if not os.path.isdir(out):
+            unpack(arch, name, out)
+    return out
+
+
+def unpack(arch, name, out):
     options = private_apt(arch)
     real = re.search(r"Depends: (linux-image-\d\S+)", run("apt-cache", *options[1:], "depends", name))
     real = real[1] if real else name
@@ -57,12 +104,11 @@ def package(arch, name):
     new = f"{out}.new"
     shutil.rmtree(new, ignore_errors=True)
     os.makedirs(new)
-    run("apt-get", *options, "download", real, cwd=new)
+    fetch("apt-get", *options, "download", real, cwd=new)
     [deb] = glob.glob(f"{new}/*.deb")
     run("dpkg", "-x", deb, new)
     os.unlink(deb)
     os.rename(new, out)
-    return out
 
 
 def kernel(arch):
@@ -81,7 +127,9 @@ def modules(arch, names):
         path = files[name]
         if path.endswith(".xz"):
             if not os.path.exists(path[:-3]):
-                run("xz", "-dkf", path)
+                with open(f"{path}.new", "wb") as f:
+                    subprocess.run(["xz", "-dc", path], stdout=f, check=True)
+                os.rename(f"{path}.new", path[:-3])
             path = path[:-3]
         if path in ordered:
             return
@@ -131,7 +179,7 @@ def debian_first_stage(arch, packages, out):
     private_apt(arch)
     uri = re.search(r"\] (\S+) ", open(f"{CACHE}/apt-{GUESTS[arch][0]}/sources.list").read())[1]
     print(f"images.py: unpacking Debian {suite} for {arch} ...", file=sys.stderr)
-    run("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri)
+    fetch("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri, before=lambda: shutil.rmtree(out, ignore_errors=True))
 
 
 def packages_for(arch, names, status, out):
@@ -140,24 +188,33 @@ def packages_for(arch, names, status, out):
     os.makedirs(f"{out}/partial")
     print(f"images.py: fetching {' '.join(names)} ...", file=sys.stderr)
     with tempfile.TemporaryDirectory() as tmp:
-        run("apt-get", *options, f"-oDir::Cache={tmp}", f"-oDir::Cache::archives={out}", f"-oDir::State::status={status}",
+        fetch("apt-get", *options, f"-oDir::Cache={tmp}", f"-oDir::Cache::archives={out}", f"-oDir::State::status={status}",
             "-oAPT::Install-Recommends=false", "-oDebug::NoLocking=true", "-y", "--download-only", "install", *names)
     os.rmdir(f"{out}/partial")
 
 
-def lock():
-    """Only one process fills the cache at a time. Keep the result."""
-    os.makedirs(CACHE, exist_ok=True)
-    f = open(f"{CACHE}/lock", "w")
-    fcntl.flock(f, fcntl.LOCK_EX)
-    return f
+@contextlib.contextmanager
+def lock(name="lock"):
+    """Only one process fills the cache at a time (with another name: makes that image). Who holds it may take it again."""
+    depth, f = HELD.get(name, (0, None))
+    if not depth:
+        os.makedirs(CACHE, exist_ok=True)
+        f = open(f"{CACHE}/{name}", "w")
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"images.py: waiting for another process that fills {CACHE} ...", file=sys.stderr)
+            fcntl.flock(f, fcntl.LOCK_EX)
+    HELD[name] = depth + 1, f
+    try:
+        yield
+    finally:
+        HELD[name] = depth, f
+        if not depth:
+            f.close()
 
 
-def main():
-    if len(sys.argv) < 3 or sys.argv[2] not in GUESTS:
-        sys.exit(__doc__)
-    what, arch, *rest = sys.argv[1:]
-    held = lock()
+def make(what, arch, rest):
     if what == "initramfs":
         print(initramfs(arch, "echo; uname -a; echo 'This is a shell in the guest; poweroff -f leaves.'\nexec setsid cttyhack sh\n",
                         f"{CACHE}/{arch}/shell.cpio.gz"))
@@ -167,7 +224,14 @@ def main():
         print(package(arch, rest[0]))
     else:
         sys.exit(__doc__)
-    held.close()
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[2] not in GUESTS:
+        sys.exit(__doc__)
+    what, arch, *rest = sys.argv[1:]
+    with lock():
+        make(what, arch, rest)
 
 
 if __name__ == "__main__":

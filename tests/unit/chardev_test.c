@@ -77,15 +77,15 @@ static void attach(Chardev *c, Front *f)
 
 /* ---- helpers ---- */
 
-/* Turn the main loop until cond holds; an error after ten seconds. */
-#define UNTIL(cond)                                                 \
-    do {                                                            \
-        gint64 end_ = g_get_monotonic_time() + 10 * G_USEC_PER_SEC; \
-        while (!(cond)) {                                           \
-            g_assert_cmpint(g_get_monotonic_time(), <, end_);       \
-            if (!g_main_context_iteration(NULL, FALSE))             \
-                g_usleep(200);                                      \
-        }                                                           \
+/* Turn the main loop until cond holds; an error after two minutes. */
+#define UNTIL(cond)                                                  \
+    do {                                                             \
+        gint64 end_ = g_get_monotonic_time() + 120 * G_USEC_PER_SEC; \
+        while (!(cond)) {                                            \
+            g_assert_cmpint(g_get_monotonic_time(), <, end_);        \
+            if (!g_main_context_iteration(NULL, FALSE))              \
+                g_usleep(200);                                       \
+        }                                                            \
     } while (0)
 
 /* Turn it for a while in which nothing should happen; how often something did. */

@@ -81,7 +81,7 @@ static void count_one(void *opaque)
 
 static void spin_until(const int *count, int want)
 {
-    int64_t limit = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+    int64_t limit = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
     while (__atomic_load_n(count, __ATOMIC_RELAXED) < want) {
         g_main_context_iteration(NULL, FALSE);
         g_assert_cmpint(g_get_monotonic_time(), <, limit);
@@ -186,7 +186,7 @@ static void test_threads(void)
     while (__atomic_load_n(&arming.fired, __ATOMIC_RELAXED) < ARMINGS)
         g_main_context_iteration(NULL, TRUE);
     g_thread_join(thread);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 5 * G_USEC_PER_SEC);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, 60 * G_USEC_PER_SEC);
     clocks_free(arming.clocks);
     g_mutex_clear(&arming.lock);
 }

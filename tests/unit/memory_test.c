@@ -6,6 +6,7 @@
 #include "accel/accel.h"
 #include "hw/core/machine.h"
 #include <string.h>
+#include <time.h>
 
 static Machine *machine_empty(void)
 {
@@ -193,9 +194,9 @@ static void test_many(void)
         mem_io_init(&regions[i], machine, "io", 0x1000, &no_ops, NULL);
         mem_add(&machine->root, (uint64_t)i * 0x800, &regions[i], MANY - i);
     }
-    int64_t begin = g_get_monotonic_time();
+    clock_t begin = clock(); /* our own time: others may have the CPU meanwhile */
     memory_commit(machine);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, G_USEC_PER_SEC);
+    g_assert_cmpint(clock() - begin, <, CLOCKS_PER_SEC);
     g_assert_cmpuint(machine->memory.view->count, ==, MANY);
     machine_free(machine);
     g_free(regions);
