@@ -127,7 +127,6 @@ static int scan_index(const Scan *s, int64_t offset)
 static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit, Scan *s)
 {
     const Target *target = c->vcpu->target;
-    const uint8_t *page = code->bytes - offset;
     int64_t targets[MAX_UNIT_INSNS];
     unsigned target_count = 0, at = offset;
     s->count = 0;
@@ -135,7 +134,7 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
     while (s->count < limit && at < GUEST_PAGE_SIZE) {
         InsnScan i;
         copy_ahead(code, at - offset);
-        target->scan(c->cs, page + at, code->copied - (at - offset), &i);
+        target->scan(c->cs, code->bytes + (at - offset), code->copied - (at - offset), &i);
         if (!i.length) {
             s->straddles = !s->count;
             break;
@@ -177,11 +176,12 @@ static int label_at(TranslateInsn *insn, int32_t offset)
     return i >= 0 && l->scan->label[i] >= 0 ? l->number[i] : -1;
 }
 
-static void translate_insn(const Target *target, TranslateInsn *insn, const Scan *s, const uint8_t *page, unsigned i)
+/* code: the bytes of the unit's first instruction on. */
+static void translate_insn(const Target *target, TranslateInsn *insn, const Scan *s, const uint8_t *code, unsigned i)
 {
     insn->offset = s->offset[i];
     insn->length = s->length[i];
-    insn->bytes = page + s->offset[i];
+    insn->bytes = code + (s->offset[i] - s->offset[0]);
     ir_insn(insn->ir, insn->offset, insn->length);
     target->translate(insn);
 }
@@ -197,7 +197,7 @@ static const IrCold *find_cold(const IrUnit *ir, unsigned offset)
 /* Behind the unit: instructions from those on that found an assumption wrong, up to the next label of the unit or its
  * end, without assumptions. */
 static void translate_cold(const Target *target, TranslateInsn *insn, const Scan *s, const Labels *labels,
-                           const uint8_t *page)
+                           const uint8_t *code)
 {
     IrUnit *ir = insn->ir;
     insn->cold = true;
@@ -210,12 +210,12 @@ static void translate_cold(const Target *target, TranslateInsn *insn, const Scan
             ir->expected = cold->expected;
         }
         if (!ir->unreachable)
-            translate_insn(target, insn, s, page, i);
+            translate_insn(target, insn, s, code, i);
     }
     ir_jump(ir, s->offset[s->count], false);
 }
 
-static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
+static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *code)
 {
     const Target *target = c->vcpu->target;
     IrUnit *ir = c->ir;
@@ -229,11 +229,11 @@ static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *page)
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_label(ir, labels.number[i]);
-        translate_insn(target, &insn, s, page, i);
+        translate_insn(target, &insn, s, code, i);
     }
     ir_jump(ir, s->offset[s->count], false); /* dropped if nothing gets there */
     if (ir->cold_count)
-        translate_cold(target, &insn, s, &labels, page);
+        translate_cold(target, &insn, s, &labels, code);
 }
 
 /* The one instruction that crosses into another page: bytes holds it. */
@@ -375,7 +375,7 @@ static void translate_code(TcgCpu *c, CodeCopy *code, unsigned limit, bool strad
         *scan = (Scan){ .count = 1, .offset = { offset, offset + i.length } };
     } else {
         scan_unit(c, code, offset, limit, scan);
-        translate_insns(c, scan, code->bytes - offset);
+        translate_insns(c, scan, code->bytes);
     }
 }
 
