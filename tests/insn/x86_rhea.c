@@ -4,10 +4,8 @@
  * stretches of generated code until it has come to an exit or a handler.
  * SPDX-License-Identifier: MIT
  */
-#include "accel/tcg/tcg.h"
-#include "target/x86/cpu.h"
+#include "x86_bare.h"
 #include "x86_insn.h"
-#include <stdlib.h>
 #include <string.h>
 
 /* Physical addresses; the kernel sees them at KERNEL. */
@@ -32,9 +30,7 @@ enum {
 #define DONE (BASE + 0x8000)
 
 struct X86World {
-    Machine *machine;
-    MemRegion ram;
-    Vcpu *vcpu;
+    X86Bare *bare;
     X86State *s;
     uint8_t *host;
     /* one run */
@@ -43,32 +39,17 @@ struct X86World {
     uint8_t *data;
 };
 
-static void fail(const char *what, GError *err)
-{
-    fprintf(stderr, "x86: %s: %s\n", what, err ? err->message : "no reason given");
-    exit(1);
-}
-
 static void put64(X86World *w, uint32_t at, uint64_t v)
 {
-    memcpy(w->host + at, &v, 8);
+    x86_bare_put(w->bare, at, v, 8);
 }
 
 static uint64_t get64(const X86World *w, uint32_t at)
 {
-    uint64_t v;
-    memcpy(&v, w->host + at, 8);
-    return v;
+    return x86_bare_get(w->bare, at, 8);
 }
 
 /* ---- tables ---- */
-
-static uint64_t descriptor(uint32_t base, uint32_t limit, uint16_t attributes)
-{
-    uint64_t low = (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16;
-    uint64_t high = (attributes & 0xf0ffu) << 8 | (limit & 0xf0000) | (base & 0xff000000);
-    return low | high << 32;
-}
 
 static void make_pages(X86World *w)
 {
@@ -102,13 +83,13 @@ static void make_descriptors(X86World *w)
                                     0x00affb000000ffff };
     for (unsigned i = 0; i < G_N_ELEMENTS(gdt); i++)
         put64(w, GDT + 8 * i, gdt[i]);
-    put64(w, GDT + 0x40, descriptor((uint32_t)(KERNEL + TSS), 0x67, 0x8b));
+    put64(w, GDT + 0x40, x86_bare_descriptor((uint32_t)(KERNEL + TSS), 0x67, 0x8b));
     put64(w, GDT + 0x48, KERNEL >> 32);
-    put64(w, GDT + 0x50, descriptor((uint32_t)(KERNEL + LDT), X86_LDT_ENTRIES * 8 - 1, 0x82));
+    put64(w, GDT + 0x50, x86_bare_descriptor((uint32_t)(KERNEL + LDT), X86_LDT_ENTRIES * 8 - 1, 0x82));
     put64(w, GDT + 0x58, KERNEL >> 32);
     put64(w, GDT + 0x78, 0x0040f50000000000);
     for (unsigned i = 0; i < X86_LDT_ENTRIES; i++)
-        put64(w, LDT + 8 * i, descriptor(x86_ldt[i].base, x86_ldt[i].limit, x86_ldt[i].attributes));
+        put64(w, LDT + 8 * i, x86_bare_descriptor(x86_ldt[i].base, x86_ldt[i].limit, x86_ldt[i].attributes));
     put64(w, TSS + 4, KERNEL + STACK_TOP);
     w->host[TSS + 0x66] = 0x68; /* no I/O map */
     w->host[TSS + 0x67] = 0;
@@ -155,27 +136,10 @@ static void set_system(X86World *w)
 
 X86World *x86_world_new(bool jit)
 {
-    GError *err = NULL;
-    MachineConfig config = { .target = "x86_64", .ram_size = RAM_BYTES, .cpus = 1, .max_cpus = 1 };
     X86World *w = g_new0(X86World, 1);
-    g_autoptr(Opts) opts = opts_parse("-accel", jit ? "tcg" : "tcg,jit=off", "accel", &err);
-    w->machine = machine_new(NULL, accel_find("tcg"), opts, &config, &err);
-    if (!w->machine)
-        fail("machine", err);
-    w->machine->target = target_find("x86_64");
-    if (!w->machine->target)
-        fail("target x86_64", NULL);
-    machine_lock(w->machine);
-    if (!mem_ram_init(&w->ram, w->machine, "ram", RAM_BYTES, &err))
-        fail("memory", err);
-    mem_add(&w->machine->root, 0, &w->ram, 0);
-    w->machine->ram = &w->ram;
-    w->vcpu = vcpu_new(w->machine, "max", &err);
-    if (!w->vcpu || !machine_prepare(w->machine, &err))
-        fail("vCPU", err);
-    machine_unlock(w->machine);
-    w->s = x86(w->vcpu->state);
-    w->host = w->ram.host;
+    w->bare = x86_bare_new(jit, RAM_BYTES);
+    w->s = w->bare->s;
+    w->host = w->bare->host;
     make_pages(w);
     make_descriptors(w);
     make_exits(w);
@@ -185,7 +149,7 @@ X86World *x86_world_new(bool jit)
 
 void x86_world_free(X86World *w)
 {
-    machine_free(w->machine);
+    x86_bare_free(w->bare);
     g_free(w);
 }
 
@@ -314,25 +278,14 @@ static bool arrived(uint64_t pc)
     return (pc & ~0xfffull) == DONE || (pc & ~0xfffull) == EXITS || (pc & ~0xfffull) == KERNEL + HANDLERS;
 }
 
-static void run_case(X86World *w, TcgCpu *c, const X86Encoding *e, const X86Case *in, X86Case *out)
+static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Case *out)
 {
     enum { MOST_STRETCHES = 200 };
-    unsigned n = 0;
     load_case(w, e, &in->regs);
     memcpy(w->host + WINDOW - BASE + PAGES, in->window, WINDOW_BYTES);
-    for (; n < MOST_STRETCHES && !arrived(c->cs->pc); n++) {
-        uint64_t link = UINT64_MAX;
-        TcgRun run = tcg_run_stretch(c, &link);
-        w->vcpu->halted = false;
-        c->empty_halts = 0;
-        c->nap = false;
-        if (run == TCG_RUN_FULL) {
-            tcg_leave(c, run);
-            tcg_enter(c);
-        }
-    }
+    bool ok = x86_bare_go(w->bare, arrived, MOST_STRETCHES);
     store_case(w, &out->regs);
-    if (n == MOST_STRETCHES)
+    if (!ok)
         out->regs.vector = VECTOR_HANGS;
     memcpy(out->window, w->host + WINDOW - BASE + PAGES, WINDOW_BYTES);
 }
@@ -344,7 +297,7 @@ static void run_batch(Vcpu *vcpu, void *opaque)
     const X86Batch *b = w->batch;
     tcg_enter(c);
     for (unsigned i = 0; i < b->cases; i++)
-        run_case(w, c, &b->encoding[i / STATES], &b->in[i], &w->out[i]);
+        run_case(w, &b->encoding[i / STATES], &b->in[i], &w->out[i]);
     tcg_leave(c, TCG_RUN_ON);
     memcpy(w->data, w->host + DATA - BASE + PAGES, DATA_END - DATA);
 }
@@ -354,9 +307,9 @@ void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data)
     memcpy(w->host + CODE - BASE + PAGES, b->code, 4096);
     memcpy(w->host + READ_ONLY - BASE + PAGES, b->read_only, 4096);
     memcpy(w->host + DATA - BASE + PAGES, b->data, DATA_END - DATA);
-    w->machine->accel->ram_written(w->machine, w->ram.ram_addr + PAGES, 4096);
+    x86_bare_code_written(w->bare, PAGES, 4096);
     w->batch = b;
     w->out = out;
     w->data = data;
-    vcpu_call(w->vcpu, run_batch, w);
+    vcpu_call(w->bare->vcpu, run_batch, w);
 }
