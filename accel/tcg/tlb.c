@@ -316,6 +316,10 @@ static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
+    PageEntry e;
+    if (memop & MO_FOR_WRITE && (!find_page(c, va, ACCESS_STORE, &e) ||
+                                 (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
+        return 0;
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
         return 0;
     if (size <= first) {

@@ -403,7 +403,11 @@ static void raise_bus_error(CpuState *cs, uint64_t va, Access access)
 }
 
 /* Only what asks for alignment gets here with an exception to raise. */
-static void raise_misaligned(CpuState *cs, uint64_t va, Access access) {}
+static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
+{
+    if (cs->mode & MODE_ALIGN)
+        x86_raise(x86(cs), VECTOR_AC, 0);
+}
 
 #define TARGET_COMMON                                                                                               \
     .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,        \
