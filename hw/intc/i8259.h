@@ -13,19 +13,18 @@
 #include "hw/core/machine.h"
 
 typedef struct I8259Chip {
-    uint8_t irr, imr, isr, last; /* request, mask, in service, input levels */
-    uint8_t elcr;                /* inputs that are level-triggered */
-    uint8_t base;                /* vector of input 0 */
-    uint8_t lowest;              /* input whose priority is lowest */
-    uint8_t init_step;           /* next of ICW2..ICW4; 0: initialised */
+    uint8_t irr, imr, isr, lines; /* request, mask, in service, input levels */
+    uint8_t elcr;                 /* inputs that are level-triggered */
+    uint8_t base;                 /* vector of input 0 */
+    uint8_t lowest;               /* input whose priority is lowest */
+    uint8_t init_step;            /* 2 to 4: ICW2 to ICW4 comes next; 0: initialised */
     uint8_t icw1, icw4;
-    uint8_t ocw3; /* read ISR, special mask */
-    uint8_t rotate_auto, poll;
+    uint8_t read_isr, special_mask, rotate_auto, poll;
 } I8259Chip;
 
 typedef struct I8259 {
     Device dev;
-    MemRegion ports[2], elcr[2];
+    MemRegion ports[2], elcr;
     GMutex lock;        /* interrupt controller: guards chips; intr is set under it */
     I8259Chip chips[2]; /* master, slave */
     Irq intr;

@@ -10,23 +10,23 @@
 #define PIT_HZ 1193182
 
 typedef struct PitChannel {
-    uint32_t count;      /* 1 to 0x10000 */
-    uint16_t latched;    /* count that was latched */
-    uint8_t latch_state; /* bytes of it that are still to be read: 0 none, 1 or 2 */
+    int64_t start;   /* virtual time when counting began */
+    int64_t stopped; /* while the gate holds it: since when; else -1 */
+    uint32_t count;  /* 1 to 0x10000 */
+    uint16_t latched;
+    uint8_t latch_left; /* bytes of latched that are still to be read */
     uint8_t status, status_latched;
-    uint8_t read_high, write_high, write_low; /* halves of a 16-bit access */
-    uint8_t access;                           /* 1 low, 2 high, 3 both */
-    uint8_t mode, bcd, gate;
-    uint8_t null_count; /* the count register was not loaded since the control word */
-    int64_t start;      /* virtual time when the count was loaded */
-    int64_t next;       /* of the output's next change, or TIMER_NEVER */
+    uint8_t control;              /* as in the control word: access 5:4, mode 3:1, BCD 0 */
+    uint8_t read_high, low_taken; /* in a 16-bit access: the high half comes next; the low half that was written */
+    uint8_t write_high, gate;
+    uint8_t loaded; /* a count was written since the control word */
 } PitChannel;
 
 typedef struct Pit {
     Device dev;
     MemRegion ports, speaker;
     PitChannel channels[3];
-    Timer timer;     /* of channel 0's output */
+    Timer timer;     /* the next rise of channel 0's output */
     Irq irq;         /* channel 0's output: IRQ 0 */
     bool irq_off;    /* the HPET has taken IRQ 0 over */
     uint8_t control; /* port 61, bits 0 to 3 */
