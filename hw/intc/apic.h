@@ -3,7 +3,7 @@
  *
  *     ApicHub *hub = device_new(machine, &apic_hub_type);  realize;  mem_add(&machine->root, APIC_BASE, &hub->mmio, 1)
  *     hub->pic_acknowledge = ..., hub->pic = i8259;  pic->intr = apic_extint_input(hub);
- *     Apic *apic = apic_new(hub, vcpu, apic_id, &cpu_ops, cpu, err);   (once for each vCPU; hw/intc/apic_x86.h does it)
+ *     Apic *apic = apic_new(hub, apic_id, &cpu_ops, cpu, err);   (once for each vCPU, in order; apic_x86.h does it)
  * The vCPU whose index is 0 is the bootstrap processor. Everything below may be called from any thread, with or without
  * the machine lock.
  * SPDX-License-Identifier: MIT
@@ -13,11 +13,11 @@
 
 #include "hw/core/machine.h"
 
-#define APIC_BASE       UINT64_C(0xfee00000)
-#define APIC_WINDOW     0x100000 /* the page of the registers, then only messages */
-#define APIC_MAX        1024
-#define APIC_LVTS       6
-#define APIC_BUS_PERIOD 1 /* nanoseconds of one count of the timer's clock */
+#define APIC_BASE      UINT64_C(0xfee00000)
+#define APIC_WINDOW    0x100000 /* the page of the registers, then only messages */
+#define APIC_PERIOD_NS 1        /* of the timer's clock before it is divided */
+
+enum { APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF, APIC_LVT_LINT0, APIC_LVT_LINT1, APIC_LVT_ERROR, APIC_LVTS };
 
 /* The processor, as its APIC sees it. Any thread; leaf locks may be held. */
 typedef struct ApicCpuOps {
@@ -58,24 +58,23 @@ struct Apic {
     ApicHub *hub;
     const ApicCpuOps *ops;
     void *cpu;
-    uint32_t initial_id; /* of the processor */
-    bool bootstrap, has_x2apic, has_deadline;
-    GMutex lock;   /* interrupt controller: guards what follows */
-    uint64_t base; /* IA32_APIC_BASE */
+    uint32_t initial_id;                      /* of the processor */
+    bool bootstrap, has_x2apic, has_deadline; /* the latter two may be changed before it runs */
+    GMutex lock;                              /* interrupt controller: guards what follows */
+    uint64_t base;                            /* IA32_APIC_BASE */
     uint32_t id, ldr, dfr, svr, tpr, esr, esr_shadow;
     uint32_t irr[8], isr[8], tmr[8];
     uint32_t lvt[APIC_LVTS], icr_low, icr_high, initial_count, divide;
     uint64_t deadline;   /* IA32_TSC_DEADLINE */
     int64_t timer_start; /* virtual time when the count was written */
     Timer timer;
-    bool lint[2];
     bool intr; /* what the processor was told */
 };
 
 extern const DeviceType apic_hub_type, apic_type;
 
 /* Machine lock held. NULL and *err on failure. */
-Apic *apic_new(ApicHub *hub, unsigned index, uint32_t apic_id, const ApicCpuOps *ops, void *cpu, GError **err);
+Apic *apic_new(ApicHub *hub, uint32_t apic_id, const ApicCpuOps *ops, void *cpu, GError **err);
 
 /* What the processor asks of its APIC: see X86LocalApic in target/x86/x86.h. */
 int apic_acknowledge(void *apic);
@@ -85,6 +84,20 @@ bool apic_read_msr(void *apic, uint32_t index, uint64_t *value);
 bool apic_write_msr(void *apic, uint32_t index, uint64_t value);
 void apic_init(void *apic);
 
+/* ---- between apic.c and apic_hub.c ---- */
+/* A vector comes in. */
+void apic_accept(Apic *apic, uint8_t vector, bool level);
+/* What the local input says now: LINT0 or LINT1; rises: it has gone up. */
+void apic_local_input(Apic *apic, unsigned lvt, bool rises);
+/* Priority that lowest-priority delivery compares; -1: it takes no interrupts. */
+int apic_arbitration_priority(Apic *apic);
+void apic_send(Apic *from, uint32_t icr_low, uint32_t dest);
+void apic_send_error(Apic *apic); /* a vector that cannot be sent */
+/* The processor's registers in memory. */
+uint32_t apic_mmio_read(Apic *apic, unsigned offset);
+void apic_mmio_write(Apic *apic, unsigned offset, uint32_t value);
+
+/* ---- messages ---- */
 void apic_deliver(ApicHub *hub, const ApicMessage *message);
 /* An MSI write to 0xfee00000 + .... */
 void apic_msi(ApicHub *hub, uint64_t address, uint32_t data);
