@@ -55,13 +55,18 @@ bool isa_check_irq(uint64_t n, const char *prop, GError **err)
     return n < ISA_IRQS || error_set(err, "%s=%" PRIu64 ": the ISA bus has lines 0 to %u", prop, n, ISA_IRQS - 1);
 }
 
+MemRegion *isa_ports(Machine *machine)
+{
+    if (!machine->io_root.size)
+        machine->io_root.size = ISA_PORTS;
+    return &machine->io_root;
+}
+
 void isa_bus_init(IsaBus *isa, Device *owner, const char *name)
 {
     Machine *machine = owner->machine;
-    if (!machine->io_root.size)
-        machine->io_root.size = ISA_PORTS; /* it has ports from now on */
     if (!isa->io)
-        isa->io = &machine->io_root;
+        isa->io = isa_ports(machine);
     if (!isa->memory)
         isa->memory = &machine->root;
     g_mutex_init(&isa->lock);

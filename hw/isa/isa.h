@@ -28,6 +28,9 @@ typedef struct IsaBus {
 void isa_bus_init(IsaBus *isa, Device *owner, const char *name);
 void isa_bus_destroy(IsaBus *isa);
 
+/* machine->io_root, which has its 64 KiB from now on. */
+MemRegion *isa_ports(Machine *machine);
+
 /* An input of line n for one more device. */
 Irq isa_irq(Bus *bus, unsigned n);
 /* Place region at port. False and *err if it does not fit below 64 KiB. prop names the property that said so. */
