@@ -96,10 +96,12 @@ struct Machine {
     GSList *serials;    /* Chardev *: -serial in order (data NULL: none) */
     struct {
         ClockId clock;
-        int64_t offset; /* nanoseconds since 1970, less clock */
-    } rtc;              /* -rtc */
-    Device *fw_cfg;     /* if the machine has one */
-    Device *balloon;    /* likewise */
+        int64_t offset;       /* nanoseconds since 1970, less clock */
+    } rtc;                    /* -rtc */
+    Device *fw_cfg;           /* if the machine has one */
+    Device *balloon;          /* likewise */
+    GSList *consoles;         /* Console *: in order of creation */
+    struct InputState *input; /* keyboards and mice; NULL: none */
     RunState state;
     GSList *reset_hooks, *state_hooks;
     GHashTable *regions; /* MemRegion *: all that are initialised */

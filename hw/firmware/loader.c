@@ -32,6 +32,26 @@ uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GEr
     return (uint8_t *)data;
 }
 
+#define FIRMWARE_FOLDERS "/usr/share/seabios:/usr/share/qemu:/usr/share/vgabios:/usr/lib/ipxe/qemu:/usr/share/OVMF"
+
+char *firmware_find(const char *name)
+{
+    g_auto(GStrv) folders = g_strsplit(FIRMWARE_FOLDERS, ":", -1);
+    if (g_file_test(name, G_FILE_TEST_EXISTS))
+        return g_strdup(name);
+    for (char **folder = folders; *folder && !strchr(name, '/'); folder++) {
+        g_autofree char *path = g_build_filename(*folder, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_EXISTS))
+            return g_steal_pointer(&path);
+    }
+    return NULL;
+}
+
+const char *firmware_places(void)
+{
+    return FIRMWARE_FOLDERS;
+}
+
 /* Unpack gzip in place of *data. */
 static bool unpack(const char *what, const char *path, uint8_t **data, uint64_t *size, GError **err)
 {

@@ -29,6 +29,11 @@ bool load_file(AddressSpace *as, const char *what, const char *path, uint64_t ad
                GError **err);
 /* Read a file into memory. Free with g_free. NULL and *err, which names what and path. */
 uint8_t *read_whole_file(const char *what, const char *path, uint64_t *size, GError **err);
+/* Firmware of this name: a path, or a file in one of the folders of Debian's packages (seabios, ovmf, ipxe-qemu,
+ * qemu-system-data). Free with g_free; NULL: it is nowhere. */
+char *firmware_find(const char *name);
+/* Those folders, for messages. */
+const char *firmware_places(void);
 /* Write it into what path names, which stays what it is (a device, a link, a pipe). False and *err, which names what
  * and path. */
 bool write_whole_file(const char *what, const char *path, const void *data, uint64_t size, GError **err);

@@ -37,6 +37,7 @@ enum {
     PCI_INTERRUPT_PIN = 0x3d,
 };
 enum { PCI_COMMAND_IO = 1, PCI_COMMAND_MEMORY = 2, PCI_COMMAND_MASTER = 4, PCI_COMMAND_INTX_DISABLE = 0x400 };
+enum { PCI_ROM_ENABLE = 1 };
 enum { PCI_STATUS_INTERRUPT = 8, PCI_STATUS_CAPABILITIES = 0x10 };
 enum { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_EXPRESS = 0x10, PCI_CAP_MSIX = 0x11 };
 enum { PCI_BAR_IO = 1, PCI_BAR_MEM64 = 4, PCI_BAR_PREFETCH = 8 };
@@ -86,6 +87,10 @@ struct PciDevice {
     MsixVector msix[MSIX_MAX];
     uint32_t msix_pending[MSIX_MAX / 32];
     MemRegion msix_table, msix_pba, msix_bar;
+    char *romfile; /* property: the expansion ROM's file, or NULL or "": none */
+    bool rombar;   /* property: the guest sees the expansion ROM */
+    bool rom_mapped;
+    MemRegion rom;
     /* called after configuration space was written (bytes at offset .. offset + size); may be NULL */
     void (*config_written)(PciDevice *dev, uint32_t offset, unsigned size);
     /* called before configuration space is read; may be NULL */

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/monitor/command.h"
+#include "ui/monitor/display.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/trace.h"
@@ -397,6 +398,7 @@ static const Command info_commands[] = {
     { "jit", NULL, NULL, "what the translator did", info_jit },
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
     { "memdev", NULL, NULL, "memory objects (-object memory-backend-...)", info_memdev },
+    { "mice", NULL, NULL, "mice: which one is used, and how", command_info_mice },
     { "mtree", NULL, NULL, "memory regions and flat views", info_mtree },
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
     { "network", NULL, NULL, "network back ends", info_network },
@@ -421,9 +423,17 @@ const Command monitor_commands[] = {
     { "info", NULL, NULL, "show something; 'help info' lists what", NULL, info_commands },
     { "log", NULL, "items:s", "log these items (see -d), or none", set_log },
     { "logfile", NULL, "filename:s?", "log to a file, or to standard error", set_log_file },
+    { "mouse_button", NULL, "state:i", "press these mouse buttons: 1 left, 2 right, 4 middle", command_mouse_button },
+    { "mouse_move", NULL, "dx:s dy:s dz:s?", "move the mouse (a tablet: to this place), turn its wheel",
+      command_mouse_move },
+    { "mouse_set", NULL, "index:i", "use this mouse of info mice", command_mouse_set },
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
     { "ringbuf_read", NULL, "device:s size:i", "take characters out of a ringbuf character device", read_ringbuf },
+    { "screendump", NULL, "filename:s format:-fs? device:s?", "write the screen (of a device) to a file: ppm or png",
+      command_screendump },
+    { "sendkey", NULL, "keys:s hold_time:i?", "press keys together, as in ctrl-alt-f1, for 100 or so many ms",
+      command_sendkey },
     { "set_link", NULL, "name:s up:s", "plug in (on) or pull (off) the cable of a network back end", set_link },
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },
