@@ -25,7 +25,8 @@ static void update_intx(PciDevice *dev)
         dev->config[PCI_STATUS] &= ~PCI_STATUS_INTERRUPT;
     if (level == dev->irq_asserted)
         return;
-    unsigned line = (pin - 1 + (dev->addr >> 3)) % 4; /* swizzled by slot */
+    unsigned slot = dev->addr >> 3;
+    unsigned line = pci->map_intx ? pci->map_intx(slot, pin - 1) : (pin - 1 + slot) % 4;
     dev->irq_asserted = level;
     pci->raised[line] += level ? 1 : -1;
     irq_set(&pci->intx[line], pci->raised[line] != 0);

@@ -16,6 +16,7 @@
 #define PCI_CONFIG_SIZE  256
 #define PCIE_CONFIG_SIZE 4096
 #define MSIX_MAX         128
+#define PCI_INTX_LINES   8
 
 /* Configuration space header, type 0 (PCI 3.0, 6.1) */
 enum {
@@ -52,13 +53,14 @@ typedef struct PciBar {
 
 typedef struct PciBus {
     Bus *bus;
-    PciDevice *devices[256]; /* by device and function number */
-    MemRegion *memory, *io;  /* what BARs are mapped in; io may be NULL */
-    Irq intx[4];             /* INTA..INTD of the host bridge */
-    bool msi;                /* message-signalled interrupts reach an interrupt controller */
-    bool express;            /* functions have extended configuration space */
-    GMutex lock;             /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
-    unsigned raised[4];      /* functions that assert each of intx */
+    PciDevice *devices[256];                           /* by device and function number */
+    MemRegion *memory, *io;                            /* what BARs are mapped in; io may be NULL */
+    Irq intx[PCI_INTX_LINES];                          /* INTA..INTD of the host bridge; more where map_intx says so */
+    unsigned (*map_intx)(unsigned slot, unsigned pin); /* line of a pin (0: INTA); NULL: four, swizzled by slot */
+    bool msi;                                          /* message-signalled interrupts reach an interrupt controller */
+    bool express;                                      /* functions have extended configuration space */
+    GMutex lock; /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
+    unsigned raised[PCI_INTX_LINES]; /* functions that assert each of intx */
 } PciBus;
 
 typedef struct MsixVector {

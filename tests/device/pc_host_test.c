@@ -1,0 +1,223 @@
+/*
+ * Host bridges of PCs and the PIIX3: configuration ports, shadow RAM, SMRAM, PIRQ routing, reset control.
+ * SPDX-License-Identifier: MIT
+ */
+#include "devtest.h"
+#include "hw/isa/piix3.h"
+#include "hw/pci/i440fx.h"
+#include <string.h>
+
+#define RAM_SIZE (UINT64_C(8) << 20)
+
+typedef struct Fixture {
+    DevMachine *m;
+    MemRegion ram, rom;
+    PcHost *host;
+    Piix3 *piix;
+} Fixture;
+
+static Device *add_function(Fixture *f, const DeviceType *type, const char *addr)
+{
+    GError *err = NULL;
+    Device *dev = device_new(f->m->machine, type);
+    DEVM_LOCKED(f->m, g_assert_true(device_set(dev, "addr", addr, &err)));
+    DEVM_LOCKED(f->m, g_assert_true(device_set(dev, "multifunction", "on", &err)));
+    DEVM_LOCKED(f->m, device_realize(dev, f->host->pci.bus, &err));
+    g_assert_no_error(err);
+    DEVM_LOCKED(f->m, device_reset(dev));
+    return dev;
+}
+
+/* RAM from 0, bytes "R"; ROM behind it in PCI's memory from 0xc0000, bytes "P". */
+static Fixture *pc_new(const DeviceType *type)
+{
+    Fixture *f = g_new0(Fixture, 1);
+    GError *err = NULL;
+    f->m = devm_new();
+    mem_ram_init(&f->ram, f->m->machine, "pc.ram", RAM_SIZE, &err);
+    mem_rom_init(&f->rom, f->m->machine, "bios", 0x40000, NULL, NULL, &err);
+    g_assert_no_error(err);
+    memset(f->ram.host, 'R', RAM_SIZE);
+    memset(f->rom.host, 'P', 0x40000);
+    devm_map(f->m, &f->ram, 0);
+    f->m->machine->ram = &f->ram;
+    f->host = devm_add(f->m, type, NULL);
+    devm_realize(f->m, f->host);
+    DEVM_LOCKED(f->m, mem_add(&f->host->memory, 0xc0000, &f->rom, 0));
+    return f;
+}
+
+static void pc_free(Fixture *f)
+{
+    devm_free(f->m);
+    g_free(f);
+}
+
+static uint32_t config(Fixture *f, unsigned addr, unsigned offset, unsigned size)
+{
+    out(f->m, 0xcf8, 4, 1u << 31 | addr << 8 | (offset & 0xfc));
+    return in(f->m, 0xcfc + offset % 4, size);
+}
+
+static void set_config(Fixture *f, unsigned addr, unsigned offset, unsigned size, uint32_t value)
+{
+    out(f->m, 0xcf8, 4, 1u << 31 | addr << 8 | (offset & 0xfc));
+    out(f->m, 0xcfc + offset % 4, size, value);
+}
+
+static void test_config(void)
+{
+    Fixture *f = pc_new(&i440fx_host_type);
+    g_assert_cmphex(config(f, 0, 0, 4), ==, 0x12378086);
+    g_assert_cmphex(config(f, 0, 2, 2), ==, 0x1237);
+    g_assert_cmphex(config(f, 0, 0xb, 1), ==, 6);
+    g_assert_cmphex(config(f, 8, 0, 4), ==, UINT32_MAX);
+    g_assert_cmphex(config(f, 0x100, 0, 4), ==, UINT32_MAX); /* another bus */
+    g_assert_cmphex(in(f->m, 0xcf8, 4), ==, 0x80010000);
+    out(f->m, 0xcf8, 1, 0); /* not an access to the address */
+    g_assert_cmphex(in(f->m, 0xcf8, 4), ==, 0x80010000);
+    out(f->m, 0xcf9, 1, 2);
+    g_assert_cmphex(in(f->m, 0xcf8, 4), ==, 0x80010000);
+    g_assert_cmphex(in(f->m, 0xcf9, 1), ==, 2);
+    g_assert_false(f->m->machine->pending.reset);
+    out(f->m, 0xcf9, 1, 6);
+    g_assert_true(f->m->machine->pending.reset);
+    out(f->m, 0xcf8, 4, 0);
+    g_assert_cmphex(in(f->m, 0xcfc, 4), ==, UINT32_MAX);
+    add_function(f, &piix3_type, "1.0");
+    g_assert_cmphex(config(f, 8, 0, 4), ==, 0x70008086);
+    g_assert_cmphex(config(f, 8, 0xe, 1), ==, 0x80);
+    g_assert_cmphex(config(f, 8, 8, 4), ==, 0x06010000);
+    g_assert_cmphex(config(f, 8, 0x60, 4), ==, 0x80808080);
+    g_assert_cmphex(config(f, 8, 4, 2), ==, 7);
+    pc_free(f);
+}
+
+/* What a read and a read after a write show in each of the four modes, in all 13 areas. */
+static void check_pam(unsigned pam0, const DeviceType *type)
+{
+    Fixture *f = pc_new(type);
+    for (unsigned n = 0; n < PAM_AREAS; n++) {
+        uint32_t at = 0xc0000 + n * 0x4000 + 0x123;
+        unsigned reg = n < 12 ? pam0 + 1 + n / 2 : pam0, shift = n < 12 ? n % 2 * 4 : 4;
+        g_assert_cmphex(r8(f->m, at), ==, 'P');
+        w8(f->m, at, 'x');
+        g_assert_cmphex(f->ram.host[at], ==, 'R');
+        set_config(f, 0, reg, 1, 1 << shift);
+        w8(f->m, at, 'x');
+        g_assert_cmphex(r8(f->m, at), ==, 'R');
+        g_assert_cmphex(f->ram.host[at], ==, 'R');
+        set_config(f, 0, reg, 1, 2 << shift);
+        w32(f->m, at & ~3u, 0x61616161);
+        g_assert_cmphex(r8(f->m, at), ==, 'P');
+        g_assert_cmphex(f->ram.host[at], ==, 'a');
+        set_config(f, 0, reg, 1, 0xff);
+        g_assert_cmphex(config(f, 0, reg, 1), ==, n < 12 ? 0x33 : 0x30);
+        g_assert_cmphex(r8(f->m, at), ==, 'a');
+        w8(f->m, at, 'b');
+        g_assert_cmphex(f->ram.host[at], ==, 'b');
+        g_assert_cmphex(r8(f->m, n < 12 ? at + 0x4000 : 0xbffff), ==, n % 2 ? 'P' : n < 12 ? 'R' : 0xff);
+        set_config(f, 0, reg, 1, 0);
+    }
+    set_config(f, 0, pam0, 1, 0x30);
+    devm_reset(f->m);
+    g_assert_cmphex(r8(f->m, 0xfffff), ==, 'P');
+    pc_free(f);
+}
+
+static void test_i440fx_pam(void)
+{
+    check_pam(0x59, &i440fx_host_type);
+}
+
+static uint8_t smm_read(Fixture *f, uint64_t addr)
+{
+    uint64_t value;
+    as_load(&f->host->smm, addr, 1, &value);
+    return value;
+}
+
+static bool seen(Fixture *f, uint64_t addr)
+{
+    uint64_t value;
+    return as_load(&f->m->machine->memory, addr, 1, &value) == MEM_OK && value == 'R';
+}
+
+static void test_smram(void)
+{
+    Fixture *f = pc_new(&i440fx_host_type);
+    g_assert_cmphex(config(f, 0, 0x72, 1), ==, 2);
+    g_assert_false(seen(f, 0xa0000) || seen(f, 0xbffff));
+    g_assert_true(seen(f, 0x9ffff));
+    set_config(f, 0, 0x72, 1, 0x4a); /* open */
+    g_assert_true(seen(f, 0xa0000) && seen(f, 0xbffff));
+    g_assert_cmphex(smm_read(f, 0xa0000), ==, 'R');
+    set_config(f, 0, 0x72, 1, 0x0a); /* for SMM only */
+    g_assert_false(seen(f, 0xa0000));
+    g_assert_cmphex(smm_read(f, 0xbffff), ==, 'R');
+    g_assert_cmphex(smm_read(f, 0xc0000), ==, 'P'); /* the rest is as everybody's */
+    g_assert_cmphex(smm_read(f, 0x100000), ==, 'R');
+    set_config(f, 0, 0x72, 1, 0x5a); /* lock: closed for good */
+    g_assert_cmphex(config(f, 0, 0x72, 1), ==, 0x1a);
+    set_config(f, 0, 0x72, 1, 0x4a);
+    g_assert_cmphex(config(f, 0, 0x72, 1), ==, 0x1a);
+    g_assert_false(seen(f, 0xa0000));
+    devm_reset(f->m);
+    set_config(f, 0, 0x72, 1, 0x4a);
+    g_assert_true(seen(f, 0xa0000));
+    pc_free(f);
+}
+
+/* A PCI function that only has an interrupt. */
+static bool source_realize(Device *dev, GError **err)
+{
+    pci_set_ids((PciDevice *)dev, 0x1234, 0x5678, 0xff0000, 0);
+    pci_set_interrupt_pin((PciDevice *)dev, 1);
+    return true;
+}
+
+static const DeviceType source_type = {
+    .name = "source", .parent = &pci_device_type, .size = sizeof(PciDevice), .realize = source_realize
+};
+
+static void test_pirq(void)
+{
+    Fixture *f = pc_new(&i440fx_host_type);
+    f->piix = (Piix3 *)add_function(f, &piix3_type, "1.0");
+    PciDevice *a = (PciDevice *)add_function(f, &source_type, "3.0"); /* INTA of slot 3: PIRQC */
+    PciDevice *b = (PciDevice *)add_function(f, &source_type, "4.0"); /* PIRQD */
+    DevIrq irq10, irq11;
+    f->piix->isa.irqs[10] = devirq_init(&irq10);
+    f->piix->isa.irqs[11] = devirq_init(&irq11);
+    pci_set_irq(a, true);
+    g_assert_false(irq10.level || irq11.level);
+    set_config(f, 8, 0x62, 1, 10); /* the line is up when it is routed */
+    g_assert_true(irq10.level);
+    set_config(f, 8, 0x62, 1, 11);
+    g_assert_true(irq11.level && !irq10.level);
+    set_config(f, 8, 0x63, 1, 11); /* shared */
+    pci_set_irq(b, true);
+    pci_set_irq(a, false);
+    g_assert_true(irq11.level);
+    pci_set_irq(b, false);
+    g_assert_false(irq11.level);
+    Irq serial = isa_irq(f->piix->isa.bus, 11); /* and with the ISA bus */
+    irq_set(&serial, true);
+    pci_set_irq(b, true);
+    pci_set_irq(b, false);
+    g_assert_true(irq11.level);
+    pci_set_irq(a, true);
+    devm_reset(f->m);
+    g_assert_cmphex(config(f, 8, 0x62, 2), ==, 0x8080);
+    pc_free(f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/pc-host/config", test_config);
+    g_test_add_func("/pc-host/i440fx-pam", test_i440fx_pam);
+    g_test_add_func("/pc-host/smram", test_smram);
+    g_test_add_func("/pc-host/pirq", test_pirq);
+    return g_test_run();
+}
