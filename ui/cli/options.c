@@ -4,6 +4,8 @@
  */
 #include "ui/cli/options.h"
 #include "block/block.h"
+#include "hw/acpi/acpitable.h"
+#include "hw/firmware/smbios.h"
 #include "hw/virtio/rng_backend.h"
 #include "net/net.h"
 #include "target/target.h"
@@ -380,6 +382,62 @@ static bool add_fw_cfg(CommandLine *c, const char *value, GError **err)
     return true;
 }
 
+static bool set_boot(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "order",       "once",           "menu",   "splash",
+                                         "splash-time", "reboot-timeout", "strict", NULL };
+    g_autoptr(Opts) opts = opts_parse("-boot", value, "order", err);
+    bool flag;
+    uint64_t time;
+    if (!opts)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *order = opts_string(opts, known[i], "");
+        for (const char *drive = order; *drive; drive++) {
+            if (*drive < 'a' || *drive > 'p' || strchr(order, *drive) < drive)
+                return error_set(err,
+                                 "-boot: %s=%s: letters are needed, each once: a floppy, c disk, d CD-ROM, n network",
+                                 known[i], order);
+        }
+    }
+    opts_string(opts, "splash", NULL);
+    if (!opts_bool(opts, "menu", &flag, err) || !opts_bool(opts, "strict", &flag, err) ||
+        !opts_uint(opts, "splash-time", &time, 0, UINT16_MAX, err) ||
+        !opts_uint(opts, "reboot-timeout", &time, 0, UINT16_MAX, err) || !opts_finish(opts, known, err))
+        return false;
+    opts_free(c->config.boot);
+    c->config.boot = g_steal_pointer(&opts);
+    return true;
+}
+
+static bool add_smbios(CommandLine *c, const char *value, GError **err)
+{
+    return smbios_option(&c->config.smbios, value, err);
+}
+
+static bool add_acpitable(CommandLine *c, const char *value, GError **err)
+{
+    GByteArray *table = acpitable_option(value, err);
+    if (!table)
+        return false;
+    if (!c->config.acpi_tables)
+        c->config.acpi_tables = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+    g_ptr_array_add(c->config.acpi_tables, table);
+    return true;
+}
+
+static bool set_vga(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const names[] = { "std", "none", NULL };
+    if (is_help(value))
+        return print_text(
+            c, g_strdup("none                 no graphic card\nstd                  standard VGA (default)\n"));
+    if (!g_strv_contains(names, value))
+        return error_unknown_name(err, "-vga: adapter", value, names);
+    c->config.vga = value;
+    return true;
+}
+
 static bool set_name(CommandLine *c, const char *value, GError **err)
 {
     static const char *const known[] = { "guest", NULL };
@@ -400,7 +458,7 @@ static bool set_uuid(CommandLine *c, const char *value, GError **err)
 
 static bool set_nographic(CommandLine *c, const char *value, GError **err)
 {
-    c->nographic = true;
+    c->config.nographic = true;
     return true;
 }
 static bool set_display(CommandLine *c, const char *value, GError **err)
@@ -422,7 +480,7 @@ static bool set_no_shutdown(CommandLine *c, const char *value, GError **err)
 }
 static bool set_nodefaults(CommandLine *c, const char *value, GError **err)
 {
-    c->nodefaults = true;
+    c->config.nodefaults = true;
     return true;
 }
 static bool set_action(CommandLine *c, const char *value, GError **err)
@@ -468,7 +526,7 @@ static bool print_help(CommandLine *c, const char *value, GError **err);
 static const Option options[] = {
     { { "h", "help" }, NULL, "this help", print_help },
     { { "version" }, NULL, "version", print_version },
-    { { "target" }, "NAME", "guest: riscv64, riscv32 (else by the program's name)", set_target },
+    { { "target" }, "NAME", "guest: riscv64, riscv32, x86_64, i386 (else by the program's name)", set_target },
     { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
     { { "accel" },
       "[accel=]NAME[,KEY=VALUE...]",
@@ -487,6 +545,16 @@ static const Option options[] = {
     { { "append" }, "TEXT", "its command line", .text = offsetof(CommandLine, config.append) },
     { { "dtb" }, "FILE", "device tree instead of the machine's own", .text = offsetof(CommandLine, config.dtb) },
     { { "bios" }, "FILE", "firmware; none: start the kernel directly", .text = offsetof(CommandLine, config.firmware) },
+    { { "boot" },
+      "[order=]DRIVES[,once=,menu=,splash=,splash-time=,reboot-timeout=,strict=]",
+      "what firmware boots from: a floppy, c disk, d CD-ROM, n network",
+      set_boot },
+    { { "smbios" }, "type=NUMBER,KEY=VALUE... | file=FILE", "fields of SMBIOS tables, or a whole one", add_smbios },
+    { { "acpitable" },
+      "[sig=,rev=,oem_id=,oem_table_id=,oem_rev=,asl_compiler_id=,asl_compiler_rev=,]data=FILE[:FILE] | file=FILE",
+      "add an ACPI table, without or with its header",
+      add_acpitable },
+    { { "vga" }, "std|none", "graphic card", set_vga },
     { { "drive" },
       "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
       "add a disk; if=none: for a -device",
@@ -619,6 +687,10 @@ void command_line_free(CommandLine *c)
     g_ptr_array_free(c->drives, TRUE);
     opts_free(c->config.rtc);
     opts_free(c->config.icount);
+    opts_free(c->config.boot);
+    smbios_free(c->config.smbios);
+    if (c->config.acpi_tables)
+        g_ptr_array_unref(c->config.acpi_tables);
     g_ptr_array_free(c->fw_cfg, TRUE);
     g_ptr_array_free(c->monitors, TRUE);
     g_ptr_array_free(c->serials, TRUE);

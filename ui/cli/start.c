@@ -76,15 +76,15 @@ static bool add_drive_devices(Machine *machine, GError **err)
  * yet. */
 static void default_consoles(CommandLine *c)
 {
-    bool monitor = !c->monitors->len && !c->nodefaults, serial = !c->serials->len && !c->nodefaults;
+    bool monitor = !c->monitors->len && !c->config.nodefaults, serial = !c->serials->len && !c->config.nodefaults;
     for (guint i = 0; i < c->serials->len; i++)
         monitor = monitor && !g_str_has_prefix(c->serials->pdata[i], "mon:"); /* has one */
-    bool terminal = !c->daemonize && (!c->display_none || c->nographic);
-    if (serial && terminal && !c->nographic)
+    bool terminal = !c->daemonize && (!c->display_none || c->config.nographic);
+    if (serial && terminal && !c->config.nographic)
         fprintf(stderr, "rhea: there is no window yet: the serial port is on this terminal (Ctrl-A h for help)\n");
     if (serial)
         g_ptr_array_add(c->serials, (char *)(!terminal ? "vc" : monitor ? "mon:stdio" : "stdio"));
-    else if (monitor && c->nographic)
+    else if (monitor && c->config.nographic)
         g_ptr_array_add(c->monitors, (char *)"stdio");
 }
 
@@ -155,7 +155,7 @@ static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, G
 static const MachineType *choose_machine(CommandLine *c, GError **err)
 {
     if (!c->target) {
-        error_set(err, "which guest? Give -target riscv64 or riscv32, or start rhea by the name rhea-system-riscv64");
+        error_set(err, "which guest? Give -target riscv64, x86_64 ..., or start rhea by a name as rhea-system-x86_64");
         return NULL;
     }
     const char *name = c->machine ? c->machine : target_find(c->target)->default_machine;
@@ -191,10 +191,27 @@ static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
     return true;
 }
 
+/* Options that mean nothing to this machine are refused, not ignored. */
+static bool check_boot_options(const CommandLine *c, const Machine *machine, GError **err)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } options[] = { { "-boot", c->config.boot },
+                    { "-smbios", c->config.smbios },
+                    { "-acpitable", c->config.acpi_tables },
+                    { "-vga", c->config.vga && strcmp(c->config.vga, "none") } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(options) && !machine->type->has_boot_options; i++) {
+        if (options[i].given)
+            return error_set(err, "%s: machine '%s' has nothing that it is for", options[i].name, machine->type->name);
+    }
+    return true;
+}
+
 static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
 {
     machine_lock(machine);
-    bool ok = add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
+    bool ok = check_boot_options(c, machine, err) && add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
     for (guint i = 0; i < c->devices->len && ok; i++)
         ok = device_add(machine, c->devices->pdata[i], err);
     ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
@@ -210,7 +227,7 @@ Machine *start_machine(CommandLine *c, GError **err)
     const AccelType *accel;
     Opts *accel_opts;
     g_autoptr(GSList) serials = NULL;
-    if (c->daemonize && c->nographic) {
+    if (c->daemonize && c->config.nographic) {
         error_set(err, "-nographic cannot be used with -daemonize; -display none can");
         return NULL;
     }
