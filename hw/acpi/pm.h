@@ -25,18 +25,20 @@ typedef struct AcpiPm {
     MemRegion event, control, timer_ports, gpe;
     uint16_t status, enable, control_value;
     uint8_t gpe_bytes, gpe_status[ACPI_GPE_BYTES], gpe_enable[ACPI_GPE_BYTES];
-    Timer timer; /* the PM timer's top bit changes */
+    uint64_t halves; /* half turns of the PM timer that the timer status has seen */
+    Timer timer;     /* the next one, while it is to interrupt */
     Irq sci;
     bool s3_disabled, s4_disabled; /* properties of the chip */
     uint8_t s4_type;               /* property */
 } AcpiPm;
 
-#define ACPI_PM_STATE(Type, pm)                                                                                      \
-    STATE(Type, pm.status), STATE(Type, pm.enable), STATE(Type, pm.control_value), STATE_ARRAY(Type, pm.gpe_status), \
-        STATE_ARRAY(Type, pm.gpe_enable), STATE_TIMER(Type, pm.timer), STATE_SKIP(Type, pm.dev, "wiring"),           \
-        STATE_SKIP(Type, pm.event, "wiring"), STATE_SKIP(Type, pm.control, "wiring"),                                \
-        STATE_SKIP(Type, pm.timer_ports, "wiring"), STATE_SKIP(Type, pm.gpe, "wiring"),                              \
-        STATE_SKIP(Type, pm.sci, "wiring"), STATE_SKIP(Type, pm.gpe_bytes, "fixed at realize")
+#define ACPI_PM_STATE(Type, pm)                                                                            \
+    STATE(Type, pm.status), STATE(Type, pm.enable), STATE(Type, pm.control_value), STATE(Type, pm.halves), \
+        STATE_ARRAY(Type, pm.gpe_status), STATE_ARRAY(Type, pm.gpe_enable), STATE_TIMER(Type, pm.timer),   \
+        STATE_SKIP(Type, pm.dev, "wiring"), STATE_SKIP(Type, pm.event, "wiring"),                          \
+        STATE_SKIP(Type, pm.control, "wiring"), STATE_SKIP(Type, pm.timer_ports, "wiring"),                \
+        STATE_SKIP(Type, pm.gpe, "wiring"), STATE_SKIP(Type, pm.sci, "wiring"),                            \
+        STATE_SKIP(Type, pm.gpe_bytes, "fixed at realize")
 #define ACPI_PM_PROPS(Type, pm)                                                                              \
     PROP(Type, BOOL, "disable_s3", pm.s3_disabled, .fallback = "on", .help = "the guest is not told of S3"), \
         PROP(Type, BOOL, "disable_s4", pm.s4_disabled, .help = "the guest is not told of S4"),               \

@@ -2,72 +2,13 @@
  * Host bridges of PCs and the PIIX3: configuration ports, shadow RAM, SMRAM, PIRQ routing, reset control.
  * SPDX-License-Identifier: MIT
  */
-#include "devtest.h"
 #include "hw/isa/piix3.h"
 #include "hw/pci/i440fx.h"
-#include <string.h>
-
-#define RAM_SIZE (UINT64_C(8) << 20)
-
-typedef struct Fixture {
-    DevMachine *m;
-    MemRegion ram, rom;
-    PcHost *host;
-    Piix3 *piix;
-} Fixture;
-
-static Device *add_function(Fixture *f, const DeviceType *type, const char *addr)
-{
-    GError *err = NULL;
-    Device *dev = device_new(f->m->machine, type);
-    DEVM_LOCKED(f->m, g_assert_true(device_set(dev, "addr", addr, &err)));
-    DEVM_LOCKED(f->m, g_assert_true(device_set(dev, "multifunction", "on", &err)));
-    DEVM_LOCKED(f->m, device_realize(dev, f->host->pci.bus, &err));
-    g_assert_no_error(err);
-    DEVM_LOCKED(f->m, device_reset(dev));
-    return dev;
-}
-
-/* RAM from 0, bytes "R"; ROM behind it in PCI's memory from 0xc0000, bytes "P". */
-static Fixture *pc_new(const DeviceType *type)
-{
-    Fixture *f = g_new0(Fixture, 1);
-    GError *err = NULL;
-    f->m = devm_new();
-    mem_ram_init(&f->ram, f->m->machine, "pc.ram", RAM_SIZE, &err);
-    mem_rom_init(&f->rom, f->m->machine, "bios", 0x40000, NULL, NULL, &err);
-    g_assert_no_error(err);
-    memset(f->ram.host, 'R', RAM_SIZE);
-    memset(f->rom.host, 'P', 0x40000);
-    devm_map(f->m, &f->ram, 0);
-    f->m->machine->ram = &f->ram;
-    f->host = devm_add(f->m, type, NULL);
-    devm_realize(f->m, f->host);
-    DEVM_LOCKED(f->m, mem_add(&f->host->memory, 0xc0000, &f->rom, 0));
-    return f;
-}
-
-static void pc_free(Fixture *f)
-{
-    devm_free(f->m);
-    g_free(f);
-}
-
-static uint32_t config(Fixture *f, unsigned addr, unsigned offset, unsigned size)
-{
-    out(f->m, 0xcf8, 4, 1u << 31 | addr << 8 | (offset & 0xfc));
-    return in(f->m, 0xcfc + offset % 4, size);
-}
-
-static void set_config(Fixture *f, unsigned addr, unsigned offset, unsigned size, uint32_t value)
-{
-    out(f->m, 0xcf8, 4, 1u << 31 | addr << 8 | (offset & 0xfc));
-    out(f->m, 0xcfc + offset % 4, size, value);
-}
+#include "pcboard.h"
 
 static void test_config(void)
 {
-    Fixture *f = pc_new(&i440fx_host_type);
+    PcBoard *f = pc_new(&i440fx_host_type);
     g_assert_cmphex(config(f, 0, 0, 4), ==, 0x12378086);
     g_assert_cmphex(config(f, 0, 2, 2), ==, 0x1237);
     g_assert_cmphex(config(f, 0, 0xb, 1), ==, 6);
@@ -96,7 +37,7 @@ static void test_config(void)
 /* What a read and a read after a write show in each of the four modes, in all 13 areas. */
 static void check_pam(unsigned pam0, const DeviceType *type)
 {
-    Fixture *f = pc_new(type);
+    PcBoard *f = pc_new(type);
     for (unsigned n = 0; n < PAM_AREAS; n++) {
         uint32_t at = 0xc0000 + n * 0x4000 + 0x123;
         unsigned reg = n < 12 ? pam0 + 1 + n / 2 : pam0, shift = n < 12 ? n % 2 * 4 : 4;
@@ -130,14 +71,14 @@ static void test_i440fx_pam(void)
     check_pam(0x59, &i440fx_host_type);
 }
 
-static uint8_t smm_read(Fixture *f, uint64_t addr)
+static uint8_t smm_read(PcBoard *f, uint64_t addr)
 {
     uint64_t value;
     as_load(&f->host->smm, addr, 1, &value);
     return value;
 }
 
-static bool seen(Fixture *f, uint64_t addr)
+static bool seen(PcBoard *f, uint64_t addr)
 {
     uint64_t value;
     return as_load(&f->m->machine->memory, addr, 1, &value) == MEM_OK && value == 'R';
@@ -145,7 +86,7 @@ static bool seen(Fixture *f, uint64_t addr)
 
 static void test_smram(void)
 {
-    Fixture *f = pc_new(&i440fx_host_type);
+    PcBoard *f = pc_new(&i440fx_host_type);
     g_assert_cmphex(config(f, 0, 0x72, 1), ==, 2);
     g_assert_false(seen(f, 0xa0000) || seen(f, 0xbffff));
     g_assert_true(seen(f, 0x9ffff));
@@ -182,13 +123,13 @@ static const DeviceType source_type = {
 
 static void test_pirq(void)
 {
-    Fixture *f = pc_new(&i440fx_host_type);
-    f->piix = (Piix3 *)add_function(f, &piix3_type, "1.0");
+    PcBoard *f = pc_new(&i440fx_host_type);
+    Piix3 *piix = (Piix3 *)add_function(f, &piix3_type, "1.0");
     PciDevice *a = (PciDevice *)add_function(f, &source_type, "3.0"); /* INTA of slot 3: PIRQC */
     PciDevice *b = (PciDevice *)add_function(f, &source_type, "4.0"); /* PIRQD */
     DevIrq irq10, irq11;
-    f->piix->isa.irqs[10] = devirq_init(&irq10);
-    f->piix->isa.irqs[11] = devirq_init(&irq11);
+    piix->isa.irqs[10] = devirq_init(&irq10);
+    piix->isa.irqs[11] = devirq_init(&irq11);
     pci_set_irq(a, true);
     g_assert_false(irq10.level || irq11.level);
     set_config(f, 8, 0x62, 1, 10); /* the line is up when it is routed */
@@ -201,7 +142,7 @@ static void test_pirq(void)
     g_assert_true(irq11.level);
     pci_set_irq(b, false);
     g_assert_false(irq11.level);
-    Irq serial = isa_irq(f->piix->isa.bus, 11); /* and with the ISA bus */
+    Irq serial = isa_irq(piix->isa.bus, 11); /* and with the ISA bus */
     irq_set(&serial, true);
     pci_set_irq(b, true);
     pci_set_irq(b, false);
