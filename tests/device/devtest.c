@@ -91,15 +91,26 @@ static void *find_drive(const char *id, GError **err)
     return block_find(id);
 }
 
+static const struct {
+    const char *type, *before; /* a device that has the bus it needs */
+    bool drive;
+} needs[] = { { "virtio-blk-pci", NULL, true },
+              { "virtio-blk-device", NULL, true },
+              { "virtconsole", "virtio-serial-pci", false },
+              { "virtserialport", "virtio-serial-pci", false } };
+
+bool devm_takes_type(const DevMachine *m, const DeviceType *type)
+{
+    bool takes = false;
+    for (unsigned i = 0; i < G_N_ELEMENTS(needs) && !takes; i++)
+        takes = needs[i].before && !strcmp(needs[i].type, type->name);
+    for (unsigned i = 0; i < m->machine->buses->len && !takes; i++)
+        takes = !strcmp(((const Bus *)g_ptr_array_index(m->machine->buses, i))->kind, type->bus);
+    return takes;
+}
+
 Device *devm_device_add_type(DevMachine *m, const char *type, GError **err)
 {
-    static const struct {
-        const char *type, *before; /* a device that has the bus it needs */
-        bool drive;
-    } needs[] = { { "virtio-blk-pci", NULL, true },
-                  { "virtio-blk-device", NULL, true },
-                  { "virtconsole", "virtio-serial-pci", false },
-                  { "virtserialport", "virtio-serial-pci", false } };
     static unsigned drives;
     g_autofree char *text = g_strdup(type);
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
@@ -192,6 +203,20 @@ void bad_write(DevMachine *m, uint64_t addr, unsigned size, uint64_t value)
 {
     MemResult result = as_store(&m->machine->memory, addr, size, value);
     g_assert_cmpint(result, !=, MEM_OK);
+}
+
+uint32_t in(DevMachine *m, uint16_t port, unsigned size)
+{
+    uint64_t value;
+    MemResult result = as_load(&m->machine->io, port, size, &value);
+    g_assert_cmpint(result, ==, MEM_OK);
+    return value;
+}
+
+void out(DevMachine *m, uint16_t port, unsigned size, uint32_t value)
+{
+    MemResult result = as_store(&m->machine->io, port, size, value);
+    g_assert_cmpint(result, ==, MEM_OK);
 }
 
 /* ---- guest memory ---- */
