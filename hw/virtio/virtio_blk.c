@@ -70,6 +70,7 @@ typedef struct VirtioBlk {
     BlockQueue *io;
     uint8_t retry;          /* atomic: the machine went on, so what failed is tried again */
     Request *free, *failed; /* the I/O thread's */
+    uint32_t bootindex; /* property */
 } VirtioBlk;
 
 /* ---- finishing (I/O thread) ---- */

@@ -69,6 +69,7 @@ typedef struct VirtioNet {
     VirtElement element;
     VirtElement *parts[PARTS_MAX]; /* made when needed */
     uint8_t *frame;                /* NET_FRAME_MAX bytes, to complete checksums in */
+    uint32_t bootindex; /* property */
 } VirtioNet;
 
 /* ---- filters (5.1.6.5) ---- */
