@@ -29,17 +29,16 @@ static void notice_timer(AcpiPm *pm)
 
 static void arm(AcpiPm *pm)
 {
-    uint64_t next = (pm->halves + 1) * TIMER_HALF;
-    bool on = pm->enable & ACPI_PM1_TIMER && !(pm->status & ACPI_PM1_TIMER);
-    timer_set(&pm->timer,
-              on ? (int64_t)(((unsigned __int128)next * SECOND + ACPI_PM_HZ - 1) / ACPI_PM_HZ) : TIMER_NEVER);
+    unsigned __int128 next = ((unsigned __int128)pm->halves + 1) * TIMER_HALF;
+    unsigned __int128 at = (next * SECOND + ACPI_PM_HZ - 1) / ACPI_PM_HZ;
+    bool on = pm->enable & ACPI_PM1_TIMER && !(pm->status & ACPI_PM1_TIMER) && at < INT64_MAX;
+    timer_set(&pm->timer, on ? (int64_t)at : TIMER_NEVER);
 }
 
 /* ---- SCI ---- */
 
 void acpi_pm_update(AcpiPm *pm)
 {
-    pm->halves = MIN(pm->halves, ticks(pm) / TIMER_HALF); /* whatever a snapshot says */
     notice_timer(pm);
     bool level = pm->status & pm->enable & STATUS_BITS;
     for (unsigned i = 0; i < pm->gpe_bytes; i++)

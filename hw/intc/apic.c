@@ -681,7 +681,7 @@ static void post_load(Device *dev)
 {
     Apic *a = (Apic *)dev;
     g_mutex_lock(&a->lock);
-    a->timer_start = CLAMP(a->timer_start, 0, now(a));
+    a->timer_start = CLAMP(a->timer_start, 0, INT64_MAX / 2);
     a->intr = false;
     a->ops->set_intr(a->cpu, false);
     update(a);

@@ -13,6 +13,8 @@
 
 #include "hw/acpi/apm.h"
 #include "hw/acpi/pm.h"
+#include "hw/acpi/smbus.h"
+#include "hw/acpi/tco.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/pci.h"
 
@@ -24,7 +26,7 @@ typedef struct Ich9Lpc {
     IsaBus isa;
     AcpiPm pm;
     Apm apm;
-    MemRegion pm_ports, smi_ports, tco_ports, rcba;
+    MemRegion pm_ports, smi_ports, rcba;
     bool pm_mapped, rcba_mapped;
     GMutex lock;    /* device: guards levels and what goes to lines */
     uint8_t levels; /* of PIRQA to PIRQH */
@@ -33,15 +35,17 @@ typedef struct Ich9Lpc {
     Irq smi, smi_all;
     uint32_t smi_enable, smi_status;
     uint32_t chipset[ICH9_RCBA_SIZE / 4]; /* RCBA registers that are plain memory */
-    /* TCO (ICH9 datasheet, 13.9) */
-    uint16_t tco_reload, tco_timer, tco_status1, tco_status2, tco_control1, tco_control2;
-    uint8_t tco_message[2], tco_watchdog, tco_data[2];
-    uint8_t tco_expired; /* timeouts since the last reload */
-    Timer tco;
-    bool no_reboot_strap;  /* property noreboot: the TCO timer does not reset */
-    uint64_t smi_features; /* negotiated: bit 0 broadcast (fw_cfg etc/smi/...) */
+    Tco tco;
+    bool smm;           /* property smm-enabled */
+    bool smi_broadcast; /* negotiated with firmware: an SMI of port b2 goes to all processors */
 } Ich9Lpc;
 
-extern const DeviceType ich9_lpc_type;
+/* ICH9 SMBus: function 1f.3. */
+typedef struct Ich9Smbus {
+    PciDevice pci;
+    Smbus smbus;
+} Ich9Smbus;
+
+extern const DeviceType ich9_lpc_type, ich9_smbus_type;
 
 #endif

@@ -64,7 +64,7 @@ static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 }
 
 static const MemOps address_ops = { .read = address_read, .write = address_write, .max_size = 4 },
-                    data_ops = { .read = data_read, .write = data_write, .max_size = 4 };
+                    data_ops = { .read = data_read, .write = data_write, .max_size = 4, .unaligned = true };
 
 /* ---- shadow RAM ---- */
 

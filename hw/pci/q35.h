@@ -11,7 +11,7 @@
 
 typedef struct Q35Host {
     PcHost host;
-    MemRegion ecam[3];      /* of 256, 128 and 64 MiB; the one that is on is placed in machine->root */
+    MemRegion ecam;         /* placed in machine->root where PCIEXBAR says */
     uint64_t below_4g;      /* set before realize: end of RAM below 4 GiB, where the TSEG ends */
     uint16_t extended_tseg; /* property extended-tseg-mbytes */
 } Q35Host;

@@ -305,8 +305,8 @@ static void post_load(Device *dev)
     for (unsigned i = 0; i < 3; i++) {
         PitChannel *c = &s->channels[i];
         c->count = CLAMP(c->count, 1, 0x10000);
-        c->start = CLAMP(c->start, 0, now(s));
-        c->stopped = CLAMP(c->stopped, -1, now(s));
+        c->start = CLAMP(c->start, 0, INT64_MAX / 2);
+        c->stopped = CLAMP(c->stopped, -1, INT64_MAX / 2);
     }
 }
 

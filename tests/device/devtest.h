@@ -99,4 +99,8 @@ void devm_check_covered(const Device *dev);
 /* count random accesses, of all sizes, near and on registers, to every I/O region of all address spaces. */
 void devm_fuzz(DevMachine *m, GRand *rand, unsigned count);
 
+/* Two machines alike: random accesses to the first; each device's state moves to the second; every byte of the structs
+ * is accounted for; reset brings back the state of the first reset. */
+void devm_check_machines(DevMachine *m, DevMachine *twin);
+
 #endif

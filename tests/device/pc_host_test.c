@@ -2,8 +2,10 @@
  * Host bridges of PCs and the PIIX3: configuration ports, shadow RAM, SMRAM, PIRQ routing, reset control.
  * SPDX-License-Identifier: MIT
  */
+#include "hw/isa/ich9_lpc.h"
 #include "hw/isa/piix3.h"
 #include "hw/pci/i440fx.h"
+#include "hw/pci/q35.h"
 #include "pcboard.h"
 
 static void test_config(void)
@@ -69,6 +71,11 @@ static void check_pam(unsigned pam0, const DeviceType *type)
 static void test_i440fx_pam(void)
 {
     check_pam(0x59, &i440fx_host_type);
+}
+
+static void test_q35_pam(void)
+{
+    check_pam(0x90, &q35_host_type);
 }
 
 static uint8_t smm_read(PcBoard *f, uint64_t addr)
@@ -153,6 +160,137 @@ static void test_pirq(void)
     pc_free(f);
 }
 
+static void test_tseg(void)
+{
+    PcBoard *f = pc_new(&q35_host_type);
+    const uint64_t top = PCBOARD_RAM, mib = 1 << 20;
+    static const unsigned sizes[] = { 1, 2 };
+    g_assert_cmphex(config(f, 0, 0, 4), ==, 0x29c08086);
+    g_assert_cmphex(config(f, 0, 0x9e, 1), ==, 0x38);
+    for (unsigned code = 0; code < G_N_ELEMENTS(sizes); code++) {
+        uint64_t base = top - sizes[code] * mib;
+        set_config(f, 0, 0x9d, 1, 2);
+        set_config(f, 0, 0x9e, 1, code << 1 | 1);
+        g_assert_true(seen(f, base)); /* SMRAM as a whole is off */
+        set_config(f, 0, 0x9d, 1, 0x0a);
+        g_assert_false(seen(f, base) || seen(f, top - 1));
+        g_assert_true(seen(f, base - 1));
+        g_assert_cmphex(smm_read(f, base), ==, 'R');
+        w8(f->m, base, 0x55);
+        g_assert_cmphex(smm_read(f, base), ==, 'R');
+    }
+    set_config(f, 0, 0x50, 2, 0xffff);
+    g_assert_cmphex(config(f, 0, 0x50, 2), ==, 16);
+    set_config(f, 0, 0x9e, 1, 7); /* of 16 MiB, more than there is */
+    g_assert_true(seen(f, top - 1));
+    set_config(f, 0, 0x9e, 1, 0x80); /* high SMRAM: at 0xa0000 is nothing of it */
+    g_assert_cmphex(smm_read(f, 0xfeda0000), ==, 'R');
+    g_assert_cmphex(smm_read(f, 0xa0000), ==, 0xff);
+    set_config(f, 0, 0x9e, 1, 3);
+    set_config(f, 0, 0x9d, 1, 0x5a);
+    set_config(f, 0, 0x9d, 2, 2);
+    g_assert_cmphex(config(f, 0, 0x9d, 2), ==, 0x3b1a);
+    g_assert_false(seen(f, top - 1));
+    devm_reset(f->m);
+    g_assert_cmphex(config(f, 0, 0x9d, 2), ==, 0x3802);
+    g_assert_true(seen(f, top - 1));
+    pc_free(f);
+}
+
+static void test_ecam(void)
+{
+    PcBoard *f = pc_new(&q35_host_type);
+    uint64_t value;
+    add_function(f, &ich9_lpc_type, "1f.0");
+    add_function(f, &ich9_smbus_type, "1f.3");
+    g_assert_cmpint(as_load(&f->m->machine->memory, 0xb0000000, 4, &value), !=, MEM_OK);
+    set_config(f, 0, 0x60, 4, 0xb0000001);
+    g_assert_cmphex(r32(f->m, 0xb0000000), ==, 0x29c08086);
+    g_assert_cmphex(r32(f->m, 0xb0000000 + (0x1f << 15)), ==, 0x29188086);
+    g_assert_cmphex(r32(f->m, 0xb0000000 + (0x1f << 15 | 3 << 12)), ==, 0x29308086);
+    g_assert_cmphex(r32(f->m, 0xbff00000), ==, UINT32_MAX);
+    set_config(f, 0, 0x60, 4, 0xe4000005); /* 64 MiB */
+    g_assert_cmphex(r32(f->m, 0xe4000000), ==, 0x29c08086);
+    g_assert_cmphex(r8(f->m, 0xe7ffffff), ==, 0xff);
+    g_assert_cmpint(as_load(&f->m->machine->memory, 0xe8000000, 4, &value), !=, MEM_OK);
+    pc_free(f);
+}
+
+static void test_ich9_irqs(void)
+{
+    PcBoard *f = pc_new(&q35_host_type);
+    Ich9Lpc *lpc = (Ich9Lpc *)add_function(f, &ich9_lpc_type, "1f.0");
+    PciDevice *a = (PciDevice *)add_function(f, &source_type, "2.0");  /* PIRQG: GSI 22 */
+    PciDevice *b = (PciDevice *)add_function(f, &source_type, "1f.2"); /* PIRQA: GSI 16 */
+    DevIrq gsi16, gsi22, gsi20, irq9, irq10;
+    lpc->gsi[0] = devirq_init(&gsi16);
+    lpc->gsi[4] = devirq_init(&gsi20);
+    lpc->gsi[6] = devirq_init(&gsi22);
+    lpc->isa.irqs[9] = devirq_init(&irq9);
+    lpc->isa.irqs[10] = devirq_init(&irq10);
+    pci_set_irq(a, true);
+    g_assert_true(gsi22.level && !gsi16.level && !irq10.level);
+    set_config(f, 0xf8, 0x6a, 1, 10); /* and IRQ 10 */
+    g_assert_true(gsi22.level && irq10.level);
+    pci_set_irq(b, true);
+    pci_set_irq(a, false);
+    g_assert_true(gsi16.level && !gsi22.level && !irq10.level);
+    set_config(f, 0xf8, 0x40, 4, 0x600);
+    set_config(f, 0xf8, 0x44, 1, 0x80);
+    out(f->m, 0x602, 2, 0x100);
+    DEVM_LOCKED(f->m, acpi_pm_power_button(&lpc->pm));
+    g_assert_true(irq9.level && !gsi20.level);
+    set_config(f, 0xf8, 0x44, 1, 0x84); /* SCI to GSI 20 */
+    g_assert_true(!irq9.level && gsi20.level);
+    pc_free(f);
+}
+
+static void test_ich9_smi_and_tco(void)
+{
+    PcBoard *f = pc_new(&q35_host_type);
+    Ich9Lpc *lpc = (Ich9Lpc *)add_function(f, &ich9_lpc_type, "1f.0");
+    DevIrq smi, all;
+    lpc->smi = devirq_init(&smi);
+    lpc->smi_all = devirq_init(&all);
+    lpc->smm = true;
+    lpc->tco.strap_no_reboot = false;
+    devm_reset(f->m);
+    set_config(f, 0xf8, 0x40, 4, 0x600);
+    set_config(f, 0xf8, 0x44, 1, 0x80);
+    out(f->m, 0xb2, 1, 2);
+    g_assert_cmpuint(smi.rises, ==, 0);
+    g_assert_cmphex(in(f->m, 0x604, 2), ==, 1);
+    out(f->m, 0x630, 4, 0x21);
+    set_config(f, 0xf8, 0xa0, 1, 0x10); /* lock */
+    out(f->m, 0x630, 4, 0x20);
+    g_assert_cmphex(in(f->m, 0x630, 4), ==, 0x21);
+    out(f->m, 0xb2, 1, 3);
+    g_assert_cmpuint(smi.rises, ==, 1);
+    lpc->smi_broadcast = true;
+    out(f->m, 0xb2, 1, 3);
+    g_assert_true(smi.rises == 1 && all.rises == 1);
+    g_assert_cmphex(in(f->m, 0x634, 4), ==, 0x20);
+    out(f->m, 0x672, 2, 10); /* TCO: 6 s, as iTCO_wdt starts it */
+    out(f->m, 0x660, 2, 1);
+    out(f->m, 0x668, 2, 0);
+    devm_step(f->m, INT64_C(5900000000));
+    g_assert_cmphex(in(f->m, 0x664, 2), ==, 0);
+    out(f->m, 0x660, 2, 1); /* keep alive */
+    devm_step(f->m, INT64_C(5900000000));
+    g_assert_cmphex(in(f->m, 0x664, 2), ==, 0);
+    devm_step(f->m, INT64_C(200000000));
+    g_assert_cmphex(in(f->m, 0x664, 1), ==, 8);
+    devm_step(f->m, INT64_C(6000000000)); /* NO_REBOOT is set */
+    g_assert_cmphex(in(f->m, 0x666, 2), ==, 6);
+    g_assert_false(f->m->machine->pending.reset);
+    set_config(f, 0xf8, 0xf0, 4, 0xfed1c001);
+    g_assert_cmphex(r32(f->m, 0xfed1c000 + 0x3140), ==, 0x32103210);
+    w32(f->m, 0xfed1c000 + 0x3410, 0);
+    devm_step(f->m, INT64_C(12000000000));
+    g_assert_true(f->m->machine->pending.reset);
+    pc_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -160,5 +298,10 @@ int main(int argc, char **argv)
     g_test_add_func("/pc-host/i440fx-pam", test_i440fx_pam);
     g_test_add_func("/pc-host/smram", test_smram);
     g_test_add_func("/pc-host/pirq", test_pirq);
+    g_test_add_func("/pc-host/q35-pam", test_q35_pam);
+    g_test_add_func("/pc-host/tseg", test_tseg);
+    g_test_add_func("/pc-host/ecam", test_ecam);
+    g_test_add_func("/pc-host/ich9-irqs", test_ich9_irqs);
+    g_test_add_func("/pc-host/ich9-smi-and-tco", test_ich9_smi_and_tco);
     return g_test_run();
 }

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "pcboard.h"
+#include "hw/pci/q35.h"
 #include <string.h>
 
 Device *add_function(PcBoard *f, const DeviceType *type, const char *addr)
@@ -17,7 +18,7 @@ Device *add_function(PcBoard *f, const DeviceType *type, const char *addr)
     return dev;
 }
 
-PcBoard *pc_new(const DeviceType *type)
+PcBoard *pc_new(const DeviceType *host_type)
 {
     PcBoard *f = g_new0(PcBoard, 1);
     GError *err = NULL;
@@ -29,7 +30,9 @@ PcBoard *pc_new(const DeviceType *type)
     memset(f->rom.host, 'P', 0x40000);
     devm_map(f->m, &f->ram, 0);
     f->m->machine->ram = &f->ram;
-    f->host = devm_add(f->m, type, NULL);
+    f->host = devm_add(f->m, host_type, NULL);
+    if (host_type == &q35_host_type)
+        ((Q35Host *)f->host)->below_4g = PCBOARD_RAM;
     devm_realize(f->m, f->host);
     DEVM_LOCKED(f->m, mem_add(&f->host->memory, 0xc0000, &f->rom, 0));
     return f;
