@@ -73,6 +73,11 @@ struct MachineType {
     const Prop *props;       /* of -machine; offsets in Machine-derived struct of size */
     bool has_boot_options;   /* -boot, -smbios, -acpitable, -vga mean something */
     size_t size;             /* of the struct that embeds Machine first */
+    /* What -hda, -cdrom and -drive without if= are: "ide"; NULL: "virtio". */
+    const char *block_interface;
+    unsigned ide_units; /* drives of each bus ide.0, ide.1 ... that if=ide means; 0: it has none */
+    /* An empty CD-ROM drive (if=ide,index=2), a floppy drive without a disk (if=floppy,index=0), unless -nodefaults */
+    bool default_cdrom, default_floppy;
     /* Build everything: RAM, vCPUs (vcpu_new), devices. Machine lock held. */
     bool (*init)(Machine *machine, GError **err);
     /* Put firmware, kernel, device tree in memory and set where vCPUs start. After init and -device, and at each reset.

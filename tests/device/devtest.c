@@ -96,6 +96,8 @@ static const struct {
     bool drive;
 } needs[] = { { "virtio-blk-pci", NULL, true },
               { "virtio-blk-device", NULL, true },
+              { "ide-hd", "ich9-ahci", true },
+              { "ide-cd", "ich9-ahci", true },
               { "virtconsole", "virtio-serial-pci", false },
               { "virtserialport", "virtio-serial-pci", false } };
 

@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
 #include "util/error.h"
 #include "util/guest_random.h"
@@ -263,6 +264,20 @@ static bool add_drive(CommandLine *c, const char *value, GError **err)
     g_ptr_array_add(c->drives, opts);
     return true;
 }
+
+#define SHORT_DRIVE(option)                                                   \
+    static bool set_##option(CommandLine *c, const char *value, GError **err) \
+    {                                                                         \
+        return drives_short_option(c, #option, value, err);                   \
+    }
+SHORT_DRIVE(hda)
+SHORT_DRIVE(hdb)
+SHORT_DRIVE(hdc)
+SHORT_DRIVE(hdd)
+SHORT_DRIVE(cdrom)
+SHORT_DRIVE(fda)
+SHORT_DRIVE(fdb)
+SHORT_DRIVE(pflash)
 
 static bool set_snapshot(CommandLine *c, const char *value, GError **err)
 {
@@ -559,6 +574,14 @@ static const Option options[] = {
       "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
       "add a disk; if=none: for a -device",
       add_drive },
+    { { "hda" }, "FILE", "a disk, the first of the machine's default interface", set_hda },
+    { { "hdb" }, "FILE", "the second", set_hdb },
+    { { "hdc" }, "FILE", "the third", set_hdc },
+    { { "hdd" }, "FILE", "the fourth", set_hdd },
+    { { "cdrom" }, "FILE", "a CD-ROM, in the third one's place", set_cdrom },
+    { { "fda" }, "FILE", "a floppy disk", set_fda },
+    { { "fdb" }, "FILE", "a second floppy disk", set_fdb },
+    { { "pflash" }, "FILE", "flash memory of the machine's firmware", set_pflash },
     { { "blockdev" },
       "DRIVER,node-name=NAME[,KEY=VALUE...]",
       "add a block node; help lists the drivers",

@@ -9,66 +9,12 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include <stdio.h>
 #include <string.h>
-
-/* ---- disks ---- */
-
-static void *find_drive(const char *id, GError **err)
-{
-    BlockNode *node = block_find(id);
-    if (!node)
-        error_set(err, "there is no -drive with id '%s' and no -blockdev with that node-name", id);
-    return node;
-}
-
-static const char *drive_name(const void *object)
-{
-    const BlockNode *node = object;
-    return node->drive ? node->drive : node->name;
-}
-
-static void save_disks(void)
-{
-    int failed = block_flush_all();
-    if (failed)
-        fprintf(stderr, "rhea: writing out the disks: %s\n", g_strerror(failed));
-}
-
-static bool open_drives(CommandLine *c, GError **err)
-{
-    device_set_resolver(PROP_DRIVE, find_drive, drive_name);
-    chardev_set_sync(save_disks);
-    for (guint i = 0; i < c->drives->len; i++) {
-        if (!block_add_drive(c->drives->pdata[i], c->snapshot, err))
-            return false;
-    }
-    return true;
-}
-
-/* A -drive without if=none gets the device that its interface means. */
-static bool add_drive_devices(Machine *machine, GError **err)
-{
-    for (const BlockDrive *const *d = block_drives(); *d; d++) {
-        const char *interface = (*d)->interface ? (*d)->interface : "virtio";
-        if (!strcmp(interface, "none") || ((*d)->node && (*d)->node->user))
-            continue; /* or the machine has taken it */
-        if (strcmp(interface, "virtio"))
-            return error_set(err, "-drive: machine '%s' has no place for if=%s; virtio, pflash and none are possible",
-                             machine->type->name, interface);
-        if (!(*d)->node)
-            continue;
-        g_autoptr(Opts) opts = opts_new("-drive");
-        opts_add(opts, "driver", "virtio-blk-pci");
-        opts_add(opts, "drive", (*d)->node->drive);
-        if (!device_add(machine, opts, err))
-            return false;
-    }
-    return true;
-}
 
 /* ---- consoles ---- */
 
@@ -211,10 +157,11 @@ static bool check_boot_options(const CommandLine *c, const Machine *machine, GEr
 static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
 {
     machine_lock(machine);
-    bool ok = check_boot_options(c, machine, err) && add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
+    bool ok = check_boot_options(c, machine, err) && add_fw_cfg(c, machine, err) && net_add_nics(machine, err) &&
+              drives_add_builtin(machine, err);
     for (guint i = 0; i < c->devices->len && ok; i++)
         ok = device_add(machine, c->devices->pdata[i], err);
-    ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
+    ok = ok && drives_add_others(machine, err) && machine_prepare(machine, err);
     if (ok)
         net_report_unused();
     machine_unlock(machine);
@@ -233,7 +180,8 @@ Machine *start_machine(CommandLine *c, GError **err)
     }
     if (c->config.icount)
         block_queues_in_step();
-    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !open_drives(c, err) || !open_consoles(c, &serials, err))
+    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !drives_open(c, type, !c->nodefaults, err) ||
+        !open_consoles(c, &serials, err))
         return NULL;
     c->config.target = c->target;
     c->config.serials = g_steal_pointer(&serials);

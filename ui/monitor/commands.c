@@ -219,6 +219,24 @@ static bool info_block(Monitor *m, const MonitorArg *args, GString *out, GError 
     return true;
 }
 
+/* What the guest has of the medium is under the machine lock, or stops under it. */
+static bool eject(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    machine_lock(m->machine);
+    bool ok = block_slot_eject(args[1].text, args[0].given, err);
+    machine_unlock(m->machine);
+    return ok;
+}
+
+static bool change(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    machine_lock(m->machine);
+    bool ok = block_slot_change(args[0].text, args[1].text, args[2].given ? args[2].text : NULL,
+                                args[3].given ? args[3].text : NULL, false, err);
+    machine_unlock(m->machine);
+    return ok;
+}
+
 static bool info_balloon(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     machine_lock(m->machine);
@@ -413,8 +431,12 @@ static const Command info_commands[] = {
 
 const Command monitor_commands[] = {
     { "balloon", NULL, "target:i", "ask the guest to get along with this many MiB", balloon },
+    { "change", NULL, "device:s filename:s format:s? mode:s?",
+      "put another medium into a drive; mode: retain, read-only, read-write", change },
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
+    { "eject", NULL, "force:-f? device:s", "take the medium out of a drive; -f: even if the guest has locked it",
+      eject },
     { "help", "?", "name:s?", "this list, or one command", help },
     { "hostfwd_add", NULL, "netdev_id_or_rule:s rule:s?", "forward a port: [tcp|udp]:[addr]:port-[addr]:port",
       hostfwd_add },
