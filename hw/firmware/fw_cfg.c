@@ -326,6 +326,7 @@ static void realize_items(FwCfg *f)
     fw_cfg_set_integer(f, FW_CFG_NOGRAPHIC, 1, 2);
     make_directory(f);
     machine->fw_cfg = &f->dev;
+    bus_new(&f->dev, "fw_cfg", "fw_cfg.0"); /* for devices that are files */
 }
 
 static bool realize(Device *dev, GError **err)

@@ -5,6 +5,7 @@
 #include "ui/cli/options.h"
 #include "block/block.h"
 #include "hw/acpi/acpitable.h"
+#include "hw/display/adapter.h"
 #include "hw/firmware/smbios.h"
 #include "hw/virtio/rng_backend.h"
 #include "net/net.h"
@@ -12,6 +13,7 @@
 #include "ui/chardev/chardev.h"
 #include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
+#include "ui/display/window.h"
 #include "util/error.h"
 #include "util/guest_random.h"
 #include "util/log.h"
@@ -443,14 +445,10 @@ static bool add_acpitable(CommandLine *c, const char *value, GError **err)
 
 static bool set_vga(CommandLine *c, const char *value, GError **err)
 {
-    static const char *const names[] = { "std", "none", NULL };
     if (is_help(value))
-        return print_text(
-            c, g_strdup("none                 no graphic card\nstd                  standard VGA (default)\n"));
-    if (!g_strv_contains(names, value))
-        return error_unknown_name(err, "-vga: adapter", value, names);
+        return print_text(c, vga_help());
     c->config.vga = value;
-    return true;
+    return vga_check(value, err);
 }
 
 static bool set_name(CommandLine *c, const char *value, GError **err)
@@ -478,10 +476,10 @@ static bool set_nographic(CommandLine *c, const char *value, GError **err)
 }
 static bool set_display(CommandLine *c, const char *value, GError **err)
 {
-    if (strcmp(value, "none"))
-        return error_set(err, "-display: '%s' is not there; only 'none' is", value);
-    c->display_none = true;
-    return true;
+    if (is_help(value))
+        return print_text(c, display_help());
+    c->display = value;
+    return display_check(value, err);
 }
 static bool set_no_reboot(CommandLine *c, const char *value, GError **err)
 {
@@ -614,7 +612,7 @@ static const Option options[] = {
     { { "mon" }, "[chardev=]ID[,mode=readline]", "monitor on a -chardev", add_mon },
     { { "echr" }, "CODE", "escape key of mux=on and mon: instead of 1 (Ctrl-A)", set_escape },
     { { "nographic" }, NULL, "no window; serial port on the terminal", set_nographic },
-    { { "display" }, "none", "no window", set_display },
+    { { "display" }, "none|sdl", "a window or none; help lists them", set_display },
     { { "nodefaults" }, NULL, "no default devices", set_nodefaults },
     { { "no-reboot" }, NULL, "leave instead of resetting", set_no_reboot },
     { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },

@@ -11,6 +11,7 @@
 #include "ui/chardev/chardev.h"
 #include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
+#include "ui/display/window.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include <stdio.h>
@@ -18,16 +19,22 @@
 
 /* ---- consoles ---- */
 
-/* Where serial ports and monitors are that nobody placed: on the terminal, together if both are there; in no window
- * yet. */
+static bool has_window(const CommandLine *c)
+{
+    return c->display && strcmp(c->display, "none") && !c->config.nographic;
+}
+
+/* Where serial ports and monitors are that nobody placed: on the terminal, together if both are there; with a window,
+ * which shows the screen only, as well. */
 static void default_consoles(CommandLine *c)
 {
     bool monitor = !c->monitors->len && !c->config.nodefaults, serial = !c->serials->len && !c->config.nodefaults;
     for (guint i = 0; i < c->serials->len; i++)
         monitor = monitor && !g_str_has_prefix(c->serials->pdata[i], "mon:"); /* has one */
-    bool terminal = !c->daemonize && (!c->display_none || c->config.nographic);
+    bool terminal = !c->daemonize && (!c->display || has_window(c) || c->config.nographic);
     if (serial && terminal && !c->config.nographic)
-        fprintf(stderr, "rhea: there is no window yet: the serial port is on this terminal (Ctrl-A h for help)\n");
+        fprintf(stderr, "rhea: the serial port is on this terminal (Ctrl-A h for help)%s\n",
+                c->display ? "" : "; -display sdl opens a window");
     if (serial)
         g_ptr_array_add(c->serials, (char *)(!terminal ? "vc" : monitor ? "mon:stdio" : "stdio"));
     else if (monitor && c->config.nographic)
@@ -116,6 +123,19 @@ static const MachineType *choose_machine(CommandLine *c, GError **err)
     return type;
 }
 
+/* A graphics adapter among -device takes the place of the machine's own. */
+static void choose_vga(CommandLine *c)
+{
+    static const char *const adapters[] = { "VGA", "isa-vga", NULL };
+    bool own = !c->config.nodefaults;
+    for (guint i = 0; i < c->devices->len; i++) {
+        const char *driver = opts_string(c->devices->pdata[i], "driver", NULL);
+        own = own && !(driver && g_strv_contains(adapters, driver));
+    }
+    if (!c->config.vga && !own)
+        c->config.vga = "none";
+}
+
 static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
 {
     static const char *const known[] = { "name", "file", "string", NULL };
@@ -184,9 +204,14 @@ Machine *start_machine(CommandLine *c, GError **err)
         !open_consoles(c, &serials, err))
         return NULL;
     c->config.target = c->target;
+    choose_vga(c);
     c->config.serials = g_steal_pointer(&serials);
     Machine *machine = machine_new(type, accel, accel_opts, &c->config, err);
     if (machine && !complete_machine(c, machine, err)) {
+        machine_free(machine);
+        return NULL;
+    }
+    if (machine && has_window(c) && !display_open(machine, c->display, err)) {
         machine_free(machine);
         return NULL;
     }
