@@ -208,6 +208,19 @@ static uint64_t memory(Run *r, const IrInsn *i)
     }
 }
 
+/* Loads and stores of vectors. */
+static void vector_memory(Run *r, const IrInsn *i)
+{
+    IrVector *v = &r->v[i->op == OP_ld ? i->dst : i->arg[1]];
+    exact_pc(r);
+    if (i->op == OP_st) {
+        tcg_store_vector(r->cs, address(r, i), v->bytes, i->aux);
+        return;
+    }
+    memset(v, 0, sizeof(*v));
+    tcg_load_vector(r->cs, address(r, i), v->bytes, i->aux);
+}
+
 static bool call(Run *r, const IrInsn *i)
 {
     const HelperDesc *h = &r->u->helpers[i->imm];
@@ -279,10 +292,16 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = i->imm;
             break;
         case OP_getreg:
-            r->t[i->dst] = read_reg(r, i->imm);
+            if (ir_is_vector(i->type))
+                memcpy(&r->v[i->dst], state_at(r, u->regs[i->imm].offset), sizeof(IrVector));
+            else
+                r->t[i->dst] = read_reg(r, i->imm);
             break;
         case OP_setreg:
-            write_reg(r, i->imm, a);
+            if (ir_is_vector(i->type))
+                memcpy(state_at(r, u->regs[i->imm].offset), &r->v[i->arg[0]], sizeof(IrVector));
+            else
+                write_reg(r, i->imm, a);
             break;
         case OP_ldstate:
             r->t[i->dst] = normal(i->type, load_state(state_at(r, i->imm), i->aux));
@@ -343,6 +362,12 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
         case OP_st:
         case OP_amo:
         case OP_cas: {
+            if (ir_is_vector(i->type)) {
+                vector_memory(r, i);
+                if (cs->raised)
+                    return EXIT_LOOKUP;
+                break;
+            }
             uint64_t v = memory(r, i);
             if (cs->raised)
                 return EXIT_LOOKUP;

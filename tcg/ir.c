@@ -816,6 +816,13 @@ IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b,
     return result(u, insn);
 }
 
+IrTmp ir_host(IrUnit *u, IrType type, int64_t what, bool pure, IrTmp a, IrTmp b, IrTmp c)
+{
+    IrTmp t = ir_vector(u, OP_vhost, type, 0, a, b, c, what);
+    u->insns[u->tmps[t].def].flags = pure ? IR_HOST_PURE : 0;
+    return t;
+}
+
 int ir_cold(IrUnit *u)
 {
     if (u->cold_count && u->cold[u->cold_count - 1].offset == u->insn_offset)

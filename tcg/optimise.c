@@ -89,7 +89,8 @@ static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
 static bool only_result_counts(const IrInsn *insn)
 {
     return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
-           insn->op == OP_getpc || insn->op == OP_vldstate || insn->op == OP_vld || insn->op == OP_probe;
+           insn->op == OP_getpc || (insn->op == OP_vhost && insn->flags & IR_HOST_PURE) || insn->op == OP_vldstate ||
+           insn->op == OP_vld || insn->op == OP_probe;
 }
 
 static void count_use(IrUnit *u, IrTmp t, unsigned index)

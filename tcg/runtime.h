@@ -160,6 +160,10 @@ uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
 /* Is there RAM at va that a load reads without an exception? Changes nothing in the guest. */
 bool tcg_can_load(CpuState *cs, uint64_t va);
+/* The same of vectors of 4 to 32 bytes: memop: log2 of the size, and MO_ALIGN. A fault leaves buffer undefined, and
+ * memory as it was. */
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop);
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop);
 /* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says).
  * kind: IrAmo. */
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);

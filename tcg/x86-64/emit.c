@@ -269,7 +269,7 @@ static void emit_call(Emit *e, const IrInsn *insn)
         if (insn->arg[k])
             move_place(e, where[k], insn->arg[k]);
     }
-    if (e->wide_vectors)
+    if (e->wide_vectors && !thunk_table.pinned_vectors)
         vzeroupper(a);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), e->insn_offset, false);
     mov_imm(a, RAX, (intptr_t)h->fn - (intptr_t)emit_unit);
@@ -309,7 +309,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
     Asm *a = &e->a;
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
-    if (e->wide_vectors && ends_unit(insn->op))
+    if (e->wide_vectors && !thunk_table.pinned_vectors && ends_unit(insn->op))
         vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
     switch (insn->op) {
     case OP_nop:
@@ -399,7 +399,8 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     default:
-        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_vector(e, insn))
+        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_host(e, insn) &&
+            !emit_vector(e, insn))
             e->failed = true;
     }
 }

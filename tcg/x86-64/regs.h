@@ -30,10 +30,11 @@ enum {
     FRAME_SPILL = 48,
     SPILL_SLOTS = 120,
     FRAME_STREAMS = FRAME_SPILL + SPILL_SLOTS * 8,
-    STREAM_SIZE = 32, /* limit, or start; addend; length: see check_stream */
+    STREAM_SIZE = 32,                                         /* limit, or start; addend; length: see check_stream */
     FRAME_VECTORS = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE, /* spill slots of 32 bytes */
     VECTOR_SLOTS = 24,
-    FRAME_SIZE = FRAME_VECTORS + VECTOR_SLOTS * 32
+    FRAME_BUFFER = FRAME_VECTORS + VECTOR_SLOTS * 32, /* a vector for slow paths */
+    FRAME_SIZE = FRAME_BUFFER + 32
 };
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
@@ -141,6 +142,10 @@ static inline Mem state_mem(int64_t offset)
 }
 #define CPU_FIELD(field) state_mem(offsetof(CpuState, field))
 
+/* vmovdqu of bytes: 4, 8, 16 or 32 of a vector. */
+void load_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
+void store_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
+
 /* The pinned host register of a guest register, or NO_REG. */
 int pinned_host(const GuestReg *reg);
 
@@ -185,6 +190,8 @@ enum {
     STUB_LOAD,
     STUB_GUESS,
     STUB_STORE,
+    STUB_LOAD_VECTOR,
+    STUB_STORE_VECTOR,
     STUB_AMO,
     STUB_CAS,
     STUB_POLL,
@@ -206,6 +213,10 @@ bool emit_integer(Emit *e, const IrInsn *insn);
 bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 bool emit_vector(Emit *e, const IrInsn *insn);
+bool emit_host(Emit *e, const IrInsn *insn);
+/* The instruction of an OP_vhost on these registers; and after one that tests, flags to rax. */
+void put_host(Asm *a, int64_t what, int dst, const int arg[3]);
+void put_test_flags(Asm *a);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
@@ -231,6 +242,8 @@ enum {
     THUNK_CAS,
     THUNK_SOFT,
     THUNK_RETRY_LOAD,
+    THUNK_LOAD_VECTOR,
+    THUNK_STORE_VECTOR,
     THUNK_RETRY_STORE,
     THUNK_REFILL_LOAD,
     THUNK_REFILL_STORE,
@@ -254,10 +267,11 @@ enum {
 typedef struct ThunkTable {
     uint8_t *base; /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
-    uint32_t constants; /* CONST_COUNT of 16 bytes */
-    uint32_t vectors;   /* VCONST_COUNT of 32 bytes */
-    bool parallel;      /* EmitRuntime.parallel, */
-    bool counted;       /* and counted */
+    uint32_t constants;  /* CONST_COUNT of 16 bytes */
+    uint32_t vectors;    /* VCONST_COUNT of 32 bytes */
+    bool parallel;       /* EmitRuntime.parallel, */
+    bool counted;        /* and counted */
+    bool pinned_vectors; /* the target has guest registers that are vectors: upper halves must stay */
 } ThunkTable;
 extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)
