@@ -5,6 +5,7 @@
  */
 #include "target/target.h"
 #include "tcg/ir.h"
+#include "tcg/ir_host.h"
 #include "tcg/runtime.h"
 #include "tcg/softfloat.h"
 #include <string.h>
@@ -389,6 +390,12 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             if (!call(r, i))
                 return EXIT_LOOKUP;
             break;
+        case OP_x87:
+        case OP_x87test: {
+            uint64_t v = ir_x87_run(cs, i->imm, i->aux, i->op == OP_x87test ? i->flags : 0);
+            r->t[i->dst] = normal(i->type, v);
+            break;
+        }
         case OP_fcmp:
         case OP_fftoi:
             r->t[i->dst] = normal(i->type, floating(r, i, a, b, 0));

@@ -37,6 +37,31 @@ typedef enum {
     IR_HOST_FORMS
 } IrHostForm;
 
+/* ---- x87 ---- */
+
+/* Formats of operands in the state. */
+typedef enum { IR_X87_M80, IR_X87_M32, IR_X87_M64, IR_X87_I16, IR_X87_I32, IR_X87_I64 } IrX87Format;
+/* The instruction: none, one on st(0) or st(1) and st(0), which leaves one value; one with the operand second. */
+typedef enum { IR_X87_NONE, IR_X87_REGISTERS, IR_X87_MEMORY } IrX87Kind;
+/* Result of x87test: the status word (I32); ZF, PF, CF of fcomip or fucomip (I64). */
+enum { IR_X87_STATUS = 1, IR_X87_EFLAGS = 2 };
+/* Load first, and (IR_X87_REGISTERS) second, do op, store dest. Places are offsets in the state, 0: there is none. */
+typedef struct IrX87 {
+    uint16_t op; /* escape byte, then ModRM */
+    uint16_t first, second, dest;
+    uint8_t first_format, dest_format, kind;
+} IrX87;
+static inline IrX87 ir_x87_unpack(int64_t imm, unsigned aux)
+{
+    return (IrX87){ (uint16_t)imm,      (uint16_t)(imm >> 16),   (uint16_t)(imm >> 32), (uint16_t)(imm >> 48),
+                    (uint8_t)(aux & 7), (uint8_t)(aux >> 3 & 7), (uint8_t)(aux >> 6) };
+}
+/* Builders; of a test the result is one of IR_X87_STATUS, IR_X87_EFLAGS. */
+void ir_x87(IrUnit *u, const IrX87 *x);
+IrTmp ir_x87_test(IrUnit *u, unsigned result, const IrX87 *x);
+/* On the state; the control word is cs->x87_control, exceptions are added to cs->x87_flags. */
+uint64_t ir_x87_run(CpuState *cs, int64_t imm, unsigned aux, unsigned result);
+
 #define IR_HOST_IMM(byte) (IR_HOST_HAS_IMM | (int64_t)(uint8_t)(byte) << 32)
 
 static inline unsigned ir_host_inputs(int64_t what)

@@ -123,6 +123,9 @@ typedef struct CpuState {
      * with the one at pc. */
     int32_t icount;
     uint16_t icount_rest;
+    /* Guests whose x87 is the host's: its control word while generated code runs, all exceptions masked; exceptions that
+     * are not in the host's status word. */
+    uint16_t x87_control, x87_flags;
 } CpuState;
 
 /* Instructions that this vCPU has executed, without the one at pc; those that raised an exception are among them.

@@ -282,6 +282,11 @@ static void check_vector(Check *c, const IrInsn *insn)
     case OP_probe:
         check_range(c, "size", insn->imm, 1, GUEST_PAGE_SIZE);
         /* fall through */
+    case OP_x87:
+    case OP_x87test:
+        check_range(c, "kind", insn->aux >> 6, IR_X87_NONE, IR_X87_MEMORY);
+        check_range(c, "format", MAX(insn->aux & 7, insn->aux >> 3 & 7), IR_X87_M80, IR_X87_I64);
+        break;
     case OP_vhost:
         check_limit(c, "form", insn->imm >> IR_HOST_FORM & 7, IR_HOST_FORMS);
         break;

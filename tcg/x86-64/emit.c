@@ -299,6 +299,13 @@ static bool leaves(unsigned op)
     }
 }
 
+/* Does it change the state that is in the x87's st(0)? */
+static bool writes_held(const Emit *e, const IrInsn *insn)
+{
+    return (insn->op == OP_ststate || insn->op == OP_vststate) && insn->imm < e->x87.held + 16 &&
+           insn->imm + 32 > e->x87.held;
+}
+
 static bool ends_unit(unsigned op)
 {
     return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
@@ -307,6 +314,8 @@ static bool ends_unit(unsigned op)
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
+    if (e->x87.held && (leaves(insn->op) || writes_held(e, insn)))
+        x87_drop(a, &e->x87);
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
     if (e->wide_vectors && !thunk_table.pinned_vectors && ends_unit(insn->op))
@@ -400,7 +409,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
     }
     default:
         if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_host(e, insn) &&
-            !emit_vector(e, insn))
+            !emit_x87(e, insn) && !emit_vector(e, insn))
             e->failed = true;
     }
 }
@@ -449,6 +458,7 @@ static void emit_all(Emit *e)
     e->fixup_count = e->stub_count = e->guess_count = 0;
     e->failed = e->slow_turn = e->vectors = e->wide_vectors = false;
     e->clock = 0;
+    e->x87 = (X87Place){ .base = RBP, .bias = CPU_BIAS, .keep = true };
     e->loop = NULL;
     e->reserved = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));

@@ -20,7 +20,7 @@ typedef struct Frame {
 typedef struct Slots {
     uint8_t *writable, *executable;
     int64_t what[SLOTS];
-    uint8_t types[SLOTS]; /* which operands are vectors, and the result; 0: empty */
+    uint16_t types[SLOTS]; /* which operands are vectors, and the result; of the x87 aux and result; 0: empty */
 } Slots;
 
 static _Thread_local Slots *slots;
@@ -56,7 +56,7 @@ static bool type_is_vector(unsigned types, unsigned i)
 }
 
 /* rdi: the Frame. Vectors in xmm0-3, integers in rcx, rdx, rsi, rax. */
-static void make(uint8_t *place, int64_t what, unsigned types)
+static void make_host(uint8_t *place, int64_t what, unsigned types)
 {
     static const int8_t integers[] = { RCX, RDX, RSI, RAX };
     enum { VMOVDQU = VEX_0F | VEX_F3 | 0x6f, VMOVDQU_STORE = VEX_0F | VEX_F3 | 0x7f };
@@ -82,6 +82,31 @@ static void make(uint8_t *place, int64_t what, unsigned types)
     put_byte(&a, 0xc3);
 }
 
+/* rdi: the state. */
+static void make_x87(uint8_t *place, int64_t what, unsigned types)
+{
+    Asm a = { place, place + SLOT_BYTES, false };
+    X87Place p = { .base = RDI };
+    put_x87(&a, &p, what, types & 0xff, types >> 8 & 3);
+    put_byte(&a, 0xc3);
+}
+
+/* A place for it, made once. */
+static uintptr_t code_for(int64_t what, unsigned types, void (*make)(uint8_t *place, int64_t what, unsigned types))
+{
+    if (!slots)
+        slots = slots_new();
+    unsigned n = (unsigned)(((uint64_t)what * UINT64_C(0x9e3779b97f4a7c15) + types * 77) >> 40) % SLOTS;
+    if (slots->what[n] != what || slots->types[n] != types) {
+        unsigned a, b, c, d;
+        make(slots->writable + n * SLOT_BYTES, what, types);
+        slots->what[n] = what;
+        slots->types[n] = (uint16_t)types;
+        __cpuid(0, a, b, c, d); /* code that was changed at another address: SDM volume 3, section 9.1.3 */
+    }
+    return (uintptr_t)slots->executable + n * SLOT_BYTES;
+}
+
 uint64_t ir_host_run(int64_t what, IrType type, const bool vector[3], const IrVector *const v[3], const uint64_t t[3],
                      IrVector *out)
 {
@@ -94,20 +119,25 @@ uint64_t ir_host_run(int64_t what, IrType type, const bool vector[3], const IrVe
         else
             f.t[i] = t[i];
     }
-    if (!slots)
-        slots = slots_new();
-    unsigned n = (unsigned)(((uint64_t)what * UINT64_C(0x9e3779b97f4a7c15) + types) >> 40) % SLOTS;
-    if (slots->what[n] != what || slots->types[n] != types) {
-        unsigned a, b, c, d;
-        make(slots->writable + n * SLOT_BYTES, what, types);
-        slots->what[n] = what;
-        slots->types[n] = (uint8_t)types;
-        __cpuid(0, a, b, c, d); /* code that was changed at another address: SDM volume 3, section 9.1.3 */
-    }
     void (*run)(Frame *);
-    uintptr_t address = (uintptr_t)slots->executable + n * SLOT_BYTES;
+    uintptr_t address = code_for(what, types, make_host);
     memcpy(&run, &address, sizeof(run));
     run(&f);
     *out = f.out;
     return f.result;
+}
+
+uint64_t ir_x87_run(CpuState *cs, int64_t imm, unsigned aux, unsigned result)
+{
+    static const uint16_t usual = 0x37f;
+    enum { FLAGS = 0x7f };
+    uint64_t (*run)(CpuState *);
+    uint16_t status;
+    uintptr_t address = code_for(imm, 1u << 15 | result << 8 | aux, make_x87);
+    memcpy(&run, &address, sizeof(run));
+    __asm__ volatile("fnclex; fldcw %0" : : "m"(cs->x87_control));
+    uint64_t v = run(cs);
+    __asm__ volatile("fnstsw %0; fnclex; fldcw %1" : "=a"(status) : "m"(usual));
+    cs->x87_flags |= status & FLAGS;
+    return v;
 }

@@ -66,6 +66,14 @@ typedef struct ColdStub {
     uint32_t info;
 } ColdStub;
 
+/* Where instructions of the x87 find the state, and what they leave in its st(0). */
+typedef struct X87Place {
+    int8_t base;
+    int16_t bias;
+    bool keep;     /* the last value may stay */
+    uint16_t held; /* the offset whose value st(0) is; 0: the stack is empty */
+} X87Place;
+
 #define MAX_STUBS  600
 #define MAX_FIXUPS 400
 
@@ -111,6 +119,7 @@ typedef struct Emit {
     unsigned slow_head; /* index of the label of that loop */
     uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
+    X87Place x87;
     bool failed;
 } Emit;
 
@@ -214,6 +223,10 @@ bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 bool emit_vector(Emit *e, const IrInsn *insn);
 bool emit_host(Emit *e, const IrInsn *insn);
+bool emit_x87(Emit *e, const IrInsn *insn);
+/* An OP_x87 (result 0) or OP_x87test; empty the x87's stack. */
+void put_x87(Asm *a, X87Place *p, int64_t imm, unsigned aux, unsigned result);
+void x87_drop(Asm *a, X87Place *p);
 /* The instruction of an OP_vhost on these registers; and after one that tests, flags to rax. */
 void put_host(Asm *a, int64_t what, int dst, const int arg[3]);
 void put_test_flags(Asm *a);

@@ -20,6 +20,7 @@ typedef struct ThunkData {
     uint8_t host_flags[64]; /* MXCSR's exception bits as IR_FP_* */
     uint32_t mxcsr[32];     /* control word by CpuState.fp_round */
     uint32_t default_mxcsr;
+    uint16_t default_x87;
 } ThunkData;
 
 typedef struct Thunks {
@@ -69,6 +70,7 @@ static void fill_data(ThunkData *d, const EmitRuntime *runtime)
     for (unsigned m = 0; m < 64; m++)
         d->host_flags[m] = ir_host_flags(m);
     d->default_mxcsr = 0x1f80;
+    d->default_x87 = 0x37f;
     for (unsigned r = 0; r < G_N_ELEMENTS(d->mxcsr); r++)
         d->mxcsr[r] = ir_host_mxcsr((uint8_t)r);
 }
@@ -119,10 +121,36 @@ static void emit_enter(Thunks *t)
     shift_imm(a, SHIFT_SHL, RCX, 2, false);
     op_rip(a, 0x8d, RDX, DATA(t, mxcsr), true);
     op_rm(a, P_0F | 0xae, 2, mem_index(RDX, RCX, 0), false); /* ldmxcsr */
+    if (thunk_table.pinned_vectors)
+        op_rm(a, 0xd9, 5, CPU_FIELD(x87_control), false); /* fldcw */
     op_rm(a, 0xc6, 0, CPU_FIELD(fp_live), false);
     put_byte(a, 1);
     pinned_all(t, false, true);
     op_rr(a, 0xff, 4, RAX, false); /* jmp rax */
+}
+
+/* The x87's exceptions to the state; the host's control word. rax is kept, rdx lost. */
+static void leave_x87(Thunks *t)
+{
+    Asm *a = &t->a;
+    mov_rr(a, RDX, RAX, true);
+    put_byte(a, 0xdf); /* fnstsw ax */
+    put_byte(a, 0xe0);
+    alu_imm(a, ALU_AND, RAX, 0x7f, false);
+    uint8_t *none = jcc_short(a, CC_E);
+    op_rm(a, P_66 | 0x09, RAX, CPU_FIELD(x87_flags), false);
+    put_byte(a, 0xdb); /* fnclex */
+    put_byte(a, 0xe2);
+    patch_short(none, a->p);
+    op_rip(a, 0xd9, 5, DATA(t, default_x87), false);
+    mov_rr(a, RAX, RDX, true);
+}
+
+/* A slow path has raised: no value stays in the x87's stack. */
+static void empty_x87(Thunks *t)
+{
+    if (thunk_table.pinned_vectors)
+        put_opcode(&t->a, P_0F | 0x77, 0); /* emms */
 }
 
 /* rax: reason. From raw on, cs->pc is set and the pinned registers are live. */
@@ -133,6 +161,8 @@ static const uint8_t *emit_exit(Thunks *t)
     mov_store(a, CPU_FIELD(pc), RCX, true);
     const uint8_t *raw = a->p;
     pinned_all(t, true, true);
+    if (thunk_table.pinned_vectors)
+        leave_x87(t);
     op_rm(a, P_0F | 0xae, 3, mem(RSP, FRAME_VA), false); /* stmxcsr */
     mov_load(a, RCX, mem(RSP, FRAME_VA), false);
     alu_imm(a, ALU_AND, RCX, 63, false);
@@ -272,6 +302,7 @@ static void slow_end(Thunks *t, const void *function, bool raises)
     put_byte(a, 0xc3);
     if (trap) {
         patch_to(trap, a->p);
+        empty_x87(t);
         alu_imm(a, ALU_ADD, RSP, saved(t), true);
         jmp_to(a, thunk(THUNK_LOOKUP));
     }
@@ -545,6 +576,7 @@ static void emit_call_thunk(Thunks *t)
     uint8_t *trap = jcc_short(a, CC_NE);
     put_byte(a, 0xc3);
     patch_short(trap, a->p);
+    empty_x87(t);
     alu_imm(a, ALU_ADD, RSP, 8, true);
     jmp_to(a, thunk(THUNK_LOOKUP));
 }

@@ -516,7 +516,8 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
                         .fp_flags = (uint8_t)below(r, 8) ? 0 : 5,
                         .set = w->sets[0],
                         .poll = below(r, 16) == 0,
-                        .icount = (int32_t)(below(r, 4) ? 10000 : below(r, 60)) };
+                        .icount = (int32_t)(below(r, 4) ? 10000 : below(r, 60)),
+                        .x87_control = (uint16_t)(0x37f - (below(r, 4) << 8 & 0x100) + (below(r, 4) << 10)) };
     s->cs.pc = UINT64_C(0x40000000) + below(r, 2) * (UINT64_C(0x80000000) + 0x3000);
     s->cs.pc_base = s->cs.pc & GUEST_PAGE_MASK;
     for (unsigned i = 0; i < 4 * WORLD_PAGES; i++) {
@@ -571,6 +572,7 @@ char *world_difference(const World *a, const World *b, bool narrow)
     unsigned flags = world_vectors ? UINT8_MAX : UINT8_MAX & ~IR_FP_DE; /* which software does not note */
     note(out, "fp_flags", s->cs.fp_flags & flags, t->cs.fp_flags & flags);
     note(out, "fp_round", s->cs.fp_round, t->cs.fp_round);
+    note(out, "x87_flags", s->cs.x87_flags, t->cs.x87_flags);
     note(out, "raised", s->cs.raised, t->cs.raised);
     note(out, "poll", s->cs.poll, t->cs.poll);
     note(out, "icount", s->cs.icount, t->cs.icount);

@@ -843,7 +843,7 @@ static void vector_rearrange(VectorGen *g, IrOp op, IrType type)
 static void vector_step(VectorGen *g)
 {
     IrUnit *u = g->u;
-    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_vhost - OP_vldstate));
+    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_x87 - OP_vldstate));
     IrType type = draw(g, 2) ? IR_V256 : IR_V128;
     IrTmp a = pick(g, type), b = pick(g, type);
     unsigned size = draw(g, 4);
@@ -1003,12 +1003,65 @@ static void host_memory(VectorGen *g)
         keep(g, ir_ld(u, IR_V256, aux, address, offset));
 }
 
+/* Values in the last 64 bytes of v, which are no register, as four of 80 bits and junk. */
+static void x87_step(VectorGen *g)
+{
+    static const uint16_t binary[] = { 0xc1de, 0xc9de, 0xe9de, 0xe1de, 0xf9de, 0xf1de };
+    static const uint16_t unary[] = { 0xe0d9, 0xe1d9, 0xfad9, 0xfcd9 };
+    static const uint16_t memory[] = {
+        0x00d8, 0x08dc, 0x20da, 0x28de, 0x30dc, 0x38d8
+    }; /* ModRM.reg is all that counts */
+    IrUnit *u = g->u;
+    uint16_t place[3];
+    for (unsigned i = 0; i < 3; i++)
+        place[i] = (uint16_t)(V_STATE + 448 + 16 * draw(g, 4));
+    IrX87 x = { .first = place[0], .dest = place[1] };
+    IrTmp t;
+    switch (draw(g, 7)) {
+    case 0:
+        x.first_format = (uint8_t)draw(g, IR_X87_I64 + 1);
+        break;
+    case 1:
+        x.dest_format = (uint8_t)draw(g, IR_X87_I64 + 1);
+        break;
+    case 2:
+        x.op = binary[draw(g, G_N_ELEMENTS(binary))];
+        x.second = place[2];
+        x.kind = IR_X87_REGISTERS;
+        break;
+    case 3:
+        x.op = unary[draw(g, G_N_ELEMENTS(unary))];
+        x.kind = IR_X87_REGISTERS;
+        break;
+    case 4:
+        x.op = memory[draw(g, G_N_ELEMENTS(memory))];
+        x.second = place[2];
+        x.kind = IR_X87_MEMORY;
+        break;
+    default: /* compare; fld1 */
+        x = (IrX87){ .op = 0xe8d9, .kind = IR_X87_REGISTERS, .dest = place[0] };
+        ir_x87(u, &x);
+        x = (IrX87){
+            .op = draw(g, 2) ? 0xd9de : 0xf1df, .first = place[0], .second = place[1], .kind = IR_X87_REGISTERS
+        };
+        t = ir_x87_test(u, x.op == 0xd9de ? IR_X87_STATUS : IR_X87_EFLAGS, &x);
+        if (x.op == 0xd9de)
+            t = ir_ext(u, IR_I64, MO_32, ir_binary_imm(u, OP_and, IR_I32, t, 0x4500));
+        keep(g, t);
+        return;
+    }
+    ir_x87(u, &x);
+}
+
 static void host_step(VectorGen *g)
 {
     IrUnit *u = g->u;
     unsigned n = draw(g, G_N_ELEMENTS(host_ops)), reg = FIRST_F + draw(g, WORLD_F);
     IrTmp in[3] = { 0 };
-    switch (draw(g, 8)) {
+    switch (draw(g, 9)) {
+    case 8:
+        x87_step(g);
+        break;
     case 0:
         host_memory(g);
         break;
