@@ -58,7 +58,6 @@ IrTmp get_xmm(Ctx *c, unsigned reg)
 }
 
 #define DIRTY offsetof(X86State, avx_dirty)
-enum { ASSUMED_CLEAN = 1 };
 
 /* Are all upper halves zero, as this segment has checked? Else the instruction must merge. */
 static bool assume_clean(Ctx *c)

@@ -12,6 +12,7 @@
 #define TARGET_X86_INSN_SIMD_H
 
 #include "target/x86/translate.h"
+#include "x86-opcodes.h"
 #include "tcg/ir_host.h"
 
 #define HOST(form, bits)      ((int64_t)IR_HOST_##form << IR_HOST_FORM | (bits))
@@ -30,8 +31,6 @@ enum {
     HOST_TO_INT = IR_HOST_0F | IR_HOST_66 | 0x7e,      /* MR */
 };
 
-/* What is unavailable, for HELPER_NO_FPU: decides between #UD and #NM. */
-enum { NEED_X87, NEED_MMX, NEED_SSE, NEED_AVX };
 /* False: the instruction raises, and the unit ends here. */
 bool simd_available(Ctx *c, unsigned need);
 

@@ -48,6 +48,17 @@ bool x86_set_mxcsr(X86State *s, uint32_t value)
     return true;
 }
 
+void x86_reset_float(X86State *s)
+{
+    enum { X87_CONTROL_POWER_UP = 0x40 };
+    s->fpu = (X86Fpu){ .used = 0xff };
+    s->cs.x87_flags = 0;
+    x87_set_control(s, X87_CONTROL_POWER_UP);
+    s->mxcsr = MXCSR_DEFAULT;
+    s->cs.fp_flags = s->cs.fp_round = 0;
+    s->avx_dirty = 0;
+}
+
 void x86_find_dirty(X86State *s)
 {
     uint64_t any = 0;

@@ -4,7 +4,7 @@
  * stack faults and unmasked exceptions included, and slow: the frequent ones are inline, see insn_x87.c.
  * SPDX-License-Identifier: MIT
  */
-#include "target/x86/cpu.h"
+#include "target/x86/translate.h"
 #include "tcg/emit.h"
 #include <string.h>
 #include <sys/mman.h>
@@ -281,7 +281,7 @@ bool x87_wait(X86State *s)
         x86_raise(s, VECTOR_MF, 0);
         return false;
     }
-    irq_set(s->ferr, true); /* the board interrupts, and the handler clears what is pending */
+    irq_set(&s->ferr, true); /* the board interrupts, and the handler clears what is pending */
     return true;
 }
 

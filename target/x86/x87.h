@@ -60,6 +60,8 @@ enum {
 };
 /* HELPER_STATE: what of these; wide: REX.W. */
 uint64_t x86_state_area(X86State *s, unsigned what, uint64_t address, bool wide);
+/* At power-up. */
+void x86_reset_float(X86State *s);
 uint32_t x86_mxcsr(X86State *s);
 /* False: #GP is to be raised. */
 bool x86_set_mxcsr(X86State *s, uint32_t value);

@@ -202,6 +202,13 @@ static void emit_stub(Emit *e, ColdStub *s)
         alu_rr(a, ALU_XOR, s->dst, s->dst, false);
         jmp_to(a, s->back);
         break;
+    case STUB_X87: {
+        X87Place p = { .held = 1 };
+        patch_to(s->from, a->p);
+        x87_drop(a, &p);
+        jmp_to(a, e->entries[s->info]);
+        break;
+    }
     case STUB_GUESS:
         emit_guess_stub(e, s);
         break;
@@ -314,7 +321,8 @@ static bool ends_unit(unsigned op)
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
-    if (e->x87.held && (leaves(insn->op) || writes_held(e, insn)))
+    bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
+    if (e->x87.held && ((leaves(insn->op) && !forward) || writes_held(e, insn)))
         x87_drop(a, &e->x87);
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
@@ -369,7 +377,14 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     case OP_brcond: {
         int cc = emit_compare(e, insn);
-        branch_to_label(e, jcc_forward(a, cc), insn->imm);
+        uint8_t *field = jcc_forward(a, cc);
+        if (e->x87.held) { /* the stack is empty where it goes */
+            ColdStub *s = new_stub(e, STUB_X87);
+            s->from = field;
+            s->info = (uint32_t)insn->imm;
+        } else {
+            branch_to_label(e, field, insn->imm);
+        }
         break;
     }
     case OP_brjump:

@@ -214,6 +214,7 @@ enum {
     STUB_PROBE,
     STUB_GUARD,
     STUB_STREAM,
+    STUB_X87,
     STUB_LOOP
 };
 
