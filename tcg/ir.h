@@ -199,6 +199,7 @@ enum {
     HELPER_CONTEXT = 8, /* may change cs->set */
     HELPER_FP =
         16, /* computes in host floating point or reads and writes floating-point state: runs with MXCSR as it is */
+    HELPER_PURE = 32, /* nothing but the result counts, which depends on the arguments alone */
 };
 typedef uint64_t HelperFn(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 typedef struct HelperDesc {

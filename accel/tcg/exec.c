@@ -131,7 +131,8 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     TcgCpu *c = g_new0(TcgCpu, 1);
     c->vcpu = vcpu;
     c->cs = vcpu->state;
-    c->view = view_get(&vcpu->machine->memory);
+    c->memory = &vcpu->machine->memory;
+    c->view = view_get(c->memory);
     c->ir = ir_unit_new();
     c->tcg = vcpu->machine->accel_state;
     c->epoch = EPOCH_OUT;
@@ -169,9 +170,22 @@ static void renew_view(TcgCpu *c)
     if (!__atomic_exchange_n(&c->view_stale, false, __ATOMIC_SEQ_CST))
         return;
     FlatView *old = c->view;
-    c->view = view_get(&c->tcg->machine->memory);
+    c->view = view_get(c->memory);
     view_put(old);
     tcg_flush_all(c->cs);
+}
+
+void tcg_set_memory(CpuState *cs, AddressSpace *space)
+{
+    TcgCpu *c = cs->vcpu->accel;
+    AddressSpace *memory = space ? space : &cs->vcpu->machine->memory;
+    if (!c || c->memory == memory)
+        return;
+    c->memory = memory;
+    FlatView *old = c->view;
+    c->view = view_get(memory);
+    view_put(old);
+    tcg_flush_all(cs);
 }
 
 static void log_entry(TcgCpu *c)
@@ -279,7 +293,9 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         uint64_t pending_link = UINT64_MAX;
         TcgRun run = TCG_RUN_ON;
         tcg_enter(c);
-        while (run != TCG_RUN_FULL && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)) {
+        /* once at least: a target may hold an interrupt back for an instruction */
+        for (bool first = !vcpu->halted;
+             run != TCG_RUN_FULL && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)); first = false) {
             run = tcg_run_stretch(c, &pending_link);
             if (run == TCG_RUN_YIELD)
                 g_thread_yield();

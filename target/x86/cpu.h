@@ -13,7 +13,9 @@
 #define TARGET_X86_CPU_H
 
 #include "target/target.h"
+#include "target/x86/cpu_models.h"
 #include "target/x86/decode.h"
+#include "target/x86/x86.h"
 #include "util/clock.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, X86_GPRS };
@@ -102,6 +104,11 @@ enum {
     VECTOR_COUNT = 32
 };
 
+/* DR6 */
+enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };
+#define DR6_RESET 0xffff0ff0ull
+#define DR7_RESET 0x400ull
+
 /* Page-fault error code (SDM volume 3, section 5.7). */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16, PF_PK = 32 };
 
@@ -121,18 +128,18 @@ enum {
 };
 /* Types of system descriptors. */
 enum {
-    SYSTEM_TSS16 = 1,
-    SYSTEM_LDT = 2,
-    SYSTEM_TSS16_BUSY = 3,
-    SYSTEM_CALL16 = 4,
-    SYSTEM_TASK_GATE = 5,
-    SYSTEM_INTERRUPT16 = 6,
-    SYSTEM_TRAP16 = 7,
-    SYSTEM_TSS = 9,
-    SYSTEM_TSS_BUSY = 11,
-    SYSTEM_CALL = 12,
-    SYSTEM_INTERRUPT = 14,
-    SYSTEM_TRAP = 15,
+    GATE_TSS16 = 1,
+    GATE_LDT = 2,
+    GATE_TSS16_BUSY = 3,
+    GATE_CALL16 = 4,
+    GATE_TASK = 5,
+    GATE_INTERRUPT16 = 6,
+    GATE_TRAP16 = 7,
+    GATE_TSS = 9,
+    GATE_TSS_BUSY = 11,
+    GATE_CALL = 12,
+    GATE_INTERRUPT = 14,
+    GATE_TRAP = 15,
 };
 
 typedef struct X86SegmentReg {
@@ -140,6 +147,7 @@ typedef struct X86SegmentReg {
     uint32_t limit; /* in bytes, the last one */
     uint16_t selector;
     uint16_t attributes; /* DESC_* */
+    uint64_t room;       /* derived: bytes from 0 on that may be read and written; 0: it is not that simple */
 } X86SegmentReg;
 
 typedef struct X86Table {
@@ -169,15 +177,15 @@ enum {
 /* Static mode flags of a unit (CpuState.mode). */
 enum {
     MODE_CPL = 3,
-    MODE_BITS_SHIFT = 2,  /* of code: 0: 16, 1: 32, 2: 64 */
+    MODE_BITS_SHIFT = 2,   /* of code: 0: 16, 1: 32, 2: 64 */
     MODE_STACK32 = 1 << 4, /* SS.B; in 64-bit mode not set */
     MODE_PE = 1 << 5,
     MODE_VM86 = 1 << 6,
-    MODE_FLAT = 1 << 7,    /* bases of CS, DS, ES, SS are 0 and their limits do not bind */
-    MODE_LONG = 1 << 8,    /* EFER.LMA: compatibility or 64-bit mode */
+    MODE_FLAT = 1 << 7, /* bases of CS, DS, ES, SS are 0 and their limits do not bind */
+    MODE_LONG = 1 << 8, /* EFER.LMA: compatibility or 64-bit mode */
     MODE_IOPL_SHIFT = 9,
     MODE_TF = 1 << 11,
-    MODE_SHADOW = 1 << 12, /* the first instruction of the unit is in an interrupt shadow */
+    MODE_BREAK = 1 << 12,  /* DR7 has breakpoints on instructions */
     MODE_NO_FPU = 1 << 13, /* CR0.EM or TS: #NM */
     MODE_NO_SSE = 1 << 14, /* CR0.EM or not CR4.OSFXSR */
     MODE_NO_AVX = 1 << 15, /* not CR4.OSXSAVE or XCR0 */
@@ -185,18 +193,26 @@ enum {
     MODE_SMM = 1 << 17,
 };
 
-/* mmu_index: whose access it is. */
-enum { MMU_USER = 1, MMU_WP = 2, MMU_SMAP = 4 /* supervisor must not touch user pages now */, MMU_PHYSICAL = 8 };
+/* mmu_index: whose access it is. Above MMU_MODE_SHIFT CpuState.mode, so that jumps found belong to one mode. */
+enum {
+    MMU_USER = 1,
+    MMU_WP = 2,
+    MMU_SMAP = 4 /* supervisor must not touch user pages now */,
+    MMU_PHYSICAL = 8,
+    MMU_MODE_SHIFT = 8
+};
+
+#define X86_XSAVE_PKRU 2688 /* where the protection keys are in the standard format */
 
 typedef struct X86Fpu {
-    uint8_t reg[8][16]; /* physical registers, ten bytes used */
+    uint8_t reg[8][16];            /* physical registers, ten bytes used */
     uint16_t control, status, tag; /* tag: 2 bits each, as fstenv stores them; status without TOP */
     uint8_t top;
     uint16_t opcode, cs_selector, ds_selector;
     uint64_t instruction, operand; /* pointers */
 } X86Fpu;
 
-typedef struct X86State {
+struct X86State {
     CpuState cs;
     uint64_t gpr[X86_GPRS];
     uint64_t cc_result, cc_source;
@@ -217,19 +233,35 @@ typedef struct X86State {
     uint32_t nested_error;
     uint8_t shadow; /* an interrupt shadow (sti, mov ss) covers the instruction at this address: */
     uint64_t shadow_pc;
-    bool smm, nmi_blocked, a20_masked;
+    bool smm, nmi_blocked;
+    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6 */
     uint64_t a20_mask;
-    /* inputs: atomic */
-    uint32_t inputs;
+    /* Set from any thread, taken by the processor: atomic. */
+    uint32_t inputs; /* INPUT_* */
+    uint8_t start_up_vector;
+    bool a20_off, ignne;
+    bool waiting; /* for a start-up IPI */
     /* MSRs */
-    uint64_t star, lstar, cstar, fmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, tsc_aux, tsc_offset, pat,
-        apic_base, misc_enable, smbase;
-    /* not the guest's: fixed by the model */
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, tsc_aux, tsc_offset,
+        pat, apic_base, misc_enable, smbase, mtrr_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8], mcg_status, mcg_ctl,
+        mc_bank[10][4], feature_control, spec_ctrl, debugctl, tsc_adjust, xss, bios_sign, platform_info;
+    /* not the guest's: fixed by model and board */
     uint64_t decode_features; /* 1 << X86_* */
-    uint32_t cpuid_features[32];
+    uint32_t cpuid_features[X86_WORD_COUNT];
     uint8_t physical_bits;
+    bool bootstrap;
     const struct X86Model *model;
-} X86State;
+    const X86LocalApic *apic;
+    void *apic_opaque;
+    uint32_t apic_id;
+    uint64_t tsc_frequency;
+    AddressSpace *smm_space;
+    Irq ferr;
+    X86Entry entry;
+    bool has_entry;
+};
+
+enum { INPUT_INTR = 1, INPUT_NMI = 2, INPUT_SMI = 4, INPUT_INIT = 8, INPUT_MCE = 16, INPUT_SIPI = 32, INPUT_A20 = 64 };
 
 static inline X86State *x86(CpuState *cs)
 {
@@ -267,6 +299,8 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
 /* CR0, CR3, CR4, EFER, CPL, segments or eflags changed: derive mode flags and the context. */
 void x86_mode_changed(X86State *s);
 bool x86_load_pdptes(X86State *s, uint64_t cr3); /* false: #GP is to be raised */
+/* What the present address space is called to the TLB. */
+uint64_t x86_space(const X86State *s);
 /* Accesses as supervisor (tables, stacks of handlers). False: the fault has been raised. size: 1 to 8 bytes. */
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value);
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
@@ -290,13 +324,57 @@ void x86_far_call(X86State *s, uint16_t selector, uint64_t offset, unsigned oper
 void x86_far_return(X86State *s, unsigned operand_size, unsigned pop_bytes);
 void x86_iret(X86State *s, unsigned operand_size);
 
+/* The stack of an inner level, from the TSS. False: raised. */
+bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);
+
 /* ---- exception.c ---- */
 /* Raise at cs.pc. error: pushed where the exception has an error code. Sets cs.raised. */
 void x86_raise(X86State *s, unsigned vector, uint32_t error);
 /* int n, int3, into, int1: return goes behind the instruction. */
 void x86_software_interrupt(X86State *s, unsigned vector, unsigned length);
+/* NMI, or what the local APIC gave: taken before the instruction at cs.pc. */
+void x86_external_interrupt(X86State *s, unsigned vector);
 bool x86_deliver_interrupt(CpuState *cs);
 bool x86_has_work(CpuState *cs);
+
+/* ---- translate.c ---- */
+void x86_translate_init(void);
+void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
+bool x86_translate(TranslateInsn *insn);
+
+/* ---- xsave.c ---- */
+uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */
+uint32_t x86_xsave_size(uint64_t components, bool compacted);
+
+/* ---- helpers.c ---- */
+void x86_helpers_init(void);
+/* May size bytes at segment:offset be accessed, not in 64-bit mode? False: raised. */
+bool x86_check_segment(X86State *s, unsigned segment, uint64_t offset, unsigned size, bool write);
+extern const HelperDesc x86_helpers[];
+
+/* ---- msr.c ---- */
+/* False: #GP is to be raised. */
+bool x86_read_msr(X86State *s, uint32_t index, uint64_t *value);
+bool x86_write_msr(X86State *s, uint32_t index, uint64_t value);
+void x86_reset_msrs(X86State *s);
+
+/* ---- system.c ---- */
+/* What HELPER_SYSTEM does: SYSTEM(NAME, function). */
+uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned length);
+/* A single step, or a breakpoint: DR6 gets these bits, and #DB is raised. */
+void x86_debug_trap(X86State *s, uint64_t dr6);
+
+/* ---- watch.c ---- */
+void x86_watch_changed(X86State *s); /* DR0 to DR3 or DR7 changed */
+bool x86_watched_page(const X86State *s, uint64_t va);
+bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
+
+/* ---- disassemble.c ---- */
+unsigned x86_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
+
+/* ---- smm.c ---- */
+void x86_enter_smm(X86State *s);
+bool x86_leave_smm(X86State *s);
 
 /* ---- task.c ---- */
 typedef enum { TASK_JUMP, TASK_CALL, TASK_IRET } X86TaskReason;

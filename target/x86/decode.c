@@ -129,8 +129,8 @@ static bool row_matches(const X86Row *row, unsigned bits, uint64_t features, con
 {
     if (row->encoding == ENCODING_LEGACY ? p->vex : !p->vex)
         return false;
-    if ((row->prefix != PREFIX_ANY && row->prefix != prefix) || (row->mode == MODE_LEGACY && bits == 64) ||
-        (row->mode == MODE_LONG && bits != 64))
+    if ((row->prefix != PREFIX_ANY && row->prefix != prefix) || (row->mode == BITS_LEGACY && bits == 64) ||
+        (row->mode == BITS_LONG && bits != 64))
         return false;
     if ((row->w >= 0 && row->w != p->w) || (row->l >= 0 && row->l != p->l))
         return false;

@@ -10,11 +10,12 @@
 #include <stdint.h>
 
 /* CPUID features that decide whether an opcode exists. */
-#define X86_DECODE_FEATURES(F)                                                                                         \
-    F(ALWAYS)                                                                                                          \
-    F(X87) F(CMOV) F(SEP) F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2) \
-        F(SSE4A) F(AES) F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT)    \
-            F(MOVBE) F(RDRAND) F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE)  \
+#define X86_DECODE_FEATURES(F)                                                                                        \
+    F(ALWAYS)                                                                                                         \
+    F(X87)                                                                                                            \
+    F(CMOV) F(SEP) F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2)       \
+        F(SSE4A) F(AES) F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT)   \
+            F(MOVBE) F(RDRAND) F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE) \
                 F(XSAVEOPT) F(XSAVEC) F(XSAVES) F(CLFLUSH) F(CLFLUSHOPT) F(CLWB) F(CLZERO) F(WBNOINVD)
 enum {
 #define FEATURE(name) X86_##name,
@@ -82,7 +83,7 @@ typedef enum {
 } X86OperandSize;
 
 enum { PREFIX_ANY, PREFIX_NP, PREFIX_66, PREFIX_F3, PREFIX_F2 };
-enum { MODE_ANY, MODE_LEGACY, MODE_LONG };
+enum { BITS_ANY, BITS_LEGACY, BITS_LONG };
 enum { ENCODING_LEGACY, ENCODING_VEX, ENCODING_VEX_SCALAR };
 enum { MOD_ANY, MOD_MEM, MOD_REG };
 /* X86Row.flags */
@@ -105,6 +106,7 @@ typedef struct X86Operand {
 } X86Operand;
 
 typedef struct X86Row {
+    uint16_t id; /* X86_OP_* of the tables: of its name */
     const char *name;
     X86Operand operands[4];
     uint16_t flags;

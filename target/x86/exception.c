@@ -24,8 +24,8 @@ typedef struct Event {
 
 static bool pushes_error(unsigned vector)
 {
-    return vector < 32 && (1u << vector & (1u << VECTOR_DF | 1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS | 1u << VECTOR_GP |
-                                           1u << VECTOR_PF | 1u << VECTOR_AC));
+    return vector < 32 && (1u << vector & (1u << VECTOR_DF | 1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS |
+                                           1u << VECTOR_GP | 1u << VECTOR_PF | 1u << VECTOR_AC));
 }
 
 /* Error code for a bad gate. */
@@ -89,8 +89,8 @@ static bool read_gate(X86State *s, const Event *e, IdtGate *g)
                     .ist = size == 16 ? low >> 32 & 7 : 0,
                     .present = low >> 47 & 1,
                     .offset = (low & 0xffff) | (low >> 48) << 16 | high << 32 };
-    bool gate32 = g->type == SYSTEM_INTERRUPT || g->type == SYSTEM_TRAP;
-    bool others = g->type == SYSTEM_INTERRUPT16 || g->type == SYSTEM_TRAP16 || g->type == SYSTEM_TASK_GATE;
+    bool gate32 = g->type == GATE_INTERRUPT || g->type == GATE_TRAP;
+    bool others = g->type == GATE_INTERRUPT16 || g->type == GATE_TRAP16 || g->type == GATE_TASK;
     if (!gate32 && (x86_long(s) || !others))
         return fail(s, VECTOR_GP, gate_error(e));
     if (e->origin == FROM_INSTRUCTION && g->dpl < x86_cpl(s))
@@ -148,8 +148,6 @@ static bool push(X86State *s, Frame *f, uint64_t value)
         return fail(s, VECTOR_SS, f->ss.selector != s->segment[X86_SS].selector ? f->ss.selector & 0xfffc : 0);
     return x86_system_store(s, long_mode ? offset : (uint32_t)(f->ss.base + offset), f->size, value);
 }
-
-bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);
 
 static bool load_inner_segment(X86State *s, const Event *e, uint16_t selector, unsigned cpl, X86SegmentReg *out)
 {
@@ -221,7 +219,7 @@ static bool enter_protected(X86State *s, const Event *e)
     unsigned cpl;
     if (!read_gate(s, e, &g))
         return false;
-    if (g.type == SYSTEM_TASK_GATE) {
+    if (g.type == GATE_TASK) {
         if (g.selector & 4)
             return fail(s, VECTOR_TS, selector_error(e, g.selector));
         if (!x86_read_descriptor(s, g.selector, VECTOR_TS, &tss) ||
@@ -274,11 +272,19 @@ static FaultClass class_of(unsigned vector)
     }
 }
 
+void x86_debug_trap(X86State *s, uint64_t dr6)
+{
+    s->dr[6] = (s->dr[6] & ~0xfull) | dr6;
+    s->dr[7] &= ~(1ull << 13); /* GD */
+    x86_raise(s, VECTOR_DB, 0);
+}
+
 static void shutdown(X86State *s)
 {
     log_printf(LOG_INT, "x86: triple fault at %" PRIx64 "\n", s->cs.pc);
     machine_request_reset(s->cs.vcpu->machine, SHUTDOWN_GUEST_RESET);
-    s->cs.vcpu->halted = true;
+    __atomic_store_n(&s->cs.vcpu->halted, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->cs.poll, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Deliver, and what delivering raises, until one arrives (SDM volume 3, table 7-5). */
@@ -290,12 +296,14 @@ static void deliver(X86State *s, Event e)
         log_printf(LOG_INT, "x86: vector %u error %x at %" PRIx64 "\n", e.vector, e.error, s->cs.pc);
         if (s->cr0 & CR0_PE ? enter_protected(s, &e) : enter_real(s, &e))
             break;
-        FaultClass first = e.origin == FROM_EXCEPTION ? class_of(e.vector) : CLASS_BENIGN, second = class_of(s->nested_vector);
+        FaultClass first = e.origin == FROM_EXCEPTION ? class_of(e.vector) : CLASS_BENIGN,
+                   second = class_of(s->nested_vector);
         if (e.origin == FROM_EXCEPTION && e.vector == VECTOR_DF && second != CLASS_BENIGN) {
             shutdown(s);
             break;
         }
-        bool both = first != CLASS_BENIGN && (second == CLASS_CONTRIBUTORY || (first == CLASS_PAGE_FAULT && second == CLASS_PAGE_FAULT));
+        bool both = first != CLASS_BENIGN &&
+                    (second == CLASS_CONTRIBUTORY || (first == CLASS_PAGE_FAULT && second == CLASS_PAGE_FAULT));
         e.vector = both ? VECTOR_DF : s->nested_vector;
         e.error = both ? 0 : s->nested_error | (e.origin == FROM_INSTRUCTION || e.vector == VECTOR_PF ? 0 : ERROR_EXT);
         e.origin = FROM_EXCEPTION;
@@ -310,6 +318,7 @@ static void deliver(X86State *s, Event e)
 void x86_raise(X86State *s, unsigned vector, uint32_t error)
 {
     s->cs.raised = 1;
+    tcg_count_raise(&s->cs);
     if (s->delivering) {
         if (!s->nested) {
             s->nested = true;
@@ -335,4 +344,9 @@ void x86_software_interrupt(X86State *s, unsigned vector, unsigned length)
     }
     deliver(s, (Event){ .vector = (uint8_t)vector, .origin = FROM_INSTRUCTION, .return_ip = x86_ip(s) + length });
     s->cs.raised = 1;
+}
+
+void x86_external_interrupt(X86State *s, unsigned vector)
+{
+    deliver(s, (Event){ .vector = (uint8_t)vector, .origin = FROM_OUTSIDE, .return_ip = x86_ip(s) });
 }

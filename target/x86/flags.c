@@ -58,7 +58,8 @@ uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source)
         return sign_zero_parity(result, top) | (source >> top & 1 ? FLAG_CF : 0) |
                ((result ^ source) >> top & 1 ? FLAG_OF : 0);
     case CC_SAR:
-        return sign_zero_parity(result, top) | (source & 1 ? FLAG_CF : 0) | ((result ^ source) >> top & 1 ? FLAG_OF : 0);
+        return sign_zero_parity(result, top) | (source & 1 ? FLAG_CF : 0) |
+               ((result ^ source) >> top & 1 ? FLAG_OF : 0);
     case CC_MUL:
         return sign_zero_parity(result, top) | (source ? FLAG_CF | FLAG_OF : 0);
     case CC_BMI:

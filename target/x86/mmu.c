@@ -7,17 +7,17 @@
 #include "util/log.h"
 #include <inttypes.h>
 
-#define PTE_P  (1ull << 0)
-#define PTE_W  (1ull << 1)
-#define PTE_U  (1ull << 2)
-#define PTE_A  (1ull << 5)
-#define PTE_D  (1ull << 6)
-#define PTE_PS (1ull << 7)
-#define PTE_G  (1ull << 8)
-#define PTE_NX (1ull << 63)
+#define PTE_P       (1ull << 0)
+#define PTE_W       (1ull << 1)
+#define PTE_U       (1ull << 2)
+#define PTE_A       (1ull << 5)
+#define PTE_D       (1ull << 6)
+#define PTE_PS      (1ull << 7)
+#define PTE_G       (1ull << 8)
+#define PTE_NX      (1ull << 63)
 #define PTE_ADDRESS 0xffffffffff000ull
-#define PKRU_AD 1
-#define PKRU_WD 2
+#define PKRU_AD     1
+#define PKRU_WD     2
 
 /* ---- what the mode says ---- */
 
@@ -70,8 +70,9 @@ static bool leaf_entry(const X86State *s, uint64_t pte, unsigned level, unsigned
 typedef struct Translation {
     uint64_t phys;
     unsigned page_bits;
-    uint64_t rights; /* PTE_W and PTE_U that all entries give, PTE_NX that one of them has, PTE_G and PTE_D of the leaf */
-    unsigned key;    /* protection key */
+    uint64_t
+        rights;   /* PTE_W and PTE_U that all entries give, PTE_NX that one of them has, PTE_G and PTE_D of the leaf */
+    unsigned key; /* protection key */
 } Translation;
 
 typedef enum { WALK_OK, WALK_ABSENT, WALK_RESERVED, WALK_RETRY } WalkResult;
@@ -120,7 +121,7 @@ static WalkResult walk_tables(X86State *s, uint64_t va, bool update, bool store,
             base = level ? (pte & 0xffc00000) | (pte >> 13 & 0xff) << 32 : pte & 0xfffff000;
         t->phys = (base & ~((1ull << shift) - 1)) | (va & ((1ull << shift) - 1));
         t->page_bits = shift;
-        t->rights |= pte & (PTE_G | PTE_D) | (dirty ? PTE_D : 0);
+        t->rights |= (pte & (PTE_G | PTE_D)) | (dirty ? PTE_D : 0);
         t->key = pte >> 59 & 15;
         return WALK_OK;
     }
@@ -168,7 +169,8 @@ static bool page_fault(X86State *s, uint64_t va, Access access, unsigned mmu_ind
 static bool walk_physical(X86State *s, uint64_t va, Walk *w)
 {
     *w = (Walk){ .phys = (uint32_t)va & s->a20_mask,
-                 .page_bits = s->a20_mask == UINT64_MAX ? 21 : 12,
+                 .page_bits = s->a20_mask == UINT64_MAX && !x86_watched_page(s, va) ? 21 : 12,
+                 .watch = x86_watched_page(s, va),
                  .read = true,
                  .write = true,
                  .execute = true };
@@ -178,6 +180,7 @@ static bool walk_physical(X86State *s, uint64_t va, Walk *w)
 bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w)
 {
     X86State *s = x86(cs);
+    mmu_index &= (1 << MMU_MODE_SHIFT) - 1;
     if (!(s->cr0 & CR0_PG))
         return walk_physical(s, va, w);
     if (!x86_long(s))
@@ -197,7 +200,8 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
             allow(s, &t, mmu_index, w, &by_key);
             bool ok = access == ACCESS_LOAD ? w->read : access == ACCESS_STORE ? w->write : w->execute;
             if (!ok)
-                return page_fault(s, va, access, mmu_index, PF_P | (by_key && access != ACCESS_FETCH ? PF_PK : 0), raise);
+                return page_fault(s, va, access, mmu_index, PF_P | (by_key && access != ACCESS_FETCH ? PF_PK : 0),
+                                  raise);
             if (raise)
                 result = walk_tables(s, va, true, access == ACCESS_STORE, &t);
         }
@@ -208,6 +212,10 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
     if (s->a20_mask != UINT64_MAX)
         w->page_bits = 12;
     w->write &= (t.rights & PTE_D) != 0;
+    if (x86_watched_page(s, va)) {
+        w->watch = true;
+        w->page_bits = 12;
+    }
     w->global = t.rights & PTE_G && s->cr4 & CR4_PGE;
     return true;
 }
@@ -240,14 +248,37 @@ static bool flat(const X86State *s)
     for (unsigned i = X86_ES; i <= X86_DS; i++) {
         const X86SegmentReg *r = &s->segment[i];
         if (r->base || r->limit != UINT32_MAX || !(r->attributes & DESC_P) ||
-            (i != X86_CS && ((r->attributes & DESC_CODE) || !(r->attributes & DESC_WRITABLE) || r->attributes & DESC_EXPAND_DOWN)))
+            (i != X86_CS &&
+             ((r->attributes & DESC_CODE) || !(r->attributes & DESC_WRITABLE) || r->attributes & DESC_EXPAND_DOWN)))
             return false;
     }
     return true;
 }
 
+static bool breaks_on_code(const X86State *s)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (s->dr[7] >> (2 * i) & 3 && !(s->dr[7] >> (16 + 4 * i) & 3))
+            return true;
+    }
+    return false;
+}
+
+/* Segments whose only limit is the upper one. */
+static void find_room(X86State *s)
+{
+    bool real = !(s->cr0 & CR0_PE) || s->eflags & FLAG_VM;
+    for (unsigned i = 0; i < 6; i++) {
+        X86SegmentReg *r = &s->segment[i];
+        bool simple = real || ((r->attributes & (DESC_P | DESC_S | DESC_CODE | DESC_EXPAND_DOWN | DESC_WRITABLE)) ==
+                               (DESC_P | DESC_S | DESC_WRITABLE));
+        r->room = simple ? r->limit + 1ull : 0;
+    }
+}
+
 void x86_mode_changed(X86State *s)
 {
+    find_room(s);
     bool vm86 = s->cr0 & CR0_PE && s->eflags & FLAG_VM, code64 = x86_long(s) && s->segment[X86_CS].attributes & DESC_L;
     unsigned cpl = !(s->cr0 & CR0_PE) ? 0 : vm86 ? 3 : s->segment[X86_SS].attributes >> DESC_DPL_SHIFT & 3;
     unsigned bits = code64 ? 2 : s->segment[X86_CS].attributes & DESC_DB ? 1 : 0;
@@ -257,44 +288,64 @@ void x86_mode_changed(X86State *s)
     mode |= x86_long(s) ? MODE_LONG : 0;
     mode |= !code64 && s->segment[X86_SS].attributes & DESC_DB ? MODE_STACK32 : 0;
     mode |= code64 || flat(s) ? MODE_FLAT : 0;
-    mode |= s->eflags & FLAG_TF ? MODE_TF : 0;
+    mode |= s->eflags & FLAG_TF || s->cs.watching ? MODE_TF : 0;
     mode |= s->cr0 & (CR0_EM | CR0_TS) ? MODE_NO_FPU : 0;
     mode |= s->cr0 & CR0_EM || !(s->cr4 & CR4_OSFXSR) ? MODE_NO_SSE : 0;
     mode |= !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & 6) != 6 ? MODE_NO_AVX : 0;
     mode |= cpl == 3 && s->cr0 & CR0_AM && s->eflags & FLAG_AC ? MODE_ALIGN : 0;
     mode |= s->smm ? MODE_SMM : 0;
-    mode |= s->shadow && s->shadow_pc == s->cs.pc ? MODE_SHADOW : 0;
+    mode |= s->dr[7] & 0xff && breaks_on_code(s) ? MODE_BREAK : 0;
     s->cs.mode = mode;
+    uint32_t inputs = __atomic_load_n(&s->inputs, __ATOMIC_RELAXED);
+    if (inputs & ~(uint32_t)INPUT_INTR || (inputs && s->eflags & FLAG_IF)) /* perhaps it can be taken now */
+        __atomic_store_n(&s->cs.poll, 1, __ATOMIC_SEQ_CST);
     unsigned mmu = mmu_index_of(s, cpl == 3, !(s->eflags & FLAG_AC));
-    tcg_context_changed(&s->cs, s->cr0 & CR0_PG ? s->cr3 : 0, mmu);
+    tcg_context_changed(&s->cs, x86_space(s), 0, mmu | mode << MMU_MODE_SHIFT);
+}
+
+uint64_t x86_space(const X86State *s)
+{
+    uint64_t extra = s->smm ? 1ull << 62 : 0;
+    if (!(s->cr0 & CR0_PG))
+        return extra;
+    return extra | (s->cr4 & CR4_PCIDE ? s->cr3 : s->cr3 & ~0xfffull);
 }
 
 /* Run access with the supervisor's rights, whatever the CPL. */
 static void enter_system(X86State *s)
 {
-    tcg_context_changed(&s->cs, s->cr0 & CR0_PG ? s->cr3 : 0, mmu_index_of(s, false, true));
+    uint32_t mode = s->cs.mode & ~(uint32_t)MODE_CPL;
+    tcg_context_changed(&s->cs, x86_space(s), 0, mmu_index_of(s, false, true) | mode << MMU_MODE_SHIFT);
+}
+
+/* What the access did is looked at; the context is as before, unless an exception has changed it. */
+static bool leave_system(X86State *s, uint32_t mmu_index, uint8_t raised)
+{
+    bool ok = !s->cs.raised;
+    s->cs.raised |= raised;
+    if (ok)
+        tcg_context_changed(&s->cs, x86_space(s), 0, mmu_index);
+    else
+        x86_mode_changed(s);
+    return ok;
 }
 
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value)
 {
+    uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
     s->cs.raised = 0;
     enter_system(s);
     *value = tcg_load(&s->cs, va, (uint32_t)__builtin_ctz(size));
-    bool ok = !s->cs.raised;
-    s->cs.raised |= raised;
-    x86_mode_changed(s);
-    return ok;
+    return leave_system(s, mmu_index, raised);
 }
 
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value)
 {
+    uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
     s->cs.raised = 0;
     enter_system(s);
     tcg_store(&s->cs, va, value, (uint32_t)__builtin_ctz(size));
-    bool ok = !s->cs.raised;
-    s->cs.raised |= raised;
-    x86_mode_changed(s);
-    return ok;
+    return leave_system(s, mmu_index, raised);
 }

@@ -110,7 +110,7 @@ def emit_row(row, f, vex):
     flags = " | ".join(["X86_" + x.upper() for x in sorted(row["flags"])] + (["X86_MODRM"] if needs else [])) or "0"
     features += ["X86_ALWAYS"] * (2 - len(features))
     name = ("v" if vex else "") + row["name"]
-    f.write(f'    {{ "{name}", {{ {", ".join(operands) or "{ 0 }"} }}, {flags}, PREFIX_{row["prefix"]}, MODE_{row["mode"]}, ENCODING_{encoding}, MOD_{row["mod"]}, '
+    f.write(f'    {{ X86_OP_{name}, "{name}", {{ {", ".join(operands) or "{ 0 }"} }}, {flags}, PREFIX_{row["prefix"]}, BITS_{row["mode"]}, ENCODING_{encoding}, MOD_{row["mod"]}, '
             f'{row["digit"]}, {row["modrm"]}, {row["w"]}, {l}, {{ {features[0]}, {features[1]} }}, {need256} }},\n')
 
 
@@ -128,6 +128,10 @@ def main():
                 opcodes[row["map"]][row["opcode"] + i].append(row)
     with open(output, "w") as f:
         f.write(f"/* Made by opcodegen.py from {', '.join(p.split('/')[-1] for p in tables)}. */\n")
+        rows = {id(r): r for per_map in opcodes for rows in per_map for r in rows}.values()
+        names = sorted({r["name"] for r in rows} | {"v" + r["name"] for r in rows if r["form"]})
+        f.write("enum {\n" + "".join(f"    X86_OP_{n},\n" for n in names) + "    X86_OP_COUNT\n};\n")
+        f.write("#ifdef X86_OPCODE_NAMES\nstatic const char *const x86_op_names[] = {\n" + "".join(f'    "{n}",\n' for n in names) + "};\n#endif\n")
         f.write("#ifdef X86_OPCODE_TABLES\nstatic const X86Row x86_rows[] = {\n")
         index, written, place = [], {}, 0
         for rows in (rows for per_map in opcodes for rows in per_map):
@@ -146,7 +150,6 @@ def main():
         for m in range(4):
             f.write("    { " + ", ".join(f"{{ {a}, {b} }}" for a, b in index[m * 256:m * 256 + 256]) + " },\n")
         f.write("};\n#endif\n")
-    print("features:", *features)
 
 
 if __name__ == "__main__":

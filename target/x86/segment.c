@@ -69,7 +69,7 @@ bool x86_read_descriptor(X86State *s, uint16_t selector, unsigned vector, X86Des
         return false;
     *d = (X86Descriptor){ (uint32_t)value, (uint32_t)(value >> 32), 0 };
     /* system descriptors are 16 bytes in long mode; their type in the upper half must be 0 */
-    if (x86_long(s) && is_system(d) && (attributes(d) & DESC_TYPE) != SYSTEM_TASK_GATE) {
+    if (x86_long(s) && is_system(d) && (attributes(d) & DESC_TYPE) != GATE_TASK) {
         if (!locate(s, selector, 16, &address))
             return raise_selector(s, vector, selector);
         if (!x86_system_load(s, address + 8, 8, &value))
@@ -84,7 +84,8 @@ bool x86_read_descriptor(X86State *s, uint16_t selector, unsigned vector, X86Des
 void x86_segment_from(X86SegmentReg *out, uint16_t selector, const X86Descriptor *d)
 {
     uint32_t limit = (d->low & 0xffff) | (d->high & 0xf0000);
-    *out = (X86SegmentReg){ .base = (d->low >> 16) | (d->high & 0xff) << 16 | (d->high & 0xff000000) | (uint64_t)d->upper << 32,
+    *out = (X86SegmentReg){ .base = (d->low >> 16) | (d->high & 0xff) << 16 | (d->high & 0xff000000) |
+                                    (uint64_t)d->upper << 32,
                             .limit = attributes(d) & DESC_G ? limit << 12 | 0xfff : limit,
                             .selector = selector,
                             .attributes = (uint16_t)attributes(d) };
@@ -123,7 +124,8 @@ static bool load_stack_segment(X86State *s, uint16_t selector, unsigned cpl, uns
     }
     if (!x86_read_descriptor(s, selector, vector, &d))
         return false;
-    if (SELECTOR_RPL(selector) != cpl || dpl(&d) != cpl || is_system(&d) || is_code(&d) || !(attributes(&d) & DESC_WRITABLE))
+    if (SELECTOR_RPL(selector) != cpl || dpl(&d) != cpl || is_system(&d) || is_code(&d) ||
+        !(attributes(&d) & DESC_WRITABLE))
         return raise_selector(s, vector, selector);
     if (!present(&d))
         return raise_selector(s, VECTOR_SS, selector);
@@ -303,8 +305,11 @@ typedef struct Gate {
 
 static Gate gate_of(const X86State *s, const X86Descriptor *d)
 {
-    bool wide = (attributes(d) & DESC_TYPE) == SYSTEM_CALL;
-    Gate g = { .selector = (uint16_t)(d->low >> 16), .offset = d->low & 0xffff, .parameters = d->high & 31, .size = wide ? 4 : 2 };
+    bool wide = (attributes(d) & DESC_TYPE) == GATE_CALL;
+    Gate g = { .selector = (uint16_t)(d->low >> 16),
+               .offset = d->low & 0xffff,
+               .parameters = d->high & 31,
+               .size = wide ? 4 : 2 };
     if (wide)
         g.offset |= d->high & 0xffff0000;
     if (x86_long(s)) {
@@ -318,7 +323,7 @@ static Gate gate_of(const X86State *s, const X86Descriptor *d)
 static bool check_gate(X86State *s, uint16_t selector, const X86Descriptor *d)
 {
     unsigned type = attributes(d) & DESC_TYPE, rpl = SELECTOR_RPL(selector);
-    if (type != SYSTEM_CALL && (type != SYSTEM_CALL16 || x86_long(s)))
+    if (type != GATE_CALL && (type != GATE_CALL16 || x86_long(s)))
         return raise_selector(s, VECTOR_GP, selector);
     if (dpl(d) < x86_cpl(s) || dpl(d) < rpl)
         return raise_selector(s, VECTOR_GP, selector);
@@ -411,8 +416,8 @@ static void call_gate(X86State *s, uint16_t selector, const X86Descriptor *d, ui
     unsigned cpl = x86_cpl(s), target = is_conforming(&code) ? cpl : dpl(&code);
     Stack old = present_stack(s), stack = old;
     if (target < cpl) {
-        if (!open_inner(s, target, &stack) || !push(s, &stack, g.size, old.ss.selector) || !push(s, &stack, g.size, old.sp) ||
-            !copy_parameters(s, &g, &old, &stack))
+        if (!open_inner(s, target, &stack) || !push(s, &stack, g.size, old.ss.selector) ||
+            !push(s, &stack, g.size, old.sp) || !copy_parameters(s, &g, &old, &stack))
             return;
     }
     if (!push(s, &stack, g.size, s->segment[X86_CS].selector) || !push(s, &stack, g.size, return_ip) ||
@@ -428,7 +433,7 @@ static void far_system(X86State *s, uint16_t selector, X86Descriptor *d, bool ca
 {
     unsigned type = attributes(d) & DESC_TYPE;
     X86Descriptor code;
-    if (type == SYSTEM_CALL || type == SYSTEM_CALL16) {
+    if (type == GATE_CALL || type == GATE_CALL16) {
         Gate g = gate_of(s, d);
         if (call) {
             call_gate(s, selector, d, return_ip);
@@ -438,7 +443,7 @@ static void far_system(X86State *s, uint16_t selector, X86Descriptor *d, bool ca
         }
         return;
     }
-    bool task = type == SYSTEM_TSS || type == SYSTEM_TSS16 || type == SYSTEM_TASK_GATE;
+    bool task = type == GATE_TSS || type == GATE_TSS16 || type == GATE_TASK;
     if (!task || x86_long(s) || dpl(d) < x86_cpl(s) || dpl(d) < SELECTOR_RPL(selector)) {
         raise_selector(s, VECTOR_GP, selector);
         return;
@@ -447,7 +452,7 @@ static void far_system(X86State *s, uint16_t selector, X86Descriptor *d, bool ca
         raise_selector(s, VECTOR_NP, selector);
         return;
     }
-    if (type == SYSTEM_TASK_GATE) {
+    if (type == GATE_TASK) {
         selector = (uint16_t)(d->low >> 16);
         if (selector & 4 || !x86_read_descriptor(s, selector, VECTOR_GP, d)) {
             if (selector & 4)
@@ -554,7 +559,8 @@ static bool outer_stack(X86State *s, uint16_t selector, unsigned rpl, const X86D
     }
     if (!x86_read_descriptor(s, selector, VECTOR_GP, &d))
         return false;
-    if (SELECTOR_RPL(selector) != rpl || dpl(&d) != rpl || is_system(&d) || is_code(&d) || !(attributes(&d) & DESC_WRITABLE))
+    if (SELECTOR_RPL(selector) != rpl || dpl(&d) != rpl || is_system(&d) || is_code(&d) ||
+        !(attributes(&d) & DESC_WRITABLE))
         return raise_selector(s, VECTOR_GP, selector);
     if (!present(&d))
         return raise_selector(s, VECTOR_SS, selector);
@@ -613,13 +619,15 @@ static void iret_real(X86State *s, unsigned operand_size)
         x86_raise(s, VECTOR_GP, 0);
         return;
     }
-    if (!pop(s, &stack, operand_size, &ip) || !pop(s, &stack, operand_size, &selector) || !pop(s, &stack, operand_size, &flags))
+    if (!pop(s, &stack, operand_size, &ip) || !pop(s, &stack, operand_size, &selector) ||
+        !pop(s, &stack, operand_size, &flags))
         return;
     far_real(s, (uint16_t)selector, ip, operand_size);
     if (s->cs.raised)
         return;
     set_sp(s, stack.sp, stack.mask);
-    uint32_t mask = IRET_FLAGS | FLAG_IF | (vm86 ? 0 : FLAG_IOPL) | (operand_size > 2 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
+    uint32_t mask =
+        IRET_FLAGS | FLAG_IF | (vm86 ? 0 : FLAG_IOPL) | (operand_size > 2 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
     x86_set_eflags(s, (uint32_t)flags, mask);
 }
 
@@ -633,7 +641,8 @@ static void iret_to_vm86(X86State *s, Stack *stack, uint64_t ip, uint64_t select
         if (!pop(s, stack, 4, &segments[i]))
             return;
     }
-    x86_set_eflags(s, (uint32_t)flags, IRET_FLAGS | FLAG_IF | FLAG_IOPL | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_VM | FLAG_VIF | FLAG_VIP);
+    x86_set_eflags(s, (uint32_t)flags,
+                   IRET_FLAGS | FLAG_IF | FLAG_IOPL | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_VM | FLAG_VIF | FLAG_VIP);
     x86_load_segment_real(s, X86_CS, (uint16_t)selector);
     for (unsigned i = 0; i < 5; i++)
         x86_load_segment_real(s, order[i], (uint16_t)segments[i]);
@@ -675,7 +684,8 @@ void x86_iret(X86State *s, unsigned operand_size)
     unsigned cpl = x86_cpl(s);
     bool from64 = x86_code_bits(s) == 64;
     X86SegmentReg outer = s->segment[X86_SS];
-    if (!pop(s, &stack, operand_size, &ip) || !pop(s, &stack, operand_size, &selector) || !pop(s, &stack, operand_size, &flags))
+    if (!pop(s, &stack, operand_size, &ip) || !pop(s, &stack, operand_size, &selector) ||
+        !pop(s, &stack, operand_size, &flags))
         return;
     if (operand_size == 4 && flags & FLAG_VM && !cpl && !x86_long(s)) {
         iret_to_vm86(s, &stack, ip, selector, flags);

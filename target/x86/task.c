@@ -27,8 +27,10 @@ static bool read_image(X86State *s, const X86SegmentReg *tss, const TssLayout *l
         if (!x86_system_load(s, tss->base + l->segments + i * l->word, 2, &t->segments[i]))
             return false;
     }
-    return x86_system_load(s, tss->base + l->ip, l->word, &t->ip) && x86_system_load(s, tss->base + l->flags, l->word, &t->flags) &&
-           x86_system_load(s, tss->base + l->ldt, 2, &t->ldt) && (!l->cr3 || x86_system_load(s, tss->base + l->cr3, 4, &t->cr3));
+    return x86_system_load(s, tss->base + l->ip, l->word, &t->ip) &&
+           x86_system_load(s, tss->base + l->flags, l->word, &t->flags) &&
+           x86_system_load(s, tss->base + l->ldt, 2, &t->ldt) &&
+           (!l->cr3 || x86_system_load(s, tss->base + l->cr3, 4, &t->cr3));
 }
 
 static bool save_old(X86State *s, const TssLayout *l, uint64_t return_ip, uint32_t flags)
@@ -42,7 +44,8 @@ static bool save_old(X86State *s, const TssLayout *l, uint64_t return_ip, uint32
         if (!x86_system_store(s, base + l->segments + i * l->word, 2, s->segment[i].selector))
             return false;
     }
-    return x86_system_store(s, base + l->ip, l->word, return_ip) && x86_system_store(s, base + l->flags, l->word, flags);
+    return x86_system_store(s, base + l->ip, l->word, return_ip) &&
+           x86_system_store(s, base + l->flags, l->word, flags);
 }
 
 static bool set_busy(X86State *s, uint16_t selector, bool busy)
@@ -72,7 +75,7 @@ static void load_segments(X86State *s, const TssImage *t)
         if (!x86_read_descriptor(s, (uint16_t)t->ldt, VECTOR_TS, &d))
             return;
         x86_segment_from(&s->ldt, (uint16_t)t->ldt, &d);
-        if ((s->ldt.attributes & (DESC_S | DESC_TYPE | DESC_P)) != (SYSTEM_LDT | DESC_P)) {
+        if ((s->ldt.attributes & (DESC_S | DESC_TYPE | DESC_P)) != (GATE_LDT | DESC_P)) {
             x86_raise(s, VECTOR_TS, (uint32_t)t->ldt & 0xfffc);
             return;
         }
@@ -137,7 +140,8 @@ bool x86_switch_task(X86State *s, uint16_t selector, X86Descriptor *d, X86TaskRe
     if (reason == TASK_IRET)
         flags &= ~FLAG_NT;
     if (!read_image(s, &tss, l, &image) || (reason != TASK_CALL && !set_busy(s, s->tr.selector, false)) ||
-        !save_old(s, old, return_ip, flags) || (reason == TASK_CALL && !x86_system_store(s, tss.base, 2, s->tr.selector)) ||
+        !save_old(s, old, return_ip, flags) ||
+        (reason == TASK_CALL && !x86_system_store(s, tss.base, 2, s->tr.selector)) ||
         (reason != TASK_IRET && !set_busy(s, selector, true)))
         return false;
     tss.attributes |= 2;
@@ -149,7 +153,7 @@ bool x86_switch_task(X86State *s, uint16_t selector, X86Descriptor *d, X86TaskRe
             x86_raise(s, VECTOR_TS, selector & 0xfffc);
             return false;
         }
-        tcg_flush_space(&s->cs, UINT64_MAX, s->cr3);
+        tcg_flush_spaces(&s->cs, (SpaceMatch){ UINT64_MAX, x86_space(s), 0, 0 });
     }
     for (unsigned i = 0; i < 8; i++)
         s->gpr[i] = image.gprs[i];

@@ -21,27 +21,44 @@ typedef struct Ctx {
     IrTmp address; /* of the memory operand, once computed; 0: not yet */
 } Ctx;
 
+/* Helpers, in the order of x86_helpers[]: X86_HELPER(NAME, function, arguments, returns, flags). */
+#define SYSTEM_FLAGS (HELPER_READS | HELPER_WRITES | HELPER_RAISES | HELPER_CONTEXT)
+#define X86_HELPERS(HELPER)                                                        \
+    HELPER(RAISE, raise, 2, false, HELPER_RAISES | HELPER_CONTEXT)                 \
+    HELPER(FLAGS, flags, 3, true, HELPER_PURE)                                     \
+    HELPER(CHECK_SEGMENT, check_segment, 2, false, HELPER_RAISES | HELPER_CONTEXT) \
+    HELPER(STEP, step, 1, false, SYSTEM_FLAGS)                                     \
+    HELPER(DIVIDE, divide, 2, false, SYSTEM_FLAGS)                                 \
+    HELPER(ROTATE_CARRY, rotate_carry, 4, true, HELPER_PURE)                       \
+    HELPER(LOCKED, locked, 4, true, HELPER_RAISES | HELPER_CONTEXT)                \
+    HELPER(CMPXCHG_WIDE, cmpxchg_wide, 2, true, SYSTEM_FLAGS)                      \
+    HELPER(STRING, string, 4, true, SYSTEM_FLAGS)                                  \
+    HELPER(PEXT, pext, 2, true, HELPER_PURE)                                       \
+    HELPER(PDEP, pdep, 2, true, HELPER_PURE)                                       \
+    HELPER(CRC32, crc32, 3, true, HELPER_PURE)                                     \
+    HELPER(DECIMAL, decimal, 3, true, HELPER_PURE)                                 \
+    HELPER(SYSTEM, system, 4, true, SYSTEM_FLAGS)
 enum {
-    HELPER_RAISE,
-    HELPER_FLAGS,
-    HELPER_CHECK_SEGMENT,
-    HELPER_SET_FLAGS,
-    HELPER_DIVIDE,
-    HELPER_ROTATE_CARRY,
-    HELPER_STRING,
-    HELPER_LOAD_SEGMENT,
-    HELPER_FAR_JUMP,
-    HELPER_FAR_CALL,
-    HELPER_FAR_RETURN,
-    HELPER_IRET,
-    HELPER_INTERRUPT,
-    HELPER_DECIMAL,
-    HELPER_ENTER,
-    HELPER_IN,
-    HELPER_OUT,
-    HELPER_SYSTEM,
-    HELPER_COUNT
+#define HELPER(name, function, args, returns, flags) HELPER_##name,
+    X86_HELPERS(HELPER)
+#undef HELPER
+        HELPER_COUNT
 };
+
+/* HELPER_LOCKED's kinds. */
+enum { X86_LOCKED_ADC = 2, X86_LOCKED_SBB = 3, X86_LOCKED_NEG = 9 };
+
+/* What an instruction is called in the tables, and what makes it IR. False: #UD. */
+typedef struct X86Translator {
+    const char *name;
+    bool (*translate)(Ctx *c, unsigned arg);
+    unsigned arg; /* for functions that are there for several instructions */
+} X86Translator;
+/* Lists of them, each ending with a NULL name. */
+extern const X86Translator x86_integer_translators[], x86_bits_translators[], x86_control_translators[],
+    x86_string_translators[], x86_system_translators[];
+/* Names in the tables that have no translator, which raise #UD; for tests. Free with g_free, NULL at its end. */
+const char **x86_untranslated(void);
 
 uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source);
 
@@ -76,20 +93,45 @@ IrTmp extend(Ctx *c, IrTmp value, unsigned size, bool is_signed);
 /* Flags. */
 void set_flags(Ctx *c, unsigned kind, unsigned size, IrTmp result, IrTmp source);
 IrTmp get_flags(Ctx *c); /* the six flags as I32, in their eflags places */
-IrTmp get_carry(Ctx *c, IrType type); /* 0 or 1 */
+void set_all_flags(Ctx *c, IrTmp flags);
+void set_carry_only(Ctx *c, IrTmp carry); /* 0 or 1 */
+IrTmp get_carry(Ctx *c, IrType type);     /* 0 or 1 */
 /* Condition cc (low 4 bits of the opcode) as a comparison: *cond, *a, *b. */
 void condition(Ctx *c, unsigned cc, IrCond *cond, IrTmp *a, IrTmp *b);
 
 /* Control. displacement: from the instruction's end. */
 void jump_near(Ctx *c, int64_t displacement);
-void raise(Ctx *c, unsigned vector, uint32_t error);
-/* A helper has set cs->pc: look up and go on there. */
+void x86_fault(Ctx *c, unsigned vector, uint32_t error);
+/* A helper has set cs->pc (and seen to single-stepping): look up and go on there. */
 void end_at_pc(Ctx *c);
+/* Go to a linear address; to an rIP that is a value, which is cut to the operand size. */
+void jump_to_linear(Ctx *c, IrTmp va);
+void jump_to_ip(Ctx *c, IrTmp ip);
+/* Jump near if cond holds, else go on. */
+void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
+/* The same without the poll that a jump back has. */
+void jump_counted_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
+/* What follows is looked up anew: its mode may be another. */
+void x86_end_at_next(Ctx *c);
+/* The unit once more for this instruction without assumptions, if cond holds. Before it has changed anything. */
+void cold_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b);
 void push(Ctx *c, unsigned size, IrTmp value);
-IrTmp pop(Ctx *c, unsigned size);
+/* What the stack pointer leads to; the stack pointer stays. */
+IrTmp pop_value(Ctx *c, unsigned size);
+bool x86_pop_segment(Ctx *c, unsigned segment);
+/* HELPER_SYSTEM: what, a and b are the function's (see system.c). It ends the unit at cs->pc if `ends`. */
+IrTmp system_call(Ctx *c, unsigned what, IrTmp a, IrTmp b, bool ends);
 /* The next instruction's rIP as a value of the type. */
 IrTmp next_ip(Ctx *c, IrType type);
 
-#include "x86-translators.h"
+/* Of a size other than the operand size. */
+IrTmp stack_pointer(Ctx *c, int64_t plus);
+unsigned stack_size(const Ctx *c);
+/* A general register as an address of address_size bytes (rSI, rDI, rCX). */
+IrTmp get_address_reg(Ctx *c, unsigned reg);
+/* The register that operand n is. */
+unsigned operand_reg(const Ctx *c, unsigned n);
+/* Offset of a segment register's base in the state. */
+uint32_t x86_base_of(unsigned segment);
 
 #endif

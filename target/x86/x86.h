@@ -28,13 +28,13 @@ void x86_set_a20(CpuState *cs, bool on);
 
 /* ---- the local APIC, as its processor sees it. Called on the vCPU's thread without the machine lock. ---- */
 typedef struct X86LocalApic {
-    int (*acknowledge)(void *opaque);            /* vector of the interrupt that is taken now; -1: it has gone away */
-    uint8_t (*get_tpr)(void *opaque);            /* task priority, 8 bits: CR8 is its upper four */
+    int (*acknowledge)(void *opaque); /* vector of the interrupt that is taken now; -1: it has gone away */
+    uint8_t (*get_tpr)(void *opaque); /* task priority, 8 bits: CR8 is its upper four */
     void (*set_tpr)(void *opaque, uint8_t value);
     /* IA32_APIC_BASE, IA32_TSC_DEADLINE, the x2APIC's. False: #GP. */
     bool (*read_msr)(void *opaque, uint32_t index, uint64_t *value);
     bool (*write_msr)(void *opaque, uint32_t index, uint64_t value);
-    void (*init)(void *opaque);                  /* INIT reached the processor: reset but for the APIC ID */
+    void (*init)(void *opaque); /* INIT reached the processor: reset but for the APIC ID */
 } X86LocalApic;
 void x86_set_local_apic(CpuState *cs, const X86LocalApic *ops, void *opaque); /* before the processor runs */
 void x86_set_apic_id(CpuState *cs, uint32_t id);
@@ -60,7 +60,7 @@ void x86_set_bootstrap(CpuState *cs, bool bootstrap);
  * reset vector again. The machine has put GDT and page tables into memory.
  */
 typedef struct X86Entry {
-    unsigned bits; /* 16: real mode at cs << 4 + rip; 32: protected mode, no paging; 64: long mode */
+    unsigned bits;   /* 16: real mode at cs << 4 + rip; 32: protected mode, no paging; 64: long mode */
     uint16_t cs, ds; /* selectors: code; data, extra, stack */
     uint64_t rip, rsp, rbp, rsi, rdi, rax, rbx;
     uint64_t cr3, gdt_base;

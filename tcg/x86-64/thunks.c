@@ -211,7 +211,7 @@ static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
     test_rr(a, RAX, RAX, true);
     uint8_t *found = jcc_short(a, CC_NE);
     mov_imm(a, RAX, EXIT_LOOKUP);
-    pinned_all(t, false, false);
+    pinned_all(t, false, true); /* fetching may have raised */
     jmp_to(a, exit_raw);
     patch_short(found, a->p);
     pinned_all(t, false, false);
@@ -304,6 +304,7 @@ static void slow_end(Thunks *t, const void *function, bool raises)
         patch_to(trap, a->p);
         empty_x87(t);
         alu_imm(a, ALU_ADD, RSP, saved(t), true);
+        pinned_all(t, false, true); /* entering a handler may change registers */
         jmp_to(a, thunk(THUNK_LOOKUP));
     }
 }
