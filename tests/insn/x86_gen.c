@@ -194,7 +194,7 @@ static const char *group_of(const X86Row *row)
 static bool chosen(const X86Options *o, uint64_t features, const X86Form *f)
 {
     const X86Row *row = f->row;
-    bool here = row->mode == MODE_ANY || (row->mode == MODE_LONG) == (o->bits == 64);
+    bool here = row->mode == BITS_ANY || (row->mode == BITS_LONG) == (o->bits == 64);
     here &= row->encoding != ENCODING_LEGACY || row->w != 1 || o->bits == 64;
     here &= (features >> row->features[0] & 1) && (features >> row->features[1] & 1);
     if (!here || f->policy->prepare == PREPARE_SKIP)
