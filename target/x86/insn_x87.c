@@ -439,7 +439,7 @@ static bool translate_state(Ctx *c, unsigned what)
     ir_call(c->ir, IR_I64, HELPER_STATE, ir_const(c->ir, IR_I64, what), address,
             ir_const(c->ir, IR_I64, c->i->operand_size == 8), 0);
     if (load)
-        end_at_next(c); /* the mode may be another */
+        x86_end_at_next(c); /* the mode may be another */
     return true;
 }
 
@@ -449,7 +449,7 @@ static bool translate_ldmxcsr(Ctx *c, unsigned arg)
         return true;
     IrTmp v = ir_ld(c->ir, IR_I32, MO_32, memory_address(c, 4, false), 0);
     ir_call(c->ir, IR_I64, HELPER_SET_MXCSR, as_i64(c, v), 0, 0, 0);
-    end_at_next(c);
+    x86_end_at_next(c);
     return true;
 }
 
