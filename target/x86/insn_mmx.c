@@ -206,6 +206,8 @@ bool translate_mmx(Ctx *c)
     bool emms = row->id == X86_OP_emms;
     if (!emms && !compute(c))
         return false;
+    if (row->operands[0].kind == OPERAND_XMM && c->i->mod != 3)
+        return true; /* a conversion from memory: no MMX register is touched */
     set_stack(c, emms ? 0 : 0xff); /* last: what is before may fault */
     return true;
 }

@@ -180,7 +180,8 @@ static IrTmp first_source(Ctx *c)
 
 static int64_t immediate(const Ctx *c, const char *pattern)
 {
-    return strchr(pattern, 'I') ? IR_HOST_IMM(c->i->imm) : 0;
+    bool legacy_compare = !c->i->vex && c->i->map == 1 && c->i->opcode == 0xc2; /* three bits count, of VEX five */
+    return strchr(pattern, 'I') ? IR_HOST_IMM(legacy_compare ? c->i->imm & 7 : c->i->imm) : 0;
 }
 
 static bool fused(const Ctx *c)
@@ -480,6 +481,8 @@ static bool by_helper(Ctx *c, unsigned what)
                                  (i->mod == 3 ? SIMD_REGISTER : 0) | (i->address_size == 4 ? SIMD_SHORT_ADDRESS : 0) |
                                  (uint64_t)i->scale << SIMD_SCALE;
     IrTmp address = ir_const(u, IR_I64, 0);
+    if (what == SIMD_GATHER && (o.reg == o.vvvv || o.reg == o.index || o.index == o.vvvv))
+        return false;
     memcpy(&packed, &o, sizeof(o));
     if (what == SIMD_MASKED_STORE_BYTES)
         address = implicit_address(c);

@@ -211,6 +211,7 @@ static void extract_bits(X86State *s, const SimdOperands *o)
     unsigned length = (immediate ? o->imm : (unsigned)control) & 63;
     unsigned index = (immediate ? o->imm2 : (unsigned)(control >> 8)) & 63;
     s->xmm[reg][0] = s->xmm[reg][0] >> index & field_mask(length);
+    s->xmm[reg][1] = 0; /* not defined; as processors have it */
 }
 
 static void insert_bits(X86State *s, const SimdOperands *o)
@@ -221,6 +222,7 @@ static void insert_bits(X86State *s, const SimdOperands *o)
     unsigned index = (immediate ? o->imm2 : (unsigned)(control >> 8)) & 63;
     uint64_t mask = field_mask(length) << index;
     s->xmm[o->reg][0] = (s->xmm[o->reg][0] & ~mask) | (value << index & mask);
+    s->xmm[o->reg][1] = 0;
 }
 
 /* ---- SHA ---- */
@@ -302,9 +304,33 @@ uint64_t x86_simd(X86State *s, uint64_t what, uint64_t address, uint64_t operand
 
 /* ---- unmasked exceptions ---- */
 
+/* Is some result denormal? Underflow, where it is unmasked, is that alone, exact or not. */
+static bool any_denormal(int64_t what, const IrVector *out)
+{
+    unsigned map = what >> 8 & 3, opcode = what & 0xff, prefix = what & IR_HOST_F2;
+    bool doubles = map == 2 ? what & IR_HOST_W : prefix == IR_HOST_66 || prefix == IR_HOST_F2;
+    bool scalar = map == 2 ? opcode & 1 && (opcode & 15) > 8 : prefix == IR_HOST_F3 || (prefix == IR_HOST_F2 && opcode != 0x7c && opcode != 0x7d && opcode != 0xd0);
+    if (map == 1 && (opcode == 0xc2 || opcode == 0x2c || opcode == 0x2d || opcode == 0x2e || opcode == 0x2f || opcode == 0x5d || opcode == 0x5f || opcode == 0x5b || opcode == 0xe6))
+        return false; /* compares, or makes integers */
+    if (map == 1 && (opcode == 0x7c || opcode == 0x7d || opcode == 0xd0))
+        doubles = prefix == IR_HOST_66;
+    if (map == 1 && opcode == 0x5a) /* to the other size */
+        doubles = !doubles;
+    unsigned size = doubles ? 8 : 4, bytes = scalar ? size : what & IR_HOST_256 ? 32 : 16;
+    for (unsigned i = 0; i < bytes; i += size) {
+        uint64_t v = 0;
+        memcpy(&v, out->bytes + i, size);
+        v &= doubles ? INT64_MAX : INT32_MAX;
+        if (v && v < (doubles ? UINT64_C(1) << 52 : 1u << 23))
+            return true;
+    }
+    return false;
+}
+
 uint64_t x86_simd_checked(X86State *s, int64_t what, uint64_t vectors)
 {
-    enum { FLAGS = 0x3f, BEFORE = 0x07 /* invalid, denormal, zero divide */, MASK_SHIFT = 7 };
+    enum { FLAGS = 0x3f, BEFORE = 0x07 /* invalid, denormal, zero divide */, UNDERFLOW = 0x10, MASK_SHIFT = 7 };
+    bool tiny = !(s->mxcsr >> MASK_SHIFT & UNDERFLOW); /* is an exception, and nothing is flushed to zero */
     bool vector[3];
     const IrVector *v[3];
     uint64_t t[3];
@@ -315,9 +341,12 @@ uint64_t x86_simd_checked(X86State *s, int64_t what, uint64_t vectors)
         memcpy(&t[i], v[i], 8);
     }
     uint32_t saved = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(ir_host_mxcsr(s->cs.fp_round));
+    __builtin_ia32_ldmxcsr(ir_host_mxcsr((uint8_t)(s->cs.fp_round & (tiny ? ~IR_FP_FLUSH : 0xff))));
     uint64_t result = ir_host_run(what, vectors & 8 ? IR_V256 : IR_I64, vector, v, t, &out);
-    uint32_t raised = __builtin_ia32_stmxcsr() & FLAGS, unmasked = raised & ~(s->mxcsr >> MASK_SHIFT);
+    uint32_t raised = __builtin_ia32_stmxcsr() & FLAGS;
+    if (tiny && any_denormal(what, &out))
+        raised |= UNDERFLOW;
+    uint32_t unmasked = raised & ~(s->mxcsr >> MASK_SHIFT);
     __builtin_ia32_ldmxcsr(saved);
     if (unmasked & BEFORE)
         raised &= BEFORE;

@@ -273,7 +273,7 @@ static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
 {
     uint8_t area[FX_BYTES], upper[AVX_BYTES];
     uint64_t mask = requested(s), header[8];
-    if (!load_area(s, address + HEADER, (uint8_t *)header, 64))
+    if (!load_area(s, address, area, FX_BYTES) || !load_area(s, address + HEADER, (uint8_t *)header, 64))
         return;
     bool compact = header[1] & COMPACT;
     uint64_t present = mask & header[0];
@@ -284,8 +284,7 @@ static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
         x86_raise(s, VECTOR_GP, 0);
         return;
     }
-    if (!load_area(s, address, area, FX_BYTES) ||
-        (present & AVX_STATE && !load_area(s, address + AVX_OFFSET, upper, AVX_BYTES)) ||
+    if ((present & AVX_STATE && !load_area(s, address + AVX_OFFSET, upper, AVX_BYTES)) ||
         (present & PKRU_STATE && !load_area(s, address + pkru, (uint8_t *)&pkru_value, 8)))
         return;
     bool sets_control = mask & (compact ? SSE_STATE : SSE_STATE | AVX_STATE);
