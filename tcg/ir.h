@@ -112,7 +112,7 @@ enum {
     MO_ALIGN = 16, /* misaligned raises */
     MO_ACQUIRE = 32,
     MO_RELEASE = 64,
-    MO_EXEC_REGIME = 128, /* reserved for loads with fetch permission */
+    MO_FOR_WRITE = 128, /* of a load: a store there follows, so that a fault is that store's */
 };
 #define MO_BYTES(m) (1u << ((m)&MO_SIZE))
 /* aux of ld and st of vectors: log2 of the bytes, in these bits. */

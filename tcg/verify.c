@@ -223,8 +223,7 @@ static void check_memop(Check *c, const IrInsn *insn)
     unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
     bool exact = insn->type == IR_F32 || insn->type == IR_F64;
     exact &= insn->op != OP_st || size != MO_32; /* the low half of an F64 */
-    bool atomic = insn->op == OP_amo || insn->op == OP_cas;
-    if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
+    if (size > widest || (exact && size != widest))
         fail(c, "access of %u bytes", MO_BYTES(insn->aux));
 }
 

@@ -316,6 +316,10 @@ static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
+    PageEntry e;
+    if (memop & MO_FOR_WRITE && (!find_page(c, va, ACCESS_STORE, &e) ||
+                                 (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
+        return 0;
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
         return 0;
     if (size <= first) {
@@ -366,7 +370,7 @@ static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access
     if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
         return true;
     const Target *target = c->vcpu->target;
-    (target->raise_misaligned_vector ? target->raise_misaligned_vector : target->raise_misaligned)(c->cs, va, access);
+    (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector : target->raise_misaligned)(c->cs, va, access);
     return false;
 }
 

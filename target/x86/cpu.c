@@ -409,7 +409,11 @@ static void raise_misaligned_vector(CpuState *cs, uint64_t va, Access access)
     x86_raise(x86(cs), VECTOR_GP, 0);
 }
 
-static void raise_misaligned(CpuState *cs, uint64_t va, Access access) {}
+static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
+{
+    if (cs->mode & MODE_ALIGN)
+        x86_raise(x86(cs), VECTOR_AC, 0);
+}
 
 #define TARGET_COMMON                                                                                               \
     .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,        \

@@ -340,6 +340,9 @@ void x86_translate_init(void);
 void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool x86_translate(TranslateInsn *insn);
 
+/* Does the instruction at cs.pc access memory through SS? Decodes it: for faults only. */
+bool x86_accesses_stack(X86State *s);
+
 /* ---- xsave.c ---- */
 uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */
 uint32_t x86_xsave_size(uint64_t components, bool compacted);

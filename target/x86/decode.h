@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 /* CPUID features that decide whether an opcode exists. */
-#define X86_DECODE_FEATURES(F)                                                                                        \
-    F(ALWAYS)                                                                                                         \
-    F(X87)                                                                                                            \
-    F(CMOV) F(SEP) F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2)       \
-        F(SSE4A) F(AES) F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT)   \
-            F(MOVBE) F(RDRAND) F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE) \
+#define X86_DECODE_FEATURES(F)                                                                                      \
+    F(ALWAYS)                                                                                                       \
+    F(X87)                                                                                                          \
+    F(CMOV)                                                                                                         \
+    F(SEP) F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2) F(SSE4A)    \
+        F(AES) F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT) F(MOVBE) \
+            F(RDRAND) F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE)        \
                 F(XSAVEOPT) F(XSAVEC) F(XSAVES) F(CLFLUSH) F(CLFLUSHOPT) F(CLWB) F(CLZERO) F(WBNOINVD)
 enum {
 #define FEATURE(name) X86_##name,

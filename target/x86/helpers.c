@@ -236,7 +236,7 @@ static uint64_t locked_result(unsigned kind, uint64_t old, uint64_t value, uint6
 static uint64_t helper_locked(CpuState *cs, uint64_t va, uint64_t value, uint64_t what, uint64_t carry)
 {
     unsigned memop = what >> 8 & 3, kind = what & 0xff;
-    uint64_t old = tcg_load(cs, va, memop), seen;
+    uint64_t old = tcg_load(cs, va, memop | MO_FOR_WRITE), seen;
     carry &= 1;
     for (; !cs->raised; old = seen) {
         seen = tcg_cas(cs, va, old, locked_result(kind, old, value, carry), memop);

@@ -36,7 +36,7 @@ static IrTmp mmx_rm(Ctx *c, unsigned n)
     if (c->i->mod == 3)
         return get_mmx(c, c->i->rm);
     unsigned bytes = operand_size(c, n);
-    return ir_ld(c->ir, IR_V256, log2_of(bytes), memory_address(c, bytes, false), 0);
+    return load_vector_operand(c, bytes);
 }
 
 static int64_t opcode(const Ctx *c)
@@ -116,7 +116,7 @@ static bool move(Ctx *c)
         unsigned bytes = operand_size(c, 0);
         IrTmp v = get_mmx(c, i->reg);
         if (i->mod != 3)
-            ir_st(c->ir, log2_of(bytes), memory_address(c, bytes, true), 0, v);
+            store_vector_operand(c, bytes, v);
         else
             set_reg(
                 c, i->rm, bytes,

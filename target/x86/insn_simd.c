@@ -88,14 +88,16 @@ static unsigned alignment(const Ctx *c, unsigned bytes)
     bool aligned = c->i->row->flags & X86_ALIGNED;
     if (!c->i->vex && bytes == 16)
         aligned = !(c->i->row->flags & X86_UNALIGNED);
-    return aligned && bytes >= 16 ? MO_ALIGN : 0;
+    if (aligned && bytes >= 16)
+        return MO_ALIGN;
+    return c->mode & MODE_ALIGN ? MO_ALIGN | MO_ACQUIRE : 0; /* #AC, not #GP */
 }
 
 IrTmp load_vector_operand(Ctx *c, unsigned bytes)
 {
     IrTmp address = memory_address(c, bytes, false);
     if (bytes < 4)
-        return host_move(c, HOST(RM, HOST_FROM_INT), ir_ld(c->ir, IR_I32, log2_of(bytes), address, 0), 0);
+        return host_move(c, HOST(RM, HOST_FROM_INT), ir_ld(c->ir, IR_I32, data(c, bytes), address, 0), 0);
     return ir_ld(c->ir, IR_V256, log2_of(bytes) | alignment(c, bytes), address, 0);
 }
 

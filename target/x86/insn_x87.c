@@ -112,14 +112,14 @@ static void pop(Ctx *c)
 
 static void load_operand(Ctx *c, unsigned bytes)
 {
-    IrTmp v = ir_ld(c->ir, type_of(bytes), log2_of(bytes), memory_address(c, bytes, false), 0);
+    IrTmp v = ir_ld(c->ir, type_of(bytes), data(c, bytes), memory_address(c, bytes, false), 0);
     ir_ststate(c->ir, FPU(buffer), log2_of(bytes), v);
 }
 
 static void store_operand(Ctx *c, unsigned bytes)
 {
     IrTmp v = ir_ldstate(c->ir, type_of(bytes), FPU(buffer), log2_of(bytes));
-    ir_st(c->ir, log2_of(bytes), memory_address(c, bytes, true), 0, v);
+    ir_st(c->ir, data(c, bytes), memory_address(c, bytes, true), 0, v);
 }
 
 /* Ten bytes, which no conversion touches. */
@@ -447,7 +447,7 @@ static bool translate_ldmxcsr(Ctx *c, unsigned arg)
 {
     if (!simd_available(c, c->i->vex ? NEED_AVX : NEED_SSE))
         return true;
-    IrTmp v = ir_ld(c->ir, IR_I32, MO_32, memory_address(c, 4, false), 0);
+    IrTmp v = ir_ld(c->ir, IR_I32, data(c, 4), memory_address(c, 4, false), 0);
     ir_call(c->ir, IR_I64, HELPER_SET_MXCSR, as_i64(c, v), 0, 0, 0);
     x86_end_at_next(c);
     return true;
@@ -458,7 +458,7 @@ static bool translate_stmxcsr(Ctx *c, unsigned arg)
     if (!simd_available(c, c->i->vex ? NEED_AVX : NEED_SSE))
         return true;
     IrTmp v = ir_call(c->ir, IR_I32, HELPER_MXCSR, 0, 0, 0, 0);
-    ir_st(c->ir, MO_32, memory_address(c, 4, true), 0, v);
+    ir_st(c->ir, data(c, 4), memory_address(c, 4, true), 0, v);
     return true;
 }
 

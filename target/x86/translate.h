@@ -91,6 +91,12 @@ static inline unsigned log2_of(unsigned bytes)
     return (unsigned)__builtin_ctz(bytes);
 }
 
+/* MemOp of a program's data of that size. */
+static inline unsigned data(const Ctx *c, unsigned bytes)
+{
+    return log2_of(bytes) | (c->mode & MODE_ALIGN ? MO_ALIGN : 0);
+}
+
 /* General registers. size: 1, 2, 4, 8; byte registers 4 to 7 are AH CH DH BH unless the instruction has REX. */
 IrTmp get_reg(Ctx *c, unsigned reg, unsigned size);
 void set_reg(Ctx *c, unsigned reg, unsigned size, IrTmp value);
@@ -103,8 +109,12 @@ IrTmp linear(Ctx *c, unsigned segment, IrTmp offset, unsigned size, bool write);
 /* Operand n of the instruction: a register, memory or immediate. size as x86_operand_bytes says. */
 unsigned operand_size(const Ctx *c, unsigned n);
 IrTmp get_operand(Ctx *c, unsigned n);
+/* The same, if it is going to be written too. */
+IrTmp get_operand_to_change(Ctx *c, unsigned n);
 void set_operand(Ctx *c, unsigned n, IrTmp value);
 bool operand_in_memory(const Ctx *c, unsigned n);
+/* Bytes of the offset of a far pointer in memory: AMD's processors know no wide ones. */
+unsigned far_size(const Ctx *c);
 /* Low `size` bytes, zero- or sign-extended to the type they are worked on in. */
 IrTmp extend(Ctx *c, IrTmp value, unsigned size, bool is_signed);
 

@@ -373,7 +373,7 @@ static void refill_begin(Refill *r)
         push(a, refill_saved[i]);
     op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
     mov_load(a, RAX, mem(RSP, DEPTH + FRAME_VA), true);
-    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE));
+    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE | MO_FOR_WRITE));
     to_slow(r, CC_NE);
     alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
     mov_imm(a, RDX, 1);
