@@ -128,7 +128,8 @@ typedef struct X86Insn {
     bool too_long;     /* more than 15 bytes: #GP */
     bool lock, vex, rex;
     uint8_t repeat;           /* 0, 0xf2 or 0xf3 */
-    uint8_t opcode;           /* its last byte */
+    uint8_t opcode, map;      /* its last byte; 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A */
+    uint8_t modrm;
     uint8_t operand_size;     /* 2, 4 or 8 bytes */
     uint8_t address_size;     /* 2, 4 or 8 bytes */
     uint8_t vector_size;      /* 16 or 32 bytes */

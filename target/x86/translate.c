@@ -566,11 +566,16 @@ static struct {
     unsigned arg;
 } translators[X86_OP_COUNT];
 
+const char *x86_op_name(unsigned id)
+{
+    return x86_op_names[id];
+}
+
 void x86_translate_init(void)
 {
     static const X86Translator *const lists[] = { x86_integer_translators, x86_bits_translators,
                                                   x86_control_translators, x86_string_translators,
-                                                  x86_system_translators };
+                                                  x86_system_translators, x86_float_translators };
     for (unsigned l = 0; l < G_N_ELEMENTS(lists); l++) {
         for (const X86Translator *t = lists[l]; t->name; t++) {
             unsigned id = 0;
@@ -652,9 +657,22 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
         out->flow = out->flow == FLOW_BRANCH ? FLOW_NEXT : FLOW_END;
 }
 
+/* Of x87.opcodes or simd.opcodes, by the operands and what CPUID calls it. */
+static bool is_simd(const X86Row *row)
+{
+    bool simd = row->id == X86_OP_emms || row->id == X86_OP_vzeroupper || row->id == X86_OP_vzeroall;
+    for (unsigned n = 0; n < 4; n++)
+        simd |= row->operands[n].kind >= OPERAND_MMX && row->operands[n].kind <= OPERAND_XMM_IMM;
+    return simd;
+}
+
 static bool translate_row(Ctx *c)
 {
     unsigned id = c->i->row->id;
+    if (!translators[id].translate && is_simd(c->i->row))
+        return x86_translate_simd(c, 0);
+    if (!translators[id].translate && c->i->row->features[0] == X86_X87)
+        return x86_translate_x87(c, 0);
     if (!translators[id].translate || (c->i->row->flags & X86_PROTECTED && !vex_allowed(c->mode)))
         return false;
     return translators[id].translate(c, translators[id].arg);
