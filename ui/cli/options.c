@@ -567,7 +567,7 @@ static const Option options[] = {
       "[sig=,rev=,oem_id=,oem_table_id=,oem_rev=,asl_compiler_id=,asl_compiler_rev=,]data=FILE[:FILE] | file=FILE",
       "add an ACPI table, without or with its header",
       add_acpitable },
-    { { "vga" }, "std|none", "graphic card", set_vga },
+    { { "vga" }, "NAME", "graphics adapter; help lists them", set_vga },
     { { "drive" },
       "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
       "add a disk; if=none: for a -device",
