@@ -91,7 +91,8 @@ static bool only_result_counts(const IrUnit *u, const IrInsn *insn)
     if (insn->op == OP_call)
         return u->helpers[insn->imm].flags & HELPER_PURE;
     return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
-           insn->op == OP_getpc || insn->op == OP_vldstate || insn->op == OP_vld || insn->op == OP_probe;
+           insn->op == OP_getpc || (insn->op == OP_vhost && insn->flags & IR_HOST_PURE) || insn->op == OP_vldstate ||
+           insn->op == OP_vld || insn->op == OP_probe;
 }
 
 static void count_use(IrUnit *u, IrTmp t, unsigned index)

@@ -127,6 +127,9 @@ typedef struct CpuState {
      * with the one at pc. */
     int32_t icount;
     uint16_t icount_rest;
+    /* Guests whose x87 is the host's: its control word while generated code runs, all exceptions masked; exceptions that
+     * are not in the host's status word. */
+    uint16_t x87_control, x87_flags;
 } CpuState;
 
 /* Instructions that this vCPU has executed, without the one at pc; those that raised an exception are among them.
@@ -170,6 +173,10 @@ uint8_t *tcg_host_span(CpuState *cs, uint64_t va, unsigned bytes, bool write);
 bool tcg_step_for_device(CpuState *cs);
 /* Is there RAM at va that a load reads without an exception? Changes nothing in the guest. */
 bool tcg_can_load(CpuState *cs, uint64_t va);
+/* The same of vectors of 4 to 32 bytes: memop: log2 of the size, and MO_ALIGN. A fault leaves buffer undefined, and
+ * memory as it was. */
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop);
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop);
 /* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says).
  * kind: IrAmo. */
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);

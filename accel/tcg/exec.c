@@ -4,6 +4,7 @@
  */
 #include "accel/icount.h"
 #include "accel/tcg/tcg.h"
+#include "tcg/ir_host.h"
 #include "util/error.h"
 #include "util/log.h"
 #include <string.h>
@@ -20,9 +21,7 @@
 
 static unsigned host_flags(void)
 {
-    unsigned m = __builtin_ia32_stmxcsr();
-    return (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) |
-           (m & 32 ? IR_FP_NX : 0);
+    return ir_host_flags(__builtin_ia32_stmxcsr());
 }
 
 uint8_t tcg_fp_flags(CpuState *cs)
@@ -36,11 +35,10 @@ uint8_t tcg_fp_flags(CpuState *cs)
 
 void tcg_fp_set(CpuState *cs, uint8_t flags, uint8_t round)
 {
-    static const uint8_t control[] = { 0, 3, 1, 2, 0 };
     cs->fp_flags = flags;
     cs->fp_round = round;
     if (cs->fp_live)
-        __builtin_ia32_ldmxcsr(0x1f80 | control[round] << 13);
+        __builtin_ia32_ldmxcsr(ir_host_mxcsr(round));
 }
 
 /* ---- the machine's part ---- */

@@ -316,6 +316,10 @@ static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
+    PageEntry e;
+    if (memop & MO_FOR_WRITE && (!find_page(c, va, ACCESS_STORE, &e) ||
+                                 (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
+        return 0;
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
         return 0;
     if (size <= first) {
@@ -358,6 +362,47 @@ static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
         return;
     for (unsigned i = 0; i < size && !c->cs->raised; i++)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
+}
+
+/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. */
+static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access)
+{
+    if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
+        return true;
+    const Target *target = c->vcpu->target;
+    (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector : target->raise_misaligned)(c->cs, va, access);
+    return false;
+}
+
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Phase was = tcg_phase(c, PHASE_SLOW);
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8);
+    if (vector_aligned(c, va, memop, ACCESS_LOAD)) {
+        for (unsigned i = 0; i < bytes && !cs->raised; i += piece) {
+            uint64_t v = slow_load(c, wrap(c, va + i), piece == 4 ? MO_32 : MO_64);
+            memcpy((uint8_t *)buffer + i, &v, piece);
+        }
+    }
+    tcg_phase(c, was);
+}
+
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Phase was = tcg_phase(c, PHASE_SLOW);
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8), first = bytes_to_page_end(va);
+    PageEntry e;
+    bool good = vector_aligned(c, va, memop, ACCESS_STORE);
+    if (good && bytes > first) /* both pages must take it before either is changed */
+        good = find_page(c, va, ACCESS_STORE, &e) && find_page(c, wrap(c, va + first), ACCESS_STORE, &e);
+    for (unsigned i = 0; i < bytes && good && !cs->raised; i += piece) {
+        uint64_t v = 0;
+        memcpy(&v, (const uint8_t *)buffer + i, piece);
+        slow_store(c, wrap(c, va + i), v, piece == 4 ? MO_32 : MO_64);
+    }
+    tcg_phase(c, was);
 }
 
 /* Host memory for an aligned atomic access, or NULL with an exception raised. */

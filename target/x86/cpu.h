@@ -15,7 +15,9 @@
 #include "target/target.h"
 #include "target/x86/cpu_models.h"
 #include "target/x86/decode.h"
+#include "target/x86/simd.h"
 #include "target/x86/x86.h"
+#include "target/x86/x87.h"
 #include "util/clock.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, X86_GPRS };
@@ -191,6 +193,8 @@ enum {
     MODE_NO_AVX = 1 << 15, /* not CR4.OSXSAVE or XCR0 */
     MODE_ALIGN = 1 << 16,  /* alignment checks */
     MODE_SMM = 1 << 17,
+    MODE_XM = 1 << 18,       /* some SIMD floating-point exception is unmasked */
+    MODE_NO_XSAVE = 1 << 19, /* not CR4.OSXSAVE */
 };
 
 /* mmu_index: whose access it is. Above MMU_MODE_SHIFT CpuState.mode, so that jumps found belong to one mode. */
@@ -203,14 +207,6 @@ enum {
 };
 
 #define X86_XSAVE_PKRU 2688 /* where the protection keys are in the standard format */
-
-typedef struct X86Fpu {
-    uint8_t reg[8][16];            /* physical registers, ten bytes used */
-    uint16_t control, status, tag; /* tag: 2 bits each, as fstenv stores them; status without TOP */
-    uint8_t top;
-    uint16_t opcode, cs_selector, ds_selector;
-    uint64_t instruction, operand; /* pointers */
-} X86Fpu;
 
 struct X86State {
     CpuState cs;
@@ -225,7 +221,9 @@ struct X86State {
     uint64_t pdpte[4]; /* PAE: loaded by writes to CR3 */
     uint64_t dr[8];
     uint64_t xmm[16][4] __attribute__((aligned(32))); /* 256 bits each */
-    uint32_t mxcsr;
+    uint8_t avx_dirty; /* upper halves may be other than 0 */
+    X86SimdScratch simd;
+    uint32_t mxcsr; /* exceptions are in cs.fp_flags */
     X86Fpu fpu;
     /* exceptions */
     bool delivering, nested;
@@ -341,6 +339,9 @@ bool x86_has_work(CpuState *cs);
 void x86_translate_init(void);
 void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool x86_translate(TranslateInsn *insn);
+
+/* Does the instruction at cs.pc access memory through SS? Decodes it: for faults only. */
+bool x86_accesses_stack(X86State *s);
 
 /* ---- xsave.c ---- */
 uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */

@@ -230,6 +230,11 @@ bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
     return true;
 }
 
+bool x86_is_amd(const X86State *s)
+{
+    return s->model->vendor == AMD;
+}
+
 char *x86_cpu_help(void)
 {
     GString *out = g_string_new("Available CPUs:\n");

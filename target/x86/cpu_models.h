@@ -55,6 +55,7 @@ typedef struct X86State X86State;
 
 /* Apply the text of -cpu: a model and features. long_mode: the target has 64 bits. */
 bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err);
+bool x86_is_amd(const X86State *s);
 char *x86_cpu_help(void);
 
 #endif

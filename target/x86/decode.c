@@ -363,6 +363,8 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
                        .rex = p.rex,
                        .repeat = p.repeat,
                        .opcode = opcode,
+                       .map = p.map,
+                       .modrm = (uint8_t)modrm,
                        .operand_size = operand_size(bits, &p, row),
                        .address_size = bits == 64                  ? (p.address ? 4 : 8)
                                        : (bits == 16) != p.address ? 2

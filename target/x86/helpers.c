@@ -236,7 +236,7 @@ static uint64_t locked_result(unsigned kind, uint64_t old, uint64_t value, uint6
 static uint64_t helper_locked(CpuState *cs, uint64_t va, uint64_t value, uint64_t what, uint64_t carry)
 {
     unsigned memop = what >> 8 & 3, kind = what & 0xff;
-    uint64_t old = tcg_load(cs, va, memop), seen;
+    uint64_t old = tcg_load(cs, va, memop | MO_FOR_WRITE), seen;
     carry &= 1;
     for (; !cs->raised; old = seen) {
         seen = tcg_cas(cs, va, old, locked_result(kind, old, value, carry), memop);
@@ -281,6 +281,72 @@ static uint64_t helper_string(CpuState *cs, uint64_t what, uint64_t address, uin
 static uint64_t helper_system(CpuState *cs, uint64_t what, uint64_t a, uint64_t b, uint64_t length)
 {
     return x86_system(x86(cs), (unsigned)what, a, b, (unsigned)length);
+}
+
+/* ---- floating point and vectors ---- */
+
+static uint64_t helper_no_fpu(CpuState *cs, uint64_t need, uint64_t b, uint64_t c, uint64_t d)
+{
+    X86State *s = x86(cs);
+    bool undefined = false;
+    switch (need) {
+    case NEED_WAIT:
+        if ((s->cr0 & (CR0_MP | CR0_TS)) != (CR0_MP | CR0_TS))
+            return 0;
+        break;
+    case NEED_MMX:
+        undefined = s->cr0 & CR0_EM;
+        break;
+    case NEED_SSE:
+        undefined = s->cr0 & CR0_EM || !(s->cr4 & CR4_OSFXSR);
+        break;
+    case NEED_AVX:
+        undefined = !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & 6) != 6;
+        break;
+    case NEED_XSAVE:
+        undefined = !(s->cr4 & CR4_OSXSAVE);
+        break;
+    }
+    x86_raise(s, undefined ? VECTOR_UD : VECTOR_NM, 0);
+    return 0;
+}
+
+static uint64_t helper_simd(CpuState *cs, uint64_t what, uint64_t address, uint64_t operands, uint64_t d)
+{
+    return x86_simd(x86(cs), what, address, operands);
+}
+
+static uint64_t helper_simd_checked(CpuState *cs, uint64_t what, uint64_t vectors, uint64_t c, uint64_t d)
+{
+    return x86_simd_checked(x86(cs), (int64_t)what, vectors);
+}
+
+static uint64_t helper_x87(CpuState *cs, uint64_t opcode, uint64_t address, uint64_t is_short, uint64_t d)
+{
+    return x87_execute(x86(cs), opcode, address, is_short);
+}
+
+static uint64_t helper_x87_pending(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    x87_wait(x86(cs));
+    return 0;
+}
+
+static uint64_t helper_state(CpuState *cs, uint64_t what, uint64_t address, uint64_t wide, uint64_t d)
+{
+    return x86_state_area(x86(cs), (unsigned)what, address, wide);
+}
+
+static uint64_t helper_mxcsr(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    return x86_mxcsr(x86(cs));
+}
+
+static uint64_t helper_set_mxcsr(CpuState *cs, uint64_t value, uint64_t b, uint64_t c, uint64_t d)
+{
+    if (!x86_set_mxcsr(x86(cs), (uint32_t)value))
+        x86_raise(x86(cs), VECTOR_GP, 0);
+    return 0;
 }
 
 const HelperDesc x86_helpers[] = {

@@ -45,9 +45,7 @@ static bool t_shift(Ctx *c, unsigned op)
     unsigned size = operand_size(c, 0);
     IrType t = type_of(size);
     IrTmp n = shift_count(c, 1, size);
-    if (operand_in_memory(c, 0))
-        memory_address(c, size, true);
-    IrTmp a = extend(c, get_operand(c, 0), size, op == OP_sar);
+    IrTmp a = extend(c, get_operand_to_change(c, 0), size, op == OP_sar);
     IrTmp r = ir_binary(u, op, t, a, n), source = ir_binary(u, op, t, a, ir_binary_imm(u, OP_add, t, n, -1));
     set_operand(c, 0, r);
     shift_flags(c, op == OP_shl ? CC_SHL : CC_SAR, size, n, r, source);
@@ -92,9 +90,7 @@ static bool t_rotate(Ctx *c, unsigned op)
     unsigned size = operand_size(c, 0);
     IrType t = type_of(size);
     IrTmp n = shift_count(c, 1, size);
-    if (operand_in_memory(c, 0))
-        memory_address(c, size, true);
-    IrTmp a = extend(c, get_operand(c, 0), size, false);
+    IrTmp a = extend(c, get_operand_to_change(c, 0), size, false);
     if (size == 1)
         a = ir_binary(u, OP_or, IR_I32, a, ir_binary_imm(u, OP_shl, IR_I32, a, 8));
     if (size <= 2)
@@ -112,9 +108,7 @@ static bool t_rotate_carry(Ctx *c, unsigned left)
     unsigned size = operand_size(c, 0);
     IrType t = type_of(size);
     IrTmp n = shift_count(c, 1, size);
-    if (operand_in_memory(c, 0))
-        memory_address(c, size, true);
-    IrTmp a = extend(c, get_operand(c, 0), size, false), flags = get_flags(c);
+    IrTmp a = extend(c, get_operand_to_change(c, 0), size, false), flags = get_flags(c);
     IrTmp wide = size == 8 ? a : ir_ext(u, IR_I64, MO_32, a);
     IrTmp what = ir_const(u, IR_I64, (int64_t)(size | left << 8));
     IrTmp r = ir_call(u, IR_I64, HELPER_ROTATE_CARRY, wide, n, flags, what);
@@ -131,9 +125,7 @@ static bool t_shift_double(Ctx *c, unsigned left)
     IrUnit *u = c->ir;
     unsigned size = operand_size(c, 0), width = size * 8;
     IrTmp n = shift_count(c, 2, size), r, source;
-    if (operand_in_memory(c, 0))
-        memory_address(c, size, true);
-    IrTmp b = get_operand(c, 1), a = get_operand(c, 0);
+    IrTmp b = get_operand(c, 1), a = get_operand_to_change(c, 0);
     unsigned op = left ? OP_shl : OP_shr;
     if (size == 8) {
         IrTmp less = ir_binary_imm(u, OP_add, IR_I64, n, -1),
@@ -209,7 +201,7 @@ static bool t_bit(Ctx *c, unsigned kind)
                                        : AMO_XOR,
                    c->address, operand);
     } else {
-        a = get_operand(c, 0);
+        a = kind == BIT_TEST ? get_operand(c, 0) : get_operand_to_change(c, 0);
         if (kind != BIT_TEST)
             set_operand(c, 0, ir_binary(u, kind == BIT_SET ? OP_or : kind == BIT_RESET ? OP_andc : OP_xor, t, a, mask));
     }

@@ -84,9 +84,9 @@ static bool t_jcxz(Ctx *c, unsigned arg)
 /* Offset and selector of a far pointer in memory. */
 static void far_pointer(Ctx *c, IrTmp *offset, IrTmp *selector)
 {
-    unsigned size = c->i->operand_size;
+    unsigned size = far_size(c);
     IrTmp va = memory_address(c, size + 2, false);
-    *offset = ir_ld(c->ir, IR_I64, log2_of(size), va, 0);
+    *offset = ir_ld(c->ir, IR_I64, data(c, size), va, 0);
     *selector = ir_ld(c->ir, IR_I64, MO_16, va, size);
 }
 

@@ -214,9 +214,8 @@ static bool t_alu(Ctx *c, unsigned kind)
     IrType t = type_of(size);
     if (c->i->lock)
         return locked_alu(c, kind);
-    if (kind < ALU_CMP && operand_in_memory(c, 0))
-        memory_address(c, size, true);
-    IrTmp b = get_operand(c, 1), a = get_operand(c, 0), r = ir_binary(u, alu_ops[kind], t, a, b);
+    IrTmp b = get_operand(c, 1), a = kind < ALU_CMP ? get_operand_to_change(c, 0) : get_operand(c, 0),
+          r = ir_binary(u, alu_ops[kind], t, a, b);
     if (kind == ALU_ADC || kind == ALU_SBB)
         r = ir_binary(u, alu_ops[kind], t, r, get_carry(c, t));
     if (kind < ALU_CMP)
@@ -257,11 +256,9 @@ static bool t_unary(Ctx *c, unsigned kind)
     unsigned size = operand_size(c, 0);
     IrType t = type_of(size);
     IrTmp a, r, carry = 0;
-    if (operand_in_memory(c, 0))
-        memory_address(c, size, true);
     if (kind == UNARY_INC || kind == UNARY_DEC)
         carry = get_carry(c, IR_I64);
-    a = c->i->lock ? locked_unary(c, kind, size) : get_operand(c, 0);
+    a = c->i->lock ? locked_unary(c, kind, size) : get_operand_to_change(c, 0);
     r = unary_result(c, kind, t, a);
     if (!c->i->lock)
         set_operand(c, 0, r);
@@ -279,7 +276,7 @@ static bool t_xadd(Ctx *c, unsigned arg)
     IrTmp a, b = get_operand(c, 1), r;
     if (operand_in_memory(c, 0))
         memory_address(c, size, true);
-    a = c->i->lock ? ir_amo(c->ir, t, log2_of(size), AMO_ADD, c->address, b) : get_operand(c, 0);
+    a = c->i->lock ? ir_amo(c->ir, t, log2_of(size), AMO_ADD, c->address, b) : get_operand_to_change(c, 0);
     r = ir_binary(c->ir, OP_add, t, a, b);
     if (operand_in_memory(c, 0)) {
         if (!c->i->lock)
@@ -305,9 +302,7 @@ static bool t_cmpxchg(Ctx *c, unsigned arg)
         old = ir_cas(u, t, log2_of(size), memory_address(c, size, true), acc_x, b);
         old_x = extend(c, old, size, false);
     } else {
-        if (operand_in_memory(c, 0))
-            memory_address(c, size, true);
-        old = get_operand(c, 0);
+        old = get_operand_to_change(c, 0);
         old_x = extend(c, old, size, false);
         IrTmp value = ir_select(u, t, COND_EQ, old_x, acc_x, b, old);
         if (size == 4 && !operand_in_memory(c, 0)) {
@@ -555,7 +550,7 @@ static bool t_pusha(Ctx *c, unsigned arg)
     IrTmp old = get_reg(c, RSP, size);
     for (unsigned i = 0; i < 8; i++) {
         IrTmp at = stack_pointer(c, -(int64_t)(size * (i + 1)));
-        ir_st(u, log2_of(size), linear(c, X86_SS, at, size, true), 0, i == RSP ? old : get_reg(c, i, size));
+        ir_st(u, data(c, size), linear(c, X86_SS, at, size, true), 0, i == RSP ? old : get_reg(c, i, size));
     }
     set_reg(c, RSP, stack_size(c), stack_pointer(c, -(int64_t)(8 * size)));
     return true;
@@ -567,7 +562,7 @@ static bool t_popa(Ctx *c, unsigned arg)
     IrTmp value[8];
     for (unsigned i = 0; i < 8; i++)
         value[7 - i] =
-            ir_ld(c->ir, IR_I32, log2_of(size), linear(c, X86_SS, stack_pointer(c, i * size), size, false), 0);
+            ir_ld(c->ir, IR_I32, data(c, size), linear(c, X86_SS, stack_pointer(c, i * size), size, false), 0);
     set_reg(c, RSP, stack_size(c), stack_pointer(c, 8 * size));
     for (unsigned i = 0; i < 8; i++) {
         if (i != RSP)
@@ -580,7 +575,7 @@ static bool t_leave(Ctx *c, unsigned arg)
 {
     unsigned size = c->i->operand_size, address = stack_size(c);
     IrTmp bp = get_reg(c, RBP, address), at = address == 2 ? ir_ext(c->ir, IR_I32, MO_16, bp) : bp;
-    IrTmp v = ir_ld(c->ir, type_of(size), log2_of(size), linear(c, X86_SS, at, size, false), 0);
+    IrTmp v = ir_ld(c->ir, type_of(size), data(c, size), linear(c, X86_SS, at, size, false), 0);
     set_reg(c, RSP, address, ir_binary_imm(c->ir, OP_add, type_of(address), bp, size));
     set_reg(c, RBP, size, v);
     return true;
@@ -599,16 +594,16 @@ static bool t_enter(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     unsigned size = c->i->operand_size, level = c->i->imm2 & 31, address = stack_size(c), depth = size;
     IrType t = type_of(size);
-    ir_st(u, log2_of(size), slot_below(c, RSP, depth, size, true), 0, get_reg(c, RBP, size));
+    ir_st(u, data(c, size), slot_below(c, RSP, depth, size, true), 0, get_reg(c, RBP, size));
     IrTmp frame = ir_binary_imm(u, OP_add, type_of(address), get_reg(c, RSP, address), -(int64_t)size);
     for (unsigned i = 1; i < level; i++) {
-        IrTmp v = ir_ld(u, t, log2_of(size), slot_below(c, RBP, i * size, size, false), 0);
+        IrTmp v = ir_ld(u, t, data(c, size), slot_below(c, RBP, i * size, size, false), 0);
         depth += size;
-        ir_st(u, log2_of(size), slot_below(c, RSP, depth, size, true), 0, v);
+        ir_st(u, data(c, size), slot_below(c, RSP, depth, size, true), 0, v);
     }
     if (level) {
         depth += size;
-        ir_st(u, log2_of(size), slot_below(c, RSP, depth, size, true), 0, frame);
+        ir_st(u, data(c, size), slot_below(c, RSP, depth, size, true), 0, frame);
     }
     IrTmp sp =
         ir_binary_imm(u, OP_add, type_of(address), get_reg(c, RSP, address), -(int64_t)(depth + (uint16_t)c->i->imm));

@@ -41,18 +41,18 @@ static IrTmp step_of(Ctx *c, unsigned size)
 static IrTmp load_source(Ctx *c, unsigned size)
 {
     IrTmp va = linear(c, source_segment(c), get_address_reg(c, RSI), size, false);
-    return ir_ld(c->ir, type_of(size), log2_of(size), va, 0);
+    return ir_ld(c->ir, type_of(size), data(c, size), va, 0);
 }
 
 static IrTmp load_dest(Ctx *c, unsigned size)
 {
     IrTmp va = linear(c, X86_ES, get_address_reg(c, RDI), size, false);
-    return ir_ld(c->ir, type_of(size), log2_of(size), va, 0);
+    return ir_ld(c->ir, type_of(size), data(c, size), va, 0);
 }
 
 static void store_dest(Ctx *c, unsigned size, IrTmp v)
 {
-    ir_st(c->ir, log2_of(size), linear(c, X86_ES, get_address_reg(c, RDI), size, true), 0, v);
+    ir_st(c->ir, data(c, size), linear(c, X86_ES, get_address_reg(c, RDI), size, true), 0, v);
 }
 
 static void repeated(Ctx *c, unsigned kind, unsigned size)

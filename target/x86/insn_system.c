@@ -39,6 +39,14 @@ static bool t_ending(Ctx *c, unsigned what)
     return true;
 }
 
+/* #GP before an operand is looked at; false: raised. */
+static bool is_privileged(Ctx *c)
+{
+    if (c->mode & MODE_CPL)
+        x86_fault(c, VECTOR_GP, 0);
+    return !(c->mode & MODE_CPL);
+}
+
 /* ---- segment registers ---- */
 
 static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
@@ -77,9 +85,9 @@ bool x86_pop_segment(Ctx *c, unsigned segment)
 static bool t_load_far(Ctx *c, unsigned segment)
 {
     IrUnit *u = c->ir;
-    unsigned size = c->i->operand_size;
+    unsigned size = far_size(c);
     IrTmp va = memory_address(c, size + 2, false);
-    IrTmp offset = ir_ld(u, type_of(size), log2_of(size), va, 0), selector = ir_ld(u, IR_I64, MO_16, va, size);
+    IrTmp offset = ir_ld(u, type_of(size), data(c, size), va, 0), selector = ir_ld(u, IR_I64, MO_16, va, size);
     system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment), selector, false);
     set_reg(c, c->i->reg, size, offset);
     x86_end_at_next(c);
@@ -180,6 +188,8 @@ static bool t_movcr(Ctx *c, unsigned dr)
     if (!dr && n != 0 && n != 2 && n != 3 && n != 4 && n != 8)
         return false;
     unsigned size = c->bits == 64 ? 8 : 4;
+    if (dr && n > 7)
+        return false;
     IrTmp which = ir_const(u, IR_I64, n);
     if (write) {
         system_call(c, dr ? SYSTEM_WRITE_DR : SYSTEM_WRITE_CR, which, to_i64(c, get_reg(c, c->i->rm, size)), true);
@@ -192,7 +202,8 @@ static bool t_movcr(Ctx *c, unsigned dr)
 
 static bool t_lmsw(Ctx *c, unsigned arg)
 {
-    system_call(c, SYSTEM_LMSW, selector_operand(c, 0), 0, true);
+    if (is_privileged(c))
+        system_call(c, SYSTEM_LMSW, selector_operand(c, 0), 0, true);
     return true;
 }
 
@@ -200,6 +211,8 @@ static bool t_lmsw(Ctx *c, unsigned arg)
 
 static bool t_table(Ctx *c, unsigned what)
 {
+    if ((what == SYSTEM_LGDT || what == SYSTEM_LIDT) && !is_privileged(c))
+        return true;
     IrTmp va = to_i64(c, memory_address(c, c->bits == 64 ? 10 : 6, what == SYSTEM_SGDT || what == SYSTEM_SIDT));
     system_call(c, what, va, ir_const(c->ir, IR_I64, c->i->operand_size), false);
     return true;
@@ -214,7 +227,8 @@ static bool t_store_system(Ctx *c, unsigned what)
 
 static bool t_selector(Ctx *c, unsigned what)
 {
-    system_call(c, what, selector_operand(c, 0), 0, true);
+    if (is_privileged(c))
+        system_call(c, what, selector_operand(c, 0), 0, true);
     return true;
 }
 
@@ -258,12 +272,16 @@ static bool t_arpl(Ctx *c, unsigned arg)
 
 static bool t_invlpg(Ctx *c, unsigned arg)
 {
+    if (!is_privileged(c))
+        return true;
     system_call(c, SYSTEM_INVLPG, to_i64(c, memory_address(c, 0, false)), 0, true);
     return true;
 }
 
 static bool t_invpcid(Ctx *c, unsigned arg)
 {
+    if (!is_privileged(c))
+        return true;
     IrTmp va = to_i64(c, memory_address(c, 16, false));
     system_call(c, SYSTEM_INVPCID, to_i64(c, get_reg(c, c->i->reg, c->bits == 64 ? 8 : 4)), va, true);
     return true;

@@ -187,7 +187,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
         va = (uint32_t)va;
     else if (!x86_canonical(s, va)) {
         if (raise)
-            x86_raise(s, VECTOR_GP, 0);
+            x86_raise(s, access != ACCESS_FETCH && x86_accesses_stack(s) ? VECTOR_SS : VECTOR_GP, 0);
         return false;
     }
     Translation t = { 0 };
@@ -291,6 +291,8 @@ void x86_mode_changed(X86State *s)
     mode |= s->eflags & FLAG_TF || s->cs.watching ? MODE_TF : 0;
     mode |= s->cr0 & (CR0_EM | CR0_TS) ? MODE_NO_FPU : 0;
     mode |= s->cr0 & CR0_EM || !(s->cr4 & CR4_OSFXSR) ? MODE_NO_SSE : 0;
+    mode |= ~s->mxcsr & 0x1f80 ? MODE_XM : 0;
+    mode |= !(s->cr4 & CR4_OSXSAVE) ? MODE_NO_XSAVE : 0;
     mode |= !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & 6) != 6 ? MODE_NO_AVX : 0;
     mode |= cpl == 3 && s->cr0 & CR0_AM && s->eflags & FLAG_AC ? MODE_ALIGN : 0;
     mode |= s->smm ? MODE_SMM : 0;

@@ -145,7 +145,7 @@ static uint64_t do_piece(Job *j, uint64_t n)
 {
     X86State *s = j->s;
     uint64_t to = get(j, RDI), from = get(j, RSI), to_va, from_va = 0;
-    if (j->step < 0 || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
+    if (s->cs.mode & MODE_ALIGN || j->step < 0 || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
         return 0;
     n = in_segment(j, X86_ES, to, n);
     if (j->kind == STRING_MOVS)
@@ -179,12 +179,17 @@ static void compare(Job *j, uint64_t a, uint64_t b)
     j->s->cc_source = b;
 }
 
+static unsigned memop(const Job *j)
+{
+    return (unsigned)__builtin_ctz(j->size) | (j->s->cs.mode & MODE_ALIGN ? MO_ALIGN : 0);
+}
+
 static bool load(Job *j, unsigned segment, unsigned reg, uint64_t *value)
 {
     uint64_t va;
     if (!linear(j, segment, get(j, reg), j->size, false, &va))
         return false;
-    *value = tcg_load(&j->s->cs, va, (unsigned)__builtin_ctz(j->size));
+    *value = tcg_load(&j->s->cs, va, memop(j));
     return !j->s->cs.raised;
 }
 
@@ -193,7 +198,7 @@ static bool store(Job *j, uint64_t value)
     uint64_t va;
     if (!linear(j, X86_ES, get(j, RDI), j->size, true, &va))
         return false;
-    tcg_store(&j->s->cs, va, value, (unsigned)__builtin_ctz(j->size));
+    tcg_store(&j->s->cs, va, value, memop(j));
     return !j->s->cs.raised;
 }
 
@@ -209,7 +214,7 @@ static bool input(Job *j)
     X86State *s = j->s;
     uint16_t port = (uint16_t)s->gpr[RDX];
     Walk w;
-    if (!x86_port_allowed(s, port, j->size) || !linear(j, X86_ES, get(j, RDI), j->size, true, &va))
+    if (!linear(j, X86_ES, get(j, RDI), j->size, true, &va))
         return false;
     if (!x86_walk(&s->cs, va, ACCESS_STORE, s->cs.mmu_index, true, &w) ||
         !x86_walk(&s->cs, va + j->size - 1, ACCESS_STORE, s->cs.mmu_index, true, &w))
@@ -222,7 +227,7 @@ static bool output(Job *j)
 {
     uint64_t value;
     uint16_t port = (uint16_t)j->s->gpr[RDX];
-    if (!x86_port_allowed(j->s, port, j->size) || !load(j, j->segment, RSI, &value))
+    if (!load(j, j->segment, RSI, &value))
         return false;
     x86_port_out(j->s, port, j->size, (uint32_t)value);
     return !j->s->cs.raised;
@@ -290,6 +295,8 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
     j.step = s->eflags & FLAG_DF ? -(int64_t)j.size : (int64_t)j.size;
     j.mask = address_size == 8 ? UINT64_MAX : address_size == 4 ? UINT32_MAX : 0xffff;
     bool compares = j.kind == STRING_CMPS || j.kind == STRING_SCAS;
+    if ((j.kind == STRING_INS || j.kind == STRING_OUTS) && !x86_port_allowed(s, (uint16_t)s->gpr[RDX], j.size))
+        return false;
     if (!j.repeat) {
         do_one(&j);
         return false;

@@ -178,6 +178,14 @@ unsigned operand_reg(const Ctx *c, unsigned n)
     }
 }
 
+IrTmp get_operand_to_change(Ctx *c, unsigned n)
+{
+    unsigned size = operand_size(c, n);
+    if (!operand_in_memory(c, n))
+        return get_operand(c, n);
+    return ir_ld(c->ir, type_of(size), data(c, size) | MO_FOR_WRITE, memory_address(c, size, true), 0);
+}
+
 IrTmp get_operand(Ctx *c, unsigned n)
 {
     unsigned size = operand_size(c, n), kind = c->i->row->operands[n].kind;
@@ -186,7 +194,7 @@ IrTmp get_operand(Ctx *c, unsigned n)
     if (kind == OPERAND_ONE)
         return ir_const(c->ir, IR_I32, 1);
     if (operand_in_memory(c, n))
-        return ir_ld(c->ir, type_of(size), log2_of(size), memory_address(c, size, false), 0);
+        return ir_ld(c->ir, type_of(size), data(c, size), memory_address(c, size, false), 0);
     return get_reg(c, operand_reg(c, n), size);
 }
 
@@ -194,9 +202,14 @@ void set_operand(Ctx *c, unsigned n, IrTmp value)
 {
     unsigned size = operand_size(c, n);
     if (operand_in_memory(c, n))
-        ir_st(c->ir, log2_of(size), memory_address(c, size, true), 0, value);
+        ir_st(c->ir, data(c, size), memory_address(c, size, true), 0, value);
     else
         set_reg(c, operand_reg(c, n), size, value);
+}
+
+unsigned far_size(const Ctx *c)
+{
+    return c->i->operand_size == 8 && x86_is_amd(c->s) ? 4 : c->i->operand_size;
 }
 
 /* ---- flags ---- */
@@ -465,7 +478,8 @@ void jump_to_ip(Ctx *c, IrTmp ip)
 /* Where a jump cannot be one inside the page: code that wraps at 64 KiB or 4 GiB, single-stepping. */
 static bool far_away(const Ctx *c, int64_t target)
 {
-    return c->mode & MODE_TF || (c->bits != 64 && (target < 0 || target > 4095)) || target != (int32_t)target;
+    return c->mode & MODE_TF || (c->bits == 32 && c->i->operand_size == 2) ||
+           (c->bits != 64 && (target < 0 || target > 4095)) || target != (int32_t)target;
 }
 
 static IrTmp near_target(Ctx *c, int64_t displacement)
@@ -536,13 +550,13 @@ IrTmp stack_pointer(Ctx *c, int64_t plus)
 void push(Ctx *c, unsigned size, IrTmp value)
 {
     IrTmp sp = stack_pointer(c, -(int64_t)size);
-    ir_st(c->ir, log2_of(size), linear(c, X86_SS, sp, size, true), 0, value);
+    ir_st(c->ir, data(c, size), linear(c, X86_SS, sp, size, true), 0, value);
     set_reg(c, RSP, stack_size(c), sp);
 }
 
 IrTmp pop_value(Ctx *c, unsigned size)
 {
-    return ir_ld(c->ir, type_of(size), log2_of(size), linear(c, X86_SS, stack_pointer(c, 0), size, false), 0);
+    return ir_ld(c->ir, type_of(size), data(c, size), linear(c, X86_SS, stack_pointer(c, 0), size, false), 0);
 }
 
 /* ---- instructions ---- */
@@ -552,11 +566,16 @@ static struct {
     unsigned arg;
 } translators[X86_OP_COUNT];
 
+const char *x86_op_name(unsigned id)
+{
+    return x86_op_names[id];
+}
+
 void x86_translate_init(void)
 {
     static const X86Translator *const lists[] = { x86_integer_translators, x86_bits_translators,
                                                   x86_control_translators, x86_string_translators,
-                                                  x86_system_translators };
+                                                  x86_system_translators, x86_float_translators };
     for (unsigned l = 0; l < G_N_ELEMENTS(lists); l++) {
         for (const X86Translator *t = lists[l]; t->name; t++) {
             unsigned id = 0;
@@ -634,11 +653,26 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
     }
     if (out->flow == FLOW_BRANCH || out->flow == FLOW_JUMP || out->flow == FLOW_CALL)
         out->target = i.length + i.imm;
+    if (code_bits(cs->mode) == 32 && i.operand_size == 2 && out->target) /* where the address is cut */
+        out->flow = out->flow == FLOW_BRANCH ? FLOW_NEXT : FLOW_END;
+}
+
+/* Of x87.opcodes or simd.opcodes, by the operands and what CPUID calls it. */
+static bool is_simd(const X86Row *row)
+{
+    bool simd = row->id == X86_OP_emms || row->id == X86_OP_vzeroupper || row->id == X86_OP_vzeroall;
+    for (unsigned n = 0; n < 4; n++)
+        simd |= row->operands[n].kind >= OPERAND_MMX && row->operands[n].kind <= OPERAND_XMM_IMM;
+    return simd;
 }
 
 static bool translate_row(Ctx *c)
 {
     unsigned id = c->i->row->id;
+    if (!translators[id].translate && is_simd(c->i->row))
+        return x86_translate_simd(c, 0);
+    if (!translators[id].translate && c->i->row->features[0] == X86_X87)
+        return x86_translate_x87(c, 0);
     if (!translators[id].translate || (c->i->row->flags & X86_PROTECTED && !vex_allowed(c->mode)))
         return false;
     return translators[id].translate(c, translators[id].arg);
@@ -660,4 +694,37 @@ bool x86_translate(TranslateInsn *insn)
     if (!c.stop && c.mode & MODE_TF)
         jump_to_linear(&c, next_linear(&c));
     return !c.stop;
+}
+
+bool x86_accesses_stack(X86State *s)
+{
+    uint8_t bytes[16];
+    unsigned n = 0;
+    X86Insn i;
+    for (Walk w; n < sizeof(bytes); n++) {
+        uint64_t word;
+        if (!x86_walk(&s->cs, s->cs.pc + n, ACCESS_FETCH, s->cs.mmu_index, false, &w) ||
+            !tcg_phys_load(&s->cs, w.phys & ~7ull, 8, &word))
+            break;
+        bytes[n] = (uint8_t)(word >> 8 * (w.phys & 7));
+    }
+    x86_decode(code_bits(s->cs.mode), s->decode_features, vex_allowed(s->cs.mode), bytes, n, &i);
+    if (!i.row || !i.length)
+        return false;
+    bool memory = i.segment != X86_NO_SEGMENT;
+    switch (i.row->id) {
+    case X86_OP_push:
+    case X86_OP_pop:
+    case X86_OP_call:
+    case X86_OP_ret:
+    case X86_OP_enter:
+    case X86_OP_leave:
+    case X86_OP_pushf:
+    case X86_OP_popf:
+    case X86_OP_iret:
+    case X86_OP_retf:
+        return !memory || i.segment == X86_SS;
+    default:
+        return memory && i.segment == X86_SS;
+    }
 }

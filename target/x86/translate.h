@@ -8,7 +8,7 @@
 #include "target/x86/cpu.h"
 
 /* Guest registers of the IR, in the order of x86_regs[]. */
-enum { REG_CC_RESULT = X86_GPRS, REG_CC_SOURCE, REG_CC_OP, X86_REG_COUNT };
+enum { REG_CC_RESULT = X86_GPRS, REG_CC_SOURCE, REG_CC_OP, REG_XMM0, X86_REG_COUNT = REG_XMM0 + 16 };
 
 typedef struct Ctx {
     TranslateInsn *insn;
@@ -37,7 +37,15 @@ typedef struct Ctx {
     HELPER(PDEP, pdep, 2, true, HELPER_PURE)                                       \
     HELPER(CRC32, crc32, 3, true, HELPER_PURE)                                     \
     HELPER(DECIMAL, decimal, 3, true, HELPER_PURE)                                 \
-    HELPER(SYSTEM, system, 4, true, SYSTEM_FLAGS)
+    HELPER(SYSTEM, system, 4, true, SYSTEM_FLAGS)            \
+    HELPER(NO_FPU, no_fpu, 1, false, HELPER_RAISES | HELPER_CONTEXT)            \
+    HELPER(SIMD, simd, 3, false, SYSTEM_FLAGS | HELPER_FP)                      \
+    HELPER(SIMD_CHECKED, simd_checked, 2, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP) \
+    HELPER(X87, x87, 3, false, SYSTEM_FLAGS)                                    \
+    HELPER(X87_PENDING, x87_pending, 0, false, HELPER_RAISES | HELPER_CONTEXT)  \
+    HELPER(STATE, state, 3, false, SYSTEM_FLAGS | HELPER_FP)                    \
+    HELPER(MXCSR, mxcsr, 0, true, HELPER_FP)                                    \
+    HELPER(SET_MXCSR, set_mxcsr, 1, false, SYSTEM_FLAGS | HELPER_FP)
 enum {
 #define HELPER(name, function, args, returns, flags) HELPER_##name,
     X86_HELPERS(HELPER)
@@ -57,8 +65,18 @@ typedef struct X86Translator {
 /* Lists of them, each ending with a NULL name. */
 extern const X86Translator x86_integer_translators[], x86_bits_translators[], x86_control_translators[],
     x86_string_translators[], x86_system_translators[];
+extern const X86Translator x86_float_translators[];
+/* Everything in simd.opcodes; everything in x87.opcodes. */
+bool x86_translate_simd(Ctx *c, unsigned arg);
+bool x86_translate_x87(Ctx *c, unsigned arg);
+const char *x86_op_name(unsigned id);
 /* Names in the tables that have no translator, which raise #UD; for tests. Free with g_free, NULL at its end. */
 const char **x86_untranslated(void);
+
+/* What is unavailable, for HELPER_NO_FPU: decides between #UD and #NM. */
+enum { NEED_X87, NEED_MMX, NEED_SSE, NEED_AVX, NEED_XSAVE, NEED_WAIT };
+/* IrUnit.assumed: see insn_simd.h and insn_x87.c. */
+enum { ASSUMED_CLEAN = 1, ASSUMED_X87 = 2 };
 
 uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source);
 
@@ -73,6 +91,12 @@ static inline unsigned log2_of(unsigned bytes)
     return (unsigned)__builtin_ctz(bytes);
 }
 
+/* MemOp of a program's data of that size. */
+static inline unsigned data(const Ctx *c, unsigned bytes)
+{
+    return log2_of(bytes) | (c->mode & MODE_ALIGN ? MO_ALIGN : 0);
+}
+
 /* General registers. size: 1, 2, 4, 8; byte registers 4 to 7 are AH CH DH BH unless the instruction has REX. */
 IrTmp get_reg(Ctx *c, unsigned reg, unsigned size);
 void set_reg(Ctx *c, unsigned reg, unsigned size, IrTmp value);
@@ -85,8 +109,12 @@ IrTmp linear(Ctx *c, unsigned segment, IrTmp offset, unsigned size, bool write);
 /* Operand n of the instruction: a register, memory or immediate. size as x86_operand_bytes says. */
 unsigned operand_size(const Ctx *c, unsigned n);
 IrTmp get_operand(Ctx *c, unsigned n);
+/* The same, if it is going to be written too. */
+IrTmp get_operand_to_change(Ctx *c, unsigned n);
 void set_operand(Ctx *c, unsigned n, IrTmp value);
 bool operand_in_memory(const Ctx *c, unsigned n);
+/* Bytes of the offset of a far pointer in memory: AMD's processors know no wide ones. */
+unsigned far_size(const Ctx *c);
 /* Low `size` bytes, zero- or sign-extended to the type they are worked on in. */
 IrTmp extend(Ctx *c, IrTmp value, unsigned size, bool is_signed);
 

@@ -19,7 +19,7 @@ X86Bare *x86_bare_new(bool jit, uint64_t ram_bytes)
     GError *err = NULL;
     MachineConfig config = { .target = "x86_64", .ram_size = ram_bytes, .cpus = 1, .max_cpus = 1 };
     X86Bare *b = g_new0(X86Bare, 1);
-    g_autoptr(Opts) opts = opts_parse("-accel", jit ? "tcg" : "tcg,jit=off", "accel", &err);
+    g_autoptr(Opts) opts = opts_parse("-accel", jit ? "jit=on" : "jit=off", NULL, &err);
     b->machine = machine_new(NULL, accel_find("tcg"), opts, &config, &err);
     if (!b->machine)
         fail("machine", err);
@@ -63,6 +63,7 @@ bool x86_bare_go(X86Bare *b, bool (*arrived)(uint64_t pc), unsigned most)
     TcgCpu *c = b->vcpu->accel;
     for (unsigned n = 0; n < most && !(arrived && arrived(c->cs->pc)); n++) {
         uint64_t link = UINT64_MAX; /* jumps stay as they are: each one comes back to here */
+        __atomic_store_n(&c->cs->poll, 0, __ATOMIC_SEQ_CST);
         TcgRun run = tcg_run_stretch(c, &link);
         b->vcpu->halted = false;
         c->empty_halts = 0;

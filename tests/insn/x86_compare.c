@@ -150,7 +150,8 @@ static void compare_x87(Compare *c)
     uint32_t last = c->policy->compare & COMPARE_LAST;
     if (memcmp(c->want->regs.fx, c->got->regs.fx, 5)) {
         compare_word(c, "fcw", FX_FCW, 2);
-        if ((load(c->want->regs.fx + FX_FSW, 2) ^ load(c->got->regs.fx + FX_FSW, 2)) & ~(last ? 0x220u : 0))
+        if ((load(c->want->regs.fx + FX_FSW, 2) ^ load(c->got->regs.fx + FX_FSW, 2)) &
+            ~(last ? 0x220u : c->policy->compare & COMPARE_NO_C1 ? 0x200u : 0))
             compare_word(c, "fsw", FX_FSW, 2);
         compare_word(c, "ftw", FX_FTW, 1);
     }
@@ -201,7 +202,7 @@ static bool image_byte_compared(const Compare *c, unsigned at)
     unsigned pointers = c->e->operand_size == 2 ? 6 : 12, end = c->e->operand_size == 2 ? 14 : 28;
     if (c->e->form->row->name[1] == 'n') /* fnstenv, fnsave */
         return at < pointers || at >= end;
-    return at < 6 || (at >= 24 && at < 416) || at >= 576;
+    return at < 6 || (at >= 24 && at < 28) || (at >= 32 && at < 416) || at >= 576; /* nor MXCSR_MASK */
 }
 
 static void compare_window(Compare *c)

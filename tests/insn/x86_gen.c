@@ -125,6 +125,25 @@ static const X86Policy policies[] = {
     { "xrstors", PREPARE_XSAVE, 0, 0 },
     { "fldenv", PREPARE_X87_ENV, 0, 0 },
     { "frstor", PREPARE_X87_ENV, 0, 0 },
+    { "fadd*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fsub*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fmul*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fdiv*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fi*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fld", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fld1", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fldl*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fldpi", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fldz", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fst", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fstp", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fxch", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fchs", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fabs", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fsqrt", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "frndint", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fcomi*", PREPARE_NONE, 0, COMPARE_NO_C1 },
+    { "fucomi*", PREPARE_NONE, 0, COMPARE_NO_C1 },
     { "fnstenv", PREPARE_X87_ENV, 0, COMPARE_IMAGE },
     { "fnsave", PREPARE_X87_ENV, 0, COMPARE_IMAGE },
     { "ldmxcsr", PREPARE_MXCSR, 0, 0 },
@@ -194,7 +213,7 @@ static const char *group_of(const X86Row *row)
 static bool chosen(const X86Options *o, uint64_t features, const X86Form *f)
 {
     const X86Row *row = f->row;
-    bool here = row->mode == MODE_ANY || (row->mode == MODE_LONG) == (o->bits == 64);
+    bool here = row->mode == BITS_ANY || (row->mode == BITS_LONG) == (o->bits == 64);
     here &= row->encoding != ENCODING_LEGACY || row->w != 1 || o->bits == 64;
     here &= (features >> row->features[0] & 1) && (features >> row->features[1] & 1);
     if (!here || f->policy->prepare == PREPARE_SKIP)

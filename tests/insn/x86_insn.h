@@ -146,6 +146,7 @@ enum {
     COMPARE_NO_MEMORY = 32,
     COMPARE_ZERO_SOURCE = 64, /* bsf, bsr */
     COMPARE_IMAGE = 128,      /* stores x87 pointers */
+    COMPARE_NO_C1 = 512,      /* condition code C1, which inline x87 arithmetic does not set */
     COMPARE_NO_BASE = 256,    /* bases of fs and gs after a null selector */
 };
 /* What the generator knows of an encoding. */

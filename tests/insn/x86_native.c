@@ -158,7 +158,8 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) void x86_native_c
 static void *map_at(uint64_t at, uint64_t size, int prot, int fd)
 {
     void *want = (void *)(uintptr_t)at;
-    void *p = mmap(want, size, prot, MAP_FIXED_NOREPLACE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, 0);
+    void *p = mmap(want, size, prot,
+                   MAP_FIXED_NOREPLACE | MAP_POPULATE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, 0);
     if (p != want)
         die("x86 native: mmap");
     return p;
@@ -227,6 +228,8 @@ static void set_up(void)
     read_only_alias = map_twice(READ_ONLY, PROT_READ);
     map_at(DATA, DATA_END - DATA, PROT_READ | PROT_WRITE, -1);
     map_at(SCRATCH, (sizeof(Scratch) + 4095) & ~4095ul, PROT_READ | PROT_WRITE, -1);
+    for (uint64_t at = CODE; at < DATA_END; at += at == EXITS ? 0x2000 : 0x1000) /* present from the beginning */
+        (void)*(volatile uint8_t *)(uintptr_t)at;
     make_ldt();
     scratch->common_exit = (uintptr_t)x86_native_exit;
     __asm__ volatile("rdfsbase %0\n\trdgsbase %1" : "=r"(scratch->host_fs), "=r"(scratch->host_gs));

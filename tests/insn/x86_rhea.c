@@ -26,9 +26,6 @@ enum {
     RAM_BYTES = 2 << 20,
 };
 #define KERNEL 0xffffffff80000000ull
-/* Exits jump on to here, so that they can be told from their neighbours. */
-#define DONE (BASE + 0x8000)
-
 struct X86World {
     X86Bare *bare;
     X86State *s;
@@ -103,18 +100,10 @@ static void make_descriptors(X86World *w)
     }
 }
 
-/* e9, and as many bytes of a displacement as the code's size wants. */
+/* Where generated code goes on to an exit without leaving to C, it gets to a hlt, which is #GP here. */
 static void make_exits(X86World *w)
 {
-    static const uint8_t bits[] = { 64, 32, 16 };
-    uint32_t displacement = DONE - EXITS;
-    for (unsigned i = 0; i < 3 * MARKS; i++) {
-        uint32_t at = EXIT_OF(bits[i / MARKS], i % MARKS);
-        uint32_t d = displacement - (bits[i / MARKS] == 16 ? 3 : 5);
-        uint8_t *p = w->host + at - BASE + PAGES;
-        p[0] = 0xe9;
-        memcpy(p + 1, &d, 4);
-    }
+    memset(w->host + EXITS - BASE + PAGES, 0xf4, 4096);
 }
 
 /* ---- the machine ---- */
@@ -170,50 +159,39 @@ static void load_segment(X86World *w, unsigned segment, uint16_t selector)
         w->s->segment[segment] = (X86SegmentReg){ .selector = selector };
 }
 
-/* The two tag bits of a register that is not empty. */
-static unsigned tag_of(const uint8_t *reg)
-{
-    uint64_t mantissa;
-    uint16_t exponent;
-    memcpy(&mantissa, reg, 8);
-    memcpy(&exponent, reg + 8, 2);
-    exponent &= 0x7fff;
-    return !exponent && !mantissa ? 1 : !exponent || exponent == 0x7fff || !(mantissa >> 63) ? 2 : 0;
-}
-
 static void load_fx(X86State *s, const uint8_t *fx)
 {
-    X86Fpu *f = &s->fpu;
-    uint16_t status;
-    memset(f, 0, sizeof(*f));
-    memcpy(&f->control, fx + FX_FCW, 2);
+    uint16_t control, status;
+    uint32_t mxcsr;
+    memcpy(&control, fx + FX_FCW, 2);
     memcpy(&status, fx + FX_FSW, 2);
-    f->top = status >> 11 & 7;
-    f->status = status & ~0x3800;
-    for (unsigned i = 0; i < 8; i++) {
-        unsigned physical = (f->top + i) & 7;
-        memcpy(f->reg[physical], fx + FX_ST + 16 * i, 10);
-        f->tag |= (fx[FX_FTW] >> physical & 1 ? tag_of(f->reg[physical]) : 3) << (2 * physical);
-    }
-    memcpy(&s->mxcsr, fx + FX_MXCSR, 4);
+    memcpy(&mxcsr, fx + FX_MXCSR, 4);
+    x87_reset(s);
+    x87_set_control(s, control);
+    x87_set_status(s, status);
+    s->fpu.used = fx[FX_FTW];
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(s->fpu.reg[(s->fpu.top + i) & 7], fx + FX_ST + 16 * i, 10);
+    x86_set_mxcsr(s, mxcsr);
     for (unsigned i = 0; i < 16; i++) {
         memcpy(s->xmm[i], fx + FX_XMM + 16 * i, 16);
         memcpy(s->xmm[i] + 2, fx + FX_YMMH + 16 * i, 16);
     }
+    x86_find_dirty(s);
 }
 
-static void store_fx(const X86State *s, uint8_t *fx)
+static void store_fx(X86State *s, uint8_t *fx)
 {
     const X86Fpu *f = &s->fpu;
-    uint16_t status = (uint16_t)((f->status & ~0x3800) | f->top << 11);
+    uint16_t status = x87_status(s);
+    uint32_t mxcsr = x86_mxcsr(s);
     memset(fx, 0, FX_ST);
     memcpy(fx + FX_FCW, &f->control, 2);
     memcpy(fx + FX_FSW, &status, 2);
-    for (unsigned i = 0; i < 8; i++) {
+    fx[FX_FTW] = f->used;
+    for (unsigned i = 0; i < 8; i++)
         memcpy(fx + FX_ST + 16 * i, f->reg[(f->top + i) & 7], 10);
-        fx[FX_FTW] |= (f->tag >> (2 * i) & 3) != 3 ? 1 << i : 0;
-    }
-    memcpy(fx + FX_MXCSR, &s->mxcsr, 4);
+    memcpy(fx + FX_MXCSR, &mxcsr, 4);
     for (unsigned i = 0; i < 16; i++) {
         memcpy(fx + FX_XMM + 16 * i, s->xmm[i], 16);
         memcpy(fx + FX_YMMH + 16 * i, s->xmm[i] + 2, 16);
@@ -269,13 +247,18 @@ static void store_case(X86World *w, X86Regs *r)
     r->gpr[RSP] = get64(w, at + 24);
     r->seg[X86_SS] = (uint16_t)get64(w, at + 32);
     r->address = r->vector == VECTOR_PF ? s->cr2 : 0;
+    uint64_t at_exit = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0) - EXITS;
+    if (r->vector == VECTOR_GP && at_exit < 4096) {
+        r->vector = VECTOR_MARK;
+        r->mark = (at_exit & 0x3f0) >> 4;
+    }
 }
 
 /* ---- running ---- */
 
 static bool arrived(uint64_t pc)
 {
-    return (pc & ~0xfffull) == DONE || (pc & ~0xfffull) == EXITS || (pc & ~0xfffull) == KERNEL + HANDLERS;
+    return (pc & ~0xfffull) == EXITS || (pc & ~0xfffull) == KERNEL + HANDLERS;
 }
 
 static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Case *out)

@@ -42,26 +42,25 @@ void sys_make_gdt(bool wide)
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
         sys_put(GDT + (rows[i].selector & ~7u), x86_bare_descriptor(rows[i].base, rows[i].limit, rows[i].attributes),
                 8);
-    sys_put(GDT + (CALL_GATE & ~7u), sys_gate(CS32, CODE2, SYSTEM_CALL, 3, true) | 2ull << 32, 8);
-    sys_put(GDT + (CALL_GATE0 & ~7u), sys_gate(CS32, CODE2, SYSTEM_CALL, 0, true), 8);
-    sys_put(GDT + (ABSENT_GATE & ~7u), sys_gate(CS32, CODE2, SYSTEM_CALL, 3, false), 8);
-    sys_put(GDT + TSS_A_SEL, x86_bare_descriptor(TSS_A, 0x67, 0x80 | SYSTEM_TSS_BUSY), 8);
-    sys_put(GDT + LDT_SEL, x86_bare_descriptor(LDT, 0xff, 0x80 | SYSTEM_LDT), 8);
-    sys_put(GDT + (CALL_GATE1 & ~7u), sys_gate(CODE1, CODE2, SYSTEM_CALL, 3, true), 8);
+    sys_put(GDT + (CALL_GATE & ~7u), sys_gate(CS32, CODE2, GATE_CALL, 3, true) | 2ull << 32, 8);
+    sys_put(GDT + (CALL_GATE0 & ~7u), sys_gate(CS32, CODE2, GATE_CALL, 0, true), 8);
+    sys_put(GDT + (ABSENT_GATE & ~7u), sys_gate(CS32, CODE2, GATE_CALL, 3, false), 8);
+    sys_put(GDT + TSS_A_SEL, x86_bare_descriptor(TSS_A, 0x67, 0x80 | GATE_TSS_BUSY), 8);
+    sys_put(GDT + LDT_SEL, x86_bare_descriptor(LDT, 0xff, 0x80 | GATE_LDT), 8);
+    sys_put(GDT + (CALL_GATE1 & ~7u), sys_gate(CODE1, CODE2, GATE_CALL, 3, true), 8);
     if (wide) {
-        sys_put(GDT + (CALL_GATE64 & ~7u), sys_gate(CS64, CODE2, SYSTEM_CALL, 3, true), 8);
+        sys_put(GDT + (CALL_GATE64 & ~7u), sys_gate(CS64, CODE2, GATE_CALL, 3, true), 8);
         return;
     }
-    sys_put(GDT + TSS_B_SEL, x86_bare_descriptor(TSS_B, 0x67, 0x80 | SYSTEM_TSS), 8);
-    sys_put(GDT + TSS_C_SEL, x86_bare_descriptor(TSS_C, 0x2b, 0x80 | SYSTEM_TSS16), 8);
-    sys_put(GDT + (TASK_GATE & ~7u), sys_gate(TSS_B_SEL, 0, SYSTEM_TASK_GATE, 3, true), 8);
+    sys_put(GDT + TSS_B_SEL, x86_bare_descriptor(TSS_B, 0x67, 0x80 | GATE_TSS), 8);
+    sys_put(GDT + TSS_C_SEL, x86_bare_descriptor(TSS_C, 0x2b, 0x80 | GATE_TSS16), 8);
+    sys_put(GDT + (TASK_GATE & ~7u), sys_gate(TSS_B_SEL, 0, GATE_TASK, 3, true), 8);
 }
 
 static void make_idt(bool wide)
 {
     for (unsigned v = 0; v < 64; v++) {
-        sys_put(IDT + v * (wide ? 16 : 8), sys_gate(wide ? CS64 : CS32, HANDLERS + 16 * v, SYSTEM_INTERRUPT, 0, true),
-                8);
+        sys_put(IDT + v * (wide ? 16 : 8), sys_gate(wide ? CS64 : CS32, HANDLERS + 16 * v, GATE_INTERRUPT, 0, true), 8);
         sys_bare->host[HANDLERS + 16 * v] = 0xf4;
     }
 }
@@ -134,7 +133,7 @@ void sys_protected_mode(unsigned cpl)
     sys_put(TSS_A + 16, DATA1, 4);
     sys_put(TSS_A + 0x66, 0x68, 2);
     sys_cpu->tr =
-        (X86SegmentReg){ .base = TSS_A, .limit = 0x67, .selector = TSS_A_SEL, .attributes = 0x80 | SYSTEM_TSS_BUSY };
+        (X86SegmentReg){ .base = TSS_A, .limit = 0x67, .selector = TSS_A_SEL, .attributes = 0x80 | GATE_TSS_BUSY };
     sys_load(X86_CS, cpl ? CS32_3 : CS32);
     sys_load_data(cpl ? DS32_3 : DS32);
     sys_cpu->gpr[RSP] = cpl ? STACK3 : STACK0;
@@ -157,7 +156,7 @@ void sys_long_mode(unsigned cpl)
     sys_put(TSS_A + 36, STACK_IST, 8);
     sys_put(TSS_A + 0x66, 0x68, 2);
     sys_cpu->tr =
-        (X86SegmentReg){ .base = TSS_A, .limit = 0x67, .selector = TSS_A_SEL, .attributes = 0x80 | SYSTEM_TSS_BUSY };
+        (X86SegmentReg){ .base = TSS_A, .limit = 0x67, .selector = TSS_A_SEL, .attributes = 0x80 | GATE_TSS_BUSY };
     sys_load(X86_CS, cpl ? CS64_3 : CS64);
     sys_load_data(cpl ? DS64_3 : DS32);
     sys_cpu->gpr[RSP] = cpl ? STACK3 : STACK0;

@@ -84,7 +84,7 @@ static void test_inner_interrupt(void)
 {
     sys_protected_mode(3);
     sys_cpu->eflags |= FLAG_IF;
-    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, SYSTEM_INTERRUPT, 3, true));
+    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, GATE_INTERRUPT, 3, true));
     sys_run(BYTES("\xcd\x21"));
     g_assert_cmpuint(sys_vector(), ==, 0x21);
     g_assert_cmphex(sys_cpu->gpr[RSP], ==, STACK0 - 20);
@@ -98,7 +98,7 @@ static void test_inner_interrupt(void)
     g_assert_false(sys_cpu->eflags & FLAG_IF);
     sys_protected_mode(3); /* a trap gate leaves IF */
     sys_cpu->eflags |= FLAG_IF;
-    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, SYSTEM_TRAP, 3, true));
+    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, GATE_TRAP, 3, true));
     sys_run(BYTES("\xcd\x21"));
     g_assert_true(sys_cpu->eflags & FLAG_IF);
 }
@@ -110,26 +110,26 @@ static void test_gate_errors(void)
     sys_assert_error(VECTOR_GP, 0x21 * 8 + 2);
     g_assert_cmphex(sys_word(1), ==, CODE);
     sys_protected_mode(0); /* not present */
-    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, SYSTEM_INTERRUPT, 0, false));
+    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, GATE_INTERRUPT, 0, false));
     sys_run(BYTES("\xcd\x21"));
     sys_assert_error(VECTOR_NP, 0x21 * 8 + 2);
     sys_protected_mode(0); /* not a gate for interrupts */
-    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, SYSTEM_CALL, 0, true));
+    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, GATE_CALL, 0, true));
     sys_run(BYTES("\xcd\x21"));
     sys_assert_error(VECTOR_GP, 0x21 * 8 + 2);
     sys_protected_mode(0); /* beyond the limit */
     sys_run(BYTES("\xcd\xff"));
     sys_assert_error(VECTOR_GP, 0xff * 8 + 2);
     sys_protected_mode(0); /* the code segment: null, data, not there */
-    sys_set_gate(0x21, sys_gate(0, HANDLERS, SYSTEM_INTERRUPT, 0, true));
+    sys_set_gate(0x21, sys_gate(0, HANDLERS, GATE_INTERRUPT, 0, true));
     sys_run(BYTES("\xcd\x21"));
     sys_assert_error(VECTOR_GP, 0);
     sys_protected_mode(0);
-    sys_set_gate(0x21, sys_gate(DS32, HANDLERS, SYSTEM_INTERRUPT, 0, true));
+    sys_set_gate(0x21, sys_gate(DS32, HANDLERS, GATE_INTERRUPT, 0, true));
     sys_run(BYTES("\xcd\x21"));
     sys_assert_error(VECTOR_GP, DS32);
     sys_protected_mode(0); /* an exception on the way: EXT is set */
-    sys_set_gate(VECTOR_UD, sys_gate(DS32, HANDLERS, SYSTEM_INTERRUPT, 0, true));
+    sys_set_gate(VECTOR_UD, sys_gate(DS32, HANDLERS, GATE_INTERRUPT, 0, true));
     sys_run(BYTES("\x0f\x0b"));
     sys_assert_error(VECTOR_GP, DS32 | 1);
 }
@@ -137,11 +137,11 @@ static void test_gate_errors(void)
 static void test_double_fault(void)
 {
     sys_protected_mode(0);
-    sys_set_gate(VECTOR_GP, sys_gate(CS32, HANDLERS, SYSTEM_INTERRUPT, 0, false));
+    sys_set_gate(VECTOR_GP, sys_gate(CS32, HANDLERS, GATE_INTERRUPT, 0, false));
     sys_run(BYTES("\xcd\xff")); /* #GP, then #NP */
     sys_assert_error(VECTOR_DF, 0);
     sys_protected_mode(0); /* a benign one first: no double fault */
-    sys_set_gate(VECTOR_UD, sys_gate(CS32, HANDLERS, SYSTEM_INTERRUPT, 0, false));
+    sys_set_gate(VECTOR_UD, sys_gate(CS32, HANDLERS, GATE_INTERRUPT, 0, false));
     sys_run(BYTES("\x0f\x0b"));
     sys_assert_error(VECTOR_NP, VECTOR_UD * 8 + 3);
 }
@@ -402,8 +402,8 @@ static void test_task_jump(void)
     g_assert_cmphex(sys_cpu->gpr[RAX], ==, 0xaaaaaaaa);
     g_assert_cmphex(sys_cpu->gpr[RSP], ==, STACK1);
     g_assert_cmphex(sys_cpu->tr.selector, ==, TSS_B_SEL);
-    g_assert_cmphex(sys_get(GDT + TSS_B_SEL + 5, 1), ==, 0x80 | SYSTEM_TSS_BUSY);
-    g_assert_cmphex(sys_get(GDT + TSS_A_SEL + 5, 1), ==, 0x80 | SYSTEM_TSS);
+    g_assert_cmphex(sys_get(GDT + TSS_B_SEL + 5, 1), ==, 0x80 | GATE_TSS_BUSY);
+    g_assert_cmphex(sys_get(GDT + TSS_A_SEL + 5, 1), ==, 0x80 | GATE_TSS);
     g_assert_cmphex(sys_get(TSS_A + 0x20, 4), ==, CODE + 7);
     g_assert_cmphex(sys_get(TSS_A + 0x28, 4), ==, 0);
     g_assert_cmphex(sys_get(TSS_A + 0x2c, 4), ==, 0x01010101);
@@ -423,8 +423,8 @@ static void test_task_call_and_return(void)
     g_assert_cmphex(sys_cpu->tr.selector, ==, TSS_A_SEL);
     g_assert_cmphex(sys_get(TSS_B, 2), ==, TSS_A_SEL); /* link */
     g_assert_cmphex(sys_get(TSS_B + 0x20, 4), ==, CODE2 + 1);
-    g_assert_cmphex(sys_get(GDT + TSS_A_SEL + 5, 1), ==, 0x80 | SYSTEM_TSS_BUSY);
-    g_assert_cmphex(sys_get(GDT + TSS_B_SEL + 5, 1), ==, 0x80 | SYSTEM_TSS);
+    g_assert_cmphex(sys_get(GDT + TSS_A_SEL + 5, 1), ==, 0x80 | GATE_TSS_BUSY);
+    g_assert_cmphex(sys_get(GDT + TSS_B_SEL + 5, 1), ==, 0x80 | GATE_TSS);
     g_assert_cmphex(sys_cpu->gpr[RCX], ==, 0x01010101);
 }
 
@@ -432,7 +432,7 @@ static void test_task_gate(void)
 {
     sys_protected_mode(3);
     make_task_b();
-    sys_set_gate(VECTOR_GP, sys_gate(TSS_B_SEL, 0, SYSTEM_TASK_GATE, 0, true));
+    sys_set_gate(VECTOR_GP, sys_gate(TSS_B_SEL, 0, GATE_TASK, 0, true));
     sys_bare->host[CODE2] = 0xf4;
     sys_run(BYTES("\x0f\x20\xc0")); /* mov eax, cr0 */
     g_assert_cmphex(sys_cpu->cs.pc, ==, CODE2 + 1);
@@ -441,7 +441,7 @@ static void test_task_gate(void)
     g_assert_true(x86_eflags(sys_cpu) & FLAG_NT);
     g_assert_cmphex(sys_get(TSS_A + 0x20, 4), ==, CODE);
     sys_protected_mode(0); /* busy */
-    sys_put(GDT + TSS_B_SEL + 5, 0x80 | SYSTEM_TSS_BUSY, 1);
+    sys_put(GDT + TSS_B_SEL + 5, 0x80 | GATE_TSS_BUSY, 1);
     sys_run(BYTES("\xea\x00\x00\x00\x00\xa8\x00")); /* through TASK_GATE */
     sys_assert_error(VECTOR_GP, TSS_B_SEL);
 }
@@ -518,7 +518,7 @@ static void test_vm86_sensitive(void)
         g_assert_cmphex(sys_word(1), ==, 0x20);
     }
     to_vm86(3); /* through the gate, which has to lead to level 0 */
-    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, SYSTEM_INTERRUPT, 3, true));
+    sys_set_gate(0x21, sys_gate(CS32, HANDLERS + 0x210, GATE_INTERRUPT, 3, true));
     run_vm86(3, BYTES("\xcd\x21"));
     g_assert_cmpuint(sys_vector(), ==, 0x21);
     g_assert_cmphex(sys_word(0), ==, 0x22);
