@@ -3,9 +3,12 @@
  * their places and interrupts as in QEMU, which SeaBIOS and EDK2 are built for.
  * SPDX-License-Identifier: MIT
  */
+#include "hw/acpi/hotplug.h"
 #include "hw/acpi/piix4_pm.h"
+#include "hw/block/fdc.h"
 #include "hw/char/parallel.h"
 #include "hw/display/adapter.h"
+#include "hw/dma/i8257.h"
 #include "hw/ide/ahci.h"
 #include "hw/ide/piix.h"
 #include "hw/input/i8042.h"
@@ -33,6 +36,7 @@ typedef struct Pc {
     AcpiPm *pm; /* of either */
     Pit *pit;
     Hpet *hpet;
+    AcpiPciHotplug *hotplug;
 } Pc;
 
 #define GIB ((uint64_t)1 << 30)
@@ -100,9 +104,8 @@ static bool add_board_ports(Pc *pc, GError **err)
 static bool add_isa_devices(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    if (!add_clocks(pc, err) || !add_board_ports(pc, err) || !x86_add_serials(x, pc->isa, err))
-        return false;
-    return x->machine.config.nodefaults || x86_place(x, &isa_parallel_type, pc->isa, NULL, err);
+    return add_clocks(pc, err) && add_board_ports(pc, err) && x86_add_serials(x, pc->isa, err) &&
+           i8257_add_pair(pc->isa, err);
 }
 
 static void connect_lines(Pc *pc)
@@ -196,8 +199,12 @@ static void describe(X86Machine *x, PcAcpiInfo *info)
     info->pm_base = info->pm_base ? info->pm_base : PC_PM_BASE;
     info->hpet = pc->hpet;
     info->i8042 = pc->has_i8042;
-    info->parallel = !x->machine.config.nodefaults;
-    info->floppy = info->floppy_types[0] || info->floppy_types[1];
+    info->hotplug = pc->hotplug;
+    for (unsigned i = 0; i < pc->isa->devices->len; i++) {
+        const DeviceType *type = ((const Device *)pc->isa->devices->pdata[i])->type;
+        info->parallel = info->parallel || type == &isa_parallel_type;
+        info->floppy = info->floppy || type == &isa_fdc_type;
+    }
 }
 
 typedef struct ConfigWrite {
@@ -236,6 +243,34 @@ static bool check_props(const Pc *pc, GError **err)
     return true;
 }
 
+/* Slots that can be plugged, and which processors there are. */
+static bool add_hotplug(Pc *pc, GError **err)
+{
+    X86Machine *x = &pc->x;
+    bool q35 = x->board == PC_Q35;
+    if (!x->pci)
+        return true;
+    Device *slots = device_new(&x->machine, &acpi_pci_hotplug_type);
+    pc->hotplug = (AcpiPciHotplug *)slots;
+    pc->hotplug->base = q35 ? ICH9_PCI_HOTPLUG : PIIX4_PCI_HOTPLUG;
+    pc->hotplug->pci = x->pci;
+    pc->hotplug->pm = pc->pm;
+    pc->hotplug->fixed = q35 ? 1u << 31 | 1 : 3;
+    if (!device_realize(slots, NULL, err)) {
+        device_free(slots);
+        return false;
+    }
+    Device *dev = device_new(&x->machine, &acpi_cpu_hotplug_type);
+    AcpiCpuHotplug *cpus = (AcpiCpuHotplug *)dev;
+    cpus->base = q35 ? ICH9_CPU_HOTPLUG : PIIX4_CPU_HOTPLUG;
+    cpus->ids = x->apic_ids;
+    cpus->count = x->machine.config.cpus;
+    if (device_realize(dev, NULL, err))
+        return true;
+    device_free(dev);
+    return false;
+}
+
 static bool add_processors(Pc *pc, GError **err)
 {
     Machine *machine = &pc->x.machine;
@@ -257,7 +292,8 @@ static bool init_board(Pc *pc, PcBoard board, const char *bios, GError **err)
     if (!check_props(pc, err) || !x86_add_ram(x, split, hole, err) ||
         !x86_add_interrupts(x, true, board != PC_ISA, err) ||
         !(board == PC_ISA ? add_plain_isa(pc, err) : add_host(pc, err)) || !add_processors(pc, err) ||
-        !add_isa_devices(pc, err) || !x86_add_fw_cfg(x, err) || !x86_add_firmware(x, bios, err))
+        !add_isa_devices(pc, err) || !add_hotplug(pc, err) || !x86_add_fw_cfg(x, err) ||
+        !x86_add_firmware(x, bios, err))
         return false;
     return vga_add_adapter(machine, machine->config.nodefaults || !pc->graphics ? NULL : "std", err);
 }
@@ -309,7 +345,7 @@ static const Prop props[] = {
 /* clang-format off */
 #define PC_TYPE                                                                                                        \
     .target = "x86_64|i386", .default_ram = 128 << 20, .default_cpu = "", .props = props, .has_boot_options = true,    \
-    .size = sizeof(Pc), .block_interface = "ide", .default_cdrom = true, .load = x86_load,     \
+    .size = sizeof(Pc), .block_interface = "ide", .default_cdrom = true, .default_floppy = true, .load = x86_load,     \
     .powerdown = powerdown, .nmi = nmi
 /* clang-format on */
 
