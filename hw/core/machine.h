@@ -84,6 +84,8 @@ struct MachineType {
      */
     bool (*load)(Machine *machine, GError **err);
     void (*powerdown)(Machine *machine); /* press the power button; NULL: not there */
+    void (*nmi)(Machine *machine);       /* non-maskable interrupt to all vCPUs; NULL: there is none */
+    const char *default_nic; /* what there is on -netdev user unless the command line says anything of NICs, or NULL */
 };
 
 struct Machine {

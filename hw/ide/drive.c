@@ -228,8 +228,8 @@ static void reset(Device *dev)
     d->dma_mode = 0x45; /* Ultra DMA 5, as firmware would choose */
     d->write_cache = !d->io.node || d->io.node->write_cache;
     d->look_ahead = d->smart_on = 1;
-    d->current_heads = d->heads;
-    d->current_sectors = d->sectors;
+    d->current_heads = MAX(d->heads, 1);
+    d->current_sectors = MAX(d->sectors, 1);
     d->visible = d->is_cd ? 0 : ide_sectors(d);
     d->waiting = d->running = 0;
     ide_soft_reset(d);

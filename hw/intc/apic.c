@@ -46,6 +46,9 @@ enum { ICR_WRITABLE = 0xccfff, ICR_STATUS = 0x1000, FIRST_VECTOR = 16 };
 
 static const uint32_t lvt_writable[APIC_LVTS] = { 0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff };
 
+/* apic_hub.c reads base, id, ldr and dfr without the lock. */
+#define PUBLISH(member, value) __atomic_store_n(&(member), value, __ATOMIC_RELAXED)
+
 /* ---- bit vectors of 256 ---- */
 
 static bool test_bit(const uint32_t *bits, unsigned n)
@@ -336,10 +339,10 @@ static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
         after->eoi = end_of_interrupt(a);
         break;
     case REG_LDR:
-        a->ldr = value & 0xff000000;
+        PUBLISH(a->ldr, value & 0xff000000);
         break;
     case REG_DFR:
-        a->dfr = value | 0x0fffffff;
+        PUBLISH(a->dfr, value | 0x0fffffff);
         break;
     case REG_SVR:
         write_svr(a, value);
@@ -418,8 +421,8 @@ void apic_mmio_write(Apic *a, unsigned offset, uint32_t value)
 
 static void enter_x2apic(Apic *a)
 {
-    a->id = a->initial_id;
-    a->ldr = (a->id >> 4) << 16 | 1u << (a->id & 15);
+    PUBLISH(a->id, a->initial_id);
+    PUBLISH(a->ldr, (a->id >> 4) << 16 | 1u << (a->id & 15));
     a->icr_high = 0;
 }
 
@@ -427,11 +430,12 @@ static void enter_x2apic(Apic *a)
 static void reset_registers(Apic *a)
 {
     a->svr = 0xff;
-    a->dfr = UINT32_MAX;
-    a->ldr = a->tpr = a->esr = a->esr_shadow = a->icr_low = a->icr_high = a->initial_count = a->divide = 0;
+    PUBLISH(a->dfr, UINT32_MAX);
+    PUBLISH(a->ldr, 0);
+    a->tpr = a->esr = a->esr_shadow = a->icr_low = a->icr_high = a->initial_count = a->divide = 0;
     a->deadline = 0;
     a->timer_start = 0;
-    a->id = a->initial_id & 0xff;
+    PUBLISH(a->id, a->initial_id & 0xff);
     for (unsigned i = 0; i < 8; i++)
         a->irr[i] = a->isr[i] = a->tmr[i] = 0;
     for (unsigned n = 0; n < APIC_LVTS; n++)
@@ -451,7 +455,7 @@ static bool write_base(Apic *a, uint64_t value)
         return false;
     if (value >> 12 != APIC_BASE >> 12)
         guest_error(&a->dev, "IA32_APIC_BASE 0x%" G_GINT64_MODIFIER "x: the registers stay at 0xfee00000", value);
-    a->base = value;
+    PUBLISH(a->base, value);
     if (is & BASE_EXTD && !(was & BASE_EXTD))
         enter_x2apic(a);
     if (!is && was)
@@ -669,7 +673,7 @@ static void reset(Device *dev)
 {
     Apic *a = (Apic *)dev;
     g_mutex_lock(&a->lock);
-    a->base = APIC_BASE | BASE_ENABLE | (a->bootstrap ? BASE_BSP : 0);
+    PUBLISH(a->base, APIC_BASE | BASE_ENABLE | (a->bootstrap ? BASE_BSP : 0));
     reset_registers(a);
     if (a->bootstrap)
         a->lvt[APIC_LVT_LINT0] = LVT_RESET_BOOT; /* as firmware leaves it: ExtINT, so that the 8259 works at once */

@@ -2,6 +2,7 @@
  * ACPI fixed hardware of PIIX4 and ICH9: PM1 events, control and sleep, PM timer, GPE, the SMI port, SMBus.
  * SPDX-License-Identifier: MIT
  */
+#include "hw/acpi/hotplug.h"
 #include "hw/acpi/piix4_pm.h"
 #include "hw/pci/i440fx.h"
 #include "pcboard.h"
@@ -131,6 +132,73 @@ static void test_smbus(void)
     pm_free(f);
 }
 
+static bool slot_empty(void *opaque)
+{
+    return !((AcpiPciHotplug *)opaque)->pci->devices[5 << 3];
+}
+
+static void test_pci_hotplug(void)
+{
+    Fixture *f = pm_new();
+    GError *err = NULL;
+    AcpiPciHotplug *hp = devm_add(f->m, &acpi_pci_hotplug_type, NULL);
+    hp->base = PIIX4_PCI_HOTPLUG;
+    hp->pci = &f->board->host->pci;
+    hp->pm = &f->pm->pm;
+    hp->fixed = 3;
+    devm_realize(f->m, hp);
+    out(f->m, PIIX4_GPE_BASE + 2, 1, 2);
+    g_assert_cmphex(in(f->m, 0xae0c, 4), ==, 0);
+    devm_device_add(f->m, "virtio-rng-pci,addr=05.0", &err);
+    g_assert_no_error(err);
+    DEVM_LOCKED(f->m, acpi_pci_hotplug_plugged(hp, 5));
+    g_assert_true(f->sci.level);
+    g_assert_cmphex(in(f->m, 0xae00, 4), ==, 1 << 5);
+    g_assert_cmphex(in(f->m, 0xae00, 4), ==, 0);
+    g_assert_cmphex(in(f->m, 0xae0c, 4), ==, 1 << 5);
+    DEVM_LOCKED(f->m, acpi_pci_hotplug_request(hp, 5));
+    g_assert_cmphex(in(f->m, 0xae04, 4), ==, 1 << 5);
+    out(f->m, 0xae10, 4, 1); /* another bus */
+    g_assert_cmphex(in(f->m, 0xae04, 4), ==, 0);
+    out(f->m, 0xae08, 4, 1 << 5);
+    out(f->m, 0xae10, 4, 0);
+    g_assert_cmphex(in(f->m, 0xae04, 4), ==, 1 << 5);
+    out(f->m, 0xae08, 4, UINT32_MAX); /* the bridges stay, whatever the guest wants */
+    devm_poll(slot_empty, hp);
+    g_assert_cmphex(config(f->board, 5 << 3, 0, 4), ==, UINT32_MAX);
+    g_assert_cmphex(config(f->board, FN, 0, 4), ==, 0x71138086);
+    g_assert_cmphex(in(f->m, 0xae04, 4), ==, 0);
+    pm_free(f);
+}
+
+/* As OVMF counts processors. */
+static void test_cpu_hotplug(void)
+{
+    Fixture *f = pm_new();
+    static const uint32_t ids[] = { 0, 2, 4 };
+    AcpiCpuHotplug *hp = devm_add(f->m, &acpi_cpu_hotplug_type, NULL);
+    hp->base = PIIX4_CPU_HOTPLUG;
+    hp->ids = ids;
+    hp->count = G_N_ELEMENTS(ids);
+    devm_realize(f->m, hp);
+    unsigned possible = 0, present = 0;
+    out(f->m, 0xaf00, 4, 0);
+    out(f->m, 0xaf05, 1, 0);
+    g_assert_cmphex(in(f->m, 0xaf00, 4), ==, 0);
+    do {
+        present += in(f->m, 0xaf04, 1) & 1;
+        out(f->m, 0xaf00, 4, ++possible);
+    } while (in(f->m, 0xaf08, 4));
+    g_assert_cmpuint(possible, ==, 3);
+    g_assert_cmpuint(present, ==, 3);
+    out(f->m, 0xaf00, 4, 2);
+    out(f->m, 0xaf05, 1, 3);
+    g_assert_cmphex(in(f->m, 0xaf08, 4), ==, 4);
+    out(f->m, 0xaf00, 4, UINT32_MAX);
+    g_assert_cmphex(in(f->m, 0xaf04, 1), ==, 0);
+    pm_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -139,5 +207,7 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi-pm/timer", test_timer);
     g_test_add_func("/acpi-pm/control", test_control);
     g_test_add_func("/acpi-pm/smbus", test_smbus);
+    g_test_add_func("/acpi-pm/pci-hotplug", test_pci_hotplug);
+    g_test_add_func("/acpi-pm/cpu-hotplug", test_cpu_hotplug);
     return g_test_run();
 }

@@ -3,6 +3,7 @@
  * reset (as all_types_test.c does of machines); and interrupts from end to end.
  * SPDX-License-Identifier: MIT
  */
+#include "hw/acpi/hotplug.h"
 #include "hw/acpi/piix4_pm.h"
 #include "hw/intc/gsi.h"
 #include "hw/isa/ich9_lpc.h"
@@ -109,6 +110,22 @@ static void add_timers(Chips *c)
     devm_realize(c->m, devm_add(c->m, &pc_ports_type, NULL));
 }
 
+static void add_hotplug(Chips *c, AcpiPm *pm)
+{
+    static const uint32_t ids[CPUS] = { 0, 1 };
+    AcpiPciHotplug *slots = devm_add(c->m, &acpi_pci_hotplug_type, NULL);
+    AcpiCpuHotplug *cpus = devm_add(c->m, &acpi_cpu_hotplug_type, NULL);
+    slots->base = PIIX4_PCI_HOTPLUG;
+    slots->pci = &c->board->host->pci;
+    slots->pm = pm;
+    slots->fixed = UINT32_MAX;
+    cpus->base = PIIX4_CPU_HOTPLUG;
+    cpus->ids = ids;
+    cpus->count = CPUS;
+    devm_realize(c->m, slots);
+    devm_realize(c->m, cpus);
+}
+
 static void add_piix(Chips *c)
 {
     Piix3 *piix = (Piix3 *)add_function(c->board, &piix3_type, "1.0");
@@ -117,6 +134,7 @@ static void add_piix(Chips *c)
     pm->pm.sci = isa_irq(c->isa->bus, 9);
     pm->smi = apic_smi_input(c->hub);
     pm->smm = true;
+    add_hotplug(c, &pm->pm);
 }
 
 static void add_ich9(Chips *c)
@@ -125,6 +143,7 @@ static void add_ich9(Chips *c)
     add_function(c->board, &ich9_smbus_type, "1f.3");
     c->isa = &lpc->isa;
     lpc->smm = true;
+    add_hotplug(c, &lpc->pm);
     lpc->smi = apic_smi_input(c->hub);
     lpc->smi_all = apic_smi_all_input(c->hub);
     for (unsigned i = 0; i < 8; i++)

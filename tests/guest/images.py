@@ -10,7 +10,8 @@ import fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tempfile
 
 CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
 # architecture: (Debian's name for it, suite, kernel package)
-GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64")}
+GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64"), "x86_64": ("amd64", "bookworm", "linux-image-cloud-amd64"),
+          "i386": ("i386", "bookworm", "linux-image-686")}
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev /tmp /mnt

@@ -345,6 +345,35 @@ static bool set_net(CommandLine *c, const char *value, GError **err)
     return net_legacy_option(value, err);
 }
 
+/* -debugcon and -parallel: a character device of DEV's kind, and the ISA device that writes to it. */
+static bool add_isa_console(CommandLine *c, const char *option, const char *driver, const char *value, GError **err)
+{
+    static unsigned count;
+    g_autofree char *label = g_strdup_printf("%s%u", option + 1, count++);
+    Chardev *chardev;
+    if (!chardev_from_short(label, value, &chardev, err)) {
+        g_prefix_error(err, "%s: ", option);
+        return false;
+    }
+    if (!chardev)
+        return true; /* none */
+    Opts *opts = opts_new(option);
+    opts_add(opts, "driver", driver);
+    opts_add(opts, "chardev", chardev_id(chardev));
+    g_ptr_array_add(c->devices, opts);
+    return true;
+}
+
+static bool add_debugcon(CommandLine *c, const char *value, GError **err)
+{
+    return add_isa_console(c, "-debugcon", "isa-debugcon", value, err);
+}
+
+static bool add_parallel(CommandLine *c, const char *value, GError **err)
+{
+    return add_isa_console(c, "-parallel", "isa-parallel", value, err);
+}
+
 static bool add_serial(CommandLine *c, const char *value, GError **err)
 {
     g_ptr_array_add(c->serials, (char *)value);
@@ -567,7 +596,7 @@ static const Option options[] = {
       "[sig=,rev=,oem_id=,oem_table_id=,oem_rev=,asl_compiler_id=,asl_compiler_rev=,]data=FILE[:FILE] | file=FILE",
       "add an ACPI table, without or with its header",
       add_acpitable },
-    { { "vga" }, "std|none", "graphic card", set_vga },
+    { { "vga" }, "NAME", "graphics adapter; help lists them", set_vga },
     { { "drive" },
       "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
       "add a disk; if=none: for a -device",
@@ -608,6 +637,8 @@ static const Option options[] = {
       "serial port: stdio, null, none, vc, pty[:LINK], file:PATH, pipe:PATH, tcp:[HOST]:PORT[,...], telnet:..., "
       "unix:PATH[,...], /dev/TTY, chardev:ID; mon:DEV shares it",
       add_serial },
+    { { "parallel" }, "DEV", "parallel port of a PC: any of -serial's", add_parallel },
+    { { "debugcon" }, "DEV", "debug console of a PC (port e9): any of -serial's", add_debugcon },
     { { "monitor" }, "DEV", "monitor there: any of -serial's", add_monitor },
     { { "mon" }, "[chardev=]ID[,mode=readline]", "monitor on a -chardev", add_mon },
     { { "echr" }, "CODE", "escape key of mux=on and mon: instead of 1 (Ctrl-A)", set_escape },

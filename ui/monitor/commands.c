@@ -62,6 +62,14 @@ static bool system_reset(Monitor *m, const MonitorArg *args, GString *out, GErro
     return true;
 }
 
+static bool nmi(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    if (!m->machine->type || !m->machine->type->nmi)
+        return error_set(err, "machine '%s' has no NMI", m->machine->type ? m->machine->type->name : "none");
+    with_lock(m, m->machine->type->nmi);
+    return true;
+}
+
 static bool system_powerdown(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     if (!m->machine->type || !m->machine->type->powerdown)
@@ -449,6 +457,7 @@ const Command monitor_commands[] = {
     { "mouse_move", NULL, "dx:s dy:s dz:s?", "move the mouse (a tablet: to this place), turn its wheel",
       command_mouse_move },
     { "mouse_set", NULL, "index:i", "use this mouse of info mice", command_mouse_set },
+    { "nmi", NULL, NULL, "non-maskable interrupt to all CPUs", nmi },
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
     { "ringbuf_read", NULL, "device:s size:i", "take characters out of a ringbuf character device", read_ringbuf },

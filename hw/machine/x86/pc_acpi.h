@@ -11,6 +11,7 @@
 
 typedef enum PcBoard { PC_I440FX, PC_Q35, PC_MICROVM, PC_ISA } PcBoard;
 
+#define PC_PM_BASE        0x600 /* where firmware puts the power management ports */
 #define PC_SERIALS        4
 #define PC_ECAM_BASE      UINT64_C(0xb0000000)
 #define PC_ECAM_SIZE      UINT64_C(0x10000000)

@@ -3,6 +3,7 @@
  * kernel in memory with the tables that firmware would have made (e820, ACPI, SMBIOS).
  * SPDX-License-Identifier: MIT
  */
+#include "hw/block/fdc.h"
 #include "hw/firmware/loader.h"
 #include "hw/firmware/smbios.h"
 #include "hw/machine/x86/x86_machine.h"
@@ -31,6 +32,16 @@ static uint8_t boot_device(char letter)
     return place ? place - letters + 1 : 0;
 }
 
+static void set_floppies(X86Machine *x)
+{
+    const Fdc *fdc = fdc_find(&x->machine);
+    unsigned first = fdc ? fdc_cmos_type(fdc, 0) : 0, second = fdc ? fdc_cmos_type(fdc, 1) : 0;
+    unsigned count = (first != 0) + (second != 0);
+    mc146818_set(x->rtc, 0x10, first << 4 | second);
+    /* coprocessor, pointing device, number of floppy drives */
+    mc146818_set(x->rtc, 0x14, 0x06 | (count ? 1 | (count - 1) << 6 : 0));
+}
+
 static void set_cmos(X86Machine *x)
 {
     Opts *boot = x->machine.config.boot;
@@ -49,7 +60,7 @@ static void set_cmos(X86Machine *x)
     mc146818_set(x->rtc, 0x5c, x->ram_high >> 24);
     mc146818_set(x->rtc, 0x5d, x->ram_high >> 32);
     mc146818_set(x->rtc, 0x5f, x->machine.config.cpus - 1);
-    mc146818_set(x->rtc, 0x14, mc146818_get(x->rtc, 0x14) | 0x06); /* coprocessor, pointing device */
+    set_floppies(x);
     mc146818_set(x->rtc, 0x3d, boot_device(first[1]) << 4 | boot_device(first[0]));
     mc146818_set(x->rtc, 0x38, boot_device(first[2]) << 4);
 }

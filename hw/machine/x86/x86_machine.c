@@ -5,9 +5,10 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/machine/x86/x86_machine.h"
-#include "hw/char/serial_16550.h"
+#include "hw/char/isa_serial.h"
 #include "hw/firmware/loader.h"
 #include "hw/intc/apic_x86.h"
+#include "target/target.h"
 #include "target/x86/x86.h"
 #include "util/error.h"
 #include <inttypes.h>
@@ -139,7 +140,6 @@ bool x86_add_cpus(X86Machine *x, GError **err)
 {
     Machine *machine = &x->machine;
     const MachineConfig *config = &machine->config;
-    x->apic_ids = g_new0(uint32_t, config->cpus);
     for (unsigned i = 0; i < config->cpus; i++) {
         Vcpu *vcpu = vcpu_new(machine, config->cpu_model, err);
         x->apic_ids[i] = apic_id_of(config, i);
@@ -147,11 +147,6 @@ bool x86_add_cpus(X86Machine *x, GError **err)
             return false;
     }
     return true;
-}
-
-void x86_free_ids(X86Machine *x)
-{
-    g_clear_pointer(&x->apic_ids, g_free);
 }
 
 void x86_set_a20_all(void *opaque, int n, bool level)
@@ -252,25 +247,20 @@ bool x86_add_firmware(X86Machine *x, const char *name, GError **err)
 
 bool x86_add_serials(X86Machine *x, Bus *isa, GError **err)
 {
-    static const struct {
-        uint16_t port;
-        uint8_t irq;
-    } places[PC_SERIALS] = { { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 } };
     GSList *link = x->machine.serials;
     for (unsigned i = 0; link; i++, link = link->next) {
         if (!link->data)
             continue;
         if (i >= PC_SERIALS)
             return error_set(err, "-serial: machine '%s' has %d serial ports", x->machine.type->name, PC_SERIALS);
-        Device *dev = device_new(&x->machine, &serial_16550_type);
-        Serial16550 *uart = (Serial16550 *)dev;
-        uart->chardev = link->data;
-        uart->irq = isa_irq(isa, places[i].irq);
-        if (!device_realize(dev, NULL, err)) {
+        Device *dev = device_new(&x->machine, &isa_serial_type);
+        IsaSerial *serial = (IsaSerial *)dev;
+        serial->uart.chardev = link->data;
+        serial->index = i;
+        if (!device_realize(dev, isa, err)) {
             device_free(dev);
             return false;
         }
-        mem_add(isa_ports(&x->machine), places[i].port, &uart->mmio, 0);
         x->serial[i] = true;
     }
     return true;

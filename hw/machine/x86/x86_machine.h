@@ -21,6 +21,7 @@
 #include "hw/pci/pci.h"
 #include "hw/timer/mc146818.h"
 
+#define X86_CPUS_MAX 288
 enum { SWITCH_AUTO, SWITCH_ON, SWITCH_OFF };
 
 typedef struct X86Machine {
@@ -28,14 +29,14 @@ typedef struct X86Machine {
     PcBoard board;
     uint64_t ram_low, ram_high; /* bytes below and from 4 GiB on */
     uint64_t max_ram_below_4g;  /* property; 0: the board's own limit */
-    uint64_t pci_hole64;        /* property: bytes of the 64-bit window, at least */
+    uint64_t pci_hole64;        /* bytes of the 64-bit window, at least */
     unsigned acpi;              /* property: SWITCH_* */
     BlockNode *flash_drive[2];  /* properties pflash0, pflash1 */
     MemRegion ram, low, high;   /* all of it; its parts where the guest sees them */
     MemRegion bios, isa_bios;
     MemRegion *rom_space; /* where ROM lies: the host bridge's memory, or the machine's */
     PflashCfi01 *flash[2];
-    uint32_t *apic_ids; /* by CPU */
+    uint32_t apic_ids[X86_CPUS_MAX]; /* by CPU */
     ApicHub *hub;
     I8259 *pic;
     IoApic *ioapic;
@@ -70,8 +71,8 @@ bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err);
 bool x86_add_cpus(X86Machine *x, GError **err);
 /* Firmware: pflash, -bios, or this file of Debian's packages. rom_space is set. */
 bool x86_add_firmware(X86Machine *x, const char *name, GError **err);
+/* Of -serial, on the machine's ISA bus. */
 bool x86_add_serials(X86Machine *x, Bus *isa, GError **err);
-void x86_free_ids(X86Machine *x);
 void x86_set_a20_all(void *machine, int n, bool level);
 
 /* ---- at each reset ---- */
