@@ -54,7 +54,7 @@ static bool masked_check(X86State *s, uint64_t address, const uint8_t *mask, uns
     }
     if (first >= end)
         return true;
-    bool begins_here = (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
+    bool begins_here = size == 1 && (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
     uint64_t from = begins_here ? address : address + first;
     return x86_check_write(s, from, (unsigned)(address + end - from));
 }
