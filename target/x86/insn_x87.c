@@ -13,7 +13,7 @@
  *
  * IrUnit.assumed: ASSUMED_X87; the top; the registers in use. IrUnit.expected: top and, above, those.
  */
-enum { TOP_SHIFT = 4, USED_SHIFT = 8, X87_BITS = 0xff72 };
+enum { TOP_SHIFT = 4, USED_SHIFT = 8, X87_BITS = 0xff72, MMX_BITS = (int)0xff000004u };
 #define FPU(member) (uint32_t)(offsetof(X86State, fpu) + offsetof(X86Fpu, member))
 
 void x87_forget_top(Ctx *c)
@@ -170,7 +170,9 @@ static void arithmetic(Ctx *c, unsigned digit, unsigned to, unsigned from)
 {
     static const uint16_t ops[] = { 0xc1de, 0xc9de, 0, 0, 0xe9de, 0xe1de, 0xf9de, 0xf1de };
     unsigned a = stack_reg(c, to), b = stack_reg(c, from);
-    const IrX87 x = { .op = ops[digit], .kind = IR_X87_REGISTERS, .first = place_of(a), .second = place_of(b), .dest = place_of(a) };
+    const IrX87 x = {
+        .op = ops[digit], .kind = IR_X87_REGISTERS, .first = place_of(a), .second = place_of(b), .dest = place_of(a)
+    };
     ir_x87(c->ir, &x);
 }
 
@@ -178,7 +180,11 @@ static bool with_memory(Ctx *c, unsigned escape, unsigned digit, unsigned bytes)
 {
     unsigned a = stack_reg(c, 0);
     bool compare = digit == 2 || digit == 3;
-    const IrX87 x = { .op = (uint16_t)(0xd8 | escape | (compare ? 3 : digit) << 11), .kind = IR_X87_MEMORY, .first = place_of(a), .second = (uint16_t)FPU(buffer), .dest = compare ? 0 : place_of(a) };
+    const IrX87 x = { .op = (uint16_t)(0xd8 | escape | (compare ? 3 : digit) << 11),
+                      .kind = IR_X87_MEMORY,
+                      .first = place_of(a),
+                      .second = (uint16_t)FPU(buffer),
+                      .dest = compare ? 0 : place_of(a) };
     load_operand(c, bytes);
     if (compare)
         set_conditions(c, ir_x87_test(c->ir, IR_X87_STATUS, &x));
@@ -201,7 +207,9 @@ static bool load_converted(Ctx *c, unsigned format, unsigned bytes)
 
 static bool store_converted(Ctx *c, unsigned format, unsigned bytes, bool pops)
 {
-    const IrX87 x = { .first = place_of(stack_reg(c, 0)), .dest = (uint16_t)FPU(buffer), .dest_format = (uint8_t)format };
+    const IrX87 x = { .first = place_of(stack_reg(c, 0)),
+                      .dest = (uint16_t)FPU(buffer),
+                      .dest_format = (uint8_t)format };
     ir_x87(c->ir, &x);
     store_operand(c, bytes);
     if (pops)
@@ -394,6 +402,7 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     unsigned escape = i->opcode & 7u, opcode = escape << 8 | i->modrm;
     if (!simd_available(c, NEED_X87))
         return true;
+    u->assumed &= ~(uint32_t)MMX_BITS;
     if (has_inline(escape, i->modrm) && begin_inline(c) &&
         (i->mod == 3 ? inline_registers(c, escape, i->modrm) : inline_memory(c, escape, i->modrm >> 3 & 7)))
         return true;
@@ -401,8 +410,7 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     IrTmp address = ir_const(u, IR_I64, 0);
     if (i->mod != 3)
         address = as_i64(c, memory_address(c, bytes ? bytes : 14, x87_is_store(opcode)));
-    ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address,
-            ir_const(u, IR_I64, i->operand_size == 2), 0);
+    ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address, ir_const(u, IR_I64, i->operand_size == 2), 0);
     x87_forget_top(c);
     return true;
 }
