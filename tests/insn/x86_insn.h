@@ -189,6 +189,9 @@ typedef struct X86Options {
     unsigned most_failures;
 } X86Options;
 
+/* An exception at an exit is an exit: one that was reached with another code segment than it was made for. */
+void x86_settle(X86Regs *r);
+
 /* ---- x86_gen.c and x86_state.c ---- */
 /* The forms that can be tested with this size of code and these options; features: what the host has, 1 << X86_*. */
 unsigned x86_forms(const X86Options *o, uint64_t features, const X86Form **forms);

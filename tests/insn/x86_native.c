@@ -260,6 +260,7 @@ static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
     memcpy((void *)(uintptr_t)WINDOW, in->window, WINDOW_BYTES);
     x86_native_enter();
     out->regs = scratch->out;
+    x86_settle(&out->regs);
     memcpy(out->window, (void *)(uintptr_t)WINDOW, WINDOW_BYTES);
 }
 

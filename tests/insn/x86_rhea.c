@@ -247,11 +247,7 @@ static void store_case(X86World *w, X86Regs *r)
     r->gpr[RSP] = get64(w, at + 24);
     r->seg[X86_SS] = (uint16_t)get64(w, at + 32);
     r->address = r->vector == VECTOR_PF ? s->cr2 : 0;
-    uint64_t at_exit = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0) - EXITS;
-    if (r->vector == VECTOR_GP && at_exit < 4096) {
-        r->vector = VECTOR_MARK;
-        r->mark = (at_exit & 0x3f0) >> 4;
-    }
+    x86_settle(r);
 }
 
 /* ---- running ---- */
