@@ -109,7 +109,7 @@ static WalkResult walk_tables(X86State *s, uint64_t va, bool update, bool store,
         if (reserved(s, pte, level, leaf, scheme.pte_size))
             return WALK_RESERVED;
         t->rights = (t->rights & pte & (PTE_W | PTE_U)) | ((t->rights | pte) & PTE_NX);
-        bool dirty = leaf && store && t->rights & PTE_W;
+        bool dirty = leaf && store;
         if (update && !set_bits(s, address, scheme.pte_size, pte, PTE_A | (dirty ? PTE_D : 0)))
             return WALK_RETRY;
         if (!leaf) {

@@ -909,7 +909,8 @@ G_STATIC_ASSERT(SYSTEM_COUNT <= 64);
 uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned length)
 {
     unsigned n = what & 0xff;
-    bool tf = s->eflags & FLAG_TF && !(CLEAR_TF >> n & 1);
+    bool to_ss = n == SYSTEM_LOAD_SEGMENT && a == X86_SS; /* the trap comes after the next instruction */
+    bool tf = s->eflags & FLAG_TF && !(CLEAR_TF >> n & 1) && !to_ss;
     uint64_t pc = s->cs.pc;
     bool code64 = x86_code_bits(s) == 64;
     uint64_t value = systems[n](s, a, b, length);
