@@ -200,7 +200,7 @@ Machine *start_machine(CommandLine *c, GError **err)
     }
     if (c->config.icount)
         block_queues_in_step();
-    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !drives_open(c, type, !c->nodefaults, err) ||
+    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !drives_open(c, type, !c->config.nodefaults, err) ||
         !open_consoles(c, &serials, err))
         return NULL;
     c->config.target = c->target;
