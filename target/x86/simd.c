@@ -30,10 +30,41 @@ static unsigned memop_of(unsigned size)
     return (unsigned)__builtin_ctz(size);
 }
 
+bool x86_check_write(X86State *s, uint64_t va, unsigned bytes)
+{
+    uint64_t last = va + bytes - 1;
+    for (unsigned i = 0; i < 2 && !s->cs.raised; i++) {
+        uint64_t at = i ? last & GUEST_PAGE_MASK : va;
+        if (i && (va ^ last) >> GUEST_PAGE_BITS == 0)
+            break;
+        tcg_amo(&s->cs, (at & (GUEST_PAGE_SIZE - 1)) > GUEST_PAGE_SIZE - 4 ? at & ~UINT64_C(3) : at, 0, MO_32, AMO_OR);
+    }
+    return !s->cs.raised;
+}
+
+/* May the bytes of a masked store be written? Nothing is before all of them may. */
+static bool masked_check(X86State *s, uint64_t address, const uint8_t *mask, unsigned bytes, unsigned size)
+{
+    unsigned first = bytes, end = 0;
+    for (unsigned i = 0; i < bytes; i += size) {
+        if (!sign_of(mask + i, size))
+            continue;
+        first = MIN(first, i);
+        end = i + size;
+    }
+    if (first >= end)
+        return true;
+    bool begins_here = (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
+    uint64_t from = begins_here ? address : address + first;
+    return x86_check_write(s, from, (unsigned)(address + end - from));
+}
+
 /* Elements whose mask has its top bit set. False: raised. */
 static bool masked_store(X86State *s, uint64_t address, const uint8_t *value, const uint8_t *mask, unsigned bytes,
                          unsigned size)
 {
+    if (!masked_check(s, address, mask, bytes, size))
+        return false;
     for (unsigned i = 0; i < bytes; i += size) {
         uint64_t v = 0;
         memcpy(&v, value + i, size);

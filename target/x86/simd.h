@@ -32,6 +32,8 @@ typedef struct SimdOperands {
 } SimdOperands;
 _Static_assert(sizeof(SimdOperands) == 8, "fits a helper's argument");
 
+/* May these bytes, which are less than a page, be written? False: raised. */
+bool x86_check_write(X86State *s, uint64_t va, unsigned bytes);
 /* HELPER_SIMD: what and flags, linear address, SimdOperands. */
 uint64_t x86_simd(X86State *s, uint64_t what, uint64_t address, uint64_t operands);
 /* HELPER_SIMD_CHECKED: run the instruction on the scratch operands; raise #XM where an exception is unmasked. vectors:

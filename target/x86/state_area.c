@@ -146,11 +146,8 @@ static bool load_area(X86State *s, uint64_t address, uint8_t *out, unsigned byte
 /* May all of it be written? Faults come before anything is changed. */
 static bool writable(X86State *s, uint64_t address, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes + GUEST_PAGE_SIZE && !s->cs.raised; i += GUEST_PAGE_SIZE) {
-        uint64_t at = address + MIN(i, bytes - 8), v = tcg_load(&s->cs, at, MO_64);
-        if (!s->cs.raised)
-            tcg_store(&s->cs, at, v, MO_64);
-    }
+    for (unsigned i = 0; i < bytes && !s->cs.raised; i += GUEST_PAGE_SIZE / 2)
+        x86_check_write(s, address + i, MIN(bytes - i, GUEST_PAGE_SIZE / 2));
     return !s->cs.raised;
 }
 

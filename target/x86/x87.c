@@ -195,13 +195,8 @@ static bool load_bytes(X86State *s, uint64_t address, uint8_t *out, unsigned byt
 /* All of it or, if an exception is raised, nothing where a store crosses into another page. */
 static bool store_bytes(X86State *s, uint64_t address, const uint8_t *in, unsigned bytes)
 {
-    if (bytes > 8 && (address ^ (address + bytes - 1)) >> GUEST_PAGE_BITS) {
-        uint64_t last = tcg_load(&s->cs, address + bytes - 1, MO_8);
-        if (!s->cs.raised) /* is it writable? */
-            tcg_store(&s->cs, address + bytes - 1, last, MO_8);
-        if (s->cs.raised)
-            return false;
-    }
+    if (bytes > 8 && !x86_check_write(s, address, bytes))
+        return false;
     for (unsigned i = 0; i < bytes;) {
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
         uint64_t v = 0;
