@@ -154,7 +154,9 @@ static void compare_x87(Compare *c)
     if (memcmp(c->want->regs.fx, c->got->regs.fx, 5)) {
         compare_word(c, "fcw", FX_FCW, 2);
         if ((load(c->want->regs.fx + FX_FSW, 2) ^ load(c->got->regs.fx + FX_FSW, 2)) &
-            ~(last ? 0x220u : c->policy->compare & COMPARE_NO_C1 ? 0x200u : 0))
+            ~(last                                 ? 0x220u
+              : c->policy->compare & COMPARE_NO_C1 ? 0x200u
+                                                   : 0))
             compare_word(c, "fsw", FX_FSW, 2);
         compare_word(c, "ftw", FX_FTW, 1);
     }

@@ -285,6 +285,15 @@ static bool sized(const X86Row *row)
     return false;
 }
 
+static bool has_size(const X86Row *row, unsigned size)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (row->operands[i].size == size)
+            return true;
+    }
+    return false;
+}
+
 /* Segments of 32-bit and 16-bit code. Flat ones most often; not with 16-bit addresses, which do not reach anything
  * there. */
 static void choose_segments(X86Encoding *e, X86Rng *r)
@@ -331,6 +340,8 @@ static void choose_size(X86Encoding *e, X86Rng *r, bool *prefix66, bool *prefix6
     e->w = row->w >= 0 ? row->w : (e->bits == 64 || row->encoding != ENCODING_LEGACY) && x86_percent(r, 35);
     if (e->form->policy->prepare == PREPARE_FAR_POINTER || e->form->policy->prepare == PREPARE_FAR_JUMP)
         e->w = false; /* 64-bit offsets are Intel's */
+    if (e->bits != 64 && e->vex && row->w < 0 && has_size(row, SIZE_Y))
+        e->w = false; /* Intel ignores it, #UD to AMD */
     bool w = e->bits == 64 && e->w;
     if (e->bits == 64) {
         e->operand_size = row->flags & X86_F64 || w ? 8 : *prefix66 ? 2 : row->flags & X86_D64 ? 8 : 4;
