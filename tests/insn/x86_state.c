@@ -228,7 +228,7 @@ uint64_t x86_choose_target(X86Rng *r, const X86Encoding *e)
     case 2:
         return DATA_END - x86_below(r, 40);
     case 3:
-        return x86_percent(r, 50) ? CODE + x86_below(r, 4096) : DATA_END + x86_below(r, 4096);
+        return x86_percent(r, 50) ? CODE + x86_below(r, 4096 - 64) : DATA_END + x86_below(r, 4096);
     case 4:
     case 5:
         return MIDDLE - x86_below(r, 64);
@@ -391,7 +391,8 @@ static void prepare_divide(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t
     uint64_t *gpr = c->regs.gpr;
     unsigned bytes = e->form->opcode == 0xf6 ? 1 : e->operand_size;
     uint64_t divisor = get_rm(e, c, target, bytes);
-    if (x86_percent(r, 25))
+    bool used = e->base == RAX || e->base == RDX || e->index == RAX || e->index == RDX; /* for the address */
+    if (used || x86_percent(r, 25))
         return;
     if (bytes == 1) {
         set_masked(&gpr[RAX],
@@ -635,6 +636,8 @@ static uint64_t choose_operand(const X86Encoding *e, X86Rng *r)
                (prepare == PREPARE_X87_ENV ? x86_below(r, 64)
                 : prepare == PREPARE_FX    ? 16 * x86_below(r, 4)
                                            : 0);
+    if (e->form->row->features[0] == X86_SHA) /* AMD's processors do not check that it is aligned */
+        return WINDOW + 256 + 16 * x86_below(r, 16);
     if (prepare == PREPARE_GATHER || prepare == PREPARE_JUMP)
         return WINDOW + 256 + x86_below(r, 512);
     if (e->bits == 64 && e->address_size == 8 && x86_percent(r, 1))
