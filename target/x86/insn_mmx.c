@@ -15,20 +15,30 @@ static IrTmp get_mmx(Ctx *c, unsigned reg)
     return ir_vldstate(c->ir, 3, place_of(reg));
 }
 
+/* IrUnit.assumed: in this segment an MMX instruction has set the stack; registers whose upper bits are ones. */
+enum { STACK_SET = 1 << 2, ONES_SHIFT = 24 };
+
 /* The low 8 bytes of value. The rest of the register is all ones. */
 static void set_mmx(Ctx *c, unsigned reg, IrTmp value)
 {
-    ir_vststate(c->ir, 3, place_of(reg), value);
-    ir_ststate(c->ir, place_of(reg) + 8, MO_16, ir_const(c->ir, IR_I32, 0xffff));
+    IrUnit *u = c->ir;
+    uint32_t known = 1u << ONES_SHIFT << (reg & 7);
+    ir_vststate(u, 3, place_of(reg), value);
+    if (!(u->assumed & known))
+        ir_ststate(u, place_of(reg) + 8, MO_16, ir_const(u, IR_I32, 0xffff));
+    u->assumed |= known;
 }
 
 /* The stack is at 0; used: all registers, or none. */
 static void set_stack(Ctx *c, unsigned used)
 {
     IrUnit *u = c->ir;
+    if (used && u->assumed & STACK_SET)
+        return;
     ir_ststate(u, offsetof(X86State, fpu) + offsetof(X86Fpu, top), MO_8, ir_const(u, IR_I32, 0));
     ir_ststate(u, offsetof(X86State, fpu) + offsetof(X86Fpu, used), MO_8, ir_const(u, IR_I32, used));
     x87_forget_top(c);
+    u->assumed = used ? u->assumed | STACK_SET : u->assumed & ~(uint32_t)STACK_SET;
 }
 
 static IrTmp mmx_rm(Ctx *c, unsigned n)
@@ -207,7 +217,7 @@ bool translate_mmx(Ctx *c)
     if (!emms && !compute(c))
         return false;
     if (row->operands[0].kind == OPERAND_XMM && c->i->mod != 3)
-        return true; /* a conversion from memory: no MMX register is touched */
+        return true;               /* a conversion from memory: no MMX register is touched */
     set_stack(c, emms ? 0 : 0xff); /* last: what is before may fault */
     return true;
 }

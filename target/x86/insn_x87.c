@@ -6,14 +6,14 @@
 #include "target/x86/insn_simd.h"
 
 /*
- * Inline instructions. A segment assumes where the top of the stack is, that all exceptions are masked and none is
- * pending, which one comparison checks, and then which registers are in use; what it does itself is known. Where an
- * assumption is wrong control goes to the cold part, where all instructions are helpers. Condition code C1 is not set
- * by inline arithmetic, and the pointers to the last instruction are not kept.
+ * Inline instructions. A segment assumes where the top of the stack is, which registers are in use, that all exceptions
+ * are masked and none is pending: one comparison checks that, and from there on it is known. Where an assumption is
+ * wrong control goes to the cold part, where all instructions are helpers. Condition code C1 is not set by inline
+ * arithmetic, and the pointers to the last instruction are not kept.
  *
- * IrUnit.assumed: ASSUMED_X87; the top; registers known to be used; those known to be empty.
+ * IrUnit.assumed: ASSUMED_X87; the top; the registers in use. IrUnit.expected: top and, above, those.
  */
-enum { TOP_SHIFT = 4, USED_SHIFT = 8, EMPTY_SHIFT = 16, X87_BITS = 0xffff72 };
+enum { TOP_SHIFT = 4, USED_SHIFT = 8, X87_BITS = 0xff72, MMX_BITS = (int)0xff000004u };
 #define FPU(member) (uint32_t)(offsetof(X86State, fpu) + offsetof(X86Fpu, member))
 
 void x87_forget_top(Ctx *c)
@@ -32,11 +32,23 @@ static unsigned top_of(const Ctx *c)
     return c->ir->assumed >> TOP_SHIFT & 7;
 }
 
-static void set_top(Ctx *c, unsigned top)
+static unsigned used_of(const Ctx *c)
 {
-    c->ir->assumed = (c->ir->assumed & ~(7u << TOP_SHIFT)) | (top & 7) << TOP_SHIFT;
-    c->ir->expected = top & 7;
-    ir_ststate(c->ir, FPU(top), MO_8, ir_const(c->ir, IR_I32, (int64_t)(top & 7)));
+    return c->ir->assumed >> USED_SHIFT & 0xff;
+}
+
+static int64_t stack_word(unsigned top, unsigned used)
+{
+    return (int32_t)(top | used << 24);
+}
+
+static void set_stack(Ctx *c, unsigned top, unsigned used)
+{
+    IrUnit *u = c->ir;
+    top &= 7;
+    u->assumed = (u->assumed & ~(uint32_t)X87_BITS) | ASSUMED_X87 | top << TOP_SHIFT | used << USED_SHIFT;
+    u->expected = top | used << 8;
+    ir_ststate(u, FPU(top), MO_32, ir_const(u, IR_I32, stack_word(top, used)));
 }
 
 /* False: the instruction is a helper. */
@@ -47,32 +59,20 @@ static bool begin_inline(Ctx *c)
         return false;
     if (u->assumed & ASSUMED_X87)
         return true;
-    unsigned top = u->expected == IR_NOTHING_EXPECTED ? c->s->fpu.top : u->expected;
-    ir_brcond(u, COND_NE, ir_ldstate(u, IR_I32, FPU(top), MO_32), ir_const(u, IR_I32, (int64_t)top), ir_cold(u));
-    u->assumed = (u->assumed & ~(uint32_t)X87_BITS) | ASSUMED_X87 | top << TOP_SHIFT;
-    u->expected = top;
+    bool known = u->expected != IR_NOTHING_EXPECTED;
+    unsigned top = known ? u->expected & 7 : c->s->fpu.top, used = known ? u->expected >> 8 & 0xff : c->s->fpu.used;
+    ir_brcond(u, COND_NE, ir_ldstate(u, IR_I32, FPU(top), MO_32), ir_const(u, IR_I32, stack_word(top, used)),
+              ir_cold(u));
+    u->assumed = (u->assumed & ~(uint32_t)X87_BITS) | ASSUMED_X87 | top << TOP_SHIFT | used << USED_SHIFT;
+    u->expected = top | used << 8;
     return true;
 }
 
+/* Else the stack overflows or underflows: a helper knows what that gives. */
 static void check_used(Ctx *c, unsigned reg, bool used)
 {
-    IrUnit *u = c->ir;
-    unsigned known = u->assumed >> (used ? USED_SHIFT : EMPTY_SHIFT) >> reg & 1;
-    if (known)
-        return;
-    IrTmp bit = ir_binary_imm(u, OP_and, IR_I32, ir_ldstate(u, IR_I32, FPU(used), MO_8), 1 << reg);
-    ir_brcond(u, used ? COND_EQ : COND_NE, bit, ir_const(u, IR_I32, 0), ir_cold(u));
-    u->assumed |= 1u << (used ? USED_SHIFT : EMPTY_SHIFT) << reg;
-}
-
-static void set_used(Ctx *c, unsigned reg, bool used)
-{
-    IrUnit *u = c->ir;
-    IrTmp all = ir_ldstate(u, IR_I32, FPU(used), MO_8);
-    all = used ? ir_binary_imm(u, OP_or, IR_I32, all, 1 << reg) : ir_binary_imm(u, OP_and, IR_I32, all, ~(1 << reg) & 0xff);
-    ir_ststate(u, FPU(used), MO_8, all);
-    u->assumed &= ~(1u << USED_SHIFT << reg | 1u << EMPTY_SHIFT << reg);
-    u->assumed |= 1u << (used ? USED_SHIFT : EMPTY_SHIFT) << reg;
+    if ((used_of(c) >> reg & 1) != used)
+        ir_br(c->ir, ir_cold(c->ir));
 }
 
 /* The physical register of st(n), which must be in use. */
@@ -98,14 +98,12 @@ static uint16_t place_of(unsigned reg)
 
 static void pushed(Ctx *c, unsigned reg)
 {
-    set_used(c, reg, true);
-    set_top(c, reg);
+    set_stack(c, reg, used_of(c) | 1u << reg);
 }
 
 static void pop(Ctx *c)
 {
-    set_used(c, top_of(c), false);
-    set_top(c, top_of(c) + 1);
+    set_stack(c, top_of(c) + 1, used_of(c) & ~(1u << top_of(c)));
 }
 
 /* ---- memory operands, through the buffer ---- */
@@ -172,7 +170,9 @@ static void arithmetic(Ctx *c, unsigned digit, unsigned to, unsigned from)
 {
     static const uint16_t ops[] = { 0xc1de, 0xc9de, 0, 0, 0xe9de, 0xe1de, 0xf9de, 0xf1de };
     unsigned a = stack_reg(c, to), b = stack_reg(c, from);
-    const IrX87 x = { .op = ops[digit], .kind = IR_X87_REGISTERS, .first = place_of(a), .second = place_of(b), .dest = place_of(a) };
+    const IrX87 x = {
+        .op = ops[digit], .kind = IR_X87_REGISTERS, .first = place_of(a), .second = place_of(b), .dest = place_of(a)
+    };
     ir_x87(c->ir, &x);
 }
 
@@ -180,7 +180,11 @@ static bool with_memory(Ctx *c, unsigned escape, unsigned digit, unsigned bytes)
 {
     unsigned a = stack_reg(c, 0);
     bool compare = digit == 2 || digit == 3;
-    const IrX87 x = { .op = (uint16_t)(0xd8 | escape | (compare ? 3 : digit) << 11), .kind = IR_X87_MEMORY, .first = place_of(a), .second = (uint16_t)FPU(buffer), .dest = compare ? 0 : place_of(a) };
+    const IrX87 x = { .op = (uint16_t)(0xd8 | escape | (compare ? 3 : digit) << 11),
+                      .kind = IR_X87_MEMORY,
+                      .first = place_of(a),
+                      .second = (uint16_t)FPU(buffer),
+                      .dest = compare ? 0 : place_of(a) };
     load_operand(c, bytes);
     if (compare)
         set_conditions(c, ir_x87_test(c->ir, IR_X87_STATUS, &x));
@@ -203,7 +207,9 @@ static bool load_converted(Ctx *c, unsigned format, unsigned bytes)
 
 static bool store_converted(Ctx *c, unsigned format, unsigned bytes, bool pops)
 {
-    const IrX87 x = { .first = place_of(stack_reg(c, 0)), .dest = (uint16_t)FPU(buffer), .dest_format = (uint8_t)format };
+    const IrX87 x = { .first = place_of(stack_reg(c, 0)),
+                      .dest = (uint16_t)FPU(buffer),
+                      .dest_format = (uint8_t)format };
     ir_x87(c->ir, &x);
     store_operand(c, bytes);
     if (pops)
@@ -352,7 +358,7 @@ static bool inline_registers(Ctx *c, unsigned escape, unsigned modrm)
     case 0x53: /* fst, fstp */
         reg = (top_of(c) + n) & 7;
         copy_register(c, stack_reg(c, 0), reg);
-        set_used(c, reg, true);
+        set_stack(c, top_of(c), used_of(c) | 1u << reg);
         if (digit == 3)
             pop(c);
         return true;
@@ -396,6 +402,7 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     unsigned escape = i->opcode & 7u, opcode = escape << 8 | i->modrm;
     if (!simd_available(c, NEED_X87))
         return true;
+    u->assumed &= ~(uint32_t)MMX_BITS;
     if (has_inline(escape, i->modrm) && begin_inline(c) &&
         (i->mod == 3 ? inline_registers(c, escape, i->modrm) : inline_memory(c, escape, i->modrm >> 3 & 7)))
         return true;
@@ -403,8 +410,7 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     IrTmp address = ir_const(u, IR_I64, 0);
     if (i->mod != 3)
         address = as_i64(c, memory_address(c, bytes ? bytes : 14, x87_is_store(opcode)));
-    ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address,
-            ir_const(u, IR_I64, i->operand_size == 2), 0);
+    ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address, ir_const(u, IR_I64, i->operand_size == 2), 0);
     x87_forget_top(c);
     return true;
 }

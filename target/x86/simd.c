@@ -54,7 +54,7 @@ static bool masked_check(X86State *s, uint64_t address, const uint8_t *mask, uns
     }
     if (first >= end)
         return true;
-    bool begins_here = (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
+    bool begins_here = size == 1 && (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
     uint64_t from = begins_here ? address : address + first;
     return x86_check_write(s, from, (unsigned)(address + end - from));
 }
@@ -340,8 +340,11 @@ static bool any_denormal(int64_t what, const IrVector *out)
 {
     unsigned map = what >> 8 & 3, opcode = what & 0xff, prefix = what & IR_HOST_F2;
     bool doubles = map == 2 ? what & IR_HOST_W : prefix == IR_HOST_66 || prefix == IR_HOST_F2;
-    bool scalar = map == 2 ? opcode & 1 && (opcode & 15) > 8 : prefix == IR_HOST_F3 || (prefix == IR_HOST_F2 && opcode != 0x7c && opcode != 0x7d && opcode != 0xd0);
-    if (map == 1 && (opcode == 0xc2 || opcode == 0x2c || opcode == 0x2d || opcode == 0x2e || opcode == 0x2f || opcode == 0x5d || opcode == 0x5f || opcode == 0x5b || opcode == 0xe6))
+    bool scalar =
+        map == 2 ? opcode & 1 && (opcode & 15) > 8
+                 : prefix == IR_HOST_F3 || (prefix == IR_HOST_F2 && opcode != 0x7c && opcode != 0x7d && opcode != 0xd0);
+    if (map == 1 && (opcode == 0xc2 || opcode == 0x2c || opcode == 0x2d || opcode == 0x2e || opcode == 0x2f ||
+                     opcode == 0x5d || opcode == 0x5f || opcode == 0x5b || opcode == 0xe6))
         return false; /* compares, or makes integers */
     if (map == 3 && opcode != 0x40 && opcode != 0x41)
         return false; /* rounds */

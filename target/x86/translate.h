@@ -75,7 +75,7 @@ const char **x86_untranslated(void);
 
 /* What is unavailable, for HELPER_NO_FPU: decides between #UD and #NM. */
 enum { NEED_X87, NEED_MMX, NEED_SSE, NEED_AVX, NEED_XSAVE, NEED_WAIT };
-/* IrUnit.assumed: see insn_simd.h and insn_x87.c. */
+/* IrUnit.assumed: see insn_simd.h, insn_x87.c and insn_mmx.c. */
 enum { ASSUMED_CLEAN = 1, ASSUMED_X87 = 2 };
 
 uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source);

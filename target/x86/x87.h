@@ -13,8 +13,8 @@ typedef struct X86State X86State;
 
 typedef struct X86Fpu {
     uint8_t reg[8][16]; /* physical registers, ten bytes used */
-    /* Looked at as one word by generated code: instructions are done inline where the rest is 0. */
-    uint8_t top, pending /* an unmasked exception waits */, unmasked /* some exception is */, zero;
+    /* Looked at as one word by generated code: whose instructions are inline where the middle is 0. */
+    uint8_t top, pending /* an unmasked exception waits */, unmasked /* some exception is */;
     uint8_t used;             /* bit n: physical register n is not empty */
     uint16_t control, status; /* without TOP, and without what CpuState.x87_flags and the host have */
     uint16_t opcode;
