@@ -436,7 +436,7 @@ static GMutex split_lock;
 static bool split_begin(TcgCpu *c, uint64_t va, unsigned size, uint64_t *old)
 {
     PageEntry e;
-    if (c->cs->raised || !find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + size - 1), ACCESS_STORE, &e))
+    if (c->cs->raised || !find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + size - 1) & GUEST_PAGE_MASK, ACCESS_STORE, &e))
         return false;
     g_mutex_lock(&split_lock);
     *old = slow_load(c, va, (uint64_t)__builtin_ctz(size));

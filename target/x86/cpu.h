@@ -320,7 +320,7 @@ bool x86_canonical(const X86State *s, uint64_t va);
 void x86_far_jump(X86State *s, uint16_t selector, uint64_t offset, unsigned operand_size, unsigned length);
 void x86_far_call(X86State *s, uint16_t selector, uint64_t offset, unsigned operand_size, unsigned length);
 void x86_far_return(X86State *s, unsigned operand_size, unsigned pop_bytes);
-void x86_iret(X86State *s, unsigned operand_size);
+void x86_iret(X86State *s, unsigned operand_size, unsigned length);
 
 /* The stack of an inner level, from the TSS. False: raised. */
 bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);

@@ -291,6 +291,17 @@ static bool t_xadd(Ctx *c, unsigned arg)
 }
 
 /* The destination is always written; a 32-bit register that keeps its value keeps its upper half, too. */
+/* The accumulator after cmpxchg. */
+static void set_compared(Ctx *c, unsigned size, IrTmp equal, IrTmp acc_x, IrTmp acc, IrTmp old)
+{
+    IrUnit *u = c->ir;
+    if (size == 4)
+        set_reg(c, RAX, 8,
+                ir_select(u, IR_I64, COND_EQ, equal, acc_x, get_reg(c, RAX, 8), ir_ext(u, IR_I64, MO_32, old)));
+    else
+        set_reg(c, RAX, size, ir_select(u, type_of(size), COND_EQ, equal, acc_x, acc, old));
+}
+
 static bool t_cmpxchg(Ctx *c, unsigned arg)
 {
     IrUnit *u = c->ir;
@@ -305,6 +316,8 @@ static bool t_cmpxchg(Ctx *c, unsigned arg)
         old = get_operand_to_change(c, 0);
         old_x = extend(c, old, size, false);
         IrTmp value = ir_select(u, t, COND_EQ, old_x, acc_x, b, old);
+        if (!operand_in_memory(c, 0)) /* first, in case it is the destination, too */
+            set_compared(c, size, old_x, acc_x, acc, old);
         if (size == 4 && !operand_in_memory(c, 0)) {
             IrTmp whole = get_reg(c, c->i->rm, 8);
             set_reg(c, c->i->rm, 8, ir_select(u, IR_I64, COND_EQ, old_x, acc_x, ir_ext(u, IR_I64, MO_32, b), whole));
@@ -312,11 +325,8 @@ static bool t_cmpxchg(Ctx *c, unsigned arg)
             set_operand(c, 0, value);
         }
     }
-    if (size == 4)
-        set_reg(c, RAX, 8,
-                ir_select(u, IR_I64, COND_EQ, old_x, acc_x, get_reg(c, RAX, 8), ir_ext(u, IR_I64, MO_32, old)));
-    else
-        set_reg(c, RAX, size, ir_select(u, t, COND_EQ, old_x, acc_x, acc, old));
+    if (operand_in_memory(c, 0))
+        set_compared(c, size, old_x, acc_x, acc, old);
     set_flags(c, CC_SUB, size, acc, old);
     return true;
 }

@@ -59,11 +59,12 @@ static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
 
 static bool t_movs(Ctx *c, unsigned arg)
 {
-    if (c->i->row->operands[0].kind == OPERAND_SREG)
-        return load_segment(c, c->i->reg & 7, selector_operand(c, 1));
     unsigned segment = c->i->reg & 7;
-    if (segment > X86_GS)
+    bool to_segment = c->i->row->operands[0].kind == OPERAND_SREG;
+    if (segment > X86_GS || (to_segment && segment == X86_CS))
         return false;
+    if (to_segment)
+        return load_segment(c, segment, selector_operand(c, 1));
     uint32_t at =
         x86_base_of(segment) - (uint32_t)offsetof(X86SegmentReg, base) + (uint32_t)offsetof(X86SegmentReg, selector);
     set_operand(c, 0, ir_ldstate(c->ir, type_of(operand_size(c, 0)), at, MO_16));

@@ -129,7 +129,8 @@ static WalkResult walk_tables(X86State *s, uint64_t va, bool update, bool store,
 }
 
 /* What a page of these rights allows in this mode. */
-static void allow(const X86State *s, const Translation *t, unsigned mmu_index, Walk *w, bool *by_key)
+/* *by_key: what the protection key forbids, whatever else there is. */
+static void allow(const X86State *s, const Translation *t, unsigned mmu_index, Walk *w, unsigned *by_key)
 {
     bool user = mmu_index & MMU_USER, user_page = t->rights & PTE_U, writable = t->rights & PTE_W;
     bool nx = s->efer & EFER_NXE && t->rights & PTE_NX;
@@ -142,15 +143,14 @@ static void allow(const X86State *s, const Translation *t, unsigned mmu_index, W
         w->write = w->read && (writable || !(mmu_index & MMU_WP));
         w->execute = !nx && !(user_page && s->cr4 & CR4_SMEP);
     }
-    *by_key = false;
+    *by_key = 0;
     if (!(s->cr4 & CR4_PKE) || !user_page || !x86_long(s))
         return;
     unsigned key = s->pkru >> (2 * t->key) & 3;
-    bool read = w->read && !(key & PKRU_AD);
-    bool write = w->write && !(key & PKRU_AD) && !(key & PKRU_WD && (user || mmu_index & MMU_WP));
-    *by_key = read != w->read || write != w->write;
-    w->read = read;
-    w->write = write;
+    bool no_read = key & PKRU_AD, no_write = no_read || (key & PKRU_WD && (user || mmu_index & MMU_WP));
+    *by_key = (no_read ? 1u << ACCESS_LOAD : 0) | (no_write ? 1u << ACCESS_STORE : 0);
+    w->read &= !no_read;
+    w->write &= !no_write;
 }
 
 static bool page_fault(X86State *s, uint64_t va, Access access, unsigned mmu_index, uint32_t error, bool raise)
@@ -192,7 +192,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
     }
     Translation t = { 0 };
     WalkResult result;
-    bool by_key = false;
+    unsigned by_key = 0;
     do {
         result = walk_tables(s, va, false, false, &t);
         if (result == WALK_OK) {
@@ -200,8 +200,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
             allow(s, &t, mmu_index, w, &by_key);
             bool ok = access == ACCESS_LOAD ? w->read : access == ACCESS_STORE ? w->write : w->execute;
             if (!ok)
-                return page_fault(s, va, access, mmu_index, PF_P | (by_key && access != ACCESS_FETCH ? PF_PK : 0),
-                                  raise);
+                return page_fault(s, va, access, mmu_index, PF_P | (by_key >> access & 1 ? PF_PK : 0), raise);
             if (raise)
                 result = walk_tables(s, va, true, access == ACCESS_STORE, &t);
         }
@@ -248,8 +247,8 @@ static bool flat(const X86State *s)
     for (unsigned i = X86_ES; i <= X86_DS; i++) {
         const X86SegmentReg *r = &s->segment[i];
         if (r->base || r->limit != UINT32_MAX || !(r->attributes & DESC_P) ||
-            (i != X86_CS &&
-             ((r->attributes & DESC_CODE) || !(r->attributes & DESC_WRITABLE) || r->attributes & DESC_EXPAND_DOWN)))
+            !(r->attributes & DESC_WRITABLE) /* of code: readable */ ||
+            (i != X86_CS && ((r->attributes & DESC_CODE) || r->attributes & DESC_EXPAND_DOWN)))
             return false;
     }
     return true;

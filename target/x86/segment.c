@@ -651,7 +651,7 @@ static void iret_to_vm86(X86State *s, Stack *stack, uint64_t ip, uint64_t select
     x86_mode_changed(s);
 }
 
-static void iret_nested_task(X86State *s)
+static void iret_nested_task(X86State *s, unsigned length)
 {
     X86Descriptor d;
     uint64_t link;
@@ -662,10 +662,10 @@ static void iret_nested_task(X86State *s)
             raise_selector(s, VECTOR_TS, (uint16_t)link);
         return;
     }
-    x86_switch_task(s, (uint16_t)link, &d, TASK_IRET, x86_ip(s));
+    x86_switch_task(s, (uint16_t)link, &d, TASK_IRET, x86_ip(s) + length);
 }
 
-void x86_iret(X86State *s, unsigned operand_size)
+void x86_iret(X86State *s, unsigned operand_size, unsigned length)
 {
     uint64_t ip, selector, flags, sp = 0, ss = 0;
     X86Descriptor code;
@@ -677,7 +677,7 @@ void x86_iret(X86State *s, unsigned operand_size)
         if (x86_long(s))
             x86_raise(s, VECTOR_GP, 0);
         else
-            iret_nested_task(s);
+            iret_nested_task(s, length);
         return;
     }
     Stack stack = present_stack(s);

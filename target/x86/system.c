@@ -65,7 +65,7 @@ static uint64_t sys_far_return(X86State *s, uint64_t size, uint64_t pop_bytes, u
 
 static uint64_t sys_iret(X86State *s, uint64_t size, uint64_t b, unsigned length)
 {
-    x86_iret(s, (unsigned)size);
+    x86_iret(s, (unsigned)size, length);
     if (!s->cs.raised)
         s->nmi_blocked = false;
     return 0;

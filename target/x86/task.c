@@ -160,5 +160,5 @@ bool x86_switch_task(X86State *s, uint16_t selector, X86Descriptor *d, X86TaskRe
     s->dr[7] &= ~0x155ull; /* local breakpoints end with the task */
     x86_set_eflags(s, (uint32_t)image.flags | (reason == TASK_CALL ? FLAG_NT : 0), ~0u & ~(uint32_t)FLAG_1);
     load_segments(s, &image);
-    return !s->cs.raised;
+    return !(s->delivering ? s->nested : s->cs.raised); /* delivering: raised is set by what is delivered */
 }

@@ -131,7 +131,7 @@ IrTmp linear(Ctx *c, unsigned segment, IrTmp offset, unsigned size, bool write)
             return offset;
         return ir_binary(u, OP_add, IR_I64, offset, ir_ldstate(u, IR_I64, x86_base_of(segment), MO_64));
     }
-    if (c->mode & MODE_FLAT && !fs_or_gs)
+    if (c->mode & MODE_FLAT && !fs_or_gs && !(write && segment == X86_CS))
         return offset;
     if (size && !fits_segment(c, segment, offset, size))
         ir_call(u, IR_I64, HELPER_CHECK_SEGMENT, ir_ext(u, IR_I64, MO_32, offset),

@@ -210,13 +210,19 @@ static const char *group_of(const X86Row *row)
     return feature == X86_ALWAYS ? integer : names[feature];
 }
 
+/* A register is #UD to AMD. */
+static bool prefetch_register(const X86Form *f)
+{
+    return f->map == 1 && f->opcode == 0x0d && f->row->mod == MOD_REG;
+}
+
 static bool chosen(const X86Options *o, uint64_t features, const X86Form *f)
 {
     const X86Row *row = f->row;
     bool here = row->mode == BITS_ANY || (row->mode == BITS_LONG) == (o->bits == 64);
     here &= row->encoding != ENCODING_LEGACY || row->w != 1 || o->bits == 64;
     here &= (features >> row->features[0] & 1) && (features >> row->features[1] & 1);
-    if (!here || f->policy->prepare == PREPARE_SKIP)
+    if (!here || prefetch_register(f) || f->policy->prepare == PREPARE_SKIP)
         return false;
     if (o->group && g_ascii_strcasecmp(o->group, f->group))
         return false;
@@ -279,6 +285,15 @@ static bool sized(const X86Row *row)
     return false;
 }
 
+static bool has_size(const X86Row *row, unsigned size)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (row->operands[i].size == size)
+            return true;
+    }
+    return false;
+}
+
 /* Segments of 32-bit and 16-bit code. Flat ones most often; not with 16-bit addresses, which do not reach anything
  * there. */
 static void choose_segments(X86Encoding *e, X86Rng *r)
@@ -323,6 +338,10 @@ static void choose_size(X86Encoding *e, X86Rng *r, bool *prefix66, bool *prefix6
         *prefix66 = false;
     *prefix67 = x86_percent(r, 12);
     e->w = row->w >= 0 ? row->w : (e->bits == 64 || row->encoding != ENCODING_LEGACY) && x86_percent(r, 35);
+    if (e->form->policy->prepare == PREPARE_FAR_POINTER || e->form->policy->prepare == PREPARE_FAR_JUMP)
+        e->w = false; /* 64-bit offsets are Intel's */
+    if (e->bits != 64 && e->vex && row->w < 0 && has_size(row, SIZE_Y))
+        e->w = false; /* Intel ignores it, #UD to AMD */
     bool w = e->bits == 64 && e->w;
     if (e->bits == 64) {
         e->operand_size = row->flags & X86_F64 || w ? 8 : *prefix66 ? 2 : row->flags & X86_D64 ? 8 : 4;
@@ -532,7 +551,8 @@ static void put_immediates(X86Encoding *e, X86Rng *r, Out *o)
             }
             second = true;
             e->imm = (int64_t)x86_interesting(r);
-            if (e->form->policy->prepare == PREPARE_ENTER || e->form->policy->prepare == PREPARE_RET)
+            if (e->form->policy->prepare == PREPARE_ENTER || e->form->policy->prepare == PREPARE_RET ||
+                e->form->policy->prepare == PREPARE_FAR_RET)
                 e->imm = x86_below(r, 0x60);
             if (e->form->policy->prepare == PREPARE_INT && ((uint8_t)e->imm == 0x80 || (uint8_t)e->imm == 1))
                 e->imm = 0x81; /* not a system call, nor a trap */

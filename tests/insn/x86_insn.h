@@ -33,6 +33,8 @@ enum {
     MIDDLE = BASE + 0x5000,
     WINDOW_BYTES = 1024,
     WINDOW = MIDDLE - WINDOW_BYTES / 2,
+    EDGE_BYTES = 64,
+    TAIL = DATA_END - 1024, /* put back after each instance */
     SLOT_BYTES = 64,
     SLOTS = 4096 / SLOT_BYTES, /* encodings of a batch */
     STATES = 16,               /* instances of an encoding */
@@ -96,6 +98,7 @@ enum {
 typedef struct X86Case {
     X86Regs regs;
     uint8_t window[WINDOW_BYTES];
+    uint8_t edge[EDGE_BYTES]; /* out: where the data ends */
     uint64_t operand; /* in: linear address of the memory operand, if there is one */
 } X86Case;
 
@@ -189,6 +192,9 @@ typedef struct X86Options {
     unsigned most_failures;
 } X86Options;
 
+/* An exception at an exit is an exit: one that was reached with another code segment than it was made for. */
+void x86_settle(X86Regs *r);
+
 /* ---- x86_gen.c and x86_state.c ---- */
 /* The forms that can be tested with this size of code and these options; features: what the host has, 1 << X86_*. */
 unsigned x86_forms(const X86Options *o, uint64_t features, const X86Form **forms);
@@ -222,6 +228,7 @@ uint64_t x86_choose_target(X86Rng *r, const X86Encoding *e);
 void x86_make_case(const X86Encoding *e, X86Rng *r, X86Case *c);
 
 /* ---- x86_native.c ---- */
+void x86_make_exits(uint8_t *page); /* what stands at EXITS */
 bool x86_native_start(X86Batch *b); /* forks */
 void x86_native_post(void);         /* run the batch; native_wait returns when it is done. False: the child has ended */
 bool x86_native_wait(void);

@@ -38,17 +38,18 @@ static void test_breakpoints(void)
     g_assert_cmpuint(sys_vector(), ==, VECTOR_DB);
     g_assert_cmphex(sys_word(0), ==, CODE + 1);
     g_assert_cmphex(sys_cpu->dr[6] & 15, ==, 1);
-    g_assert_true(sys_word(2) & FLAG_RF);
+    g_assert_false(sys_word(2) & FLAG_RF); /* the handler sets it, if it wants to go on */
 }
 
 static void test_watchpoint(void)
 {
     sys_protected_mode(0);
-    sys_cpu->dr[1] = DATA + 4;
-    sys_cpu->dr[7] = 0x400 | 8 | 0xd << 20;                             /* 4 bytes, writes */
-    sys_run(BYTES("\xa1\x04\x90\x00\x00\xa3\x04\x90\x00\x00\x90\xf4")); /* mov eax, [DATA + 4]; mov [DATA + 4], eax */
+    /* mov eax, DATA + 4; mov dr1, eax; mov eax, (1: 4 bytes, writes); mov dr7, eax; mov eax, [DATA + 4]; mov [DATA +
+     * 4], eax; nop; hlt */
+    sys_run(BYTES("\xb8\x04\x90\x00\x00\x0f\x23\xc8\xb8\x08\x04\xd0\x00\x0f\x23\xf8"
+                  "\xa1\x04\x90\x00\x00\xa3\x04\x90\x00\x00\x90\xf4"));
     g_assert_cmpuint(sys_vector(), ==, VECTOR_DB);
-    g_assert_cmphex(sys_word(0), ==, CODE + 10); /* a trap */
+    g_assert_cmphex(sys_word(0), ==, CODE + 26); /* a trap */
     g_assert_cmphex(sys_cpu->dr[6] & 15, ==, 2);
 }
 
@@ -206,7 +207,6 @@ static void test_long_canonical(void)
     sys_cpu->gpr[RAX] = 1ull << 50;
     sys_run(BYTES("\xff\xe0")); /* jmp rax */
     sys_assert_error(VECTOR_GP, 0);
-    g_assert_cmphex(sys_word(1), ==, CODE);
 }
 
 static void test_long_call_gate(void)

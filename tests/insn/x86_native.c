@@ -184,7 +184,7 @@ static void put32(uint8_t *p, uint32_t v)
     memcpy(p, &v, 4);
 }
 
-static void make_exits(uint8_t *page)
+void x86_make_exits(uint8_t *page)
 {
     for (unsigned mark = 0; mark < MARKS; mark++) {
         uint8_t *p = page + EXIT_OF(64, mark) - EXITS; /* mov byte [out.mark], mark; jmp [common_exit] */
@@ -224,7 +224,7 @@ static void set_up(void)
     static const int caught[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     code_alias = map_twice(CODE, PROT_READ | PROT_EXEC);
-    make_exits(map_twice(EXITS, PROT_READ | PROT_EXEC));
+    x86_make_exits(map_twice(EXITS, PROT_READ | PROT_EXEC));
     read_only_alias = map_twice(READ_ONLY, PROT_READ);
     map_at(DATA, DATA_END - DATA, PROT_READ | PROT_WRITE, -1);
     map_at(SCRATCH, (sizeof(Scratch) + 4095) & ~4095ul, PROT_READ | PROT_WRITE, -1);
@@ -260,7 +260,10 @@ static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
     memcpy((void *)(uintptr_t)WINDOW, in->window, WINDOW_BYTES);
     x86_native_enter();
     out->regs = scratch->out;
+    x86_settle(&out->regs);
     memcpy(out->window, (void *)(uintptr_t)WINDOW, WINDOW_BYTES);
+    memcpy(out->edge, (void *)(uintptr_t)(DATA_END - EDGE_BYTES), EDGE_BYTES);
+    memcpy((void *)(uintptr_t)TAIL, batch->data + TAIL - DATA, DATA_END - TAIL);
 }
 
 static void run_batch(void)

@@ -190,6 +190,7 @@ static void set_state(const Try *t)
     s->eflags = FLAG_1 | (t->ac ? FLAG_AC : 0);
     s->gpr[RSP] = t->user ? USER_STACK_TOP : STACK_TOP;
     s->gpr[RBX] = PAGE + 0x123;
+    s->gpr[RAX] = 0xf4; /* so that stores leave the hlt there */
     s->cs.pc = (t->user ? USER_CODE : KERNEL_CODE) + 16 * t->access;
     if (mode->levels == 3)
         x86_load_pdptes(s, s->cr3);

@@ -100,12 +100,6 @@ static void make_descriptors(X86World *w)
     }
 }
 
-/* Where generated code goes on to an exit without leaving to C, it gets to a hlt, which is #GP here. */
-static void make_exits(X86World *w)
-{
-    memset(w->host + EXITS - BASE + PAGES, 0xf4, 4096);
-}
-
 /* ---- the machine ---- */
 
 static void set_system(X86World *w)
@@ -131,7 +125,8 @@ X86World *x86_world_new(bool jit)
     w->host = w->bare->host;
     make_pages(w);
     make_descriptors(w);
-    make_exits(w);
+    /* Where generated code goes on without leaving to C, what stands there leads to an exception, see x86_settle. */
+    x86_make_exits(w->host + EXITS - BASE + PAGES);
     set_system(w);
     return w;
 }
@@ -247,11 +242,7 @@ static void store_case(X86World *w, X86Regs *r)
     r->gpr[RSP] = get64(w, at + 24);
     r->seg[X86_SS] = (uint16_t)get64(w, at + 32);
     r->address = r->vector == VECTOR_PF ? s->cr2 : 0;
-    uint64_t at_exit = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0) - EXITS;
-    if (r->vector == VECTOR_GP && at_exit < 4096) {
-        r->vector = VECTOR_MARK;
-        r->mark = (at_exit & 0x3f0) >> 4;
-    }
+    x86_settle(r);
 }
 
 /* ---- running ---- */
@@ -271,6 +262,8 @@ static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Ca
     if (!ok)
         out->regs.vector = VECTOR_HANGS;
     memcpy(out->window, w->host + WINDOW - BASE + PAGES, WINDOW_BYTES);
+    memcpy(out->edge, w->host + DATA_END - EDGE_BYTES - BASE + PAGES, EDGE_BYTES);
+    memcpy(w->host + TAIL - BASE + PAGES, w->batch->data + TAIL - DATA, DATA_END - TAIL);
 }
 
 static void run_batch(Vcpu *vcpu, void *opaque)

@@ -228,7 +228,7 @@ uint64_t x86_choose_target(X86Rng *r, const X86Encoding *e)
     case 2:
         return DATA_END - x86_below(r, 40);
     case 3:
-        return x86_percent(r, 50) ? CODE + x86_below(r, 4096) : DATA_END + x86_below(r, 4096);
+        return x86_percent(r, 50) ? CODE + x86_below(r, 4096 - 64) : DATA_END + x86_below(r, 4096);
     case 4:
     case 5:
         return MIDDLE - x86_below(r, 64);
@@ -391,7 +391,8 @@ static void prepare_divide(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t
     uint64_t *gpr = c->regs.gpr;
     unsigned bytes = e->form->opcode == 0xf6 ? 1 : e->operand_size;
     uint64_t divisor = get_rm(e, c, target, bytes);
-    if (x86_percent(r, 25))
+    bool used = e->base == RAX || e->base == RDX || e->index == RAX || e->index == RDX; /* for the address */
+    if (used || x86_percent(r, 25))
         return;
     if (bytes == 1) {
         set_masked(&gpr[RAX],
@@ -459,8 +460,6 @@ static void prepare_jump(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t t
         return;
     unsigned bytes = e->operand_size;
     uint64_t to = pad_offset(e, r);
-    if (e->bits == 64 && x86_percent(r, 3))
-        to = x86_random(r) | 1ull << 60; /* not canonical */
     set_rm(e, c, target, to, bytes);
 }
 
@@ -468,8 +467,6 @@ static void prepare_ret(const X86Encoding *e, X86Rng *r, X86Case *c)
 {
     uint64_t to = pad_offset(e, r);
     uint8_t *p = stack_at(e, c, 0, 8);
-    if (e->bits == 64 && x86_percent(r, 3))
-        to = x86_random(r) | 1ull << 60;
     if (p)
         memcpy(p, &to, e->operand_size);
 }
@@ -639,7 +636,9 @@ static uint64_t choose_operand(const X86Encoding *e, X86Rng *r)
                (prepare == PREPARE_X87_ENV ? x86_below(r, 64)
                 : prepare == PREPARE_FX    ? 16 * x86_below(r, 4)
                                            : 0);
-    if (prepare == PREPARE_GATHER)
+    if (e->form->row->features[0] == X86_SHA) /* AMD's processors do not check that it is aligned */
+        return WINDOW + 256 + 16 * x86_below(r, 16);
+    if (prepare == PREPARE_GATHER || prepare == PREPARE_JUMP)
         return WINDOW + 256 + x86_below(r, 512);
     if (e->bits == 64 && e->address_size == 8 && x86_percent(r, 1))
         return x86_random(r) | 1ull << 60; /* not canonical */
@@ -661,7 +660,7 @@ void x86_make_case(const X86Encoding *e, X86Rng *r, X86Case *c)
         g->gs_base = x86_percent(r, 50) ? (uint64_t)BASE : 0;
     }
     g->rflags = (x86_random(r) & (FLAGS_ARITHMETIC | (x86_percent(r, 25) ? FLAG_DF : 0))) | FLAG_1 | FLAG_IF |
-                (x86_percent(r, 1) ? FLAG_AC : 0) | (x86_percent(r, 10) ? FLAG_ID : 0);
+                (x86_percent(r, 10) ? FLAG_ID : 0);
     uint64_t sp = window_offset(e, r, c, X86_SS) + (x86_percent(r, 10) ? x86_below(r, 8) : 0);
     g->gpr[RSP] = stack_bytes(e) == 2 ? (g->gpr[RSP] & 0xffff0000) | (sp & 0xffff) : sp;
     if (e->memory)
