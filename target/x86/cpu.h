@@ -221,7 +221,7 @@ struct X86State {
     uint64_t pdpte[4]; /* PAE: loaded by writes to CR3 */
     uint64_t dr[8];
     uint64_t xmm[16][4] __attribute__((aligned(32))); /* 256 bits each */
-    uint8_t avx_dirty; /* upper halves may be other than 0 */
+    uint8_t avx_dirty;                                /* upper halves may be other than 0 */
     X86SimdScratch simd;
     uint32_t mxcsr; /* exceptions are in cs.fp_flags */
     X86Fpu fpu;

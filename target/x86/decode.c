@@ -396,3 +396,12 @@ void x86_decode(unsigned bits, uint64_t features, bool vex_allowed, const uint8_
     insn->too_long = c.at > MAX_LENGTH;
     insn->length = c.short_of ? 0 : (uint8_t)c.at;
 }
+
+const X86Row *x86_row_of(unsigned id)
+{
+    for (unsigned i = 0; i < sizeof(x86_rows) / sizeof(*x86_rows); i++) {
+        if (x86_rows[i].id == id)
+            return &x86_rows[i];
+    }
+    return NULL;
+}

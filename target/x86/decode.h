@@ -10,14 +10,15 @@
 #include <stdint.h>
 
 /* CPUID features that decide whether an opcode exists. */
-#define X86_DECODE_FEATURES(F)                                                                                      \
-    F(ALWAYS)                                                                                                       \
-    F(X87)                                                                                                          \
-    F(CMOV)                                                                                                         \
-    F(SEP) F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2) F(SSE4A)    \
-        F(AES) F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT) F(MOVBE) \
-            F(RDRAND) F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE)        \
-                F(XSAVEOPT) F(XSAVEC) F(XSAVES) F(CLFLUSH) F(CLFLUSHOPT) F(CLWB) F(CLZERO) F(WBNOINVD)
+#define X86_DECODE_FEATURES(F)                                                                                         \
+    F(ALWAYS)                                                                                                          \
+    F(X87)                                                                                                             \
+    F(CMOV)                                                                                                            \
+    F(SEP)                                                                                                             \
+    F(SYSCALL) F(CX8) F(CX16) F(MMX) F(FXSR) F(SSE) F(SSE2) F(SSE3) F(SSSE3) F(SSE4_1) F(SSE4_2) F(SSE4A) F(AES)       \
+        F(PCLMULQDQ) F(SHA) F(AVX) F(AVX2) F(FMA) F(F16C) F(BMI1) F(BMI2) F(ADX) F(LZCNT) F(POPCNT) F(MOVBE) F(RDRAND) \
+            F(RDSEED) F(RDTSCP) F(RDPID) F(FSGSBASE) F(INVPCID) F(MONITOR) F(SMAP) F(PKU) F(XSAVE) F(XSAVEOPT)         \
+                F(XSAVEC) F(XSAVES) F(CLFLUSH) F(CLFLUSHOPT) F(CLWB) F(CLZERO) F(WBNOINVD)
 enum {
 #define FEATURE(name) X86_##name,
     X86_DECODE_FEATURES(FEATURE)
@@ -127,8 +128,8 @@ typedef struct X86Insn {
     uint8_t length;    /* bytes; 0: more bytes are needed than there were. With row NULL: as far as it was looked at */
     bool too_long;     /* more than 15 bytes: #GP */
     bool lock, vex, rex;
-    uint8_t repeat;           /* 0, 0xf2 or 0xf3 */
-    uint8_t opcode, map;      /* its last byte; 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A */
+    uint8_t repeat;      /* 0, 0xf2 or 0xf3 */
+    uint8_t opcode, map; /* its last byte; 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A */
     uint8_t modrm;
     uint8_t operand_size;     /* 2, 4 or 8 bytes */
     uint8_t address_size;     /* 2, 4 or 8 bytes */
@@ -154,6 +155,8 @@ enum { X86_RIP = 16 };
  */
 void x86_decode(unsigned bits, uint64_t features, bool vex_allowed, const uint8_t *bytes, unsigned available,
                 X86Insn *insn);
+/* The first row of that name (X86_OP_*). */
+const X86Row *x86_row_of(unsigned id);
 /* Bytes of an operand in this instruction; 0: it has no size. */
 unsigned x86_operand_bytes(const X86Insn *insn, X86Operand operand);
 

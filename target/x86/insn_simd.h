@@ -12,8 +12,8 @@
 #define TARGET_X86_INSN_SIMD_H
 
 #include "target/x86/translate.h"
-#include "x86-opcodes.h"
 #include "tcg/ir_host.h"
+#include "x86-opcodes.h"
 
 #define HOST(form, bits)      ((int64_t)IR_HOST_##form << IR_HOST_FORM | (bits))
 #define HOST_66(form, opcode) HOST(form, IR_HOST_66 | (opcode))

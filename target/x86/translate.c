@@ -575,7 +575,7 @@ void x86_translate_init(void)
 {
     static const X86Translator *const lists[] = { x86_integer_translators, x86_bits_translators,
                                                   x86_control_translators, x86_string_translators,
-                                                  x86_system_translators, x86_float_translators };
+                                                  x86_system_translators,  x86_float_translators };
     for (unsigned l = 0; l < G_N_ELEMENTS(lists); l++) {
         for (const X86Translator *t = lists[l]; t->name; t++) {
             unsigned id = 0;
@@ -586,17 +586,6 @@ void x86_translate_init(void)
             translators[id].arg = t->arg;
         }
     }
-}
-
-const char **x86_untranslated(void)
-{
-    const char **names = g_new0(const char *, X86_OP_COUNT + 1);
-    unsigned n = 0;
-    for (unsigned id = 0; id < X86_OP_COUNT; id++) {
-        if (!translators[id].translate)
-            names[n++] = x86_op_names[id];
-    }
-    return names;
 }
 
 static unsigned code_bits(uint32_t mode)
@@ -664,6 +653,18 @@ static bool is_simd(const X86Row *row)
     for (unsigned n = 0; n < 4; n++)
         simd |= row->operands[n].kind >= OPERAND_MMX && row->operands[n].kind <= OPERAND_XMM_IMM;
     return simd;
+}
+
+const char **x86_untranslated(void)
+{
+    const char **names = g_new0(const char *, X86_OP_COUNT + 1);
+    unsigned n = 0;
+    for (unsigned id = 0; id < X86_OP_COUNT; id++) {
+        const X86Row *row = x86_row_of(id);
+        if (!translators[id].translate && !is_simd(row) && row->features[0] != X86_X87)
+            names[n++] = x86_op_names[id];
+    }
+    return names;
 }
 
 static bool translate_row(Ctx *c)

@@ -23,28 +23,28 @@ typedef struct Ctx {
 
 /* Helpers, in the order of x86_helpers[]: X86_HELPER(NAME, function, arguments, returns, flags). */
 #define SYSTEM_FLAGS (HELPER_READS | HELPER_WRITES | HELPER_RAISES | HELPER_CONTEXT)
-#define X86_HELPERS(HELPER)                                                        \
-    HELPER(RAISE, raise, 2, false, HELPER_RAISES | HELPER_CONTEXT)                 \
-    HELPER(FLAGS, flags, 3, true, HELPER_PURE)                                     \
-    HELPER(CHECK_SEGMENT, check_segment, 2, false, HELPER_RAISES | HELPER_CONTEXT) \
-    HELPER(STEP, step, 1, false, SYSTEM_FLAGS)                                     \
-    HELPER(DIVIDE, divide, 2, false, SYSTEM_FLAGS)                                 \
-    HELPER(ROTATE_CARRY, rotate_carry, 4, true, HELPER_PURE)                       \
-    HELPER(LOCKED, locked, 4, true, HELPER_RAISES | HELPER_CONTEXT)                \
-    HELPER(CMPXCHG_WIDE, cmpxchg_wide, 2, true, SYSTEM_FLAGS)                      \
-    HELPER(STRING, string, 4, true, SYSTEM_FLAGS)                                  \
-    HELPER(PEXT, pext, 2, true, HELPER_PURE)                                       \
-    HELPER(PDEP, pdep, 2, true, HELPER_PURE)                                       \
-    HELPER(CRC32, crc32, 3, true, HELPER_PURE)                                     \
-    HELPER(DECIMAL, decimal, 3, true, HELPER_PURE)                                 \
-    HELPER(SYSTEM, system, 4, true, SYSTEM_FLAGS)            \
-    HELPER(NO_FPU, no_fpu, 1, false, HELPER_RAISES | HELPER_CONTEXT)            \
-    HELPER(SIMD, simd, 3, false, SYSTEM_FLAGS | HELPER_FP)                      \
+#define X86_HELPERS(HELPER)                                                                 \
+    HELPER(RAISE, raise, 2, false, HELPER_RAISES | HELPER_CONTEXT)                          \
+    HELPER(FLAGS, flags, 3, true, HELPER_PURE)                                              \
+    HELPER(CHECK_SEGMENT, check_segment, 2, false, HELPER_RAISES | HELPER_CONTEXT)          \
+    HELPER(STEP, step, 1, false, SYSTEM_FLAGS)                                              \
+    HELPER(DIVIDE, divide, 2, false, SYSTEM_FLAGS)                                          \
+    HELPER(ROTATE_CARRY, rotate_carry, 4, true, HELPER_PURE)                                \
+    HELPER(LOCKED, locked, 4, true, HELPER_RAISES | HELPER_CONTEXT)                         \
+    HELPER(CMPXCHG_WIDE, cmpxchg_wide, 2, true, SYSTEM_FLAGS)                               \
+    HELPER(STRING, string, 4, true, SYSTEM_FLAGS)                                           \
+    HELPER(PEXT, pext, 2, true, HELPER_PURE)                                                \
+    HELPER(PDEP, pdep, 2, true, HELPER_PURE)                                                \
+    HELPER(CRC32, crc32, 3, true, HELPER_PURE)                                              \
+    HELPER(DECIMAL, decimal, 3, true, HELPER_PURE)                                          \
+    HELPER(SYSTEM, system, 4, true, SYSTEM_FLAGS)                                           \
+    HELPER(NO_FPU, no_fpu, 1, false, HELPER_RAISES | HELPER_CONTEXT)                        \
+    HELPER(SIMD, simd, 3, false, SYSTEM_FLAGS | HELPER_FP)                                  \
     HELPER(SIMD_CHECKED, simd_checked, 2, true, HELPER_RAISES | HELPER_CONTEXT | HELPER_FP) \
-    HELPER(X87, x87, 3, false, SYSTEM_FLAGS)                                    \
-    HELPER(X87_PENDING, x87_pending, 0, false, HELPER_RAISES | HELPER_CONTEXT)  \
-    HELPER(STATE, state, 3, false, SYSTEM_FLAGS | HELPER_FP)                    \
-    HELPER(MXCSR, mxcsr, 0, true, HELPER_FP)                                    \
+    HELPER(X87, x87, 3, false, SYSTEM_FLAGS)                                                \
+    HELPER(X87_PENDING, x87_pending, 0, false, HELPER_RAISES | HELPER_CONTEXT)              \
+    HELPER(STATE, state, 3, false, SYSTEM_FLAGS | HELPER_FP)                                \
+    HELPER(MXCSR, mxcsr, 0, true, HELPER_FP)                                                \
     HELPER(SET_MXCSR, set_mxcsr, 1, false, SYSTEM_FLAGS | HELPER_FP)
 enum {
 #define HELPER(name, function, args, returns, flags) HELPER_##name,
