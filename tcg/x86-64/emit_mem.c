@@ -502,7 +502,10 @@ static bool amo_without_result(const Emit *e, const IrInsn *insn)
 
 static void extend_old(Emit *e, int dst, unsigned memop, bool wide)
 {
-    if ((memop & MO_SIZE) == MO_32 && wide) {
+    if ((memop & MO_SIZE) < MO_32) { /* movzx, movsx */
+        unsigned op = 0xb6 | (memop & MO_SIZE) | (memop & MO_SIGNED ? 8 : 0);
+        op_rr(&e->a, P_0F | op | ((memop & MO_SIZE) ? 0 : BYTE_REG), dst, dst, memop & MO_SIGNED && wide);
+    } else if ((memop & MO_SIZE) == MO_32 && wide) {
         if (memop & MO_SIGNED)
             op_rr(&e->a, 0x63, dst, dst, true);
         else
@@ -517,7 +520,13 @@ static void lock_prefix(Emit *e)
         put_byte(&e->a, 0xf0);
 }
 
-/* Words and double words; the rest, and what has no host instruction, always takes the stub. */
+/* An opcode for operands of 2, 4 or 8 bytes as that for `size`. */
+static uint32_t sized_op(uint32_t op, unsigned size)
+{
+    return size == 1 ? (op & ~1u) | BYTE_REG : size == 2 ? op | P_66 : op;
+}
+
+/* What has no host instruction always takes the stub. */
 static void emit_amo(Emit *e, const IrInsn *insn)
 {
     static const uint8_t lock_op[] = {
@@ -530,21 +539,21 @@ static void emit_amo(Emit *e, const IrInsn *insn)
     ColdStub *s = memory_stub(e, insn, STUB_AMO);
     s->value = value;
     uint8_t kind = insn->imm;
-    if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
+    if (!(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
         int dst = silent ? NO_REG : scratch_int(e), addend = probe(e, at, insn, WRITE_TABLE, true, s);
         Mem m = mem_index(at.base, addend, at.disp);
         if (silent) {
             lock_prefix(e);
-            alu_store(&e->a, lock_op[kind], m, value, is64);
+            op_rm(&e->a, sized_op(lock_op[kind] << 3 | 1, size), value, m, is64);
         } else {
-            if (kind == AMO_SWAP && !thunk_table.parallel) { /* xchg always locks */
+            if (kind == AMO_SWAP && !thunk_table.parallel && size >= 4) { /* xchg always locks */
                 mov_load(&e->a, dst, m, is64);
                 mov_store(&e->a, m, value, is64);
             } else {
                 mov_rr(&e->a, dst, value, is64);
                 if (kind == AMO_ADD)
                     lock_prefix(e);
-                op_rm(&e->a, kind == AMO_ADD ? P_0F | 0xc1 : 0x87, dst, m, is64); /* lock xadd, xchg */
+                op_rm(&e->a, sized_op(kind == AMO_ADD ? P_0F | 0xc1 : 0x87, size), dst, m, is64); /* lock xadd, xchg */
             }
             extend_old(e, dst, insn->aux, insn->type == IR_I64);
         }
@@ -576,10 +585,10 @@ static void emit_cas(Emit *e, const IrInsn *insn)
     s->value = RAX;
     s->value2 = value;
     s->dst = RAX;
-    if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN)) {
+    if (!(insn->aux & MO_BIG_ENDIAN)) {
         int addend = probe(e, at, insn, WRITE_TABLE, true, s);
         lock_prefix(e);
-        op_rm(&e->a, P_0F | 0xb1, value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
+        op_rm(&e->a, sized_op(P_0F | 0xb1, size), value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
         extend_old(e, RAX, insn->aux, insn->type == IR_I64);
     } else {
         emit_by_stub(e, at, s);
