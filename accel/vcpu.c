@@ -121,8 +121,8 @@ static void vcpu_run_work(Vcpu *vcpu)
 
 static void vcpu_reset_registers(Vcpu *vcpu)
 {
-    vcpu->target->cpu_reset(vcpu->state);
     __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
+    vcpu->target->cpu_reset(vcpu->state); /* which may say that it waits for another to start it */
     if (log_on(LOG_CPU_RESET)) {
         g_autoptr(GString) text = g_string_new(NULL);
         vcpu->target->cpu_dump(vcpu->state, text);

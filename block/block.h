@@ -81,7 +81,8 @@ bool block_add_drive(Opts *opts, bool snapshot, GError **err);
 BlockNode *block_find(const char *name); /* by node-name or -drive id */
 void block_ref(BlockNode *node);
 void block_unref(BlockNode *node); /* NULL is nothing */
-/* One device may use a node. */
+/* One device may use a node; only one for removable media (block_slot_new) takes an empty one. */
+bool block_claim_removable(BlockNode *node, const char *user, GError **err);
 bool block_claim(BlockNode *node, const char *user, GError **err);
 void block_release(BlockNode *node);
 int block_flush_all(void); /* the last error */
@@ -90,15 +91,41 @@ char *block_driver_help(void);
 char *block_describe(void); /* info block. Free with g_free */
 
 typedef struct BlockDrive {
-    BlockNode *node;       /* NULL: no medium */
-    const char *interface; /* if=, or NULL: the machine's default */
+    BlockNode *node;       /* without a medium: block_is_empty */
+    const char *interface; /* if= */
     bool cdrom;
-    int index; /* or -1 */
+    int index; /* of the interface: given, or the first that is free */
 } BlockDrive;
+/* What -drive without if= means (default: virtio), and how many drives a bus of if=ide takes (2). Before
+ * block_add_drive. */
+void block_drive_defaults(const char *interface, unsigned ide_units);
+unsigned block_ide_units(void);
 /* Ends with NULL; const BlockDrive *. */
 const BlockDrive *const *block_drives(void);
-/* The medium of -drive if=interface with this index (counted where it is not given), or NULL. */
+/* The medium of -drive if=interface with this index, or NULL. */
 BlockNode *block_drive_find(const char *interface, int index);
+/* A -drive without file=: a drive without a medium, for a device whose medium can be changed. */
+bool block_is_empty(const BlockNode *node);
+
+/* ---- removable media (main loop's thread, machine lock held) ---- */
+typedef struct BlockSlot BlockSlot;
+typedef struct BlockSlotOps {
+    bool (*locked)(void *opaque);                      /* the guest has locked the tray */
+    bool (*tray_open)(void *opaque);                   /* NULL: there is no tray */
+    void (*request_eject)(void *opaque);               /* the button on the front; NULL: none */
+    void (*set_medium)(void *opaque, BlockNode *node); /* NULL: none; nothing of the old one is used on return */
+    void (*set_tray)(void *opaque, bool open);         /* NULL: there is no tray */
+    bool read_only;                                    /* whatever is put in */
+} BlockSlotOps;
+/* A drive that user (a device) has; node, claimed by it, is in it, or NULL. name: of its own, or NULL: node's or
+ * user's. */
+BlockSlot *block_slot_new(const char *name, const char *user, BlockNode *node, const BlockSlotOps *ops, void *opaque);
+/* Before the device releases its medium. */
+void block_slot_free(BlockSlot *slot);
+/* eject and change of the monitor. force: even if it is locked. mode: retain, read-only, read-write, or NULL. */
+bool block_slot_eject(const char *name, bool force, GError **err);
+bool block_slot_change(const char *name, const char *file, const char *format, const char *mode, bool force,
+                       GError **err);
 
 /* ---- blocking access (any thread): checks range and permission ---- */
 int block_read(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length);
@@ -131,11 +158,14 @@ struct BlockRequest {
     int error;
 };
 
-/* A thread that calls kicked(opaque) after each block_queue_kick (several may become one) and runs the requests. */
+/* A thread that calls kicked(opaque) after each block_queue_kick (several may become one) and runs the requests. node
+ * may be NULL: a drive without a medium, which takes no requests. */
 BlockQueue *block_queue_new(BlockNode *node, void (*kicked)(void *opaque), void *opaque, GError **err);
 /* Queues made from now on run one request after the other, and block_queue_kick returns when what it was called for is
  * done: the guest sees no time pass (-icount). */
 void block_queues_in_step(void);
+/* Another medium; while the queue is paused. */
+void block_queue_set_node(BlockQueue *queue, BlockNode *node);
 void block_queue_free(BlockQueue *queue); /* no request may be under way */
 void block_queue_kick(BlockQueue *queue); /* any thread */
 /* On the queue's thread, in kicked or in done. */

@@ -11,6 +11,8 @@ static const BlockDriver *const drivers[] = { &block_file_driver, &block_raw_dri
                                               &block_overlay_driver };
 static GPtrArray *nodes;  /* BlockNode *: those with a name, a reference each */
 static GPtrArray *drives; /* BlockDrive *, ends with NULL */
+static const char *default_interface = "virtio";
+static unsigned ide_units = 2;
 
 /* ---- registry ---- */
 
@@ -61,11 +63,14 @@ char *block_describe(void)
     GString *out = g_string_new(NULL);
     for (guint i = 0; nodes && i < nodes->len; i++) {
         const BlockNode *node = nodes->pdata[i];
+        if (block_slot_holds(node) || block_is_empty(node))
+            continue;
         g_string_append_printf(
             out, "%s: %s%s%s, %" G_GUINT64_FORMAT " bytes%s\n    %s%s\n", node->drive ? node->drive : node->name,
             node->driver->name, node->child ? " on " : "", node->child ? node->child->driver->name : "", node->size,
             node->read_only ? ", read-only" : "", node->user ? "used by " : "not used", node->user ? node->user : "");
     }
+    block_slots_describe(out);
     return g_string_free(out, FALSE);
 }
 
@@ -88,7 +93,19 @@ void block_unref(BlockNode *node)
     g_free(node);
 }
 
+bool block_is_empty(const BlockNode *node)
+{
+    return node->driver == &block_empty_driver;
+}
+
 bool block_claim(BlockNode *node, const char *user, GError **err)
+{
+    if (block_is_empty(node))
+        return error_set(err, "drive '%s' has no medium: its -drive needs file=", node->drive);
+    return block_claim_removable(node, user, err);
+}
+
+bool block_claim_removable(BlockNode *node, const char *user, GError **err)
 {
     if (node->user)
         return error_set(err, "drive '%s' is in use by '%s'", node->drive ? node->drive : node->name, node->user);
@@ -109,6 +126,17 @@ int block_flush_all(void)
         error = one ? one : error;
     }
     return error;
+}
+
+void block_drop(BlockNode *node)
+{
+    for (guint i = 0; drives && i + 1 < drives->len; i++) {
+        BlockDrive *drive = drives->pdata[i];
+        if (drive->node == node)
+            drive->node = NULL;
+    }
+    if (nodes && g_ptr_array_remove(nodes, node))
+        block_unref(node);
 }
 
 void block_close_all(void)
@@ -357,6 +385,48 @@ static BlockNode *open_drive_node(Opts *opts, DriveOptions *d, GError **err)
     return node;
 }
 
+void block_drive_defaults(const char *interface, unsigned units)
+{
+    default_interface = interface;
+    ide_units = units;
+}
+
+unsigned block_ide_units(void)
+{
+    return ide_units;
+}
+
+static const BlockDrive *drive_at(const char *interface, int index)
+{
+    for (const BlockDrive *const *d = block_drives(); *d; d++) {
+        if (!strcmp((*d)->interface, interface) && (*d)->index == index)
+            return *d;
+    }
+    return NULL;
+}
+
+/* index=, or bus= and unit=, or the first free place (of the bus). */
+static bool place_drive(BlockDrive *drive, const uint64_t *index, const uint64_t *bus, const uint64_t *unit,
+                        GError **err)
+{
+    const char *interface = drive->interface;
+    unsigned units = !strcmp(interface, "ide") ? ide_units : !strcmp(interface, "floppy") ? 2 : 0;
+    bool many = !strcmp(interface, "none");
+    if (index && (bus || unit))
+        return error_set(err, "-drive: index=%d says the place; bus= and unit= cannot be given too", (int)*index);
+    if (unit && units && *unit >= units)
+        return error_set(err, "-drive: unit=%d: a bus of if=%s takes %u drive%s", (int)*unit, interface, units,
+                         units == 1 ? "" : "s");
+    int first = (bus ? (int)*bus : 0) * (int)(units ? units : 2);
+    drive->index = index ? (int)*index : first + (unit ? (int)*unit : 0);
+    if (!index && !unit) {
+        while (!many && drive_at(interface, drive->index))
+            drive->index++;
+    }
+    return many || !drive_at(interface, drive->index) ||
+           error_set(err, "-drive: there is a drive with if=%s,index=%d already", interface, drive->index);
+}
+
 static bool drive_options(Opts *opts, DriveOptions *d, BlockDrive *drive, GError **err)
 {
     static const char *const media[] = { "disk", "cdrom", NULL },
@@ -374,14 +444,29 @@ static bool drive_options(Opts *opts, DriveOptions *d, BlockDrive *drive, GError
         !opts_uint(opts, "bus", &bus, 0, 255, err) || !opts_uint(opts, "unit", &unit, 0, 255, err))
         return false;
     d->read_error = read_error + ON_ERROR_REPORT;
-    drive->index = opts_has(opts, "index") ? (int)index : opts_has(opts, "unit") ? (int)(2 * bus + unit) : -1;
     drive->cdrom = medium == 1;
-    drive->interface = g_strdup(opts_string(opts, "if", NULL));
+    drive->interface = g_strdup(opts_string(opts, "if", default_interface));
+    if (!place_drive(drive, opts_has(opts, "index") ? &index : NULL, opts_has(opts, "bus") ? &bus : NULL,
+                     opts_has(opts, "unit") ? &unit : NULL, err))
+        return false;
     d->read_only = d->read_only || drive->cdrom;
     if (d->id && !check_name("-drive", d->id, err))
         return false;
-    return d->path || drive->cdrom || (d->format && !strcmp(d->format, "null-co")) ||
+    bool removable = drive->cdrom || !strcmp(drive->interface, "floppy") || !strcmp(drive->interface, "none");
+    return d->path || removable || (d->format && !strcmp(d->format, "null-co")) ||
            error_set(err, "-drive: file= is missing, as in -drive file=disk.img,format=raw");
+}
+
+/* The reference's name of a -drive without id=. */
+static char *drive_name(const BlockDrive *drive, unsigned n)
+{
+    int index = drive->index;
+    if (!strcmp(drive->interface, "floppy"))
+        return g_strdup_printf("floppy%d", index);
+    if (!strcmp(drive->interface, "ide"))
+        return g_strdup_printf("ide%d-%s%d", index / (int)ide_units, drive->cdrom ? "cd" : "hd",
+                               index % (int)ide_units);
+    return g_strdup_printf("drive%u", n);
 }
 
 bool block_add_drive(Opts *opts, bool snapshot, GError **err)
@@ -393,9 +478,11 @@ bool block_add_drive(Opts *opts, bool snapshot, GError **err)
     DriveOptions d = { .snapshot = snapshot };
     BlockDrive *drive = g_new0(BlockDrive, 1);
     bool ok = drive_options(opts, &d, drive, err);
-    if (ok && (d.path || !drive->cdrom)) {
+    if (ok && (d.path || (d.format && !strcmp(d.format, "null-co")))) {
         drive->node = open_drive_node(opts, &d, err);
         ok = drive->node;
+    } else if (ok) {
+        drive->node = node_new(&block_empty_driver);
     }
     if (!ok || !opts_finish(opts, known, err)) {
         block_unref(drive->node && !drive->node->name ? drive->node : NULL);
@@ -408,7 +495,7 @@ bool block_add_drive(Opts *opts, bool snapshot, GError **err)
         g_ptr_array_add(drives, NULL);
     }
     if (drive->node) {
-        drive->node->drive = d.id ? g_strdup(d.id) : g_strdup_printf("drive%u", drives->len - 1);
+        drive->node->drive = d.id ? g_strdup(d.id) : drive_name(drive, drives->len - 1);
         drive->node->on_read_error = d.read_error;
         drive->node->on_write_error = d.write_error;
         drive->node->write_cache = d.writeback;
@@ -427,16 +514,8 @@ const BlockDrive *const *block_drives(void)
 
 BlockNode *block_drive_find(const char *interface, int index)
 {
-    int next = 0;
-    for (const BlockDrive *const *d = block_drives(); *d; d++) {
-        if (!(*d)->interface || strcmp((*d)->interface, interface))
-            continue;
-        int place = (*d)->index >= 0 ? (*d)->index : next;
-        if (place == index)
-            return (*d)->node;
-        next = place + 1;
-    }
-    return NULL;
+    const BlockDrive *drive = drive_at(interface, index);
+    return drive ? drive->node : NULL;
 }
 
 /* ---- checked access ---- */

@@ -169,8 +169,8 @@ static bool submit_to_ring(BlockQueue *q, BlockRequest *r)
 {
     bool write = r->op == BLOCK_OP_WRITE;
     BlockMapping m;
-    if (!q->uring || r->op > BLOCK_OP_WRITE || (write && q->node->read_only) || r->iov_count > 1024 ||
-        !block_map(q->node, r->offset, r->length, write, &m) || m.length < r->length)
+    if (!q->uring || q->node->aio == BLOCK_AIO_THREADS || r->op > BLOCK_OP_WRITE || (write && q->node->read_only) ||
+        r->iov_count > 1024 || !block_map(q->node, r->offset, r->length, write, &m) || m.length < r->length)
         return false;
     struct io_uring_sqe *sqe = get_sqe(q);
     if (!sqe)
@@ -220,7 +220,8 @@ static void sleep_in_ring(BlockQueue *q)
 
 static void ring_init(BlockQueue *q)
 {
-    q->uring = q->node->aio != BLOCK_AIO_THREADS && !io_uring_queue_init(RING_ENTRIES, &q->ring, 0);
+    bool wanted = !q->node || q->node->aio != BLOCK_AIO_THREADS;
+    q->uring = wanted && !io_uring_queue_init(RING_ENTRIES, &q->ring, 0);
 }
 
 static void ring_exit(BlockQueue *q)
@@ -371,6 +372,14 @@ BlockQueue *block_queue_new(BlockNode *node, void (*kicked)(void *opaque), void 
     ring_init(q);
     q->thread = g_thread_new("block", run, q);
     return q;
+}
+
+void block_queue_set_node(BlockQueue *q, BlockNode *node)
+{
+    g_mutex_lock(&q->lock);
+    g_assert(q->parked);
+    q->node = node;
+    g_mutex_unlock(&q->lock);
 }
 
 void block_queue_free(BlockQueue *q)

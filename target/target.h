@@ -97,6 +97,8 @@ struct Target {
     /* Raise what an access to nothing (bus error) or a misaligned one raises. cs->pc is exact. */
     void (*raise_bus_error)(CpuState *cs, uint64_t va, Access access);
     void (*raise_misaligned)(CpuState *cs, uint64_t va, Access access);
+    /* The same for a vector that must be aligned (MO_ALIGN without MO_ACQUIRE); NULL: as raise_misaligned. */
+    void (*raise_misaligned_vector)(CpuState *cs, uint64_t va, Access access);
     /* While cs->watching: an access that the TLB did not have. value: what is stored; or what a load got, for which it
      * is called twice, first with NULL. Atomics are a load and a store with NULL. False: an exception was raised. */
     bool (*watch)(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);

@@ -47,7 +47,8 @@ static void put_condition(GString *out, const IrUnit *u, const IrInsn *insn)
 
 static void put_address(GString *out, const IrUnit *u, const IrInsn *insn)
 {
-    g_string_append_printf(out, ".%u%s%s%s%s%s%s [", 8 * MO_BYTES(insn->aux), insn->aux & MO_SIGNED ? "s" : "",
+    g_string_append_printf(out, ".%u%s%s%s%s%s%s [", 8 * ir_access_bytes(insn),
+                           insn->aux & MO_SIGNED && !ir_is_vector(insn->type) ? "s" : "",
                            insn->aux & MO_BIG_ENDIAN ? ".be" : "", insn->aux & MO_ALIGN ? ".align" : "",
                            insn->aux & MO_ACQUIRE ? ".acquire" : "", insn->aux & MO_RELEASE ? ".release" : "",
                            insn->op == OP_ld && insn->flags & IR_LD_RECURRENT ? ".recurrent" : "");

@@ -19,6 +19,9 @@ typedef struct EmitRuntime {
     /* Look cs->pc up (hash, not only jump cache; fills the jump cache); NULL: not translated or poll is set: leave to
      * C. */
     void *(*find_code)(CpuState *cs);
+    /* Loads and stores of vectors, to and from buffer; memop: IR_VECTOR_SIZE and MO_ALIGN. */
+    void (*slow_load_vector)(CpuState *cs, uint64_t va, void *buffer, uint64_t memop);
+    void (*slow_store_vector)(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop);
     bool parallel;                /* vCPUs run at the same time: atomics need the host's lock prefix */
     bool counted;                 /* units are counted (IrUnit.counted): C wants cs->icount_rest */
     uint8_t page_flags, writable; /* a page may have a write entry if its flags & page_flags == writable */

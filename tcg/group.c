@@ -32,7 +32,7 @@ IrTmp ir_address_root(const IrUnit *u, const IrInsn *insn, int64_t *offset)
 static bool may_share(const IrUnit *u, const IrInsn *insn)
 {
     return (insn->op == OP_ld || insn->op == OP_st) && u->tmps[insn->arg[0]].type == IR_I64 &&
-           !(insn->aux & (MO_ALIGN | MO_BIG_ENDIAN));
+           !(insn->aux & (ir_is_vector(insn->type) ? 0 : MO_ALIGN | MO_BIG_ENDIAN));
 }
 
 static bool join(IrGroup *g, int64_t low, int64_t high, unsigned index)
@@ -62,7 +62,7 @@ void ir_group_accesses(IrUnit *u)
         IrTmp root = ir_address_root(u, insn, &low);
         if (low < -(1 << 30) || low > 1 << 30)
             continue;
-        int64_t high = low + MO_BYTES(insn->aux);
+        int64_t high = low + ir_access_bytes(insn);
         unsigned first = MAX(open, u->group_count - MIN(u->group_count, RECENT)), g = u->group_count;
         first = MAX(first, 1);
         while (g-- > first) {

@@ -5,6 +5,7 @@
  */
 #include "target/target.h"
 #include "tcg/ir.h"
+#include "tcg/ir_host.h"
 #include "tcg/runtime.h"
 #include "tcg/softfloat.h"
 #include <string.h>
@@ -208,6 +209,19 @@ static uint64_t memory(Run *r, const IrInsn *i)
     }
 }
 
+/* Loads and stores of vectors. */
+static void vector_memory(Run *r, const IrInsn *i)
+{
+    IrVector *v = &r->v[i->op == OP_ld ? i->dst : i->arg[1]];
+    exact_pc(r);
+    if (i->op == OP_st) {
+        tcg_store_vector(r->cs, address(r, i), v->bytes, i->aux);
+        return;
+    }
+    memset(v, 0, sizeof(*v));
+    tcg_load_vector(r->cs, address(r, i), v->bytes, i->aux);
+}
+
 static bool call(Run *r, const IrInsn *i)
 {
     const HelperDesc *h = &r->u->helpers[i->imm];
@@ -279,10 +293,16 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             r->t[i->dst] = i->imm;
             break;
         case OP_getreg:
-            r->t[i->dst] = read_reg(r, i->imm);
+            if (ir_is_vector(i->type))
+                memcpy(&r->v[i->dst], state_at(r, u->regs[i->imm].offset), sizeof(IrVector));
+            else
+                r->t[i->dst] = read_reg(r, i->imm);
             break;
         case OP_setreg:
-            write_reg(r, i->imm, a);
+            if (ir_is_vector(i->type))
+                memcpy(state_at(r, u->regs[i->imm].offset), &r->v[i->arg[0]], sizeof(IrVector));
+            else
+                write_reg(r, i->imm, a);
             break;
         case OP_ldstate:
             r->t[i->dst] = normal(i->type, load_state(state_at(r, i->imm), i->aux));
@@ -343,6 +363,12 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
         case OP_st:
         case OP_amo:
         case OP_cas: {
+            if (ir_is_vector(i->type)) {
+                vector_memory(r, i);
+                if (cs->raised)
+                    return EXIT_LOOKUP;
+                break;
+            }
             uint64_t v = memory(r, i);
             if (cs->raised)
                 return EXIT_LOOKUP;
@@ -364,6 +390,12 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
             if (!call(r, i))
                 return EXIT_LOOKUP;
             break;
+        case OP_x87:
+        case OP_x87test: {
+            uint64_t v = ir_x87_run(cs, i->imm, i->aux, i->op == OP_x87test ? i->flags : 0);
+            r->t[i->dst] = normal(i->type, v);
+            break;
+        }
         case OP_fcmp:
         case OP_fftoi:
             r->t[i->dst] = normal(i->type, floating(r, i, a, b, 0));

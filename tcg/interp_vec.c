@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/target.h"
+#include "tcg/ir_host.h"
 #include "tcg/softfloat.h"
 #include <string.h>
 
@@ -157,6 +158,22 @@ static uint64_t gather(const IrUnit *u, const IrInsn *i, const IrVector *const v
     return bits;
 }
 
+static uint64_t host_instruction(CpuState *cs, const IrUnit *u, const IrInsn *i, const IrVector *const v[3],
+                                 const uint64_t t[3], IrVector *out)
+{
+    bool vector[3];
+    for (unsigned k = 0; k < 3; k++)
+        vector[k] = ir_is_vector(u->tmps[i->arg[k]].type);
+    if (cs->fp_live || i->flags & IR_HOST_PURE)
+        return ir_host_run(i->imm, (IrType)i->type, vector, v, t, out);
+    uint32_t saved = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(ir_host_mxcsr(cs->fp_round));
+    uint64_t result = ir_host_run(i->imm, (IrType)i->type, vector, v, t, out);
+    cs->fp_flags |= ir_host_flags(__builtin_ia32_stmxcsr());
+    __builtin_ia32_ldmxcsr(saved);
+    return result;
+}
+
 uint64_t ir_interpret_vector(CpuState *cs, const IrUnit *u, const IrInsn *insn, const IrVector *const v[3],
                              const uint64_t t[3], IrVector *out)
 {
@@ -179,6 +196,8 @@ uint64_t ir_interpret_vector(CpuState *cs, const IrUnit *u, const IrInsn *insn, 
     case OP_vblend:
         logical(insn, v, out);
         return 0;
+    case OP_vhost:
+        return host_instruction(cs, u, insn, v, t, out);
     case OP_vextract:
     case OP_vbits:
     case OP_vfnan:

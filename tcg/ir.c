@@ -9,6 +9,7 @@
 #include "tcg/ir.h"
 #include "target/target.h"
 #include "tcg/eval.h"
+#include "tcg/ir_host.h"
 
 #define SPARE_INSN (IR_MAX_INSNS - 1)
 #define SPARE_TMP  (IR_MAX_TMPS - 1)
@@ -813,6 +814,34 @@ IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b,
     insn->arg[1] = b;
     insn->arg[2] = c;
     insn->imm = imm;
+    return result(u, insn);
+}
+
+IrTmp ir_host(IrUnit *u, IrType type, int64_t what, bool pure, IrTmp a, IrTmp b, IrTmp c)
+{
+    IrTmp t = ir_vector(u, OP_vhost, type, 0, a, b, c, what);
+    u->insns[u->tmps[t].def].flags = pure ? IR_HOST_PURE : 0;
+    return t;
+}
+
+static IrInsn *emit_x87(IrUnit *u, IrOp op, IrType type, const IrX87 *x)
+{
+    IrInsn *insn = emit(u, op, type, x->first_format | x->dest_format << 3 | (unsigned)x->kind << 6);
+    insn->imm = (int64_t)(x->op | (uint64_t)x->first << 16 | (uint64_t)x->second << 32 | (uint64_t)x->dest << 48);
+    if (x->dest)
+        forget_held(u, x->dest, 16);
+    return insn;
+}
+
+void ir_x87(IrUnit *u, const IrX87 *x)
+{
+    emit_x87(u, OP_x87, IR_NONE, x);
+}
+
+IrTmp ir_x87_test(IrUnit *u, unsigned result_kind, const IrX87 *x)
+{
+    IrInsn *insn = emit_x87(u, OP_x87test, result_kind == IR_X87_STATUS ? IR_I32 : IR_I64, x);
+    insn->flags = (uint8_t)result_kind;
     return result(u, insn);
 }
 

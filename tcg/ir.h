@@ -66,7 +66,9 @@ typedef enum { FCMP_EQ /* quiet */, FCMP_LT /* signalling */, FCMP_LE /* signall
 /* FROUND_DYN: what cs->fp_round says (RNE..RUP: host mode; RMM: target asks for FROUND_RMM by its mode flags). */
 typedef enum { FROUND_RNE, FROUND_RTZ, FROUND_RDN, FROUND_RUP, FROUND_RMM, FROUND_DYN } IrRound;
 /* Accrued exceptions in cs->fp_flags (RISC-V's fflags order). */
-enum { IR_FP_NX = 1, IR_FP_UF = 2, IR_FP_OF = 4, IR_FP_DZ = 8, IR_FP_NV = 16 };
+enum { IR_FP_NX = 1, IR_FP_UF = 2, IR_FP_OF = 4, IR_FP_DZ = 8, IR_FP_NV = 16, IR_FP_DE = 32 /* a denormal operand */ };
+/* CpuState.fp_round, besides IrRound: results that are denormal become 0; operands do. */
+enum { IR_FP_FLUSH = 8, IR_FP_DENORMALS_ZERO = 16 };
 /* insn.flags: what a NaN result is. */
 enum {
     IR_NAN_CANONICAL = 1 /* positive quiet, no payload: RISC-V */,
@@ -74,6 +76,8 @@ enum {
 };
 /* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
 enum { IR_LD_RECURRENT = 1 };
+/* insn.flags of vhost: nothing but the result counts (no floating-point exceptions). */
+enum { IR_HOST_PURE = 1 };
 /* insn.flags of ld and st, from this bit on, which a pass sets: 1 + the number of the access's stream (see
  * tcg/stream.c), by number: its addresses only grow, or stay; they only fall; any. A loop's label has the set of
  * numbers of the loop in insn.group. */
@@ -108,9 +112,11 @@ enum {
     MO_ALIGN = 16, /* misaligned raises */
     MO_ACQUIRE = 32,
     MO_RELEASE = 64,
-    MO_EXEC_REGIME = 128, /* reserved for loads with fetch permission */
+    MO_FOR_WRITE = 128, /* of a load: a store there follows, so that a fault is that store's */
 };
 #define MO_BYTES(m) (1u << ((m)&MO_SIZE))
+/* aux of ld and st of vectors: log2 of the bytes, in these bits. */
+enum { IR_VECTOR_SIZE = 7 };
 
 typedef uint16_t IrTmp; /* index into IrUnit.tmps; 0: none */
 
@@ -121,6 +127,21 @@ typedef struct IrInsn {
     uint16_t group; /* ld, st: index into IrUnit.groups, which a pass sets; 0: on its own; label: see ir_stream */
     int64_t imm;
 } IrInsn;
+
+static inline bool ir_is_vector(unsigned type)
+{
+    return type == IR_V128 || type == IR_V256;
+}
+/* Bytes that a load or store accesses. */
+static inline unsigned ir_access_bytes(const IrInsn *insn)
+{
+    return ir_is_vector(insn->type) ? 1u << (insn->aux & IR_VECTOR_SIZE) : MO_BYTES(insn->aux);
+}
+/* Bytes of a guest register of this type in the state. */
+static inline int64_t ir_type_bytes(unsigned type)
+{
+    return type == IR_I32 ? 4 : type == IR_V256 ? 32 : 8;
+}
 
 /* Accesses of one kind to bytes of [root + low, root + high). */
 typedef struct IrGroup {
@@ -136,6 +157,7 @@ typedef struct IrWalk {
     uint16_t step;             /* what the register grows by in a turn */
     uint8_t reg, shift;        /* step << shift is the leading register's */
     bool moves, loads, stores; /* step is not 0 */
+    uint8_t align, phase;      /* register + phase must be a multiple of align; 0: any will do */
 } IrWalk;
 
 #define IR_MAX_WALKS  6
@@ -177,6 +199,7 @@ enum {
     HELPER_CONTEXT = 8, /* may change cs->set */
     HELPER_FP =
         16, /* computes in host floating point or reads and writes floating-point state: runs with MXCSR as it is */
+    HELPER_PURE = 32, /* nothing but the result counts, which depends on the arguments alone */
 };
 typedef uint64_t HelperFn(CpuState *cs, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 typedef struct HelperDesc {
@@ -301,6 +324,8 @@ IrTmp ir_vld(IrUnit *u, unsigned size, IrTmp host, int64_t offset);
 void ir_vst(IrUnit *u, unsigned size, IrTmp host, int64_t offset, IrTmp value);
 /* Everything else; b and c are 0 where the operation does not have them. */
 IrTmp ir_vector(IrUnit *u, IrOp op, IrType type, unsigned aux, IrTmp a, IrTmp b, IrTmp c, int64_t imm);
+/* An instruction of the host (ir_host.h): b and c are 0 where it does not have them. pure: no exceptions. */
+IrTmp ir_host(IrUnit *u, IrType type, int64_t what, bool pure, IrTmp a, IrTmp b, IrTmp c);
 /* The label of this guest instruction's translation without assumptions, to go to from before it has changed anything.
  */
 int ir_cold(IrUnit *u);
@@ -351,9 +376,5 @@ typedef struct IrVector {
  * integers t. Returns the integer result; the vector result is in *out. */
 uint64_t ir_interpret_vector(CpuState *cs, const IrUnit *u, const IrInsn *insn, const IrVector *const v[3],
                              const uint64_t t[3], IrVector *out);
-static inline bool ir_is_vector(unsigned type)
-{
-    return type == IR_V128 || type == IR_V256;
-}
 
 #endif

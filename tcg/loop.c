@@ -30,8 +30,8 @@ int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset)
 bool ir_may_stream(const IrUnit *u, const IrInsn *insn)
 {
     return (insn->op == OP_ld || insn->op == OP_st) && u->tmps[insn->arg[0]].type == IR_I64 &&
-           !(insn->aux & (MO_ALIGN | MO_BIG_ENDIAN)) && insn->imm > -FAR && insn->imm < FAR &&
-           !(insn->op == OP_ld && insn->flags & IR_LD_RECURRENT);
+           !(insn->aux & (ir_is_vector(insn->type) ? 0 : MO_ALIGN | MO_BIG_ENDIAN)) && insn->imm > -FAR &&
+           insn->imm < FAR && !(insn->op == OP_ld && insn->flags & IR_LD_RECURRENT);
 }
 
 /* What a turn does to the guest registers. False: more than can be said. */
@@ -51,6 +51,19 @@ static bool find_changes(const IrUnit *u, unsigned head, unsigned last, Change *
     return true;
 }
 
+/* May an access join the walk? If so the walk is aligned as it wants. One whose alignment is another has its own walk.
+ */
+static bool same_alignment(IrWalk *w, unsigned align, int64_t low)
+{
+    if (!align)
+        return true;
+    if (w->align && (w->align != align || ((low - w->phase) & (align - 1))))
+        return false;
+    w->align = (uint8_t)align;
+    w->phase = (uint8_t)(low & (align - 1));
+    return true;
+}
+
 /* The walk that an access belongs to, made if need be; NULL: none. */
 static IrWalk *walk_of(const IrUnit *u, IrLoop *l, const Change *changes, const IrInsn *insn)
 {
@@ -58,9 +71,12 @@ static IrWalk *walk_of(const IrUnit *u, IrLoop *l, const Change *changes, const 
     int reg = ir_may_stream(u, insn) ? ir_address_register(u, insn, &low) : -1;
     if (reg < 0 || changes[reg].other || changes[reg].sum < 0 || changes[reg].sum > MAX_STEP || low < -FAR || low > FAR)
         return NULL;
-    high = low + MO_BYTES(insn->aux);
+    unsigned bytes = ir_access_bytes(insn), align = insn->aux & MO_ALIGN ? bytes : 0;
+    if (align && changes[reg].sum % align)
+        return NULL;
+    high = low + bytes;
     for (IrWalk *w = l->walks; w < l->walks + l->count; w++) {
-        if (w->reg == reg && MAX(high, w->high) - MIN(low, w->low) <= MAX_SPAN) {
+        if (w->reg == reg && MAX(high, w->high) - MIN(low, w->low) <= MAX_SPAN && same_alignment(w, align, low)) {
             w->high = (int32_t)MAX(high, w->high);
             w->low = (int32_t)MIN(low, w->low);
             return w;
@@ -69,7 +85,9 @@ static IrWalk *walk_of(const IrUnit *u, IrLoop *l, const Change *changes, const 
     if (l->count == IR_MAX_WALKS)
         return NULL;
     IrWalk *w = &l->walks[l->count++];
-    *w = (IrWalk){ .low = (int32_t)low,
+    *w = (IrWalk){ .align = (uint8_t)align,
+                   .phase = (uint8_t)(low & (int64_t)(align - (align != 0))),
+                   .low = (int32_t)low,
                    .high = (int32_t)high,
                    .reg = (uint8_t)reg,
                    .moves = changes[reg].sum != 0,

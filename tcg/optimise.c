@@ -86,10 +86,13 @@ static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
 }
 
 /* May an instruction go if nothing uses its result? */
-static bool only_result_counts(const IrInsn *insn)
+static bool only_result_counts(const IrUnit *u, const IrInsn *insn)
 {
+    if (insn->op == OP_call)
+        return u->helpers[insn->imm].flags & HELPER_PURE;
     return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
-           insn->op == OP_getpc || insn->op == OP_vldstate || insn->op == OP_vld || insn->op == OP_probe;
+           insn->op == OP_getpc || (insn->op == OP_vhost && insn->flags & IR_HOST_PURE) || insn->op == OP_vldstate ||
+           insn->op == OP_vld || insn->op == OP_probe;
 }
 
 static void count_use(IrUnit *u, IrTmp t, unsigned index)
@@ -167,7 +170,7 @@ void ir_optimise(IrUnit *u)
 
     for (unsigned i = u->count; i-- > 0;) {
         IrInsn *insn = &u->insns[i];
-        bool dead = insn->dst && !u->tmps[insn->dst].uses && only_result_counts(insn);
+        bool dead = insn->dst && !u->tmps[insn->dst].uses && only_result_counts(u, insn);
         if (!dead && insn->op == OP_setcond)
             dead = fuse_setcond(u, insn);
         if (!dead)

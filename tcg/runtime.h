@@ -37,10 +37,14 @@ typedef struct TlbEntry {
 #define TLB_LOG   1024
 
 typedef struct JumpCacheEntry {
-    uint64_t pc; /* JUMP_EMPTY matches nothing: odd, no instruction is there */
+    uint64_t pc; /* jump_empty() of its index matches nothing */
     void *code;
 } JumpCacheEntry;
-#define JUMP_EMPTY UINT64_MAX
+/* An address that has another index: instructions may be anywhere. */
+static inline uint64_t jump_empty(unsigned index)
+{
+    return index == JUMP_CACHE_SIZE - 1 ? 0 : UINT64_MAX;
+}
 
 /* For a load whose address depends on what it gave before: the addend to use if the page's TLB entry agrees. At a fixed
  * place, so that it is loaded while the address is still being computed; since it is only ever compared with an entry,
@@ -123,6 +127,9 @@ typedef struct CpuState {
      * with the one at pc. */
     int32_t icount;
     uint16_t icount_rest;
+    /* Guests whose x87 is the host's: its control word while generated code runs, all exceptions masked; exceptions that
+     * are not in the host's status word. */
+    uint16_t x87_control, x87_flags;
 } CpuState;
 
 /* Instructions that this vCPU has executed, without the one at pc; those that raised an exception are among them.
@@ -158,8 +165,18 @@ void tcg_fetch_barrier(CpuState *cs);
  * (cs->raised becomes 1) and return 0; cs->pc must be exact before. */
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
+/* Host memory of bytes at va, for a copy right now. NULL: an exception was raised; or it is not RAM, in several pages,
+ * has code, or is watched: then it is to be accessed piece by piece. */
+uint8_t *tcg_host_span(CpuState *cs, uint64_t va, unsigned bytes, bool write);
+/* Before an access to a device that is not memory. True: not now (-icount: it will be done over alone); return as if it
+ * had raised. */
+bool tcg_step_for_device(CpuState *cs);
 /* Is there RAM at va that a load reads without an exception? Changes nothing in the guest. */
 bool tcg_can_load(CpuState *cs, uint64_t va);
+/* The same of vectors of 4 to 32 bytes: memop: log2 of the size, and MO_ALIGN. A fault leaves buffer undefined, and
+ * memory as it was. */
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop);
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop);
 /* Atomic read-modify-write of naturally aligned memory; returns the old value (sign- or zero-extended as memop says).
  * kind: IrAmo. */
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind);
@@ -172,6 +189,11 @@ void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size);
 /* Physical accesses for page walkers. False: no RAM there (walkers raise an access fault). */
 bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value);
 bool tcg_phys_cas(CpuState *cs, uint64_t phys, unsigned size, uint64_t expected, uint64_t value, bool *swapped);
+
+bool tcg_phys_store(CpuState *cs, uint64_t phys, unsigned size, uint64_t value);
+/* The vCPU sees this memory from now on; NULL: the machine's. Flushes. */
+typedef struct AddressSpace AddressSpace;
+void tcg_set_memory(CpuState *cs, AddressSpace *space);
 
 /* Floating-point state. Move flags from MXCSR into cs->fp_flags if they live there; write rounding and clear MXCSR's
  * flags. */

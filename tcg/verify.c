@@ -4,6 +4,7 @@
  */
 #include "target/target.h"
 #include "tcg/eval.h"
+#include "tcg/ir_host.h"
 
 #define ANY_INT   (1 << IR_I32 | 1 << IR_I64)
 #define ANY_FLOAT (1 << IR_F32 | 1 << IR_F64)
@@ -64,6 +65,8 @@ static bool check_inputs(Check *c, const IrInsn *insn)
 {
     const IrUnit *u = c->u;
     unsigned inputs = insn->op == OP_call ? u->helpers[insn->imm].args : ir_op_info[insn->op].inputs;
+    if (insn->op == OP_vhost)
+        inputs = ir_host_inputs(insn->imm);
     for (unsigned i = 0; i < 4; i++) {
         IrTmp t = insn->arg[i];
         if ((t != 0) != (i < inputs))
@@ -133,6 +136,10 @@ static bool check_vector_types(Check *c, const IrInsn *insn)
     case OP_vfnan:
         expect(c, insn, 0, ANY_VEC);
         expect(c, insn, 1, 1u << type_of(c, insn, 0));
+        return true;
+    case OP_vhost:
+        for (unsigned i = 0; i < 3 && insn->arg[i]; i++)
+            expect(c, insn, i, ANY_INT | 1 << IR_V256);
         return true;
     default:
         return false;
@@ -208,11 +215,15 @@ static void check_types(Check *c, const IrInsn *insn)
 
 static void check_memop(Check *c, const IrInsn *insn)
 {
+    if (insn->type == IR_V256) {
+        if ((insn->aux & IR_VECTOR_SIZE) < 2 || (insn->aux & IR_VECTOR_SIZE) > 5)
+            fail(c, "access of %u bytes", ir_access_bytes(insn));
+        return;
+    }
     unsigned size = insn->aux & MO_SIZE, widest = insn->type == IR_I32 || insn->type == IR_F32 ? MO_32 : MO_64;
     bool exact = insn->type == IR_F32 || insn->type == IR_F64;
     exact &= insn->op != OP_st || size != MO_32; /* the low half of an F64 */
-    bool atomic = insn->op == OP_amo || insn->op == OP_cas;
-    if (size > widest || (exact && size != widest) || (atomic && size < MO_32))
+    if (size > widest || (exact && size != widest))
         fail(c, "access of %u bytes", MO_BYTES(insn->aux));
 }
 
@@ -222,7 +233,7 @@ static void check_state_offset(Check *c, const IrInsn *insn, int64_t offset, uns
     int64_t end = offset + (int64_t)size;
     for (unsigned i = 0; i < c->u->reg_count; i++) {
         const GuestReg *reg = &c->u->regs[i];
-        if (offset < reg->offset + (reg->type == IR_I32 ? 4 : 8) && end > reg->offset)
+        if (offset < reg->offset + ir_type_bytes(reg->type) && end > reg->offset)
             fail(c, "state offset %d is register %s", (int)offset, reg->name);
     }
 }
@@ -270,6 +281,14 @@ static void check_vector(Check *c, const IrInsn *insn)
     case OP_probe:
         check_range(c, "size", insn->imm, 1, GUEST_PAGE_SIZE);
         /* fall through */
+    case OP_x87:
+    case OP_x87test:
+        check_range(c, "kind", insn->aux >> 6, IR_X87_NONE, IR_X87_MEMORY);
+        check_range(c, "format", MAX(insn->aux & 7, insn->aux >> 3 & 7), IR_X87_M80, IR_X87_I64);
+        break;
+    case OP_vhost:
+        check_limit(c, "form", insn->imm >> IR_HOST_FORM & 7, IR_HOST_FORMS);
+        break;
     default:
         check_range(c, "element size", insn->aux, low[insn->op], 3 - less[insn->op]);
     }

@@ -51,6 +51,8 @@ bool tcg_cache_init(TcgState *t, uint64_t size, GError **err)
 {
     const EmitRuntime runtime = { .slow_load = tcg_slow_load,
                                   .slow_store = tcg_slow_store,
+                                  .slow_load_vector = tcg_load_vector,
+                                  .slow_store_vector = tcg_store_vector,
                                   .slow_amo = tcg_slow_amo,
                                   .slow_cas = tcg_slow_cas,
                                   .find_code = tcg_find_code,

@@ -42,8 +42,8 @@ static void clear_jumps(ContextSet *set, bool keep_global)
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
         JumpCacheEntry *entry = &set->jumps[i];
         if (!keep_global || !global_jump(set, i))
-            entry->pc = JUMP_EMPTY;
-        else if (entry->pc != JUMP_EMPTY)
+            entry->pc = jump_empty(i);
+        else if (entry->pc != jump_empty(i))
             note_exec_page(set, entry->pc);
     }
 }
@@ -56,10 +56,10 @@ static void clear_jumps_to(ContextSet *set, uint64_t page)
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
         JumpCacheEntry *entry = &set->jumps[i];
-        if (entry->pc == JUMP_EMPTY)
+        if (entry->pc == jump_empty(i))
             continue;
         if (page - (entry->pc & GUEST_PAGE_MASK) <= GUEST_PAGE_SIZE)
-            entry->pc = JUMP_EMPTY;
+            entry->pc = jump_empty(i);
         else
             note_exec_page(set, entry->pc);
     }
@@ -79,7 +79,7 @@ static void inherit_jumps(TcgCpu *c, ContextSet *set)
         return;
     memcpy(set->global_jumps, from->global_jumps, sizeof(set->global_jumps));
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
-        if (!global_jump(from, i) || from->jumps[i].pc == JUMP_EMPTY)
+        if (!global_jump(from, i) || from->jumps[i].pc == jump_empty(i))
             continue;
         set->jumps[i] = from->jumps[i];
         note_exec_page(set, set->jumps[i].pc);
@@ -211,6 +211,7 @@ static unsigned new_set(TcgCpu *c)
     if (c->set_count < CONTEXT_SETS) {
         ContextSet *set = g_aligned_alloc(1, (sizeof(ContextSet) + 63) & ~63ul, 64);
         memset(set, 0xff, offsetof(ContextSet, guesses_spent));
+        set->jumps[JUMP_CACHE_SIZE - 1].pc = jump_empty(JUMP_CACHE_SIZE - 1);
         memset(&set->guesses_spent, 0, sizeof(*set) - offsetof(ContextSet, guesses_spent));
         set->l2 = c->l2;
         c->sets[c->set_count] = set;
@@ -398,7 +399,7 @@ void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page)
         for (unsigned i = in_page >> 1; i < JUMP_CACHE_SIZE; i += GUEST_PAGE_SIZE / 2) {
             JumpCacheEntry *entry = &c->sets[n]->jumps[i];
             if ((uintptr_t)entry->code == code)
-                entry->pc = JUMP_EMPTY;
+                entry->pc = jump_empty(i);
         }
     }
 }
@@ -410,7 +411,7 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
         for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
             JumpCacheEntry *entry = &c->sets[n]->jumps[i];
             if ((uintptr_t)entry->code >= from && (uintptr_t)entry->code < to)
-                entry->pc = JUMP_EMPTY;
+                entry->pc = jump_empty(i);
         }
     }
 }

@@ -4,6 +4,7 @@
  */
 #include "accel/icount.h"
 #include "accel/tcg/tcg.h"
+#include "tcg/ir_host.h"
 #include "util/error.h"
 #include "util/log.h"
 #include <string.h>
@@ -20,9 +21,7 @@
 
 static unsigned host_flags(void)
 {
-    unsigned m = __builtin_ia32_stmxcsr();
-    return (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) | (m & 16 ? IR_FP_UF : 0) |
-           (m & 32 ? IR_FP_NX : 0);
+    return ir_host_flags(__builtin_ia32_stmxcsr());
 }
 
 uint8_t tcg_fp_flags(CpuState *cs)
@@ -36,11 +35,10 @@ uint8_t tcg_fp_flags(CpuState *cs)
 
 void tcg_fp_set(CpuState *cs, uint8_t flags, uint8_t round)
 {
-    static const uint8_t control[] = { 0, 3, 1, 2, 0 };
     cs->fp_flags = flags;
     cs->fp_round = round;
     if (cs->fp_live)
-        __builtin_ia32_ldmxcsr(0x1f80 | control[round] << 13);
+        __builtin_ia32_ldmxcsr(ir_host_mxcsr(round));
 }
 
 /* ---- the machine's part ---- */
@@ -133,7 +131,8 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     TcgCpu *c = g_new0(TcgCpu, 1);
     c->vcpu = vcpu;
     c->cs = vcpu->state;
-    c->view = view_get(&vcpu->machine->memory);
+    c->memory = &vcpu->machine->memory;
+    c->view = view_get(c->memory);
     c->ir = ir_unit_new();
     c->tcg = vcpu->machine->accel_state;
     c->epoch = EPOCH_OUT;
@@ -171,9 +170,22 @@ static void renew_view(TcgCpu *c)
     if (!__atomic_exchange_n(&c->view_stale, false, __ATOMIC_SEQ_CST))
         return;
     FlatView *old = c->view;
-    c->view = view_get(&c->tcg->machine->memory);
+    c->view = view_get(c->memory);
     view_put(old);
     tcg_flush_all(c->cs);
+}
+
+void tcg_set_memory(CpuState *cs, AddressSpace *space)
+{
+    TcgCpu *c = cs->vcpu->accel;
+    AddressSpace *memory = space ? space : &cs->vcpu->machine->memory;
+    if (!c || c->memory == memory)
+        return;
+    c->memory = memory;
+    FlatView *old = c->view;
+    c->view = view_get(memory);
+    view_put(old);
+    tcg_flush_all(cs);
 }
 
 static void log_entry(TcgCpu *c)
@@ -281,7 +293,9 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         uint64_t pending_link = UINT64_MAX;
         TcgRun run = TCG_RUN_ON;
         tcg_enter(c);
-        while (run != TCG_RUN_FULL && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)) {
+        /* once at least: a target may hold an interrupt back for an instruction */
+        for (bool first = !vcpu->halted;
+             run != TCG_RUN_FULL && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)); first = false) {
             run = tcg_run_stretch(c, &pending_link);
             if (run == TCG_RUN_YIELD)
                 g_thread_yield();

@@ -47,6 +47,11 @@ bool tcg_must_step(TcgCpu *c)
     return true;
 }
 
+bool tcg_step_for_device(CpuState *cs)
+{
+    return tcg_must_step(tcg_cpu(cs));
+}
+
 bool tcg_count(const CpuState *cs, uint64_t *count)
 {
     const TcgCpu *c = cs->vcpu->accel;
@@ -109,7 +114,8 @@ static bool run_turn(TcgCpu *c, bool alone)
     }
     __atomic_store_n(&t->running, c, __ATOMIC_SEQ_CST);
     tcg_enter(c);
-    while (run == TCG_RUN_ON && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED))
+    for (bool first = !c->vcpu->halted;
+         run == TCG_RUN_ON && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)); first = false)
         run = tcg_run_stretch(c, &pending_link);
     tcg_leave(c, run);
     __atomic_store_n(&t->running, NULL, __ATOMIC_SEQ_CST);

@@ -203,10 +203,11 @@ typedef struct TcgCpu {
     unsigned set_count, current;
     uint64_t clock;
     uint32_t last_generation;
-    FlatView *view;  /* this vCPU's own reference */
-    bool view_stale; /* atomic: take the new one before running on */
-    uint64_t epoch;  /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
-    uint32_t quiet;  /* atomic: no guest store is under way although it is */
+    AddressSpace *memory; /* what it sees */
+    FlatView *view;       /* this vCPU's own reference */
+    bool view_stale;      /* atomic: take the new one before running on */
+    uint64_t epoch; /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
+    uint32_t quiet; /* atomic: no guest store is under way although it is */
     unsigned empty_halts; /* in a row, without an interrupt: with work pending */
     bool nap;             /* the last one was one of many */
     Mailbox mailbox;

@@ -239,7 +239,9 @@ static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     if (result == MEM_OK)
         return true;
     c->vcpu->target->raise_bus_error(c->cs, va, store ? ACCESS_STORE : ACCESS_LOAD);
-    return false;
+    if (!store)
+        *value = UINT64_MAX; /* where nothing is raised: nobody drives the bus */
+    return !c->cs->raised;
 }
 
 static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
@@ -314,6 +316,10 @@ static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_LOAD);
         return 0;
     }
+    PageEntry e;
+    if (memop & MO_FOR_WRITE && (!find_page(c, va, ACCESS_STORE, &e) ||
+                                 (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
+        return 0;
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
         return 0;
     if (size <= first) {
@@ -358,6 +364,47 @@ static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
+/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. */
+static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access)
+{
+    if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
+        return true;
+    const Target *target = c->vcpu->target;
+    (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector : target->raise_misaligned)(c->cs, va, access);
+    return false;
+}
+
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Phase was = tcg_phase(c, PHASE_SLOW);
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8);
+    if (vector_aligned(c, va, memop, ACCESS_LOAD)) {
+        for (unsigned i = 0; i < bytes && !cs->raised; i += piece) {
+            uint64_t v = slow_load(c, wrap(c, va + i), piece == 4 ? MO_32 : MO_64);
+            memcpy((uint8_t *)buffer + i, &v, piece);
+        }
+    }
+    tcg_phase(c, was);
+}
+
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    Phase was = tcg_phase(c, PHASE_SLOW);
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8), first = bytes_to_page_end(va);
+    PageEntry e;
+    bool good = vector_aligned(c, va, memop, ACCESS_STORE);
+    if (good && bytes > first) /* both pages must take it before either is changed */
+        good = find_page(c, va, ACCESS_STORE, &e) && find_page(c, wrap(c, va + first), ACCESS_STORE, &e);
+    for (unsigned i = 0; i < bytes && good && !cs->raised; i += piece) {
+        uint64_t v = 0;
+        memcpy(&v, (const uint8_t *)buffer + i, piece);
+        slow_store(c, wrap(c, va + i), v, piece == 4 ? MO_32 : MO_64);
+    }
+    tcg_phase(c, was);
+}
+
 /* Host memory for an aligned atomic access, or NULL with an exception raised. */
 static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
 {
@@ -365,17 +412,43 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
     if (va & (size - 1)) {
         TCG_COUNT(&c->stats, slow_misaligned);
         c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
-        return NULL;
+        if (c->cs->raised)
+            return NULL;
     }
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL) || stopped(c->cs, va, size, ACCESS_STORE, NULL))
         return NULL;
     if (!find_page(c, va, ACCESS_STORE, e))
         return NULL;
+    if (size > bytes_to_page_end(va))
+        return NULL; /* see split_begin */
     if (e->kind != PAGE_RAM || !e->write) {
         c->vcpu->target->raise_bus_error(c->cs, va, ACCESS_STORE);
         return NULL;
     }
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
+}
+
+/* Atomics that no host memory can be had for in one piece: misaligned ones across two pages, and those to devices.
+ * They exclude each other only. */
+static GMutex split_lock;
+
+/* The old value, with the lock taken; false: raised, without. */
+static bool split_begin(TcgCpu *c, uint64_t va, unsigned size, uint64_t *old)
+{
+    PageEntry e;
+    if (c->cs->raised || !find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + size - 1) & GUEST_PAGE_MASK, ACCESS_STORE, &e))
+        return false;
+    g_mutex_lock(&split_lock);
+    *old = slow_load(c, va, (uint64_t)__builtin_ctz(size));
+    if (c->cs->raised)
+        g_mutex_unlock(&split_lock);
+    return !c->cs->raised;
+}
+
+static void split_end(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
+{
+    slow_store(c, va, value, (uint64_t)__builtin_ctz(size));
+    g_mutex_unlock(&split_lock);
 }
 
 static uint64_t amo_result(uint64_t old, uint64_t value, unsigned memop, IrAmo kind)
@@ -404,6 +477,35 @@ static uint64_t amo_result(uint64_t old, uint64_t value, unsigned memop, IrAmo k
     }
 }
 
+#ifdef __x86_64__
+/* Also where it is not aligned. */
+static bool host_cas(void *p, unsigned size, uint64_t *expected, uint64_t value)
+{
+    bool ok;
+    uint64_t old = *expected;
+    switch (size) {
+    case 1:
+        __asm__ volatile("lock cmpxchgb %b3, %1" : "=@ccz"(ok), "+m"(*(uint8_t *)p), "+a"(old) : "q"(value) : "memory");
+        break;
+    case 2:
+        __asm__ volatile("lock cmpxchgw %w3, %1"
+                         : "=@ccz"(ok), "+m"(*(char(*)[2])p), "+a"(old)
+                         : "r"(value)
+                         : "memory");
+        break;
+    case 4:
+        __asm__ volatile("lock cmpxchgl %k3, %1"
+                         : "=@ccz"(ok), "+m"(*(char(*)[4])p), "+a"(old)
+                         : "r"(value)
+                         : "memory");
+        break;
+    default:
+        __asm__ volatile("lock cmpxchgq %3, %1" : "=@ccz"(ok), "+m"(*(char(*)[8])p), "+a"(old) : "r"(value) : "memory");
+    }
+    *expected = size == 8 ? old : old & ((1ull << 8 * size) - 1);
+    return ok;
+}
+#else
 static bool host_cas(void *p, unsigned size, uint64_t *expected, uint64_t value)
 {
     switch (size) {
@@ -429,6 +531,15 @@ static bool host_cas(void *p, unsigned size, uint64_t *expected, uint64_t value)
         return __atomic_compare_exchange_n((uint64_t *)p, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
 }
+#endif
+
+/* Without alignment; a first guess for host_cas. */
+static uint64_t plain_load(const void *p, unsigned size)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, size);
+    return v;
+}
 
 static uint64_t swap_if(uint64_t v, unsigned memop)
 {
@@ -440,9 +551,14 @@ static uint64_t slow_amo(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop,
     unsigned size = MO_BYTES(memop), plain = memop & ~MO_BIG_ENDIAN;
     PageEntry e;
     void *p = atomic_host(c, va, size, &e);
-    if (!p)
-        return 0;
-    uint64_t old = ram_get(p, size);
+    uint64_t old;
+    if (!p) {
+        if (!split_begin(c, va, size, &old))
+            return 0;
+        split_end(c, va, size, amo_result(old, value, plain, kind));
+        return extend(old, memop);
+    }
+    old = va & (size - 1) ? plain_load(p, size) : ram_get(p, size);
     while (!host_cas(p, size, &old, swap_if(amo_result(swap_if(old, memop), value, plain, kind), memop)))
         ;
     written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
@@ -454,11 +570,16 @@ static uint64_t slow_cas(TcgCpu *c, uint64_t va, uint64_t expected, uint64_t val
     unsigned size = MO_BYTES(memop);
     PageEntry e;
     void *p = atomic_host(c, va, size, &e);
-    if (!p)
-        return 0;
+    uint64_t old;
     expected = swap_if(expected, memop);
     if (size < 8)
         expected &= (1ull << 8 * size) - 1;
+    if (!p) {
+        if (!split_begin(c, va, size, &old))
+            return 0;
+        split_end(c, va, size, old == expected ? value : old);
+        return extend(old, memop);
+    }
     host_cas(p, size, &expected, swap_if(value, memop));
     written(c, &e, va & (GUEST_PAGE_SIZE - 1), size);
     return extend(expected, memop);
@@ -532,9 +653,12 @@ bool tcg_cas16(CpuState *cs, uint64_t va, uint64_t old[2], const uint64_t value[
 {
     TcgCpu *c = tcg_cpu(cs);
     PageEntry e;
-    void *p = atomic_host(c, va, 16, &e);
-    if (!p)
+    void *p = va & 15 ? NULL : atomic_host(c, va, 16, &e);
+    if (!p) {
+        if (!c->cs->raised)
+            c->vcpu->target->raise_misaligned(c->cs, va, ACCESS_STORE);
         return false;
+    }
     host_cas16(p, old, value);
     written(c, &e, va & (GUEST_PAGE_SIZE - 1), 16);
     return true;
@@ -569,6 +693,25 @@ void tcg_zero_block(CpuState *cs, uint64_t va, unsigned size)
     written(c, &e, block & (GUEST_PAGE_SIZE - 1), size);
 }
 
+uint8_t *tcg_host_span(CpuState *cs, uint64_t va, unsigned bytes, bool write)
+{
+    TcgCpu *c = tcg_cpu(cs);
+    unsigned index = va >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
+    TlbEntry *entry = write ? &cs->set->write[index] : &cs->set->read[index];
+    PageEntry e;
+    if (bytes > bytes_to_page_end(va) || cs->watching)
+        return NULL;
+    if (entry->tag != (va & GUEST_PAGE_MASK)) {
+        Access access = write ? ACCESS_STORE : ACCESS_LOAD;
+        if (!find_page(c, va, access, &e) || e.kind != PAGE_RAM || (write && !e.write))
+            return NULL;
+        fill(c, &e, access);
+        if (entry->tag != (va & GUEST_PAGE_MASK)) /* it has code */
+            return NULL;
+    }
+    return (uint8_t *)(uintptr_t)(va + entry->addend);
+}
+
 bool tcg_can_load(CpuState *cs, uint64_t va)
 {
     TcgCpu *c = tcg_cpu(cs);
@@ -599,8 +742,20 @@ bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value)
     if (!region)
         return false;
     const void *p = region->host + offset;
-    *value = size == 8 ? __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE)
-                       : __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
+    *value = size == 8   ? __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE)
+             : size == 4 ? __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE)
+                         : ram_get(p, size);
+    return true;
+}
+
+bool tcg_phys_store(CpuState *cs, uint64_t phys, unsigned size, uint64_t value)
+{
+    uint64_t offset;
+    MemRegion *region = phys_ram(cs, phys, size, &offset);
+    if (!region)
+        return false;
+    ram_put(region->host + offset, size, value);
+    ram_written(region, offset, size);
     return true;
 }
 

@@ -22,6 +22,9 @@ enum {
     EXTENDED = 0x5b,
     LOCAL0 = 0x60,
     ARG0 = 0x68,
+    MUTEX = 0x01,  /* extended */
+    REGION = 0x80, /* extended */
+    FIELD = 0x81,  /* extended */
     DEVICE = 0x82, /* extended */
     IF = 0xa0,
     ELSE = 0xa1,
@@ -193,7 +196,22 @@ void aml_package(Aml *a)
 
 void aml_op(Aml *a, AmlOp op)
 {
+    if (op >> 8)
+        byte(a, op >> 8);
     byte(a, op);
+}
+
+void aml_word(Aml *a, uint16_t value)
+{
+    put(a->code, value, 2);
+}
+
+void aml_mutex(Aml *a, const char *path)
+{
+    byte(a, EXTENDED);
+    byte(a, MUTEX);
+    put_path(a, path);
+    byte(a, 0); /* sync level */
 }
 
 void aml_path(Aml *a, const char *path)
@@ -304,11 +322,51 @@ void aml_name_eisa_id(Aml *a, const char *path, const char *id)
     aml_eisa_id(a, id);
 }
 
+/* ---- registers ---- */
+
+void aml_region(Aml *a, const char *path, AmlSpace space, uint64_t offset, uint64_t length)
+{
+    byte(a, EXTENDED);
+    byte(a, REGION);
+    put_path(a, path);
+    byte(a, space);
+    aml_integer(a, offset);
+    aml_integer(a, length);
+}
+
+void aml_field(Aml *a, const char *path, AmlAccess access, bool zeros)
+{
+    enum { NO_LOCK = 0, WRITE_AS_ZEROS = 2 << 5 };
+    byte(a, EXTENDED);
+    byte(a, FIELD);
+    begin(a, false);
+    put_path(a, path);
+    byte(a, access | NO_LOCK | (zeros ? WRITE_AS_ZEROS : 0));
+}
+
+/* The width is encoded as lengths are, but does not count itself. */
+void aml_field_unit(Aml *a, const char *name, unsigned bits)
+{
+    g_assert(bits < 1u << 12);
+    if (name)
+        put_path(a, name);
+    else
+        byte(a, 0);
+    if (bits < 0x40) {
+        byte(a, bits);
+    } else {
+        byte(a, 1 << 6 | (bits & 15));
+        byte(a, bits >> 4);
+    }
+}
+
 /* ---- resources ---- */
 
-enum { END_TAG = 0x79, MEMORY32_FIXED = 0x86, WORD_SPACE = 0x88, INTERRUPT = 0x89, QWORD_SPACE = 0x8a };
+enum { IRQ_NO_FLAGS = 0x22, DMA_CHANNEL = 0x2a, PORTS = 0x47 };
+enum { END_TAG = 0x79, MEMORY32_FIXED = 0x86, DWORD_SPACE = 0x87, WORD_SPACE = 0x88, INTERRUPT = 0x89 };
+enum { QWORD_SPACE = 0x8a };
 enum { SPACE_MEMORY = 0, SPACE_IO = 1, SPACE_BUS = 2, MIN_FIXED = 4, MAX_FIXED = 8 };
-enum { READ_WRITE = 1, ENTIRE_RANGE = 3 };
+enum { READ_WRITE = 1, CACHEABLE = 2, ENTIRE_RANGE = 3 };
 enum { CONSUMER = 1, SHARED = 8 };
 
 GByteArray *aml_resources_new(void)
@@ -336,21 +394,71 @@ void aml_resource_interrupt(GByteArray *r, uint32_t gsi, bool shared)
     put(r, gsi, 4);
 }
 
-/* 6.4.3.5 */
-void aml_resource_window(GByteArray *r, AmlRange kind, uint64_t base, uint64_t size, uint64_t offset)
+void aml_resource_interrupt_choice(GByteArray *r, const uint32_t *gsis, unsigned count)
 {
-    static const uint8_t
-        spaces[] = { [AML_RANGE_MEMORY] = SPACE_MEMORY, [AML_RANGE_IO] = SPACE_IO, [AML_RANGE_BUS] = SPACE_BUS },
-        flags[] = { [AML_RANGE_MEMORY] = READ_WRITE, [AML_RANGE_IO] = ENTIRE_RANGE, [AML_RANGE_BUS] = 0 };
-    unsigned bytes = kind == AML_RANGE_BUS ? 2 : 8;
-    const uint64_t numbers[] = { 0 /* granularity */, base, base + size - 1, offset, size };
-    put(r, bytes == 2 ? WORD_SPACE : QWORD_SPACE, 1);
-    put(r, 3 + 5 * bytes, 2);
+    put(r, INTERRUPT, 1);
+    put(r, 2 + 4 * count, 2);
+    put(r, CONSUMER | SHARED, 1);
+    put(r, count, 1);
+    for (unsigned i = 0; i < count; i++)
+        put(r, gsis[i], 4);
+}
+
+/* 6.4.2.5 */
+void aml_resource_ports(GByteArray *r, uint16_t first, uint16_t last, unsigned align, unsigned count)
+{
+    put(r, PORTS, 1);
+    put(r, 1, 1);
+    put(r, first, 2);
+    put(r, last, 2);
+    put(r, align, 1);
+    put(r, count, 1);
+}
+
+/* 6.4.2.1 */
+void aml_resource_isa_irq(GByteArray *r, unsigned irq)
+{
+    put(r, IRQ_NO_FLAGS, 1);
+    put(r, 1u << irq, 2);
+}
+
+/* 6.4.2.2: compatible mode, no bus master, 8 bits */
+void aml_resource_isa_dma(GByteArray *r, unsigned channel)
+{
+    put(r, DMA_CHANNEL, 1);
+    put(r, 1u << channel, 1);
+    put(r, 0, 1);
+}
+
+/* 6.4.3.5 */
+static void put_space(GByteArray *r, AmlRange kind, unsigned width, uint8_t flags, const uint64_t numbers[5])
+{
+    static const uint8_t spaces[] = {
+        [AML_RANGE_MEMORY] = SPACE_MEMORY, [AML_RANGE_IO] = SPACE_IO, [AML_RANGE_BUS] = SPACE_BUS
+    };
+    put(r, width == 2 ? WORD_SPACE : width == 4 ? DWORD_SPACE : QWORD_SPACE, 1);
+    put(r, 3 + 5 * width, 2);
     put(r, spaces[kind], 1);
     put(r, MIN_FIXED | MAX_FIXED, 1);
-    put(r, flags[kind], 1);
-    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++)
-        put(r, numbers[i], bytes);
+    put(r, flags, 1);
+    for (unsigned i = 0; i < 5; i++)
+        put(r, numbers[i], width);
+}
+
+static const uint8_t space_flags[] = {
+    [AML_RANGE_MEMORY] = READ_WRITE, [AML_RANGE_IO] = ENTIRE_RANGE, [AML_RANGE_BUS] = 0
+};
+
+void aml_resource_range(GByteArray *r, AmlRange kind, unsigned width, uint64_t base, uint64_t size, bool cacheable)
+{
+    const uint64_t numbers[] = { 0 /* granularity */, base, base + size - 1, 0, size };
+    put_space(r, kind, width, space_flags[kind] | (cacheable ? CACHEABLE : 0), numbers);
+}
+
+void aml_resource_window(GByteArray *r, AmlRange kind, uint64_t base, uint64_t size, uint64_t offset)
+{
+    const uint64_t numbers[] = { 0 /* granularity */, base, base + size - 1, offset, size };
+    put_space(r, kind, kind == AML_RANGE_BUS ? 2 : 8, space_flags[kind], numbers);
 }
 
 void aml_name_resources(Aml *a, const char *path, GByteArray *r)

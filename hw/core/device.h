@@ -61,6 +61,12 @@ char *prop_describe(const Prop *prop, const void *object); /* its value as text.
 /* clang-format off */
 #define PROP_END { .name = NULL }
 /* clang-format on */
+/* Of devices that firmware can boot from: which comes first. The member is a uint32_t. */
+#define BOOTINDEX_NONE UINT32_MAX
+/* clang-format off */
+#define PROP_BOOTINDEX(Type, member)                                                                                   \
+    PROP(Type, U32, "bootindex", member, .fallback = "4294967295", .help = "firmware boots from the lowest first")
+/* clang-format on */
 
 /* ---- registers as data ---- */
 typedef struct Reg {

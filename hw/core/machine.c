@@ -41,7 +41,8 @@ static bool type_is_for(const MachineType *type, const char *target)
 const MachineType *machine_type_find(const char *name, const char *target)
 {
     for (const MachineType *const *type = all_types; *type; type++) {
-        if (!strcmp((*type)->name, name) && (!target || type_is_for(*type, target)))
+        bool named = !strcmp((*type)->name, name) || ((*type)->alias && !strcmp((*type)->alias, name));
+        if (named && (!target || type_is_for(*type, target)))
             return *type;
     }
     return NULL;

@@ -20,6 +20,7 @@ typedef struct Target Target;
 typedef struct Vcpu Vcpu;
 typedef struct AccelType AccelType;
 typedef struct MachineType MachineType;
+typedef struct Smbios Smbios;
 
 typedef enum {
     RUN_PRELAUNCH, /* built, not started (-S) */
@@ -49,6 +50,11 @@ typedef struct MachineConfig {
     Opts *icount;           /* -icount, or NULL */
     Numa *numa;             /* -numa, or NULL: one node */
     const char *ram_memory; /* ID of the -object that RAM is made of, or NULL */
+    Opts *boot;             /* -boot, or NULL */
+    Smbios *smbios;         /* -smbios, or NULL */
+    GPtrArray *acpi_tables; /* GByteArray *: -acpitable; or NULL */
+    const char *vga;        /* -vga, or NULL */
+    bool nographic, nodefaults;
     bool no_reboot, no_shutdown, start_paused;
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
@@ -59,18 +65,27 @@ typedef struct MachineConfig {
 
 struct MachineType {
     const char *name, *desc; /* "virt" */
+    const char *alias;       /* another name, or NULL */
     const char *target;      /* "riscv64" ...: which guests it is for; a "|"-separated list */
     uint64_t default_ram;
     unsigned max_cpus;
     const char *default_cpu; /* by target; "" lets the target choose */
     const Prop *props;       /* of -machine; offsets in Machine-derived struct of size */
+    bool has_boot_options;   /* -boot, -smbios, -acpitable, -vga mean something */
     size_t size;             /* of the struct that embeds Machine first */
+    /* What -hda, -cdrom and -drive without if= are: "ide"; NULL: "virtio". */
+    const char *block_interface;
+    unsigned ide_units; /* drives of each bus ide.0, ide.1 ... that if=ide means; 0: it has none */
+    /* An empty CD-ROM drive (if=ide,index=2), a floppy drive without a disk (if=floppy,index=0), unless -nodefaults */
+    bool default_cdrom, default_floppy;
     /* Build everything: RAM, vCPUs (vcpu_new), devices. Machine lock held. */
     bool (*init)(Machine *machine, GError **err);
     /* Put firmware, kernel, device tree in memory and set where vCPUs start. After init and -device, and at each reset.
      */
     bool (*load)(Machine *machine, GError **err);
     void (*powerdown)(Machine *machine); /* press the power button; NULL: not there */
+    void (*nmi)(Machine *machine);       /* non-maskable interrupt to all vCPUs; NULL: there is none */
+    const char *default_nic; /* what there is on -netdev user unless the command line says anything of NICs, or NULL */
 };
 
 struct Machine {
@@ -96,10 +111,12 @@ struct Machine {
     GSList *serials;    /* Chardev *: -serial in order (data NULL: none) */
     struct {
         ClockId clock;
-        int64_t offset; /* nanoseconds since 1970, less clock */
-    } rtc;              /* -rtc */
-    Device *fw_cfg;     /* if the machine has one */
-    Device *balloon;    /* likewise */
+        int64_t offset;       /* nanoseconds since 1970, less clock */
+    } rtc;                    /* -rtc */
+    Device *fw_cfg;           /* if the machine has one */
+    Device *balloon;          /* likewise */
+    GSList *consoles;         /* Console *: in order of creation */
+    struct InputState *input; /* keyboards and mice; NULL: none */
     RunState state;
     GSList *reset_hooks, *state_hooks;
     GHashTable *regions; /* MemRegion *: all that are initialised */

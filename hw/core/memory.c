@@ -35,7 +35,7 @@ typedef struct Piece {
 typedef __int128 WideAddr; /* where an alias puts the start of its target may be below zero */
 
 /* Append the pieces of region, whose offset 0 is at start, within [lo, hi]; in order of precedence. */
-static void region_collect(MemRegion *region, WideAddr start, WideAddr lo, WideAddr hi, GArray *pieces)
+static void region_collect(MemRegion *region, WideAddr start, WideAddr lo, WideAddr hi, bool readonly, GArray *pieces)
 {
     if (!region->enabled || !region->size)
         return;
@@ -44,12 +44,12 @@ static void region_collect(MemRegion *region, WideAddr start, WideAddr lo, WideA
     if (lo > hi)
         return;
     if (region->kind == MEM_ALIAS) {
-        region_collect(region->alias, start - region->alias_offset, lo, hi, pieces);
+        region_collect(region->alias, start - region->alias_offset, lo, hi, readonly || region->readonly, pieces);
         return;
     }
     for (GSList *link = region->children; link; link = link->next) {
         MemRegion *child = link->data;
-        region_collect(child, start + child->addr, lo, hi, pieces);
+        region_collect(child, start + child->addr, lo, hi, readonly, pieces);
     }
     if (region->kind == MEM_CONTAINER)
         return;
@@ -57,7 +57,7 @@ static void region_collect(MemRegion *region, WideAddr start, WideAddr lo, WideA
                                .last = hi,
                                .region = region,
                                .offset = lo - start,
-                               .readonly = region->kind == MEM_ROM },
+                               .readonly = readonly || region->kind == MEM_ROM },
                     .rank = pieces->len };
     g_array_append_val(pieces, piece);
 }
@@ -101,7 +101,7 @@ static void view_append(GArray *ranges, const Piece *piece, uint64_t from, uint6
     range.base = from;
     range.last = to;
     FlatRange *before = ranges->len ? &g_array_index(ranges, FlatRange, ranges->len - 1) : NULL;
-    if (before && before->region == range.region && before->last + 1 == from &&
+    if (before && before->region == range.region && before->readonly == range.readonly && before->last + 1 == from &&
         before->offset + (from - before->base) == range.offset)
         before->last = to;
     else
@@ -136,7 +136,7 @@ static FlatView *view_make(MemRegion *root)
 {
     g_autoptr(GArray) pieces = g_array_new(FALSE, FALSE, sizeof(Piece));
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(FlatRange));
-    region_collect(root, 0, 0, UINT64_MAX, pieces);
+    region_collect(root, 0, 0, UINT64_MAX, false, pieces);
     if (pieces->len)
         qsort(pieces->data, pieces->len, sizeof(Piece), piece_compare);
     view_sweep(pieces, ranges);
@@ -180,7 +180,8 @@ const FlatRange *view_find(const FlatView *view, uint64_t addr)
 
 static bool range_equal(const FlatRange *a, const FlatRange *b)
 {
-    return a->base == b->base && a->last == b->last && a->region == b->region && a->offset == b->offset;
+    return a->base == b->base && a->last == b->last && a->region == b->region && a->offset == b->offset &&
+           a->readonly == b->readonly;
 }
 
 /* Call fn of each listener for the ranges of a that are not in b. */

@@ -61,6 +61,7 @@ struct MemRegion {
     uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
     MemRegion *alias;      /* MEM_ALIAS: target and */
     uint64_t alias_offset; /* offset in it */
+    bool readonly;         /* MEM_ALIAS: its RAM is seen as ROM (set before it is placed) */
     /* place in the tree */
     MemRegion *parent;
     uint64_t addr;

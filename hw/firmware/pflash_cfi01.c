@@ -254,7 +254,7 @@ static bool realize(Device *dev, GError **err)
     uint64_t size = (uint64_t)s->sectors * s->sector_size;
     bool widths = (s->bank_width == 1 || s->bank_width == 2 || s->bank_width == 4) && s->chip_width &&
                   s->bank_width % s->chip_width == 0;
-    if (!size || size > (uint64_t)1 << 32 || size & (size - 1) || s->sector_size % 4096 || !widths)
+    if (!size || size > (uint64_t)1 << 32 || s->sector_size % 4096 || !widths)
         return error_set(err, "num-blocks, sector-length, width and device-width do not make a flash");
     mem_container_init(&s->mmio, dev->machine, s->name ? s->name : "pflash", size);
     if (!mem_rom_init(&s->array, dev->machine, s->name ? s->name : "pflash.array", size, &ops, s, err))

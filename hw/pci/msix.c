@@ -39,16 +39,20 @@ bool msix_enabled(const PciDevice *dev)
 
 /* Messages go to RAM and to interrupt controllers, which have their own locks. Any other register would need the
  * machine lock, which whoever waits for this thread (a reset, say) may hold. */
-static void send(PciDevice *dev, unsigned vector, const MsixVector *entry)
+void pci_send_message(PciDevice *dev, uint64_t address, uint32_t data)
 {
     FlatView *view = view_get(&dev->dev.machine->memory);
-    const FlatRange *range = view_find(view, entry->address);
+    const FlatRange *range = view_find(view, address);
     bool takes = range && (range->region->kind != MEM_IO || range->region->ops->lock_free);
-    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
-    if (!takes || range_store(range, entry->address, 4, entry->data) != MEM_OK)
-        guest_error(&dev->dev, "MSI-X vector %u: nothing takes messages at 0x%" G_GINT64_MODIFIER "x", vector,
-                    entry->address);
+    if (!takes || range_store(range, address, 4, data) != MEM_OK)
+        guest_error(&dev->dev, "MSI: nothing takes messages at 0x%" G_GINT64_MODIFIER "x", address);
     view_put(view);
+}
+
+static void send(PciDevice *dev, unsigned vector, const MsixVector *entry)
+{
+    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
+    pci_send_message(dev, entry->address, entry->data);
 }
 
 /* The write itself goes out without the bus's lock. */

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/pci/pci.h"
+#include "hw/firmware/loader.h"
 #include "hw/pci/msix.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -24,7 +25,8 @@ static void update_intx(PciDevice *dev)
         dev->config[PCI_STATUS] &= ~PCI_STATUS_INTERRUPT;
     if (level == dev->irq_asserted)
         return;
-    unsigned line = (pin - 1 + (dev->addr >> 3)) % 4; /* swizzled by slot */
+    unsigned slot = dev->addr >> 3;
+    unsigned line = pci->map_intx ? pci->map_intx(slot, pin - 1) : (pin - 1 + slot) % 4;
     dev->irq_asserted = level;
     pci->raised[line] += level ? 1 : -1;
     irq_set(&pci->intx[line], pci->raised[line] != 0);
@@ -83,6 +85,23 @@ static void update_master(PciDevice *dev)
         msix_control_written(dev);
 }
 
+/* The expansion ROM has an enable bit of its own (PCI 3.0, 6.2.5.2). */
+static void update_rom(PciDevice *dev)
+{
+    uint32_t bar = pci_get32(dev->config + PCI_ROM);
+    uint64_t at = bar & ~(uint64_t)(dev->rom.size - 1), end = at + dev->rom.size;
+    bool enabled = pci_get16(dev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY && bar & PCI_ROM_ENABLE;
+    bool decoded = enabled && at && end < UINT64_C(1) << 32 && end <= dev->pci->memory->size;
+    if (dev->rom_mapped && (!decoded || dev->rom.addr != at)) {
+        mem_del(&dev->rom);
+        dev->rom_mapped = false;
+    }
+    if (decoded && !dev->rom_mapped) {
+        mem_add(dev->pci->memory, at, &dev->rom, 1);
+        dev->rom_mapped = true;
+    }
+}
+
 static void update_bars(PciDevice *dev)
 {
     memory_begin(dev->dev.machine);
@@ -90,6 +109,8 @@ static void update_bars(PciDevice *dev)
         if (dev->bars[n].region)
             update_bar(dev, n);
     }
+    if (dev->rom.size)
+        update_rom(dev);
     memory_commit(dev->dev.machine);
 }
 
@@ -149,7 +170,8 @@ void pci_config_write(PciBus *pci, unsigned addr, uint32_t offset, uint32_t valu
     if (touches(offset, size, PCI_COMMAND, 2))
         update_intx(dev);
     g_mutex_unlock(&pci->lock);
-    if (touches(offset, size, PCI_COMMAND, 2) || touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
+    if (touches(offset, size, PCI_COMMAND, 2) || touches(offset, size, PCI_BAR0, 4 * PCI_BARS) ||
+        touches(offset, size, PCI_ROM, 4))
         update_bars(dev);
     if (touches(offset, size, PCI_COMMAND, 2))
         update_master(dev);
@@ -203,6 +225,35 @@ void pcie_add_endpoint_capability(PciDevice *dev)
     dev->write_one_clear[at + 10] = 0x0f;
 }
 
+/* ---- expansion ROM ---- */
+
+#define ROM_MAX ((uint64_t)16 << 20)
+
+static bool add_rom(PciDevice *dev, GError **err)
+{
+    uint64_t size, room = UINT64_C(1) << RAM_PAGE_BITS;
+    if (!dev->romfile || !*dev->romfile || !dev->rombar)
+        return true;
+    g_autofree char *path = firmware_find(dev->romfile);
+    if (!path)
+        return error_set(err, "romfile: there is no file '%s', nor one of this name in %s; romfile= does without",
+                         dev->romfile, firmware_places());
+    g_autofree uint8_t *data = read_whole_file("romfile", path, &size, err);
+    if (!data)
+        return false;
+    if (!size || size > ROM_MAX)
+        return error_set(err, "romfile: '%s' has %" G_GUINT64_FORMAT " bytes; 1 to %" G_GUINT64_FORMAT " are possible",
+                         path, size, ROM_MAX);
+    while (room < size)
+        room *= 2;
+    g_autofree char *name = g_strdup_printf("%s.rom", dev->dev.type->name);
+    if (!mem_rom_init(&dev->rom, dev->dev.machine, name, room, NULL, NULL, err))
+        return false;
+    memcpy(dev->rom.host, data, size);
+    pci_put32(dev->writable + PCI_ROM, ~(uint32_t)(room - 1) | PCI_ROM_ENABLE);
+    return true;
+}
+
 /* ---- life cycle ---- */
 
 static bool pci_realize(Device *dev, GError **err)
@@ -215,7 +266,7 @@ static bool pci_realize(Device *dev, GError **err)
                                                PCI_COMMAND_INTX_DISABLE); /* and parity, SERR# */
     pci_put16(pci->write_one_clear + PCI_STATUS, 0xf900);
     pci->writable[PCI_CACHE_LINE] = pci->writable[PCI_LATENCY] = pci->writable[PCI_INTERRUPT_LINE] = 0xff;
-    return true;
+    return add_rom(pci, err);
 }
 
 /* What the guest could change goes back to what realize left there. */
@@ -252,11 +303,15 @@ static void pci_unrealize(Device *dev)
         if (pci->bars[n].mapped)
             mem_del(pci->bars[n].region);
     }
+    if (pci->rom_mapped)
+        mem_del(&pci->rom);
 }
 
 static const Prop props[] = {
     PROP(PciDevice, STRING, "addr", addr_text, .help = "slot and function, as in 04.0"),
     PROP(PciDevice, BOOL, "multifunction", multifunction, .help = "function 0 of a slot: there may be others"),
+    PROP(PciDevice, STRING, "romfile", romfile, .help = "expansion ROM, a file; empty: none"),
+    PROP(PciDevice, BOOL, "rombar", rombar, .fallback = "on", .help = "the guest sees the expansion ROM"),
     PROP_END,
 };
 static const StateField state[] = { STATE_ARRAY(PciDevice, config),
@@ -277,6 +332,8 @@ static const StateField state[] = { STATE_ARRAY(PciDevice, config),
                                     STATE_SKIP(PciDevice, msix_table, "wiring"),
                                     STATE_SKIP(PciDevice, msix_pba, "wiring"),
                                     STATE_SKIP(PciDevice, msix_bar, "wiring"),
+                                    STATE_SKIP(PciDevice, rom, "the file"),
+                                    STATE_SKIP(PciDevice, rom_mapped, "follows from config"),
                                     STATE_SKIP(PciDevice, config_written, "fixed at realize"),
                                     STATE_SKIP(PciDevice, config_reading, "fixed at realize"),
                                     STATE_SKIP(PciDevice, master_changed, "fixed at realize"),

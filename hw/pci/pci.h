@@ -16,6 +16,7 @@
 #define PCI_CONFIG_SIZE  256
 #define PCIE_CONFIG_SIZE 4096
 #define MSIX_MAX         128
+#define PCI_INTX_LINES   8
 
 /* Configuration space header, type 0 (PCI 3.0, 6.1) */
 enum {
@@ -37,6 +38,7 @@ enum {
     PCI_INTERRUPT_PIN = 0x3d,
 };
 enum { PCI_COMMAND_IO = 1, PCI_COMMAND_MEMORY = 2, PCI_COMMAND_MASTER = 4, PCI_COMMAND_INTX_DISABLE = 0x400 };
+enum { PCI_ROM_ENABLE = 1 };
 enum { PCI_STATUS_INTERRUPT = 8, PCI_STATUS_CAPABILITIES = 0x10 };
 enum { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_EXPRESS = 0x10, PCI_CAP_MSIX = 0x11 };
 enum { PCI_BAR_IO = 1, PCI_BAR_MEM64 = 4, PCI_BAR_PREFETCH = 8 };
@@ -51,13 +53,14 @@ typedef struct PciBar {
 
 typedef struct PciBus {
     Bus *bus;
-    PciDevice *devices[256]; /* by device and function number */
-    MemRegion *memory, *io;  /* what BARs are mapped in; io may be NULL */
-    Irq intx[4];             /* INTA..INTD of the host bridge */
-    bool msi;                /* message-signalled interrupts reach an interrupt controller */
-    bool express;            /* functions have extended configuration space */
-    GMutex lock;             /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
-    unsigned raised[4];      /* functions that assert each of intx */
+    PciDevice *devices[256];                           /* by device and function number */
+    MemRegion *memory, *io;                            /* what BARs are mapped in; io may be NULL */
+    Irq intx[PCI_INTX_LINES];                          /* INTA..INTD of the host bridge; more where map_intx says so */
+    unsigned (*map_intx)(unsigned slot, unsigned pin); /* line of a pin (0: INTA); NULL: four, swizzled by slot */
+    bool msi;                                          /* message-signalled interrupts reach an interrupt controller */
+    bool express;                                      /* functions have extended configuration space */
+    GMutex lock; /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
+    unsigned raised[PCI_INTX_LINES]; /* functions that assert each of intx */
 } PciBus;
 
 typedef struct MsixVector {
@@ -86,6 +89,10 @@ struct PciDevice {
     MsixVector msix[MSIX_MAX];
     uint32_t msix_pending[MSIX_MAX / 32];
     MemRegion msix_table, msix_pba, msix_bar;
+    char *romfile; /* property: the expansion ROM's file, or NULL or "": none */
+    bool rombar;   /* property: the guest sees the expansion ROM */
+    bool rom_mapped;
+    MemRegion rom;
     /* called after configuration space was written (bytes at offset .. offset + size); may be NULL */
     void (*config_written)(PciDevice *dev, uint32_t offset, unsigned size);
     /* called before configuration space is read; may be NULL */

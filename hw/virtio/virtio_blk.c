@@ -70,6 +70,7 @@ typedef struct VirtioBlk {
     BlockQueue *io;
     uint8_t retry;          /* atomic: the machine went on, so what failed is tried again */
     Request *free, *failed; /* the I/O thread's */
+    uint32_t bootindex; /* property */
 } VirtioBlk;
 
 /* ---- finishing (I/O thread) ---- */
@@ -470,6 +471,7 @@ static void unrealize(Device *dev)
 static const char *const write_errors[] = { "auto", "enospc", "report", "ignore", "stop", NULL };
 static const Prop props[] = {
     PROP(VirtioBlk, DRIVE, "drive", drive, .help = "id of -drive, or node-name of -blockdev"),
+    PROP_BOOTINDEX(VirtioBlk, bootindex),
     PROP(VirtioBlk, STRING, "serial", serial, .help = "serial number, at most 20 characters"),
     PROP(VirtioBlk, U32, "logical_block_size", logical_block_size, .fallback = "512", .help = "bytes"),
     PROP(VirtioBlk, U32, "physical_block_size", physical_block_size, .fallback = "512", .help = "bytes"),

@@ -69,6 +69,7 @@ typedef struct VirtioNet {
     VirtElement element;
     VirtElement *parts[PARTS_MAX]; /* made when needed */
     uint8_t *frame;                /* NET_FRAME_MAX bytes, to complete checksums in */
+    uint32_t bootindex; /* property */
 } VirtioNet;
 
 /* ---- filters (5.1.6.5) ---- */
@@ -510,6 +511,7 @@ static void unrealize(Device *dev)
 static const Prop props[] = {
     PROP(VirtioNet, NETDEV, "netdev", netdev, .help = "id of -netdev"),
     PROP(VirtioNet, MAC, "mac", mac, .help = "address; 52:54:00:12:34:56 and up if it is not given"),
+    PROP_BOOTINDEX(VirtioNet, bootindex),
     PROP(VirtioNet, U16, "rx_queue_size", rx_size, .fallback = "256", .help = "entries of the receive queue"),
     PROP(VirtioNet, U16, "tx_queue_size", tx_size, .fallback = "256", .help = "entries of the transmit queue"),
     PROP(VirtioNet, U16, "host_mtu", host_mtu, .help = "tell the driver this MTU"),

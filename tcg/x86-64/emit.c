@@ -202,6 +202,13 @@ static void emit_stub(Emit *e, ColdStub *s)
         alu_rr(a, ALU_XOR, s->dst, s->dst, false);
         jmp_to(a, s->back);
         break;
+    case STUB_X87: {
+        X87Place p = { .held = 1 };
+        patch_to(s->from, a->p);
+        x87_drop(a, &p);
+        jmp_to(a, e->entries[s->info]);
+        break;
+    }
     case STUB_GUESS:
         emit_guess_stub(e, s);
         break;
@@ -269,7 +276,7 @@ static void emit_call(Emit *e, const IrInsn *insn)
         if (insn->arg[k])
             move_place(e, where[k], insn->arg[k]);
     }
-    if (e->wide_vectors)
+    if (e->wide_vectors && !thunk_table.pinned_vectors)
         vzeroupper(a);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), e->insn_offset, false);
     mov_imm(a, RAX, (intptr_t)h->fn - (intptr_t)emit_unit);
@@ -299,6 +306,13 @@ static bool leaves(unsigned op)
     }
 }
 
+/* Does it change the state that is in the x87's st(0)? */
+static bool writes_held(const Emit *e, const IrInsn *insn)
+{
+    return (insn->op == OP_ststate || insn->op == OP_vststate) && insn->imm < e->x87.held + 16 &&
+           insn->imm + 32 > e->x87.held;
+}
+
 static bool ends_unit(unsigned op)
 {
     return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
@@ -307,9 +321,12 @@ static bool ends_unit(unsigned op)
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
+    bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
+    if (e->x87.held && ((leaves(insn->op) && !forward) || writes_held(e, insn)))
+        x87_drop(a, &e->x87);
     if (e->unchecked && leaves(insn->op))
         check_later_nans(e);
-    if (e->wide_vectors && ends_unit(insn->op))
+    if (e->wide_vectors && !thunk_table.pinned_vectors && ends_unit(insn->op))
         vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
     switch (insn->op) {
     case OP_getreg:
@@ -352,7 +369,14 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     case OP_brcond: {
         int cc = emit_compare(e, insn);
-        branch_to_label(e, jcc_forward(a, cc), insn->imm);
+        uint8_t *field = jcc_forward(a, cc);
+        if (e->x87.held) { /* the stack is empty where it goes */
+            ColdStub *s = new_stub(e, STUB_X87);
+            s->from = field;
+            s->info = (uint32_t)insn->imm;
+        } else {
+            branch_to_label(e, field, insn->imm);
+        }
         break;
     }
     case OP_brjump:
@@ -391,7 +415,8 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     default:
-        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_vector(e, insn))
+        if (!emit_integer(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) && !emit_host(e, insn) &&
+            !emit_x87(e, insn) && !emit_vector(e, insn))
             e->failed = true;
     }
 }
@@ -449,6 +474,7 @@ static void emit_all(Emit *e)
     e->fixup_count = e->stub_count = e->guess_count = 0;
     e->failed = e->slow_turn = e->vectors = e->wide_vectors = false;
     e->clock = 0;
+    e->x87 = (X87Place){ .base = RBP, .bias = CPU_BIAS, .keep = true };
     e->loop = NULL;
     e->reserved = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));

@@ -96,7 +96,7 @@ static void lower_limit(Emit *e, const IrLoop *l, const IrWalk *w, int reg)
 }
 
 typedef struct Misses {
-    uint8_t *from[1 + 3 * IR_MAX_WALKS + 2 * IR_MAX_GIVENS];
+    uint8_t *from[1 + 4 * IR_MAX_WALKS + 2 * IR_MAX_GIVENS];
     unsigned count;
 } Misses;
 
@@ -111,6 +111,11 @@ static void look_up(Emit *e, const IrLoop *l, unsigned index, Misses *m)
     size_t table = w->loads ? offsetof(ContextSet, read) : offsetof(ContextSet, write);
     Asm *a = &e->a;
     int reg = at_head(e, w->reg), addend = kept_register(e, l, index);
+    if (w->align) {
+        lea(a, RCX, mem(reg, w->phase), false);
+        test_imm(a, RCX, w->align - 1);
+        miss_if(e, m, CC_NE);
+    }
     lea(a, RCX, mem(reg, w->low), false);
     shift_imm(a, SHIFT_SHR, RCX, GUEST_PAGE_BITS - 4, false);
     alu_imm(a, ALU_AND, RCX, (TLB_SIZE - 1) << 4, false);

@@ -94,7 +94,7 @@ static bool leads_group(const Emit *e, const IrInsn *insn)
 
 static Span span_of(const Emit *e, Address at, const IrInsn *insn)
 {
-    Span s = { at.disp, at.disp + (int32_t)MO_BYTES(insn->aux) - 1 };
+    Span s = { at.disp, at.disp + (int32_t)ir_access_bytes(insn) - 1 };
     if (insn->op != OP_ld && insn->op != OP_st)
         return s;
     if (leads_group(e, insn)) {
@@ -326,7 +326,9 @@ static void lead_group(Emit *e, const IrInsn *insn, int addend, ColdStub *stub)
 
 static void load_value(Emit *e, const IrInsn *insn, int dst, Mem m)
 {
-    if (fp_type(insn->type))
+    if (ir_is_vector(insn->type))
+        load_vector(&e->a, dst, m, insn->aux & IR_VECTOR_SIZE);
+    else if (fp_type(insn->type))
         op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x10, dst - XMM0, m, false);
     else if (insn->aux & MO_BIG_ENDIAN && insn->aux & MO_SIZE)
         load_swapped(e, dst, m, insn->aux);
@@ -348,6 +350,35 @@ static void emit_fast_load(Emit *e, const IrInsn *insn)
     def_done(e, insn->dst, dst);
 }
 
+/* Vectors use slow paths that keep whole vectors. */
+static int load_stub(Emit *e, const IrInsn *insn)
+{
+    e->vectors |= ir_is_vector(insn->type);
+    return ir_is_vector(insn->type) ? STUB_LOAD_VECTOR : STUB_LOAD;
+}
+
+/* Of a vector: whatever tells its page, the address must be a multiple of its size. */
+static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s)
+{
+    Asm *a = &e->a;
+    if (!ir_is_vector(insn->type) || !(insn->aux & MO_ALIGN))
+        return;
+    unsigned mask = ir_access_bytes(insn) - 1;
+    if (at.disp & (int32_t)mask) {
+        uint32_t busy = e->busy;
+        int t = scratch_int(e);
+        lea(a, t, mem(at.base, at.disp), false);
+        test_imm(a, t, (int32_t)mask);
+        e->busy = busy;
+    } else {
+        op_rr(a, 0xf6 | BYTE_REG, 0, at.base, false); /* test base8, mask */
+        put_byte(a, mask);
+    }
+    s->from_misaligned = jcc_forward(a, CC_NE);
+    s->va = at.base;
+    s->disp = at.disp;
+}
+
 static void emit_load(Emit *e, const IrInsn *insn)
 {
     if (in_fast_loop(e, insn)) {
@@ -356,7 +387,9 @@ static void emit_load(Emit *e, const IrInsn *insn)
     }
     int known = group_addend(e, insn);
     Address at = use_address(e, insn, insn->imm);
-    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, STUB_LOAD);
+    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, load_stub(e, insn));
+    bool aligned = insn->aux & MO_ALIGN && !ir_is_vector(insn->type);
+    check_alignment(e, at, insn, s);
     if (swaps_float(insn)) {
         s->dst = def_reg(e, insn->dst, 0);
         emit_by_stub(e, at, s);
@@ -372,7 +405,7 @@ static void emit_load(Emit *e, const IrInsn *insn)
     else if (look)
         addend = check_stream(e, at, insn, READ_TABLE, look, s);
     else
-        addend = probe(e, at, insn, READ_TABLE, insn->aux & MO_ALIGN, s);
+        addend = probe(e, at, insn, READ_TABLE, aligned, s);
     load_value(e, insn, dst, mem_index(at.base, addend, at.disp));
     s->back = e->a.p;
     s->dst = dst;
@@ -403,7 +436,9 @@ static void emit_fast_store(Emit *e, const IrInsn *insn)
     Address at = use_address(e, insn, insn->imm);
     int addend = walk_addend(e, insn);
     Mem m = mem_index(at.base, addend, at.disp);
-    if (fp_type(insn->type))
+    if (ir_is_vector(insn->type))
+        store_vector(&e->a, value, m, insn->aux & IR_VECTOR_SIZE);
+    else if (fp_type(insn->type))
         op_rm(&e->a, (MO_BYTES(insn->aux) == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
     else
         store_value(e, m, value, insn->aux);
@@ -415,14 +450,17 @@ static void emit_store(Emit *e, const IrInsn *insn)
         emit_fast_store(e, insn);
         return;
     }
-    unsigned size = MO_BYTES(insn->aux);
-    bool swap = insn->aux & MO_BIG_ENDIAN && size > 1;
+    bool vector = ir_is_vector(insn->type);
+    unsigned size = ir_access_bytes(insn);
+    bool swap = insn->aux & MO_BIG_ENDIAN && size > 1 && !vector;
     int known = group_addend(e, insn);
     int value = use_reg(e, insn->arg[1]);
     check_later_nan(e, value);
     Address at = use_address(e, insn, insn->imm);
-    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, STUB_STORE);
+    ColdStub *look = stream_stub(e, insn, known), *s = memory_stub(e, insn, vector ? STUB_STORE_VECTOR : STUB_STORE);
+    e->vectors |= vector;
     s->value = value;
+    check_alignment(e, at, insn, s);
     if (swaps_float(insn)) {
         emit_by_stub(e, at, s);
         s->back = e->a.p;
@@ -435,9 +473,11 @@ static void emit_store(Emit *e, const IrInsn *insn)
     else if (look)
         addend = check_stream(e, at, insn, WRITE_TABLE, look, s);
     else
-        addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN, s);
+        addend = probe(e, at, insn, WRITE_TABLE, insn->aux & MO_ALIGN && !vector, s);
     Mem m = mem_index(at.base, addend, at.disp);
-    if (fp_type(insn->type)) {
+    if (vector) {
+        store_vector(&e->a, value, m, insn->aux & IR_VECTOR_SIZE);
+    } else if (fp_type(insn->type)) {
         op_rm(&e->a, (size == 4 ? P_F3 : P_F2) | P_0F | 0x11, value - XMM0, m, false);
     } else if (swap) {
         mov_rr(&e->a, t, value, true);
@@ -462,7 +502,10 @@ static bool amo_without_result(const Emit *e, const IrInsn *insn)
 
 static void extend_old(Emit *e, int dst, unsigned memop, bool wide)
 {
-    if ((memop & MO_SIZE) == MO_32 && wide) {
+    if ((memop & MO_SIZE) < MO_32) { /* movzx, movsx */
+        unsigned op = 0xb6 | (memop & MO_SIZE) | (memop & MO_SIGNED ? 8 : 0);
+        op_rr(&e->a, P_0F | op | ((memop & MO_SIZE) ? 0 : BYTE_REG), dst, dst, memop & MO_SIGNED && wide);
+    } else if ((memop & MO_SIZE) == MO_32 && wide) {
         if (memop & MO_SIGNED)
             op_rr(&e->a, 0x63, dst, dst, true);
         else
@@ -477,7 +520,13 @@ static void lock_prefix(Emit *e)
         put_byte(&e->a, 0xf0);
 }
 
-/* Words and double words; the rest, and what has no host instruction, always takes the stub. */
+/* An opcode for operands of 2, 4 or 8 bytes as that for `size`. */
+static uint32_t sized_op(uint32_t op, unsigned size)
+{
+    return size == 1 ? (op & ~1u) | BYTE_REG : size == 2 ? op | P_66 : op;
+}
+
+/* What has no host instruction always takes the stub. */
 static void emit_amo(Emit *e, const IrInsn *insn)
 {
     static const uint8_t lock_op[] = {
@@ -490,21 +539,21 @@ static void emit_amo(Emit *e, const IrInsn *insn)
     ColdStub *s = memory_stub(e, insn, STUB_AMO);
     s->value = value;
     uint8_t kind = insn->imm;
-    if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
+    if (!(insn->aux & MO_BIG_ENDIAN) && (silent || kind == AMO_SWAP || kind == AMO_ADD)) {
         int dst = silent ? NO_REG : scratch_int(e), addend = probe(e, at, insn, WRITE_TABLE, true, s);
         Mem m = mem_index(at.base, addend, at.disp);
         if (silent) {
             lock_prefix(e);
-            alu_store(&e->a, lock_op[kind], m, value, is64);
+            op_rm(&e->a, sized_op(lock_op[kind] << 3 | 1, size), value, m, is64);
         } else {
-            if (kind == AMO_SWAP && !thunk_table.parallel) { /* xchg always locks */
+            if (kind == AMO_SWAP && !thunk_table.parallel && size >= 4) { /* xchg always locks */
                 mov_load(&e->a, dst, m, is64);
                 mov_store(&e->a, m, value, is64);
             } else {
                 mov_rr(&e->a, dst, value, is64);
                 if (kind == AMO_ADD)
                     lock_prefix(e);
-                op_rm(&e->a, kind == AMO_ADD ? P_0F | 0xc1 : 0x87, dst, m, is64); /* lock xadd, xchg */
+                op_rm(&e->a, sized_op(kind == AMO_ADD ? P_0F | 0xc1 : 0x87, size), dst, m, is64); /* lock xadd, xchg */
             }
             extend_old(e, dst, insn->aux, insn->type == IR_I64);
         }
@@ -536,10 +585,10 @@ static void emit_cas(Emit *e, const IrInsn *insn)
     s->value = RAX;
     s->value2 = value;
     s->dst = RAX;
-    if (size >= 4 && !(insn->aux & MO_BIG_ENDIAN)) {
+    if (!(insn->aux & MO_BIG_ENDIAN)) {
         int addend = probe(e, at, insn, WRITE_TABLE, true, s);
         lock_prefix(e);
-        op_rm(&e->a, P_0F | 0xb1, value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
+        op_rm(&e->a, sized_op(P_0F | 0xb1, size), value, mem_index(at.base, addend, at.disp), is64); /* lock cmpxchg */
         extend_old(e, RAX, insn->aux, insn->type == IR_I64);
     } else {
         emit_by_stub(e, at, s);
@@ -561,6 +610,8 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
 {
     static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_REFILL_LOAD,
                                       [STUB_STORE] = THUNK_REFILL_STORE,
+                                      [STUB_LOAD_VECTOR] = THUNK_LOAD_VECTOR,
+                                      [STUB_STORE_VECTOR] = THUNK_STORE_VECTOR,
                                       [STUB_AMO] = THUNK_AMO,
                                       [STUB_CAS] = THUNK_CAS };
     Asm *a = &e->a;
@@ -569,7 +620,11 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
     emit_stub_nans(e, s);
-    if (s->value != NO_REG)
+    unsigned size = s->info & IR_VECTOR_SIZE;
+    bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
+    if (s->kind == STUB_STORE_VECTOR)
+        store_vector(a, s->value, mem(RSP, FRAME_BUFFER), size);
+    else if (s->value != NO_REG)
         frame_store(e, FRAME_VALUE, s->value);
     if (s->kind == STUB_CAS)
         frame_store(e, FRAME_VALUE2, s->value2);
@@ -579,14 +634,16 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->disp)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-    if (s->retry)
+    if (s->retry && !vector)
         call_to(a, slow_thunk(e, s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
     else
         call_to(a, slow_thunk(e, thunks[s->kind]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {
-        if (is_xmm(s->dst))
+        if (vector)
+            load_vector(a, s->dst, mem(RSP, FRAME_BUFFER), size);
+        else if (is_xmm(s->dst))
             op_rm(a, P_F2 | P_0F | 0x10, s->dst - XMM0, mem(RSP, FRAME_RESULT), false);
         else
             mov_load(a, s->dst, mem(RSP, FRAME_RESULT), true);

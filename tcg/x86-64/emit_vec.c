@@ -106,18 +106,28 @@ static void done(const Vec *x, int reg)
 
 /* ---- loads and stores ---- */
 
-static void load(const Vec *x, Mem m)
+void load_vector(Asm *a, int reg, Mem m, unsigned log2_bytes)
 {
     static const uint32_t ops[] = { VMOVD, VMOVQ, VMOVDQU, VMOVDQU };
+    vec_rm(a, ops[log2_bytes - 2], log2_bytes == 5, reg & 15, 0, m);
+}
+
+void store_vector(Asm *a, int reg, Mem m, unsigned log2_bytes)
+{
+    static const uint32_t ops[] = { VMOVD_STORE, VMOVQ_STORE, VMOVDQU_STORE, VMOVDQU_STORE };
+    vec_rm(a, ops[log2_bytes - 2], log2_bytes == 5, reg & 15, 0, m);
+}
+
+static void load(const Vec *x, Mem m)
+{
     int dst = define(x, 0);
-    vec_rm(x->a, ops[x->insn->aux - 2], x->insn->aux == 5, dst & 15, 0, m);
+    load_vector(x->a, dst, m, x->insn->aux);
     done(x, dst);
 }
 
 static void store(const Vec *x, Mem m, int reg)
 {
-    static const uint32_t ops[] = { VMOVD_STORE, VMOVQ_STORE, VMOVDQU_STORE, VMOVDQU_STORE };
-    vec_rm(x->a, ops[x->insn->aux - 2], x->insn->aux == 5, reg & 15, 0, m);
+    store_vector(x->a, reg, m, x->insn->aux);
 }
 
 /* The operand that is a host address; imm is small. */

@@ -11,7 +11,7 @@ int pinned_host(const GuestReg *reg)
 {
     if (!reg->pin)
         return NO_REG;
-    return reg->type == IR_F64 ? XMM0 + 7 + reg->pin : pinned_int[reg->pin - 1];
+    return reg->type == IR_F64 || reg->type == IR_V256 ? XMM0 + 7 + reg->pin : pinned_int[reg->pin - 1];
 }
 
 void regs_begin_segment(Emit *e)
@@ -417,6 +417,7 @@ void emit_getreg(Emit *e, const IrInsn *insn)
 {
     unsigned guest = insn->imm;
     int pin = pinned_host(&e->u->regs[guest]);
+    e->vectors |= ir_is_vector(insn->type);
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
         e->in_state[guest] = true;

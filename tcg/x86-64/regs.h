@@ -30,10 +30,11 @@ enum {
     FRAME_SPILL = 48,
     SPILL_SLOTS = 120,
     FRAME_STREAMS = FRAME_SPILL + SPILL_SLOTS * 8,
-    STREAM_SIZE = 32, /* limit, or start; addend; length: see check_stream */
+    STREAM_SIZE = 32,                                         /* limit, or start; addend; length: see check_stream */
     FRAME_VECTORS = FRAME_STREAMS + IR_STREAMS * STREAM_SIZE, /* spill slots of 32 bytes */
     VECTOR_SLOTS = 24,
-    FRAME_SIZE = FRAME_VECTORS + VECTOR_SLOTS * 32
+    FRAME_BUFFER = FRAME_VECTORS + VECTOR_SLOTS * 32, /* a vector for slow paths */
+    FRAME_SIZE = FRAME_BUFFER + 32
 };
 
 typedef enum { AT_NOWHERE, AT_CONST, AT_REG, AT_PIN, AT_STATE, AT_SPILL } Where;
@@ -64,6 +65,14 @@ typedef struct ColdStub {
     uint8_t *back;                   /* where to go back to */
     uint32_t info;
 } ColdStub;
+
+/* Where instructions of the x87 find the state, and what they leave in its st(0). */
+typedef struct X87Place {
+    int8_t base;
+    int16_t bias;
+    bool keep;     /* the last value may stay */
+    uint16_t held; /* the offset whose value st(0) is; 0: the stack is empty */
+} X87Place;
 
 #define MAX_STUBS  600
 #define MAX_FIXUPS 400
@@ -110,6 +119,7 @@ typedef struct Emit {
     unsigned slow_head; /* index of the label of that loop */
     uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
+    X87Place x87;
     bool failed;
 } Emit;
 
@@ -140,6 +150,10 @@ static inline Mem state_mem(int64_t offset)
     return mem(RBP, (int32_t)offset - CPU_BIAS);
 }
 #define CPU_FIELD(field) state_mem(offsetof(CpuState, field))
+
+/* vmovdqu of bytes: 4, 8, 16 or 32 of a vector. */
+void load_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
+void store_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
 
 /* The pinned host register of a guest register, or NO_REG. */
 int pinned_host(const GuestReg *reg);
@@ -185,6 +199,8 @@ enum {
     STUB_LOAD,
     STUB_GUESS,
     STUB_STORE,
+    STUB_LOAD_VECTOR,
+    STUB_STORE_VECTOR,
     STUB_AMO,
     STUB_CAS,
     STUB_POLL,
@@ -198,6 +214,7 @@ enum {
     STUB_PROBE,
     STUB_GUARD,
     STUB_STREAM,
+    STUB_X87,
     STUB_LOOP
 };
 
@@ -206,6 +223,14 @@ bool emit_integer(Emit *e, const IrInsn *insn);
 bool emit_memory(Emit *e, const IrInsn *insn);
 bool emit_float(Emit *e, const IrInsn *insn);
 bool emit_vector(Emit *e, const IrInsn *insn);
+bool emit_host(Emit *e, const IrInsn *insn);
+bool emit_x87(Emit *e, const IrInsn *insn);
+/* An OP_x87 (result 0) or OP_x87test; empty the x87's stack. */
+void put_x87(Asm *a, X87Place *p, int64_t imm, unsigned aux, unsigned result);
+void x87_drop(Asm *a, X87Place *p);
+/* The instruction of an OP_vhost on these registers; and after one that tests, flags to rax. */
+void put_host(Asm *a, int64_t what, int dst, const int arg[3]);
+void put_test_flags(Asm *a);
 void emit_float_stub(Emit *e, const ColdStub *s);
 void emit_guess_stub(Emit *e, const ColdStub *s);
 /* At the start of a stub after which C may see registers. */
@@ -231,6 +256,8 @@ enum {
     THUNK_CAS,
     THUNK_SOFT,
     THUNK_RETRY_LOAD,
+    THUNK_LOAD_VECTOR,
+    THUNK_STORE_VECTOR,
     THUNK_RETRY_STORE,
     THUNK_REFILL_LOAD,
     THUNK_REFILL_STORE,
@@ -254,10 +281,11 @@ enum {
 typedef struct ThunkTable {
     uint8_t *base; /* writable address of the cache's start */
     uint32_t at[THUNK_COUNT];
-    uint32_t constants; /* CONST_COUNT of 16 bytes */
-    uint32_t vectors;   /* VCONST_COUNT of 32 bytes */
-    bool parallel;      /* EmitRuntime.parallel, */
-    bool counted;       /* and counted */
+    uint32_t constants;  /* CONST_COUNT of 16 bytes */
+    uint32_t vectors;    /* VCONST_COUNT of 32 bytes */
+    bool parallel;       /* EmitRuntime.parallel, */
+    bool counted;        /* and counted */
+    bool pinned_vectors; /* the target has guest registers that are vectors: upper halves must stay */
 } ThunkTable;
 extern ThunkTable thunk_table;
 static inline uint8_t *thunk(int which)

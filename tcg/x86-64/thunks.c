@@ -5,6 +5,7 @@
  * call C first store the pinned registers to the state, so that C sees exact registers and exceptions are precise.
  * SPDX-License-Identifier: MIT
  */
+#include "tcg/ir_host.h"
 #include "tcg/softfloat.h"
 #include "tcg/x86-64/regs.h"
 
@@ -14,10 +15,12 @@ ThunkTable thunk_table;
 typedef struct ThunkData {
     uint64_t constants[CONST_COUNT][2];
     uint64_t vectors[VCONST_COUNT][4];
+    void *slow_load_vector, *slow_store_vector;
     void *slow_load, *slow_store, *slow_amo, *slow_cas, *find_code, *soft_fp, *text;
     uint8_t host_flags[64]; /* MXCSR's exception bits as IR_FP_* */
-    uint32_t mxcsr[8];      /* control word by IrRound */
+    uint32_t mxcsr[32];     /* control word by CpuState.fp_round */
     uint32_t default_mxcsr;
+    uint16_t default_x87;
 } ThunkData;
 
 typedef struct Thunks {
@@ -53,22 +56,23 @@ static void fill_data(ThunkData *d, const EmitRuntime *runtime)
         [CONST_ABS64] = { 0x7fffffffffffffff },  [CONST_NAN32] = { 0x7fc00000 },
         [CONST_NAN64] = { 0x7ff8000000000000 },
     };
-    static const uint8_t rounding[] = { 0, 3, 1, 2, 0, 0, 0, 0 };
     memcpy(d->constants, constants, sizeof(constants));
     fill_vectors(d);
     d->slow_load = (void *)runtime->slow_load;
     d->slow_store = (void *)runtime->slow_store;
+    d->slow_load_vector = (void *)runtime->slow_load_vector;
+    d->slow_store_vector = (void *)runtime->slow_store_vector;
     d->slow_amo = (void *)runtime->slow_amo;
     d->slow_cas = (void *)runtime->slow_cas;
     d->find_code = (void *)runtime->find_code;
     d->soft_fp = (void *)soft_fp;
     d->text = (void *)emit_unit;
     for (unsigned m = 0; m < 64; m++)
-        d->host_flags[m] = (m & 1 ? IR_FP_NV : 0) | (m & 4 ? IR_FP_DZ : 0) | (m & 8 ? IR_FP_OF : 0) |
-                           (m & 16 ? IR_FP_UF : 0) | (m & 32 ? IR_FP_NX : 0);
+        d->host_flags[m] = ir_host_flags(m);
     d->default_mxcsr = 0x1f80;
-    for (unsigned r = 0; r < 8; r++)
-        d->mxcsr[r] = 0x1f80 | rounding[r] << 13;
+    d->default_x87 = 0x37f;
+    for (unsigned r = 0; r < G_N_ELEMENTS(d->mxcsr); r++)
+        d->mxcsr[r] = ir_host_mxcsr((uint8_t)r);
 }
 
 /* Every pinned register to the state (store) or back. callee_saved: those that C keeps, too. */
@@ -79,11 +83,15 @@ static void pinned_all(Thunks *t, bool store, bool callee_saved)
         Mem m = state_mem(t->regs[i].offset);
         if (host == NO_REG || (!callee_saved && (host == RBX || (host >= R12 && host <= R14))))
             continue;
-        if (is_xmm(host))
+        if (t->regs[i].type == IR_V256)
+            vec_rm(&t->a, VEX_0F | VEX_F3 | (store ? 0x7f : 0x6f), true, host - XMM0, 0, m);
+        else if (is_xmm(host))
             op_rm(&t->a, P_F2 | P_0F | (store ? 0x11 : 0x10), host - XMM0, m, false);
         else
             op_rm(&t->a, store ? 0x89 : 0x8b, host, m, t->regs[i].type == IR_I64);
     }
+    if (store && thunk_table.pinned_vectors)
+        vzeroupper(&t->a); /* C is code for SSE */
 }
 
 static void push(Asm *a, int reg)
@@ -113,10 +121,36 @@ static void emit_enter(Thunks *t)
     shift_imm(a, SHIFT_SHL, RCX, 2, false);
     op_rip(a, 0x8d, RDX, DATA(t, mxcsr), true);
     op_rm(a, P_0F | 0xae, 2, mem_index(RDX, RCX, 0), false); /* ldmxcsr */
+    if (thunk_table.pinned_vectors)
+        op_rm(a, 0xd9, 5, CPU_FIELD(x87_control), false); /* fldcw */
     op_rm(a, 0xc6, 0, CPU_FIELD(fp_live), false);
     put_byte(a, 1);
     pinned_all(t, false, true);
     op_rr(a, 0xff, 4, RAX, false); /* jmp rax */
+}
+
+/* The x87's exceptions to the state; the host's control word. rax is kept, rdx lost. */
+static void leave_x87(Thunks *t)
+{
+    Asm *a = &t->a;
+    mov_rr(a, RDX, RAX, true);
+    put_byte(a, 0xdf); /* fnstsw ax */
+    put_byte(a, 0xe0);
+    alu_imm(a, ALU_AND, RAX, 0x7f, false);
+    uint8_t *none = jcc_short(a, CC_E);
+    op_rm(a, P_66 | 0x09, RAX, CPU_FIELD(x87_flags), false);
+    put_byte(a, 0xdb); /* fnclex */
+    put_byte(a, 0xe2);
+    patch_short(none, a->p);
+    op_rip(a, 0xd9, 5, DATA(t, default_x87), false);
+    mov_rr(a, RAX, RDX, true);
+}
+
+/* A slow path has raised: no value stays in the x87's stack. */
+static void empty_x87(Thunks *t)
+{
+    if (thunk_table.pinned_vectors)
+        put_opcode(&t->a, P_0F | 0x77, 0); /* emms */
 }
 
 /* rax: reason. From raw on, cs->pc is set and the pinned registers are live. */
@@ -127,6 +161,8 @@ static const uint8_t *emit_exit(Thunks *t)
     mov_store(a, CPU_FIELD(pc), RCX, true);
     const uint8_t *raw = a->p;
     pinned_all(t, true, true);
+    if (thunk_table.pinned_vectors)
+        leave_x87(t);
     op_rm(a, P_0F | 0xae, 3, mem(RSP, FRAME_VA), false); /* stmxcsr */
     mov_load(a, RCX, mem(RSP, FRAME_VA), false);
     alu_imm(a, ALU_AND, RCX, 63, false);
@@ -175,7 +211,7 @@ static void emit_lookup(Thunks *t, const uint8_t *exit_raw)
     test_rr(a, RAX, RAX, true);
     uint8_t *found = jcc_short(a, CC_NE);
     mov_imm(a, RAX, EXIT_LOOKUP);
-    pinned_all(t, false, false);
+    pinned_all(t, false, true); /* fetching may have raised */
     jmp_to(a, exit_raw);
     patch_short(found, a->p);
     pinned_all(t, false, false);
@@ -211,8 +247,8 @@ static void save_xmms(Thunks *t, bool store)
         else
             op_rm(&t->a, P_F2 | P_0F | (store ? 0x11 : 0x10), i, mem(RSP, i * 8), false);
     }
-    if (store && t->wide)
-        vzeroupper(&t->a);
+    if (store && t->wide && !thunk_table.pinned_vectors)
+        vzeroupper(&t->a); /* else pinned_all does */
 }
 
 static void slow_begin(Thunks *t)
@@ -266,7 +302,9 @@ static void slow_end(Thunks *t, const void *function, bool raises)
     put_byte(a, 0xc3);
     if (trap) {
         patch_to(trap, a->p);
+        empty_x87(t);
         alu_imm(a, ALU_ADD, RSP, saved(t), true);
+        pinned_all(t, false, true); /* entering a handler may change registers */
         jmp_to(a, thunk(THUNK_LOOKUP));
     }
 }
@@ -285,6 +323,12 @@ static void emit_slow(Thunks *t, int which)
     case THUNK_STORE:
         op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
         slow_end(t, which == THUNK_LOAD ? DATA(t, slow_load) : DATA(t, slow_store), true);
+        break;
+    case THUNK_LOAD_VECTOR:
+    case THUNK_STORE_VECTOR:
+        op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
+        lea(a, RDX, frame(t, FRAME_BUFFER), true);
+        slow_end(t, which == THUNK_LOAD_VECTOR ? DATA(t, slow_load_vector) : DATA(t, slow_store_vector), true);
         break;
     case THUNK_AMO:
         op_rm(a, P_0F | 0xb7, RCX, frame(t, FRAME_INFO), false);
@@ -329,7 +373,7 @@ static void refill_begin(Refill *r)
         push(a, refill_saved[i]);
     op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
     mov_load(a, RAX, mem(RSP, DEPTH + FRAME_VA), true);
-    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE));
+    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE | MO_FOR_WRITE));
     to_slow(r, CC_NE);
     alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
     mov_imm(a, RDX, 1);
@@ -533,6 +577,7 @@ static void emit_call_thunk(Thunks *t)
     uint8_t *trap = jcc_short(a, CC_NE);
     put_byte(a, 0xc3);
     patch_short(trap, a->p);
+    empty_x87(t);
     alu_imm(a, ALU_ADD, RSP, 8, true);
     jmp_to(a, thunk(THUNK_LOOKUP));
 }
@@ -551,6 +596,8 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
                                 .vectors = offsetof(ThunkData, vectors),
                                 .parallel = runtime->parallel,
                                 .counted = runtime->counted };
+    for (unsigned i = 0; i < reg_count; i++)
+        thunk_table.pinned_vectors |= regs[i].type == IR_V256 && regs[i].pin;
     fill_data(t.data, runtime);
     const uint8_t *enter = t.a.p;
     emit_enter(&t);
@@ -559,7 +606,7 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
     emit_lookup(&t, raw);
     for (unsigned wide = 0; wide < (host_features.avx2 ? 2 : 1); wide++) {
         t.wide = wide;
-        for (int which = THUNK_LOAD; which <= THUNK_SOFT; which++)
+        for (int which = THUNK_LOAD; which <= THUNK_STORE_VECTOR; which++)
             emit_slow(&t, which);
         emit_refill(&t, runtime, false);
         emit_refill(&t, runtime, true);

@@ -6,8 +6,8 @@
 #include "accel/accel.h"
 #include "hw/acpi/aml.h"
 #include "hw/machine/riscv_virt.h"
+#include "iasl.h"
 #include "util/error.h"
-#include <glib/gstdio.h>
 #include <string.h>
 
 static void expect_code(Aml *a, const char *hex)
@@ -221,38 +221,10 @@ static bool known_to_iasl(const char *signature)
     return strcmp(signature, "APIC") && strcmp(signature, "RHCT") && strcmp(signature, "SRAT");
 }
 
-static void run_iasl(const char *folder, const char *options, const char *file, const char *pattern)
-{
-    g_autofree char *command = g_strdup_printf("sh -c 'cd %s && iasl %s %s 2>&1'", folder, options, file), *out = NULL;
-    int status;
-    g_assert_true(g_spawn_command_line_sync(command, &out, NULL, &status, NULL));
-    bool good = !status && !strstr(out, "arning:") && !strstr(out, "rror:") && !strstr(out, "nvalid") &&
-                (!pattern || strstr(out, pattern));
-    if (!good)
-        g_printerr("%s\n", out);
-    g_assert_true(good);
-}
-
 static void check_with_iasl(const char *folder, const char *signature, const uint8_t *table)
 {
-    g_autofree char *path = g_strdup_printf("%s/%s.dat", folder, signature),
-                    *file = g_strdup_printf("%s.dat", signature), *source = g_strdup_printf("%s.dsl", signature);
-    g_autofree char *iasl = g_find_program_in_path("iasl");
-    g_assert_true(g_file_set_contents(path, (const char *)table, get(table + 4, 4), NULL));
-    if (!iasl || !known_to_iasl(signature))
-        return;
-    run_iasl(folder, "-d", file, NULL);
-    run_iasl(folder, "-ve", source, "0 Errors, 0 Warnings");
-}
-
-static void remove_folder(const char *folder)
-{
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    for (const char *name; (name = g_dir_read_name(dir));) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(folder);
+    if (known_to_iasl(signature))
+        iasl_check(folder, signature, table);
 }
 
 /* Every structure of the table has a length that leads to the next one, up to the table's end. Returns how many are of
@@ -292,7 +264,7 @@ static void check_machine(const char *aia_text, unsigned aia, unsigned cpus, con
                           const char *want)
 {
     g_autoptr(GError) err = NULL;
-    g_autofree char *folder = g_dir_make_tmp("rhea-acpi-XXXXXX", NULL);
+    char *folder = iasl_folder();
     MachineConfig config = { .ram_size = 256 << 20, .cpus = cpus, .max_cpus = cpus, .firmware = "none" };
     config.machine_opts = opts_new("-machine");
     opts_add(config.machine_opts, "aia", aia_text);
@@ -328,7 +300,7 @@ static void check_machine(const char *aia_text, unsigned aia, unsigned cpus, con
         g_free(blobs[i].file.data);
     opts_free(config.machine_opts);
     g_free(config.numa);
-    remove_folder(folder);
+    iasl_remove(folder);
 }
 
 static void test_machine(void)

@@ -91,15 +91,28 @@ static void *find_drive(const char *id, GError **err)
     return block_find(id);
 }
 
+static const struct {
+    const char *type, *before; /* a device that has the bus it needs */
+    bool drive;
+} needs[] = { { "virtio-blk-pci", NULL, true },
+              { "virtio-blk-device", NULL, true },
+              { "ide-hd", "ich9-ahci", true },
+              { "ide-cd", "ich9-ahci", true },
+              { "virtconsole", "virtio-serial-pci", false },
+              { "virtserialport", "virtio-serial-pci", false } };
+
+bool devm_takes_type(const DevMachine *m, const DeviceType *type)
+{
+    bool takes = false;
+    for (unsigned i = 0; i < G_N_ELEMENTS(needs) && !takes; i++)
+        takes = needs[i].before && !strcmp(needs[i].type, type->name);
+    for (unsigned i = 0; i < m->machine->buses->len && !takes; i++)
+        takes = !strcmp(((const Bus *)g_ptr_array_index(m->machine->buses, i))->kind, type->bus);
+    return takes;
+}
+
 Device *devm_device_add_type(DevMachine *m, const char *type, GError **err)
 {
-    static const struct {
-        const char *type, *before; /* a device that has the bus it needs */
-        bool drive;
-    } needs[] = { { "virtio-blk-pci", NULL, true },
-                  { "virtio-blk-device", NULL, true },
-                  { "virtconsole", "virtio-serial-pci", false },
-                  { "virtserialport", "virtio-serial-pci", false } };
     static unsigned drives;
     g_autofree char *text = g_strdup(type);
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
@@ -194,6 +207,20 @@ void bad_write(DevMachine *m, uint64_t addr, unsigned size, uint64_t value)
     g_assert_cmpint(result, !=, MEM_OK);
 }
 
+uint32_t in(DevMachine *m, uint16_t port, unsigned size)
+{
+    uint64_t value;
+    MemResult result = as_load(&m->machine->io, port, size, &value);
+    g_assert_cmpint(result, ==, MEM_OK);
+    return value;
+}
+
+void out(DevMachine *m, uint16_t port, unsigned size, uint32_t value)
+{
+    MemResult result = as_store(&m->machine->io, port, size, value);
+    g_assert_cmpint(result, ==, MEM_OK);
+}
+
 /* ---- guest memory ---- */
 
 uint64_t devm_dma(DevMachine *m, uint64_t size, uint64_t align)
@@ -285,7 +312,12 @@ void devm_check_twin(Device *dev, Device *twin)
     device_load(twin, saved->data, saved->len, &err);
     g_assert_no_error(err);
     g_autoptr(GByteArray) again = device_save(twin);
-    g_assert_cmpmem(saved->data, saved->len, again->data, again->len);
+    g_assert_cmpuint(saved->len, ==, again->len);
+    for (unsigned at = 0; at < saved->len; at++) {
+        if (saved->data[at] != again->data[at])
+            g_error("%s: byte %u of its saved state is 0x%02x, 0x%02x after loading", dev->type->name, at,
+                    saved->data[at], again->data[at]);
+    }
     g_assert_false(device_load(twin, saved->data, saved->len + 1, NULL));
 }
 
@@ -439,4 +471,76 @@ void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
                 ;
         }
     }
+}
+
+/* ---- all of it ---- */
+
+#define ACCESSES 20000
+
+/* Types whose state outlives a reset, as the hardware's does, or is not the same after it: the ACLINT's mtime starts
+ * anew by an offset from virtual time, which goes on (aclint_test.c looks at its reset). */
+static const char *const keeps_state[] = { "goldfish-rtc", "mc146818rtc", "cfi.pflash01", "riscv.aclint", NULL };
+
+typedef struct Collected {
+    GPtrArray *devices; /* Device * */
+    GPtrArray *fresh;   /* GByteArray *: state after the first reset */
+} Collected;
+
+static void collect(Device *dev, void *opaque)
+{
+    Collected *c = opaque;
+    g_ptr_array_add(c->devices, dev);
+    g_ptr_array_add(c->fresh, device_save(dev));
+}
+
+static Collected collect_all(DevMachine *m)
+{
+    Collected c = { g_ptr_array_new(), g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref) };
+    devm_reset(m);
+    devm_foreach(m, collect, &c);
+    return c;
+}
+
+static void collected_free(Collected *c)
+{
+    g_ptr_array_unref(c->devices);
+    g_ptr_array_unref(c->fresh);
+}
+
+static void check_reset(const Collected *c)
+{
+    for (unsigned i = 0; i < c->devices->len; i++) {
+        Device *dev = g_ptr_array_index(c->devices, i);
+        const GByteArray *fresh = g_ptr_array_index(c->fresh, i);
+        g_autoptr(GByteArray) now = device_save(dev);
+        if (g_strv_contains(keeps_state, dev->type->name))
+            continue;
+        g_assert_cmpuint(now->len, ==, fresh->len);
+        for (unsigned at = 0; at < now->len; at++) {
+            if (now->data[at] != fresh->data[at])
+                g_error("%s: byte %u of its saved state is 0x%02x after reset, was 0x%02x", dev->type->name, at,
+                        now->data[at], fresh->data[at]);
+        }
+    }
+}
+
+void devm_check_machines(DevMachine *m, DevMachine *twin)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+    Collected a = collect_all(m), b = collect_all(twin);
+    g_assert_cmpuint(a.devices->len, ==, b.devices->len);
+    devm_fuzz(m, rand, ACCESSES);
+    machine_lock(m->machine);
+    machine_lock(twin->machine);
+    for (unsigned i = 0; i < a.devices->len; i++) {
+        Device *dev = g_ptr_array_index(a.devices, i);
+        devm_check_covered(dev);
+        devm_check_twin(dev, g_ptr_array_index(b.devices, i));
+    }
+    machine_unlock(twin->machine);
+    machine_unlock(m->machine);
+    devm_reset(m);
+    check_reset(&a);
+    collected_free(&a);
+    collected_free(&b);
 }

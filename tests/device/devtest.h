@@ -40,6 +40,8 @@ void devm_realize(DevMachine *m, void *dev);
 Device *devm_device_add(DevMachine *m, const char *text, GError **err);
 /* A device of this type, with what it cannot do without: a drive (of zeros), a bus. */
 Device *devm_device_add_type(DevMachine *m, const char *type, GError **err);
+/* Whether devm_device_add_type finds a bus for it. */
+bool devm_takes_type(const DevMachine *m, const DeviceType *type);
 /* Place a region in the machine's memory. */
 void devm_map(DevMachine *m, MemRegion *region, uint64_t addr);
 /* Device functions are called under the machine lock: so must a test that calls them directly. */
@@ -62,6 +64,10 @@ void w64(DevMachine *m, uint64_t addr, uint64_t value);
 /* Accesses that must be refused. */
 void bad_read(DevMachine *m, uint64_t addr, unsigned size);
 void bad_write(DevMachine *m, uint64_t addr, unsigned size, uint64_t value);
+
+/* The same of ports. */
+uint32_t in(DevMachine *m, uint16_t port, unsigned size);
+void out(DevMachine *m, uint16_t port, unsigned size, uint32_t value);
 
 /* Guest RAM for DMA, zeroed, aligned; never reused. Returns its guest address. */
 uint64_t devm_dma(DevMachine *m, uint64_t size, uint64_t align);
@@ -92,5 +98,9 @@ void devm_check_twin(Device *dev, Device *twin);
 void devm_check_covered(const Device *dev);
 /* count random accesses, of all sizes, near and on registers, to every I/O region of all address spaces. */
 void devm_fuzz(DevMachine *m, GRand *rand, unsigned count);
+
+/* Two machines alike: random accesses to the first; each device's state moves to the second; every byte of the structs
+ * is accounted for; reset brings back the state of the first reset. */
+void devm_check_machines(DevMachine *m, DevMachine *twin);
 
 #endif

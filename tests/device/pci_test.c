@@ -5,6 +5,7 @@
 #include "devtest.h"
 #include "hw/pci/gpex.h"
 #include <string.h>
+#include <unistd.h>
 
 #define ECAM    UINT64_C(0x30000000)
 #define WINDOW  UINT64_C(0x40000000)
@@ -163,6 +164,51 @@ static void test_bar_overlap(void)
     w16(w.m, cfg(b, PCI_COMMAND), 0);
     g_assert_cmphex(r32(w.m, WINDOW + 0x8000), ==, 0x11000000);
     bad_read(w.m, WINDOW + 0x9000, 4);
+    devm_free(w.m);
+}
+
+static Device *with_rom(World *w, const char *file)
+{
+    Device *dev = device_new(w->m->machine, &sample_type);
+    g_assert_true(device_set(dev, "romfile", file, NULL));
+    return dev;
+}
+
+static void test_rom(void)
+{
+    World w = world_new(false);
+    g_autofree char *path = g_strdup_printf("%s/rhea-rom-%d", g_get_tmp_dir(), getpid());
+    g_autoptr(GError) err = NULL;
+    uint8_t data[5000];
+    memset(data, 0x5a, sizeof(data));
+    data[0] = 0x55;
+    g_assert_true(g_file_set_contents(path, (const char *)data, sizeof(data), NULL));
+    machine_lock(w.m->machine);
+    Device *none = with_rom(&w, "no-such-rom.bin"), *dev = with_rom(&w, path);
+    g_assert_false(device_realize(none, w.host->pci.bus, &err));
+    g_assert_nonnull(strstr(err->message, "no-such-rom.bin"));
+    device_free(none);
+    g_assert_true(device_realize(dev, w.host->pci.bus, NULL));
+    device_reset(dev);
+    machine_unlock(w.m->machine);
+    unlink(path);
+    const Sample *s = (const Sample *)dev;
+    w32(w.m, cfg(s, PCI_ROM), UINT32_MAX);
+    g_assert_cmphex(r32(w.m, cfg(s, PCI_ROM)), ==, 0xffffe001); /* 8 KiB */
+    w32(w.m, cfg(s, PCI_ROM), WINDOW + 0x4000);
+    w16(w.m, cfg(s, PCI_COMMAND), PCI_COMMAND_MEMORY);
+    bad_read(w.m, WINDOW + 0x4000, 4); /* has an enable bit of its own */
+    w32(w.m, cfg(s, PCI_ROM), WINDOW + 0x4001);
+    g_assert_cmphex(r32(w.m, WINDOW + 0x4000), ==, 0x5a5a5a55);
+    g_assert_cmphex(r8(w.m, WINDOW + 0x4000 + 4999), ==, 0x5a);
+    g_assert_cmphex(r8(w.m, WINDOW + 0x4000 + 5000), ==, 0);
+    w32(w.m, WINDOW + 0x4000, 0);
+    g_assert_cmphex(r32(w.m, WINDOW + 0x4000), ==, 0x5a5a5a55);
+    w32(w.m, cfg(s, PCI_ROM), WINDOW + 0x8001); /* moved */
+    bad_read(w.m, WINDOW + 0x4000, 4);
+    g_assert_cmphex(r32(w.m, WINDOW + 0x8000), ==, 0x5a5a5a55);
+    devm_reset(w.m);
+    bad_read(w.m, WINDOW + 0x8000, 4);
     devm_free(w.m);
 }
 
@@ -378,6 +424,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/bar-sizes", test_bar_sizes);
     g_test_add_func("/pci/bar-mapping", test_bar_mapping);
     g_test_add_func("/pci/bar-overlap", test_bar_overlap);
+    g_test_add_func("/pci/rom", test_rom);
     g_test_add_func("/pci/config", test_config);
     g_test_add_func("/pci/capabilities", test_capabilities);
     g_test_add_func("/pci/addresses", test_addresses);

@@ -45,6 +45,11 @@ static void fuzz_machine(const MachineType *type, const char *target, const char
     DevMachine *m = devm_build(type, target, &err);
     g_assert_no_error(err);
     alarm(SECONDS_PER_MACHINE + fuzz_count / 10000);
+    if (device && !devm_takes_type(m, device_type_find(device))) {
+        alarm(0);
+        devm_free(m);
+        return;
+    }
     if (device)
         devm_device_add_type(m, device, &err);
     g_assert_no_error(err);

@@ -10,7 +10,8 @@ import contextlib, fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tem
 
 CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
 # architecture: (Debian's name for it, suite, kernel package)
-GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64")}
+GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64"), "x86_64": ("amd64", "bookworm", "linux-image-cloud-amd64"),
+          "i386": ("i386", "bookworm", "linux-image-686")}
 LISTS_SECONDS = 6 * 3600  # so long a list of packages is good
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin

@@ -198,9 +198,11 @@ poweroff -f
 """)
         os.chmod(f"{root}/init", 0o755)
         subprocess.run(["mkfs.ext4", "-q", "-d", root, image, f"{DISK_MB + 200}M"], check=True)
-        modules = ["virtio_blk", "ext4", "crc32c_generic", *(["virtio_mmio"] if device == "virtio-blk-device" else [])]
-        status, out = boot("mknod /dev/vda b 254 0 2>/dev/null\nmount -t ext4 /dev/vda /mnt && exec switch_root /mnt /init\necho NO ROOT; poweroff -f\n",
-                           "-m", "1024", "-drive", f"file={image},format=raw,if=none,id=d0", "-device", f"{device},drive=d0", modules=modules)
+        modules = ["ext4", "crc32c_generic", *{"virtio-blk-device": ["virtio_blk", "virtio_mmio"], "ide-hd": ["ahci", "sd_mod"]}.get(device, ["virtio_blk"])]
+        name, place = ("sda", ["-device", "ich9-ahci"]) if device == "ide-hd" else ("vda", [])
+        status, out = boot(f"mknod /dev/vda b 254 0 2>/dev/null\nfor i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/{name} ] || sleep 1; done\n"
+                           f"mount -t ext4 /dev/{name} /mnt && exec switch_root /mnt /init\necho NO ROOT; poweroff -f\n",
+                           "-m", "1024", "-drive", f"file={image},format=raw,if=none,id=d0", *place, "-device", f"{device},drive=d0", modules=modules)
         expect(status == 0, "exit status 0", f"status {status}\n{out}")
         got = re.search(r"SUM ([0-9a-f]{64})", out)
         expect(got, f"{DISK_MB} MB written to an ext4 root on {device}", out)
@@ -217,6 +219,39 @@ def test_disk_pci():
 
 def test_disk_mmio():
     disk("virtio-blk-device")
+
+
+def test_disk_ahci():
+    disk("ide-hd")
+
+
+def test_cdrom():
+    """A disc by sr_mod over AHCI; the guest hears that the monitor put another one in."""
+    with tempfile.TemporaryDirectory() as tmp:
+        discs = [os.urandom(6 << 20), os.urandom(3 << 20)]
+        for n, data in enumerate(discs):
+            with open(f"{tmp}/disc{n}", "wb") as f:
+                f.write(data)
+        script = """for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sr0 ] || sleep 1; done
+echo SUM $(sha256sum < /dev/sr0)
+echo READY; read line
+for i in 1 2 3 4 5; do dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null && break; sleep 1; done
+echo SUM $(sha256sum < /dev/sr0)
+poweroff -f
+"""
+        s = Session(*linux(script, ["ahci", "sr_mod"], tmp), "-m", 512, "-nographic", "-drive", f"file={tmp}/disc0,format=raw,if=none,id=cd0,media=cdrom",
+                    "-device", "ich9-ahci,id=ahci", "-device", "ide-cd,drive=cd0,bus=ahci.2")
+        s.wait_for("READY\r")
+        s.send("\1c")
+        s.wait_for("(rhea) ")
+        s.send(f"change cd0 {tmp}/disc1 raw\r")
+        s.wait_for("(rhea) ")
+        s.send("info block\r")
+        s.wait_for("cd0: raw on file, 3145728 bytes, read-only")
+        s.send("\1cgo on\r")
+        status, out = s.end()
+    sums = re.findall(r"SUM ([0-9a-f]{64})", out)
+    expect(status == 0 and sums == [hashlib.sha256(d).hexdigest() for d in discs], "both discs read right", out)
 
 
 def test_devices():

@@ -32,11 +32,22 @@ static const GuestReg narrow_regs[] = {
     W(18, 0), X(0, 0),  F(0, 1),  F(1, 0),  F(2, 2),  F(3, 3),  F(4, 0),  F(5, 4),  F(6, 0),
     F(7, 6),  F(8, 7),  F(9, 8),  F(10, 0), F(11, 0), F(12, 0), F(13, 0),
 };
+#define V(n, p)                                                \
+    {                                                          \
+        "v" #n, offsetof(WorldState, v) + 32 * (n), IR_V256, p \
+    }
+static const GuestReg vector_regs[] = {
+    X(0, 1),  X(1, 0),  X(2, 2), X(3, 3), X(4, 4), X(5, 0), X(6, 5),  X(7, 0),  X(8, 6),  X(9, 0),  X(10, 0), X(11, 7),
+    X(12, 0), X(13, 0), W(0, 8), W(1, 0), W(2, 0), W(3, 0), W(4, 0),  W(5, 0),  V(0, 1),  V(1, 0),  V(2, 2),  V(3, 3),
+    V(4, 0),  V(5, 4),  V(6, 5), V(7, 6), V(8, 7), V(9, 8), V(10, 0), V(11, 0), V(12, 0), V(13, 0),
+};
+bool world_vectors;
+_Static_assert(G_N_ELEMENTS(vector_regs) == WORLD_REGS, "as many as declared");
 _Static_assert(G_N_ELEMENTS(wide_regs) == WORLD_REGS && G_N_ELEMENTS(narrow_regs) == WORLD_REGS, "as many as declared");
 
 const GuestReg *world_regs(bool narrow)
 {
-    return narrow ? narrow_regs : wide_regs;
+    return world_vectors ? vector_regs : narrow ? narrow_regs : wide_regs;
 }
 
 unsigned world_reg_count(bool narrow)
@@ -67,10 +78,9 @@ static void raise_at(CpuState *cs, uint64_t va)
 }
 
 /* Memory of one access, or NULL with an exception raised. Fills the TLB as the real one does. */
-static uint8_t *access_memory(CpuState *cs, uint64_t va, uint32_t memop, bool write)
+static uint8_t *access_bytes(CpuState *cs, uint64_t va, unsigned size, uint32_t memop, bool write)
 {
     World *w = world_of(cs);
-    unsigned size = MO_BYTES(memop);
     if ((memop & MO_ALIGN) && (va & (size - 1))) {
         raise_at(cs, va);
         return NULL;
@@ -86,6 +96,11 @@ static uint8_t *access_memory(CpuState *cs, uint64_t va, uint32_t memop, bool wr
             (TlbEntry){ va & GUEST_PAGE_MASK, (uint64_t)(uintptr_t)w->memory - WORLD_VA };
     }
     return w->memory + offset;
+}
+
+static uint8_t *access_memory(CpuState *cs, uint64_t va, uint32_t memop, bool write)
+{
+    return access_bytes(cs, va, MO_BYTES(memop), memop, write);
 }
 
 static uint64_t get_bytes(const uint8_t *place, uint32_t memop)
@@ -120,6 +135,8 @@ static void clobber_registers(void)
                      : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3",
                        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
                        "xmm15");
+    if (__builtin_cpu_supports("avx"))
+        __asm__ volatile("vzeroupper");
 #endif
 }
 
@@ -136,6 +153,24 @@ void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
     uint8_t *place = access_memory(cs, va, memop, true);
     if (place)
         put_bytes(place, memop, value);
+}
+
+void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
+{
+    unsigned size = 1u << (memop & IR_VECTOR_SIZE);
+    clobber_registers();
+    const uint8_t *place = access_bytes(cs, va, size, (uint32_t)memop, false);
+    if (place)
+        memcpy(buffer, place, size);
+}
+
+void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t memop)
+{
+    unsigned size = 1u << (memop & IR_VECTOR_SIZE);
+    clobber_registers();
+    uint8_t *place = access_bytes(cs, va, size, (uint32_t)memop, true);
+    if (place)
+        memcpy(place, buffer, size);
 }
 
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind)
@@ -481,7 +516,8 @@ void world_randomise(World *w, bool narrow, bool warm, uint64_t seed)
                         .fp_flags = (uint8_t)below(r, 8) ? 0 : 5,
                         .set = w->sets[0],
                         .poll = below(r, 16) == 0,
-                        .icount = (int32_t)(below(r, 4) ? 10000 : below(r, 60)) };
+                        .icount = (int32_t)(below(r, 4) ? 10000 : below(r, 60)),
+                        .x87_control = (uint16_t)(0x37f - (below(r, 4) << 8 & 0x100) + (below(r, 4) << 10)) };
     s->cs.pc = UINT64_C(0x40000000) + below(r, 2) * (UINT64_C(0x80000000) + 0x3000);
     s->cs.pc_base = s->cs.pc & GUEST_PAGE_MASK;
     for (unsigned i = 0; i < 4 * WORLD_PAGES; i++) {
@@ -533,8 +569,10 @@ char *world_difference(const World *a, const World *b, bool narrow)
         note(out, reg->name, x, y);
     }
     note(out, "pc", s->cs.pc, t->cs.pc);
-    note(out, "fp_flags", s->cs.fp_flags, t->cs.fp_flags);
+    unsigned flags = world_vectors ? UINT8_MAX : UINT8_MAX & ~IR_FP_DE; /* which software does not note */
+    note(out, "fp_flags", s->cs.fp_flags & flags, t->cs.fp_flags & flags);
     note(out, "fp_round", s->cs.fp_round, t->cs.fp_round);
+    note(out, "x87_flags", s->cs.x87_flags, t->cs.x87_flags);
     note(out, "raised", s->cs.raised, t->cs.raised);
     note(out, "poll", s->cs.poll, t->cs.poll);
     note(out, "icount", s->cs.icount, t->cs.icount);

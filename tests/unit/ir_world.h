@@ -50,6 +50,7 @@ typedef struct World {
 enum { WORLD_PAGE_FLAGS = 7, WORLD_PAGE_WRITABLE = 4 };
 
 /* The register tables: narrow = 32-bit addresses and integer registers. */
+extern bool world_vectors; /* instead: wide, with vectors in place of floating-point registers */
 const GuestReg *world_regs(bool narrow);
 unsigned world_reg_count(bool narrow);
 extern const HelperDesc world_helpers[];

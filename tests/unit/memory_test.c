@@ -224,6 +224,28 @@ static void test_whole_space(void)
     machine_free(machine);
 }
 
+/* RAM through a read-only alias beside a plain one: neighbours of the view that differ in that only. */
+static void test_readonly_alias(void)
+{
+    Machine *machine = machine_empty();
+    MemRegion ram, rom, rest;
+    uint64_t value;
+    g_assert_true(mem_ram_init(&ram, machine, "ram", 0x2000, NULL));
+    mem_alias_init(&rom, machine, "rom", &ram, 0, 0x1000);
+    rom.readonly = true;
+    mem_alias_init(&rest, machine, "rest", &ram, 0x1000, 0x1000);
+    mem_add(&machine->root, 0x10000, &rom, 0);
+    mem_add(&machine->root, 0x11000, &rest, 0);
+    g_assert_cmpuint(machine->memory.view->count, ==, 2);
+    ram.host[8] = 0x55;
+    g_assert_cmpint(as_store(&machine->memory, 0x10008, 1, 0xaa), ==, MEM_OK);
+    g_assert_cmpint(as_store(&machine->memory, 0x11008, 1, 0xaa), ==, MEM_OK);
+    g_assert_cmpint(as_load(&machine->memory, 0x10008, 1, &value), ==, MEM_OK);
+    g_assert_cmphex(value, ==, 0x55);
+    g_assert_cmphex(ram.host[0x1008], ==, 0xaa);
+    machine_free(machine);
+}
+
 /* ---- accesses ---- */
 
 typedef struct Probe {
@@ -472,6 +494,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/random-trees", test_random_trees);
     g_test_add_func("/memory/many", test_many);
     g_test_add_func("/memory/whole-space", test_whole_space);
+    g_test_add_func("/memory/readonly-alias", test_readonly_alias);
     g_test_add_func("/memory/sizes", test_sizes);
     g_test_add_func("/memory/refusals", test_refusals);
     g_test_add_func("/memory/reentry-and-lock", test_reentry_and_lock);

@@ -9,6 +9,7 @@
  */
 #include "ir_world.h"
 #include "tcg/emit.h"
+#include "tcg/ir_host.h"
 #include "tcg/x86-64/regs.h"
 #include <signal.h>
 #include <stdio.h>
@@ -59,6 +60,8 @@ static EmitRuntime runtime = { slow_load,
                                slow_amo,
                                slow_cas,
                                find_nothing,
+                               tcg_load_vector,
+                               tcg_store_vector,
                                .parallel = true,
                                .counted = true,
                                .page_flags = WORLD_PAGE_FLAGS,
@@ -840,7 +843,7 @@ static void vector_rearrange(VectorGen *g, IrOp op, IrType type)
 static void vector_step(VectorGen *g)
 {
     IrUnit *u = g->u;
-    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_COUNT - OP_vldstate));
+    IrOp op = (IrOp)(OP_vldstate + draw(g, OP_x87 - OP_vldstate));
     IrType type = draw(g, 2) ? IR_V256 : IR_V128;
     IrTmp a = pick(g, type), b = pick(g, type);
     unsigned size = draw(g, 4);
@@ -955,6 +958,222 @@ static void test_vectors(void)
     ir_unit_free(g.u);
 }
 
+/* ---- instructions of the host, on guest registers that are vectors ---- */
+
+#define HOST(form, bits) ((int64_t)IR_HOST_##form << IR_HOST_FORM | (bits))
+static const struct {
+    int64_t what;
+    bool wide;      /* may have 256 bits */
+    char result;    /* v or i */
+    char inputs[4]; /* likewise */
+} host_ops[] = {
+    { HOST(RVM, IR_HOST_0F | 0x58), true, 'v', "vv" },                                                  /* vaddps */
+    { HOST(RVM, IR_HOST_0F | IR_HOST_66 | 0x5e), true, 'v', "vv" },                                     /* vdivpd */
+    { HOST(RVM, IR_HOST_0F | IR_HOST_F3 | 0x59), false, 'v', "vv" },                                    /* vmulss */
+    { HOST(RVM, IR_HOST_0F | IR_HOST_F2 | 0x5a), false, 'v', "vv" },                                    /* vcvtsd2ss */
+    { HOST(RM, IR_HOST_0F | 0x51), true, 'v', "v" },                                                    /* vsqrtps */
+    { HOST(RVM, IR_HOST_0F | IR_HOST_66 | 0xfe), true, 'v', "vv" },                                     /* vpaddd */
+    { HOST(RVM, IR_HOST_0F | 0xc6) | IR_HOST_IMM(0x1b), true, 'v', "vv" },                              /* vshufps */
+    { HOST(RVMR, IR_HOST_0F3A | IR_HOST_66 | 0x4a), true, 'v', "vvv" },                                 /* vblendvps */
+    { HOST(VM, IR_HOST_0F | IR_HOST_66 | 0x72 | 6 << IR_HOST_DIGIT) | IR_HOST_IMM(5), true, 'v', "v" }, /* vpslld */
+    { HOST(MR, IR_HOST_0F3A | IR_HOST_66 | IR_HOST_256 | 0x39) | IR_HOST_IMM(1), false, 'v', "v" }, /* vextracti128 */
+    { HOST(RM, IR_HOST_0F | IR_HOST_66 | IR_HOST_W | 0x6e), false, 'v', "i" },                      /* vmovq */
+    { HOST(MR, IR_HOST_0F | IR_HOST_66 | IR_HOST_W | 0x7e), false, 'i', "v" },
+    { HOST(RVM, IR_HOST_0F | IR_HOST_F2 | IR_HOST_W | 0x2a), false, 'v', "vi" },   /* vcvtsi2sd */
+    { HOST(RM, IR_HOST_0F | IR_HOST_F3 | IR_HOST_W | 0x2d), false, 'i', "v" },     /* vcvtss2si */
+    { HOST(RM, IR_HOST_0F | IR_HOST_66 | 0xd7), true, 'i', "v" },                  /* vpmovmskb */
+    { HOST(FMA, IR_HOST_0F38 | IR_HOST_66 | IR_HOST_W | 0xb8), true, 'v', "vvv" }, /* vfmadd231pd */
+    { HOST(FMA, IR_HOST_0F38 | IR_HOST_66 | 0x9d), false, 'v', "vvv" },            /* vfnmadd132ss */
+    { HOST(TEST, IR_HOST_0F | 0x2e), false, 'i', "vv" },                           /* vucomiss */
+    { HOST(TEST, IR_HOST_0F38 | IR_HOST_66 | 0x17), true, 'i', "vv" },             /* vptest */
+};
+
+static void host_memory(VectorGen *g)
+{
+    static const uint8_t bases[] = { REG_BASE_LOW, REG_BASE_MIDDLE, REG_BASE_HIGH };
+    IrUnit *u = g->u;
+    unsigned aux = 2 + draw(g, 4) + (draw(g, 4) ? 0 : MO_ALIGN);
+    IrTmp address = ir_getreg(u, bases[draw(g, 3)]);
+    int64_t offset = draw(g, 2) ? (int64_t)draw(g, 8) * 16 - 32 : (int64_t)draw(g, 90) - 20;
+    if (draw(g, 8) == 0)
+        address = ir_unary(u, OP_trunc, IR_I32, address);
+    if (draw(g, 2))
+        ir_st(u, aux, address, offset, pick(g, IR_V256));
+    else
+        keep(g, ir_ld(u, IR_V256, aux, address, offset));
+}
+
+/* Values in the last 64 bytes of v, which are no register, as four of 80 bits and junk. */
+static void x87_step(VectorGen *g)
+{
+    static const uint16_t binary[] = { 0xc1de, 0xc9de, 0xe9de, 0xe1de, 0xf9de, 0xf1de };
+    static const uint16_t unary[] = { 0xe0d9, 0xe1d9, 0xfad9, 0xfcd9 };
+    static const uint16_t memory[] = {
+        0x00d8, 0x08dc, 0x20da, 0x28de, 0x30dc, 0x38d8
+    }; /* ModRM.reg is all that counts */
+    IrUnit *u = g->u;
+    uint16_t place[3];
+    for (unsigned i = 0; i < 3; i++)
+        place[i] = (uint16_t)(V_STATE + 448 + 16 * draw(g, 4));
+    IrX87 x = { .first = place[0], .dest = place[1] };
+    IrTmp t;
+    switch (draw(g, 7)) {
+    case 0:
+        x.first_format = (uint8_t)draw(g, IR_X87_I64 + 1);
+        break;
+    case 1:
+        x.dest_format = (uint8_t)draw(g, IR_X87_I64 + 1);
+        break;
+    case 2:
+        x.op = binary[draw(g, G_N_ELEMENTS(binary))];
+        x.second = place[2];
+        x.kind = IR_X87_REGISTERS;
+        break;
+    case 3:
+        x.op = unary[draw(g, G_N_ELEMENTS(unary))];
+        x.kind = IR_X87_REGISTERS;
+        break;
+    case 4:
+        x.op = memory[draw(g, G_N_ELEMENTS(memory))];
+        x.second = place[2];
+        x.kind = IR_X87_MEMORY;
+        break;
+    default: /* compare; fld1 */
+        x = (IrX87){ .op = 0xe8d9, .kind = IR_X87_REGISTERS, .dest = place[0] };
+        ir_x87(u, &x);
+        x = (IrX87){
+            .op = draw(g, 2) ? 0xd9de : 0xf1df, .first = place[0], .second = place[1], .kind = IR_X87_REGISTERS
+        };
+        t = ir_x87_test(u, x.op == 0xd9de ? IR_X87_STATUS : IR_X87_EFLAGS, &x);
+        if (x.op == 0xd9de)
+            t = ir_ext(u, IR_I64, MO_32, ir_binary_imm(u, OP_and, IR_I32, t, 0x4500));
+        keep(g, t);
+        return;
+    }
+    ir_x87(u, &x);
+}
+
+static void host_step(VectorGen *g)
+{
+    IrUnit *u = g->u;
+    unsigned n = draw(g, G_N_ELEMENTS(host_ops)), reg = FIRST_F + draw(g, WORLD_F);
+    IrTmp in[3] = { 0 };
+    switch (draw(g, 9)) {
+    case 8:
+        x87_step(g);
+        break;
+    case 0:
+        host_memory(g);
+        break;
+    case 1:
+        ir_setreg(u, reg, pick(g, IR_V256));
+        break;
+    case 2:
+        keep(g, ir_getreg(u, reg));
+        break;
+    case 3:
+        if (draw(g, 3) == 0)
+            keep(g, ir_call(u, IR_I64, 4, pick(g, IR_I64), pick(g, IR_I64), pick(g, IR_I64), 0));
+        else
+            ir_setreg(u, 5, ir_ld(u, IR_I64, MO_64, ir_getreg(u, draw(g, 3)), 0));
+        break;
+    default:
+        for (unsigned i = 0; host_ops[n].inputs[i]; i++)
+            in[i] = pick(g, host_ops[n].inputs[i] == 'v' ? IR_V256 : IR_I64);
+        keep(g, ir_host(u, host_ops[n].result == 'v' ? IR_V256 : IR_I64,
+                        host_ops[n].what | (host_ops[n].wide && draw(g, 2) ? IR_HOST_256 : 0), false, in[0], in[1],
+                        in[2]));
+    }
+}
+
+static void host_unit(VectorGen *g, uint64_t seed)
+{
+    IrUnit *u = g->u;
+    g->random = seed;
+    begin(u);
+    u->vectors = true;
+    for (unsigned i = 0; i < VECTOR_POOL; i++) {
+        g->pool[IR_V256][i] = ir_getreg(u, FIRST_F + i);
+        g->pool[IR_I64][i] = i & 1 ? ir_getreg(u, i) : ir_const(u, IR_I64, (int64_t)draw(g, 80));
+    }
+    for (unsigned i = 0, steps = 1 + draw(g, 40); i < steps; i++)
+        host_step(g);
+    for (unsigned i = 0; i < 4; i++) {
+        ir_setreg(u, FIRST_F + draw(g, WORLD_F), pick(g, IR_V256));
+        ir_setreg(u, 8 + i, pick(g, IR_I64));
+    }
+    ir_exit(u, 4, EXIT_HALT);
+}
+
+/* A loop that adds up and stores vectors along two walks. */
+static void host_loop(IrUnit *u, uint64_t seed)
+{
+    uint64_t *r = &seed;
+    begin(u);
+    u->vectors = true;
+    unsigned kind = (unsigned)world_random(r), aux = 4 + (kind & 1) + (kind & 2 ? MO_ALIGN : 0);
+    ir_setreg(u, 4,
+              ir_const(u, IR_I64, (int64_t)(WORLD_VA + (world_random(r) % 0x2800 & -(uint64_t)(kind & 4 ? 16 : 1)))));
+    ir_setreg(u, 5,
+              ir_const(u, IR_I64, (int64_t)(WORLD_VA + (world_random(r) % 0x2800 & -(uint64_t)(kind & 8 ? 32 : 8)))));
+    ir_setreg(u, REG_COUNTER, ir_const(u, IR_I64, (int64_t)(1 + world_random(r) % 400)));
+    int head = ir_new_label(u);
+    ir_label(u, head);
+    ir_insn(u, 4, 4);
+    IrTmp v = ir_ld(u, IR_V256, aux, ir_getreg(u, 4), kind & 16 ? 16 : 0);
+    IrTmp sum = ir_host(u, IR_V256, host_ops[5].what | IR_HOST_256, true, ir_getreg(u, FIRST_F), v, 0);
+    ir_setreg(u, FIRST_F, sum);
+    ir_insn(u, 8, 4);
+    ir_st(u, aux, ir_getreg(u, 5), 0, sum);
+    ir_setreg(u, FIRST_F + 1, ir_ld(u, IR_V256, 3, ir_getreg(u, 5), 40));
+    ir_setreg(u, 4, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 4), kind & 32 ? 32 : 16));
+    ir_setreg(u, 5, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 5), kind & 64 ? 32 : 16));
+    ir_insn(u, 12, 4);
+    ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+    ir_poll(u, 12);
+    ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
+    ir_exit(u, 16, EXIT_HALT);
+}
+
+static void test_host_instructions(void)
+{
+    if (!emit_vectors()) {
+        g_test_skip("the host has no AVX2");
+        return;
+    }
+    uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000) / 4;
+    VectorGen g = { .u = ir_unit_new() };
+    world_vectors = true;
+    cache.ready = false;
+    cache_prepare(false);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        IrUnit *raw;
+        EmitResult code;
+        char *difference = NULL;
+        snprintf(doing, sizeof(doing), "crash in host instructions of TCG_DIFF_SEED=%" G_GUINT64_FORMAT "\n", seed);
+        if (seed % 8)
+            host_unit(&g, seed);
+        else
+            host_loop(g.u, seed);
+        uint32_t offset = compile(g.u, &raw, &code);
+        for (unsigned i = 0; i < STATES && !difference; i++) {
+            world_randomise(start, false, i & 1, seed * STATES + i);
+            start->state.cs.fp_round |= (uint8_t)(seed & (IR_FP_FLUSH | IR_FP_DENORMALS_ZERO));
+            world_copy(interpreted, start);
+            world_copy(compiled, start);
+            ir_interpret(raw, &interpreted->state.cs);
+            interpreted->state.cs.raised = 0;
+            cache.thunks.enter(&compiled->state.cs, cache.buf + offset + cache.exec_offset);
+            difference = world_difference(interpreted, compiled, false);
+        }
+        if (difference)
+            fail_unit(raw, difference, seed, 0, 0);
+        ir_unit_free(raw);
+    }
+    ir_unit_free(g.u);
+    world_vectors = cache.ready = false;
+}
+
 static void test_random_units(void)
 {
     uint64_t first = setting("TCG_DIFF_SEED", 1), count = setting("TCG_DIFF_COUNT", 40000);
@@ -996,6 +1215,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/diff/integer-operations", test_integer_operations);
     g_test_add_func("/tcg/diff/float-operations", test_float_operations);
     g_test_add_func("/tcg/diff/vectors", test_vectors);
+    g_test_add_func("/tcg/diff/host-instructions", test_host_instructions);
     g_test_add_func("/tcg/diff/random-units", test_random_units);
     g_test_add_func("/tcg/diff/loops", test_loops);
     g_test_add_func("/tcg/diff/old-host", test_old_host);

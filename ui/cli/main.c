@@ -7,6 +7,7 @@
 #include "ui/chardev/chardev.h"
 #include "ui/cli/daemon.h"
 #include "ui/cli/start.h"
+#include "ui/display/window.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include "util/mainloop.h"
@@ -74,6 +75,7 @@ static int run_command_line(CommandLine *c, GError **err)
             status = run(c, machine);
         }
         monitor_free_all();
+        display_close();
         machine_free(machine);
         int failed = block_flush_all();
         if (failed)

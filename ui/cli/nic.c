@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static GPtrArray *nics; /* Opts * of -nic's devices, to be made */
+static GPtrArray *nics;   /* Opts * of -nic's devices, to be made */
+static bool options_seen; /* -netdev, -nic or -net: there is no default NIC */
 
 /* ---- options ---- */
 
 bool net_netdev_option(const char *text, GError **err)
 {
+    options_seen = true;
     g_autoptr(Opts) opts = opts_parse("-netdev", text, "type", err);
     return opts && net_add(opts, err);
 }
@@ -71,6 +73,7 @@ static char *unused_id(void)
 bool net_nic_option(const char *text, GError **err)
 {
     static const char *const none_keys[] = { "type", NULL };
+    options_seen = true;
     g_autoptr(Opts) opts = opts_parse("-nic", text, "type", err);
     if (!opts)
         return false;
@@ -124,6 +127,7 @@ static bool old_nic(Opts *opts, GError **err)
 
 bool net_legacy_option(const char *text, GError **err)
 {
+    options_seen = true;
     g_autoptr(Opts) opts = opts_parse("-net", text, "type", err);
     const char *type = opts ? opts_string(opts, "type", "") : "";
     if (!opts || !strcmp(text, "none"))
@@ -166,10 +170,22 @@ static bool add_all(Machine *machine, GPtrArray *list, GError **err)
 
 /* ---- devices ---- */
 
+/* Not where there is no user-mode network to connect it to. */
+static bool default_nic(Machine *machine, GError **err)
+{
+    const char *model = machine->type->default_nic;
+    if (options_seen || machine->config.nodefaults || !model)
+        return true;
+    g_autofree char *text = g_strdup_printf("user,model=%s", model);
+    g_autoptr(GError) why = NULL;
+    return net_nic_option(text, &why) || true;
+}
+
 bool net_add_nics(Machine *machine, GError **err)
 {
     net_init();
-    bool ok = pair_old_nics(err) && add_all(machine, nics, err) && add_all(machine, old_nics, err);
+    bool ok = default_nic(machine, err) && pair_old_nics(err) && add_all(machine, nics, err) &&
+              add_all(machine, old_nics, err);
     g_clear_pointer(&nics, g_ptr_array_unref);
     g_clear_pointer(&old_nics, g_ptr_array_unref);
     g_clear_pointer(&old_backends, g_ptr_array_unref);

@@ -4,11 +4,16 @@
  */
 #include "ui/cli/options.h"
 #include "block/block.h"
+#include "hw/acpi/acpitable.h"
+#include "hw/display/adapter.h"
+#include "hw/firmware/smbios.h"
 #include "hw/virtio/rng_backend.h"
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
+#include "ui/display/window.h"
 #include "util/error.h"
 #include "util/guest_random.h"
 #include "util/log.h"
@@ -262,6 +267,20 @@ static bool add_drive(CommandLine *c, const char *value, GError **err)
     return true;
 }
 
+#define SHORT_DRIVE(option)                                                   \
+    static bool set_##option(CommandLine *c, const char *value, GError **err) \
+    {                                                                         \
+        return drives_short_option(c, #option, value, err);                   \
+    }
+SHORT_DRIVE(hda)
+SHORT_DRIVE(hdb)
+SHORT_DRIVE(hdc)
+SHORT_DRIVE(hdd)
+SHORT_DRIVE(cdrom)
+SHORT_DRIVE(fda)
+SHORT_DRIVE(fdb)
+SHORT_DRIVE(pflash)
+
 static bool set_snapshot(CommandLine *c, const char *value, GError **err)
 {
     c->snapshot = true;
@@ -326,6 +345,35 @@ static bool set_net(CommandLine *c, const char *value, GError **err)
     return net_legacy_option(value, err);
 }
 
+/* -debugcon and -parallel: a character device of DEV's kind, and the ISA device that writes to it. */
+static bool add_isa_console(CommandLine *c, const char *option, const char *driver, const char *value, GError **err)
+{
+    static unsigned count;
+    g_autofree char *label = g_strdup_printf("%s%u", option + 1, count++);
+    Chardev *chardev;
+    if (!chardev_from_short(label, value, &chardev, err)) {
+        g_prefix_error(err, "%s: ", option);
+        return false;
+    }
+    if (!chardev)
+        return true; /* none */
+    Opts *opts = opts_new(option);
+    opts_add(opts, "driver", driver);
+    opts_add(opts, "chardev", chardev_id(chardev));
+    g_ptr_array_add(c->devices, opts);
+    return true;
+}
+
+static bool add_debugcon(CommandLine *c, const char *value, GError **err)
+{
+    return add_isa_console(c, "-debugcon", "isa-debugcon", value, err);
+}
+
+static bool add_parallel(CommandLine *c, const char *value, GError **err)
+{
+    return add_isa_console(c, "-parallel", "isa-parallel", value, err);
+}
+
 static bool add_serial(CommandLine *c, const char *value, GError **err)
 {
     g_ptr_array_add(c->serials, (char *)value);
@@ -380,6 +428,58 @@ static bool add_fw_cfg(CommandLine *c, const char *value, GError **err)
     return true;
 }
 
+static bool set_boot(CommandLine *c, const char *value, GError **err)
+{
+    static const char *const known[] = { "order",       "once",           "menu",   "splash",
+                                         "splash-time", "reboot-timeout", "strict", NULL };
+    g_autoptr(Opts) opts = opts_parse("-boot", value, "order", err);
+    bool flag;
+    uint64_t time;
+    if (!opts)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *order = opts_string(opts, known[i], "");
+        for (const char *drive = order; *drive; drive++) {
+            if (*drive < 'a' || *drive > 'p' || strchr(order, *drive) < drive)
+                return error_set(err,
+                                 "-boot: %s=%s: letters are needed, each once: a floppy, c disk, d CD-ROM, n network",
+                                 known[i], order);
+        }
+    }
+    opts_string(opts, "splash", NULL);
+    if (!opts_bool(opts, "menu", &flag, err) || !opts_bool(opts, "strict", &flag, err) ||
+        !opts_uint(opts, "splash-time", &time, 0, UINT16_MAX, err) ||
+        !opts_uint(opts, "reboot-timeout", &time, 0, UINT16_MAX, err) || !opts_finish(opts, known, err))
+        return false;
+    opts_free(c->config.boot);
+    c->config.boot = g_steal_pointer(&opts);
+    return true;
+}
+
+static bool add_smbios(CommandLine *c, const char *value, GError **err)
+{
+    return smbios_option(&c->config.smbios, value, err);
+}
+
+static bool add_acpitable(CommandLine *c, const char *value, GError **err)
+{
+    GByteArray *table = acpitable_option(value, err);
+    if (!table)
+        return false;
+    if (!c->config.acpi_tables)
+        c->config.acpi_tables = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+    g_ptr_array_add(c->config.acpi_tables, table);
+    return true;
+}
+
+static bool set_vga(CommandLine *c, const char *value, GError **err)
+{
+    if (is_help(value))
+        return print_text(c, vga_help());
+    c->config.vga = value;
+    return vga_check(value, err);
+}
+
 static bool set_name(CommandLine *c, const char *value, GError **err)
 {
     static const char *const known[] = { "guest", NULL };
@@ -400,15 +500,15 @@ static bool set_uuid(CommandLine *c, const char *value, GError **err)
 
 static bool set_nographic(CommandLine *c, const char *value, GError **err)
 {
-    c->nographic = true;
+    c->config.nographic = true;
     return true;
 }
 static bool set_display(CommandLine *c, const char *value, GError **err)
 {
-    if (strcmp(value, "none"))
-        return error_set(err, "-display: '%s' is not there; only 'none' is", value);
-    c->display_none = true;
-    return true;
+    if (is_help(value))
+        return print_text(c, display_help());
+    c->display = value;
+    return display_check(value, err);
 }
 static bool set_no_reboot(CommandLine *c, const char *value, GError **err)
 {
@@ -422,7 +522,7 @@ static bool set_no_shutdown(CommandLine *c, const char *value, GError **err)
 }
 static bool set_nodefaults(CommandLine *c, const char *value, GError **err)
 {
-    c->nodefaults = true;
+    c->config.nodefaults = true;
     return true;
 }
 static bool set_action(CommandLine *c, const char *value, GError **err)
@@ -468,7 +568,7 @@ static bool print_help(CommandLine *c, const char *value, GError **err);
 static const Option options[] = {
     { { "h", "help" }, NULL, "this help", print_help },
     { { "version" }, NULL, "version", print_version },
-    { { "target" }, "NAME", "guest: riscv64, riscv32 (else by the program's name)", set_target },
+    { { "target" }, "NAME", "guest: riscv64, riscv32, x86_64, i386 (else by the program's name)", set_target },
     { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
     { { "accel" },
       "[accel=]NAME[,KEY=VALUE...]",
@@ -487,10 +587,28 @@ static const Option options[] = {
     { { "append" }, "TEXT", "its command line", .text = offsetof(CommandLine, config.append) },
     { { "dtb" }, "FILE", "device tree instead of the machine's own", .text = offsetof(CommandLine, config.dtb) },
     { { "bios" }, "FILE", "firmware; none: start the kernel directly", .text = offsetof(CommandLine, config.firmware) },
+    { { "boot" },
+      "[order=]DRIVES[,once=,menu=,splash=,splash-time=,reboot-timeout=,strict=]",
+      "what firmware boots from: a floppy, c disk, d CD-ROM, n network",
+      set_boot },
+    { { "smbios" }, "type=NUMBER,KEY=VALUE... | file=FILE", "fields of SMBIOS tables, or a whole one", add_smbios },
+    { { "acpitable" },
+      "[sig=,rev=,oem_id=,oem_table_id=,oem_rev=,asl_compiler_id=,asl_compiler_rev=,]data=FILE[:FILE] | file=FILE",
+      "add an ACPI table, without or with its header",
+      add_acpitable },
+    { { "vga" }, "NAME", "graphics adapter; help lists them", set_vga },
     { { "drive" },
       "file=FILE[,format=raw,if=,id=,media=,readonly=,snapshot=,cache=,aio=,discard=,werror=,rerror=]",
       "add a disk; if=none: for a -device",
       add_drive },
+    { { "hda" }, "FILE", "a disk, the first of the machine's default interface", set_hda },
+    { { "hdb" }, "FILE", "the second", set_hdb },
+    { { "hdc" }, "FILE", "the third", set_hdc },
+    { { "hdd" }, "FILE", "the fourth", set_hdd },
+    { { "cdrom" }, "FILE", "a CD-ROM, in the third one's place", set_cdrom },
+    { { "fda" }, "FILE", "a floppy disk", set_fda },
+    { { "fdb" }, "FILE", "a second floppy disk", set_fdb },
+    { { "pflash" }, "FILE", "flash memory of the machine's firmware", set_pflash },
     { { "blockdev" },
       "DRIVER,node-name=NAME[,KEY=VALUE...]",
       "add a block node; help lists the drivers",
@@ -519,11 +637,13 @@ static const Option options[] = {
       "serial port: stdio, null, none, vc, pty[:LINK], file:PATH, pipe:PATH, tcp:[HOST]:PORT[,...], telnet:..., "
       "unix:PATH[,...], /dev/TTY, chardev:ID; mon:DEV shares it",
       add_serial },
+    { { "parallel" }, "DEV", "parallel port of a PC: any of -serial's", add_parallel },
+    { { "debugcon" }, "DEV", "debug console of a PC (port e9): any of -serial's", add_debugcon },
     { { "monitor" }, "DEV", "monitor there: any of -serial's", add_monitor },
     { { "mon" }, "[chardev=]ID[,mode=readline]", "monitor on a -chardev", add_mon },
     { { "echr" }, "CODE", "escape key of mux=on and mon: instead of 1 (Ctrl-A)", set_escape },
     { { "nographic" }, NULL, "no window; serial port on the terminal", set_nographic },
-    { { "display" }, "none", "no window", set_display },
+    { { "display" }, "none|sdl", "a window or none; help lists them", set_display },
     { { "nodefaults" }, NULL, "no default devices", set_nodefaults },
     { { "no-reboot" }, NULL, "leave instead of resetting", set_no_reboot },
     { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },
@@ -619,6 +739,10 @@ void command_line_free(CommandLine *c)
     g_ptr_array_free(c->drives, TRUE);
     opts_free(c->config.rtc);
     opts_free(c->config.icount);
+    opts_free(c->config.boot);
+    smbios_free(c->config.smbios);
+    if (c->config.acpi_tables)
+        g_ptr_array_unref(c->config.acpi_tables);
     g_ptr_array_free(c->fw_cfg, TRUE);
     g_ptr_array_free(c->monitors, TRUE);
     g_ptr_array_free(c->serials, TRUE);

@@ -18,7 +18,8 @@ typedef struct CommandLine {
     GPtrArray *fw_cfg;             /* Opts * */
     GPtrArray *serials, *monitors; /* const char *: short forms of character devices */
     const char *pidfile;
-    bool nographic, display_none, nodefaults, daemonize, done; /* done: help or version was printed */
+    const char *display;  /* -display, or NULL */
+    bool daemonize, done; /* done: help or version was printed */
     MachineConfig config;
 } CommandLine;
 

@@ -9,82 +9,35 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/chardev/chardev.h"
+#include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
+#include "ui/display/window.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include <stdio.h>
 #include <string.h>
 
-/* ---- disks ---- */
-
-static void *find_drive(const char *id, GError **err)
-{
-    BlockNode *node = block_find(id);
-    if (!node)
-        error_set(err, "there is no -drive with id '%s' and no -blockdev with that node-name", id);
-    return node;
-}
-
-static const char *drive_name(const void *object)
-{
-    const BlockNode *node = object;
-    return node->drive ? node->drive : node->name;
-}
-
-static void save_disks(void)
-{
-    int failed = block_flush_all();
-    if (failed)
-        fprintf(stderr, "rhea: writing out the disks: %s\n", g_strerror(failed));
-}
-
-static bool open_drives(CommandLine *c, GError **err)
-{
-    device_set_resolver(PROP_DRIVE, find_drive, drive_name);
-    chardev_set_sync(save_disks);
-    for (guint i = 0; i < c->drives->len; i++) {
-        if (!block_add_drive(c->drives->pdata[i], c->snapshot, err))
-            return false;
-    }
-    return true;
-}
-
-/* A -drive without if=none gets the device that its interface means. */
-static bool add_drive_devices(Machine *machine, GError **err)
-{
-    for (const BlockDrive *const *d = block_drives(); *d; d++) {
-        const char *interface = (*d)->interface ? (*d)->interface : "virtio";
-        if (!strcmp(interface, "none") || ((*d)->node && (*d)->node->user))
-            continue; /* or the machine has taken it */
-        if (strcmp(interface, "virtio"))
-            return error_set(err, "-drive: machine '%s' has no place for if=%s; virtio, pflash and none are possible",
-                             machine->type->name, interface);
-        if (!(*d)->node)
-            continue;
-        g_autoptr(Opts) opts = opts_new("-drive");
-        opts_add(opts, "driver", "virtio-blk-pci");
-        opts_add(opts, "drive", (*d)->node->drive);
-        if (!device_add(machine, opts, err))
-            return false;
-    }
-    return true;
-}
-
 /* ---- consoles ---- */
 
-/* Where serial ports and monitors are that nobody placed: on the terminal, together if both are there; in no window
- * yet. */
+static bool has_window(const CommandLine *c)
+{
+    return c->display && strcmp(c->display, "none") && !c->config.nographic;
+}
+
+/* Where serial ports and monitors are that nobody placed: on the terminal, together if both are there; with a window,
+ * which shows the screen only, as well. */
 static void default_consoles(CommandLine *c)
 {
-    bool monitor = !c->monitors->len && !c->nodefaults, serial = !c->serials->len && !c->nodefaults;
+    bool monitor = !c->monitors->len && !c->config.nodefaults, serial = !c->serials->len && !c->config.nodefaults;
     for (guint i = 0; i < c->serials->len; i++)
         monitor = monitor && !g_str_has_prefix(c->serials->pdata[i], "mon:"); /* has one */
-    bool terminal = !c->daemonize && (!c->display_none || c->nographic);
-    if (serial && terminal && !c->nographic)
-        fprintf(stderr, "rhea: there is no window yet: the serial port is on this terminal (Ctrl-A h for help)\n");
+    bool terminal = !c->daemonize && (!c->display || has_window(c) || c->config.nographic);
+    if (serial && terminal && !c->config.nographic)
+        fprintf(stderr, "rhea: the serial port is on this terminal (Ctrl-A h for help)%s\n",
+                c->display ? "" : "; -display sdl opens a window");
     if (serial)
         g_ptr_array_add(c->serials, (char *)(!terminal ? "vc" : monitor ? "mon:stdio" : "stdio"));
-    else if (monitor && c->nographic)
+    else if (monitor && c->config.nographic)
         g_ptr_array_add(c->monitors, (char *)"stdio");
 }
 
@@ -155,7 +108,7 @@ static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, G
 static const MachineType *choose_machine(CommandLine *c, GError **err)
 {
     if (!c->target) {
-        error_set(err, "which guest? Give -target riscv64 or riscv32, or start rhea by the name rhea-system-riscv64");
+        error_set(err, "which guest? Give -target riscv64, x86_64 ..., or start rhea by a name as rhea-system-x86_64");
         return NULL;
     }
     const char *name = c->machine ? c->machine : target_find(c->target)->default_machine;
@@ -168,6 +121,19 @@ static const MachineType *choose_machine(CommandLine *c, GError **err)
         error_unknown_name(err, "-machine: machine", name, (const char *const *)names->pdata);
     }
     return type;
+}
+
+/* A graphics adapter among -device takes the place of the machine's own. */
+static void choose_vga(CommandLine *c)
+{
+    static const char *const adapters[] = { "VGA", "isa-vga", NULL };
+    bool own = !c->config.nodefaults;
+    for (guint i = 0; i < c->devices->len; i++) {
+        const char *driver = opts_string(c->devices->pdata[i], "driver", NULL);
+        own = own && !(driver && g_strv_contains(adapters, driver));
+    }
+    if (!c->config.vga && !own)
+        c->config.vga = "none";
 }
 
 static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
@@ -191,13 +157,31 @@ static bool add_fw_cfg(CommandLine *c, Machine *machine, GError **err)
     return true;
 }
 
+/* Options that mean nothing to this machine are refused, not ignored. */
+static bool check_boot_options(const CommandLine *c, const Machine *machine, GError **err)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } options[] = { { "-boot", c->config.boot },
+                    { "-smbios", c->config.smbios },
+                    { "-acpitable", c->config.acpi_tables },
+                    { "-vga", c->config.vga && strcmp(c->config.vga, "none") } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(options) && !machine->type->has_boot_options; i++) {
+        if (options[i].given)
+            return error_set(err, "%s: machine '%s' has nothing that it is for", options[i].name, machine->type->name);
+    }
+    return true;
+}
+
 static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
 {
     machine_lock(machine);
-    bool ok = add_fw_cfg(c, machine, err) && net_add_nics(machine, err);
+    bool ok = check_boot_options(c, machine, err) && add_fw_cfg(c, machine, err) && net_add_nics(machine, err) &&
+              drives_add_builtin(machine, err);
     for (guint i = 0; i < c->devices->len && ok; i++)
         ok = device_add(machine, c->devices->pdata[i], err);
-    ok = ok && add_drive_devices(machine, err) && machine_prepare(machine, err);
+    ok = ok && drives_add_others(machine, err) && machine_prepare(machine, err);
     if (ok)
         net_report_unused();
     machine_unlock(machine);
@@ -210,18 +194,24 @@ Machine *start_machine(CommandLine *c, GError **err)
     const AccelType *accel;
     Opts *accel_opts;
     g_autoptr(GSList) serials = NULL;
-    if (c->daemonize && c->nographic) {
+    if (c->daemonize && c->config.nographic) {
         error_set(err, "-nographic cannot be used with -daemonize; -display none can");
         return NULL;
     }
     if (c->config.icount)
         block_queues_in_step();
-    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !open_drives(c, err) || !open_consoles(c, &serials, err))
+    if (!type || !choose_accel(c, &accel, &accel_opts, err) || !drives_open(c, type, !c->config.nodefaults, err) ||
+        !open_consoles(c, &serials, err))
         return NULL;
     c->config.target = c->target;
+    choose_vga(c);
     c->config.serials = g_steal_pointer(&serials);
     Machine *machine = machine_new(type, accel, accel_opts, &c->config, err);
     if (machine && !complete_machine(c, machine, err)) {
+        machine_free(machine);
+        return NULL;
+    }
+    if (machine && has_window(c) && !display_open(machine, c->display, err)) {
         machine_free(machine);
         return NULL;
     }

@@ -198,6 +198,15 @@ static bool parse_one(Monitor *m, const char *type, const char **text, MonitorAr
         return monitor_evaluate(m, arg->text, &arg->number, err);
     case 'i':
         return parse_uint(take_word(text, words), &arg->number, err);
+    case '-':
+        arg->text = take_word(text, words);
+        if (type[2] != 's')
+            return true;
+        *text += strspn(*text, " \t");
+        if (!**text)
+            return error_set(err, "%s: a word has to follow", arg->text);
+        arg->text = take_word(text, words);
+        return true;
     default:
         arg->text = take_word(text, words);
         return true;

@@ -25,7 +25,8 @@ typedef struct Command {
     const char *name, *alias; /* alias may be NULL */
     /*
      * "name:type ..." with types s (a word), S (the rest of the line), i (an integer), l (an expression of 64 bits,
-     * registers allowed), / (a format like /10xw), -x (the option -x); a ? after the type: may be left out.
+     * registers allowed), / (a format like /10xw), -x (the option -x), -xs (the option -x with a word after it, which
+     * is the text); a ? after the type: may be left out.
      */
     const char *args;
     const char *help;

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "target/target.h"
 #include "ui/monitor/command.h"
+#include "ui/monitor/display.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/trace.h"
@@ -58,6 +59,14 @@ static bool cont(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 static bool system_reset(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     machine_request_reset(m->machine, SHUTDOWN_HOST_QUIT);
+    return true;
+}
+
+static bool nmi(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    if (!m->machine->type || !m->machine->type->nmi)
+        return error_set(err, "machine '%s' has no NMI", m->machine->type ? m->machine->type->name : "none");
+    with_lock(m, m->machine->type->nmi);
     return true;
 }
 
@@ -216,6 +225,24 @@ static bool info_block(Monitor *m, const MonitorArg *args, GString *out, GError 
 {
     take_text(out, block_describe());
     return true;
+}
+
+/* What the guest has of the medium is under the machine lock, or stops under it. */
+static bool eject(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    machine_lock(m->machine);
+    bool ok = block_slot_eject(args[1].text, args[0].given, err);
+    machine_unlock(m->machine);
+    return ok;
+}
+
+static bool change(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    machine_lock(m->machine);
+    bool ok = block_slot_change(args[0].text, args[1].text, args[2].given ? args[2].text : NULL,
+                                args[3].given ? args[3].text : NULL, false, err);
+    machine_unlock(m->machine);
+    return ok;
 }
 
 static bool info_balloon(Monitor *m, const MonitorArg *args, GString *out, GError **err)
@@ -397,6 +424,7 @@ static const Command info_commands[] = {
     { "jit", NULL, NULL, "what the translator did", info_jit },
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
     { "memdev", NULL, NULL, "memory objects (-object memory-backend-...)", info_memdev },
+    { "mice", NULL, NULL, "mice: which one is used, and how", command_info_mice },
     { "mtree", NULL, NULL, "memory regions and flat views", info_mtree },
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
     { "network", NULL, NULL, "network back ends", info_network },
@@ -411,8 +439,12 @@ static const Command info_commands[] = {
 
 const Command monitor_commands[] = {
     { "balloon", NULL, "target:i", "ask the guest to get along with this many MiB", balloon },
+    { "change", NULL, "device:s filename:s format:s? mode:s?",
+      "put another medium into a drive; mode: retain, read-only, read-write", change },
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
+    { "eject", NULL, "force:-f? device:s", "take the medium out of a drive; -f: even if the guest has locked it",
+      eject },
     { "help", "?", "name:s?", "this list, or one command", help },
     { "hostfwd_add", NULL, "netdev_id_or_rule:s rule:s?", "forward a port: [tcp|udp]:[addr]:port-[addr]:port",
       hostfwd_add },
@@ -421,9 +453,18 @@ const Command monitor_commands[] = {
     { "info", NULL, NULL, "show something; 'help info' lists what", NULL, info_commands },
     { "log", NULL, "items:s", "log these items (see -d), or none", set_log },
     { "logfile", NULL, "filename:s?", "log to a file, or to standard error", set_log_file },
+    { "mouse_button", NULL, "state:i", "press these mouse buttons: 1 left, 2 right, 4 middle", command_mouse_button },
+    { "mouse_move", NULL, "dx:s dy:s dz:s?", "move the mouse (a tablet: to this place), turn its wheel",
+      command_mouse_move },
+    { "mouse_set", NULL, "index:i", "use this mouse of info mice", command_mouse_set },
+    { "nmi", NULL, NULL, "non-maskable interrupt to all CPUs", nmi },
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
     { "ringbuf_read", NULL, "device:s size:i", "take characters out of a ringbuf character device", read_ringbuf },
+    { "screendump", NULL, "filename:s format:-fs? device:s?", "write the screen (of a device) to a file: ppm or png",
+      command_screendump },
+    { "sendkey", NULL, "keys:s hold_time:i?", "press keys together, as in ctrl-alt-f1, for 100 or so many ms",
+      command_sendkey },
     { "set_link", NULL, "name:s up:s", "plug in (on) or pull (off) the cable of a network back end", set_link },
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },

@@ -1,0 +1,22 @@
+/*
+ * Global system interrupts of a PC: 0 to 15 are the ISA lines, which reach the 8259 pair and the I/O APIC (line 0: its
+ * pin 2); 16 to 23 the I/O APIC only.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HW_INTC_GSI_H
+#define HW_INTC_GSI_H
+
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic.h"
+
+#define GSI_COUNT 24
+
+typedef struct Gsi {
+    Irq pic[16], ioapic[GSI_COUNT];
+} Gsi;
+
+/* Either may be NULL: not there. */
+void gsi_init(Gsi *gsi, I8259 *pic, IoApic *ioapic);
+Irq gsi_input(Gsi *gsi, unsigned n);
+
+#endif

@@ -1,0 +1,473 @@
+/*
+ * x86: -cpu: models, features by name, and what CPUID says (SDM volume 2, CPUID; AMD64 APM volume 3, appendix E).
+ * Model names, families and features follow the reference emulator's; of what a model has, what is not there stays off.
+ * SPDX-License-Identifier: MIT
+ */
+#include "target/x86/cpu_models.h"
+#include "accel/vcpu.h"
+#include "hw/core/machine.h"
+#include "target/x86/cpu.h"
+#include "target/x86/feature_list.h"
+#include "util/error.h"
+#include <string.h>
+
+enum { X86_NEVER = 0xff };
+
+typedef struct Feature {
+    const char *name;
+    uint8_t word, bit, decode;
+} Feature;
+static const Feature features[] = {
+#define F(name, word, bit, decode) { name, X86_WORD_##word, bit, X86_##decode },
+    X86_FEATURES(F)
+#undef F
+};
+
+typedef enum { INTEL, AMD } Vendor;
+
+typedef struct X86Model {
+    const char *name;
+    const char *base; /* another model, whose features it has too; NULL */
+    const char *features;
+    Vendor vendor;
+    uint8_t family, model, stepping;
+    uint32_t level, extended_level;
+    const char *text;
+} X86Model;
+
+#define PPRO "fpu de pse tsc msr pae mce cx8 pge cmov pat fxsr mmx sse sse2 sep apic"
+static const X86Model models[] = {
+    { "486", NULL, "fpu vme pse", INTEL, 4, 8, 0, 1, 0, "" },
+    { "pentium", "486", "de tsc msr mce cx8 mmx", INTEL, 5, 4, 3, 1, 0, "" },
+    { "pentium2", "pentium", "pae sep mtrr pge mca cmov pat pse36 fxsr", INTEL, 6, 5, 2, 2, 0, "" },
+    { "pentium3", "pentium2", "sse", INTEL, 6, 7, 3, 3, 0, "" },
+    { "athlon", "pentium2", "apic sse sse2 mmxext 3dnow 3dnowext", AMD, 6, 2, 3, 2, 0x80000008,
+      "QEMU Virtual CPU version 2.5+" },
+    { "qemu32", NULL, PPRO " pni", INTEL, 6, 6, 3, 4, 0x80000004, "QEMU Virtual CPU version 2.5+" },
+    { "kvm32", NULL, PPRO " vme mtrr clflush mca pse36 pni", INTEL, 15, 6, 1, 5, 0x80000008,
+      "Common 32-bit KVM processor" },
+    { "coreduo", NULL, PPRO " vme mtrr clflush mca acpi ss pni monitor nx", INTEL, 6, 14, 8, 10, 0x80000008,
+      "Genuine Intel(R) CPU           T2600  @ 2.16GHz" },
+    { "n270", "coreduo", "ssse3 movbe lahf-lm", INTEL, 6, 28, 2, 10, 0x80000008,
+      "Intel(R) Atom(TM) CPU N270   @ 1.60GHz" },
+    { "qemu64", NULL, PPRO " mtrr clflush mca pse36 pni cx16 lm syscall nx lahf-lm svm", AMD, 15, 107, 1, 0xd,
+      0x8000000a, "QEMU Virtual CPU version 2.5+" },
+    { "kvm64", NULL, PPRO " vme mtrr clflush mca pse36 pni cx16 lm syscall nx", INTEL, 15, 6, 1, 0xd, 0x80000008,
+      "Common KVM processor" },
+    { "phenom", "qemu64", "vme ht monitor popcnt pdpe1gb fxsr-opt mmxext rdtscp 3dnow 3dnowext abm sse4a", AMD, 16, 2,
+      3, 5, 0x8000001a, "AMD Phenom(tm) 9550 Quad-Core Processor" },
+    { "core2duo", NULL, PPRO " vme mtrr clflush mca acpi ss pse36 pni monitor ssse3 cx16 lm syscall nx lahf-lm", INTEL,
+      6, 15, 11, 10, 0x80000008, "Intel(R) Core(TM)2 Duo CPU     T7700  @ 2.40GHz" },
+    { "Conroe", NULL, PPRO " vme mtrr clflush mca pse36 pni ssse3 lm syscall nx lahf-lm", INTEL, 6, 15, 3, 10,
+      0x80000008, "Intel Celeron_4x0 (Conroe/Merom Class Core 2)" },
+    { "Penryn", "Conroe", "cx16 sse4.1", INTEL, 6, 23, 3, 10, 0x80000008,
+      "Intel Core 2 Duo P9xxx (Penryn Class Core 2)" },
+    { "Nehalem", "Penryn", "sse4.2 popcnt", INTEL, 6, 26, 3, 11, 0x80000008,
+      "Intel Core i7 9xx (Nehalem Class Core i7)" },
+    { "Westmere", "Nehalem", "aes pclmulqdq arat", INTEL, 6, 44, 1, 11, 0x80000008,
+      "Westmere E56xx/L56xx/X56xx (Nehalem-C)" },
+    { "SandyBridge", "Westmere", "avx xsave xsaveopt x2apic tsc-deadline rdtscp", INTEL, 6, 42, 1, 0xd, 0x80000008,
+      "Intel Xeon E312xx (Sandy Bridge)" },
+    { "IvyBridge", "SandyBridge", "f16c rdrand fsgsbase smep erms", INTEL, 6, 58, 9, 0xd, 0x80000008,
+      "Intel Xeon E3-12xx v2 (Ivy Bridge)" },
+    { "Haswell", "IvyBridge", "fma movbe pcid bmi1 bmi2 avx2 invpcid abm hle rtm", INTEL, 6, 60, 4, 0xd, 0x80000008,
+      "Intel Core Processor (Haswell)" },
+    { "Broadwell", "Haswell", "rdseed adx smap 3dnowprefetch", INTEL, 6, 61, 2, 0xd, 0x80000008,
+      "Intel Core Processor (Broadwell)" },
+    { "Skylake-Client", "Broadwell", "xsavec xgetbv1", INTEL, 6, 94, 3, 0xd, 0x80000008,
+      "Intel Core Processor (Skylake)" },
+    { "Skylake-Server", "Skylake-Client", "pdpe1gb clflushopt clwb avx512f avx512dq avx512bw avx512cd avx512vl pku",
+      INTEL, 6, 85, 4, 0xd, 0x80000008, "Intel Xeon Processor (Skylake)" },
+    { "Cascadelake-Server", "Skylake-Server", "avx512vnni spec-ctrl ssbd", INTEL, 6, 85, 6, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cascadelake)" },
+    { "Cooperlake", "Cascadelake-Server", "stibp arch-capabilities", INTEL, 6, 85, 10, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cooperlake)" },
+    { "Icelake-Server", "Skylake-Server",
+      "wbnoinvd umip avx512vbmi avx512vbmi2 gfni vaes vpclmulqdq avx512vnni avx512bitalg avx512-vpopcntdq la57 "
+      "spec-ctrl ssbd",
+      INTEL, 6, 134, 0, 0xd, 0x80000008, "Intel Xeon Processor (Icelake)" },
+    { "SapphireRapids", "Icelake-Server", "sha-ni rdpid fsrm xsaves waitpkg serialize", INTEL, 6, 143, 4, 0x20,
+      0x80000008, "Intel Xeon Processor (SapphireRapids)" },
+    { "Denverton", "Westmere",
+      "movbe tsc-deadline xsave x2apic rdrand fsgsbase smep erms rdseed smap clflushopt sha-ni xsaveopt xsavec xgetbv1 "
+      "xsaves rdtscp pdpe1gb 3dnowprefetch",
+      INTEL, 6, 95, 1, 21, 0x80000008, "Intel Atom Processor (Denverton)" },
+    { "Snowridge", "Denverton", "umip clwb cldemote movdiri movdir64b", INTEL, 6, 134, 1, 27, 0x80000008,
+      "Intel Atom Processor (SnowRidge)" },
+    { "Opteron_G1", NULL, PPRO " vme mtrr clflush mca pse36 pni lm syscall nx", AMD, 15, 6, 1, 5, 0x80000008,
+      "AMD Opteron 240 (Gen 1 Class Opteron)" },
+    { "Opteron_G2", "Opteron_G1", "cx16 lahf-lm svm", AMD, 15, 6, 1, 5, 0x80000008,
+      "AMD Opteron 22xx (Gen 2 Class Opteron)" },
+    { "Opteron_G3", "Opteron_G2", "popcnt monitor abm sse4a misalignsse rdtscp", AMD, 16, 2, 3, 5, 0x80000008,
+      "AMD Opteron 23xx (Gen 3 Class Opteron)" },
+    { "Opteron_G4", "Opteron_G2",
+      "popcnt abm sse4a misalignsse rdtscp ssse3 sse4.1 sse4.2 pclmulqdq aes xsave avx pdpe1gb 3dnowprefetch xop fma4",
+      AMD, 21, 1, 2, 0xd, 0x8000001a, "AMD Opteron 62xx class CPU" },
+    { "Opteron_G5", "Opteron_G4", "fma f16c tbm", AMD, 21, 2, 0, 0xd, 0x8000001a, "AMD Opteron 63xx class CPU" },
+    { "EPYC", "Opteron_G2",
+      "popcnt abm sse4a misalignsse rdtscp ssse3 sse4.1 sse4.2 pclmulqdq aes xsave avx pdpe1gb 3dnowprefetch fma f16c "
+      "movbe rdrand fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt sha-ni xsaveopt xsavec xgetbv1 arat mmxext "
+      "fxsr-opt cr8legacy osvw topoext",
+      AMD, 23, 1, 2, 0xd, 0x8000001e, "AMD EPYC Processor" },
+    { "EPYC-Rome", "EPYC", "clwb rdpid umip wbnoinvd clzero xsaveerptr", AMD, 23, 49, 0, 0xd, 0x8000001e,
+      "AMD EPYC-Rome Processor" },
+    { "EPYC-Milan", "EPYC-Rome", "pcid invpcid pku erms fsrm xsaves", AMD, 25, 1, 1, 0xd, 0x8000001e,
+      "AMD EPYC-Milan Processor" },
+    { "EPYC-Genoa", "EPYC-Milan", "la57 avx512f gfni vaes vpclmulqdq", AMD, 25, 17, 0, 0xd, 0x80000022,
+      "AMD EPYC-Genoa Processor" },
+    { "max", NULL, "*", AMD, 6, 6, 3, 0xd, 0x8000000a, "QEMU TCG CPU version 2.5+" },
+};
+
+static const X86Model *find_model(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
+        if (!g_ascii_strcasecmp(models[i].name, name))
+            return &models[i];
+    }
+    return NULL;
+}
+
+static const Feature *find_feature(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (!strcmp(features[i].name, name))
+            return &features[i];
+    }
+    return NULL;
+}
+
+static void switch_feature(X86State *s, const Feature *f, bool on)
+{
+    uint32_t bit = 1u << f->bit;
+    if (on && f->decode != X86_NEVER)
+        s->cpuid_features[f->word] |= bit;
+    else if (!on)
+        s->cpuid_features[f->word] &= ~bit;
+}
+
+static void add_model(X86State *s, const X86Model *m)
+{
+    if (m->base)
+        add_model(s, find_model(m->base));
+    if (!strcmp(m->features, "*")) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
+            switch_feature(s, &features[i], true);
+        return;
+    }
+    g_auto(GStrv) words = g_strsplit(m->features, " ", -1);
+    for (char **word = words; *word; word++) {
+        const Feature *f = find_feature(*word);
+        g_assert(f || !**word);
+        if (f)
+            switch_feature(s, f, true);
+    }
+}
+
+/* The features that name an opcode decide what the decoder knows. */
+static void derive_decoding(X86State *s)
+{
+    s->decode_features = 1ull << X86_ALWAYS;
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        const Feature *f = &features[i];
+        if (f->decode != X86_NEVER && s->cpuid_features[f->word] >> f->bit & 1)
+            s->decode_features |= 1ull << f->decode;
+    }
+}
+
+static void drop_long_mode(X86State *s)
+{
+    static const char *const needs[] = { "lm", "lahf-lm", "cx16", "pdpe1gb", "la57", "pcid", "fsgsbase", "syscall" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++)
+        switch_feature(s, find_feature(needs[i]), false);
+}
+
+/* "name", "+name", "-name", "name=on|off". */
+static bool apply_feature(X86State *s, const char *word, GError **err)
+{
+    bool on = true;
+    g_auto(GStrv) parts = g_strsplit(word, "=", 2);
+    char *name = parts[0];
+    if (!name)
+        return error_set(err, "-cpu: empty feature name");
+    if (*name == '+' || *name == '-') {
+        on = *name == '+';
+        name++;
+    } else if (parts[0] && parts[1]) {
+        if (strcmp(parts[1], "on") && strcmp(parts[1], "off") && strcmp(parts[1], "true") && strcmp(parts[1], "false"))
+            return error_set(err, "-cpu: '%s' must be on or off, not '%s'", name, parts[1]);
+        on = parts[1][0] == 't' || !strcmp(parts[1], "on");
+    }
+    g_strdelimit(name, "_", '-');
+    const Feature *f = find_feature(name);
+    if (!f)
+        return error_set(err, "-cpu: unknown feature '%s'; see -cpu help", name);
+    if (on && f->decode == X86_NEVER)
+        g_printerr("rhea: warning: -cpu: feature '%s' is not there, and stays off\n", name);
+    switch_feature(s, f, on);
+    return true;
+}
+
+bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
+{
+    g_auto(GStrv) words = g_strsplit(text, ",", -1);
+    const X86Model *m = words[0] ? find_model(words[0]) : NULL;
+    if (!m)
+        return error_set(err, "-cpu: unknown model '%s'; see -cpu help", words[0] ? words[0] : "");
+    s->model = m;
+    memset(s->cpuid_features, 0, sizeof(s->cpuid_features));
+    add_model(s, m);
+    s->cpuid_features[X86_WORD_1_ECX] |= X86_BIT_HYPERVISOR;
+    if (!long_mode)
+        drop_long_mode(s);
+    for (char **word = words + 1; *word; word++) {
+        if (!apply_feature(s, *word, err))
+            return false;
+    }
+    s->physical_bits = s->cpuid_features[X86_WORD_8000_0001_EDX] & X86_BIT_LM ? 40
+                       : s->cpuid_features[X86_WORD_1_EDX] & X86_BIT_PAE      ? 36
+                                                                              : 32;
+    derive_decoding(s);
+    return true;
+}
+
+bool x86_is_amd(const X86State *s)
+{
+    return s->model->vendor == AMD;
+}
+
+char *x86_cpu_help(void)
+{
+    GString *out = g_string_new("Available CPUs:\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
+        g_string_append_printf(out, "  %-20s %s\n", models[i].name, models[i].text);
+    g_string_append(
+        out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there:\n");
+    for (unsigned i = 0, column = 0; i < G_N_ELEMENTS(features); i++) {
+        bool there = features[i].decode != X86_NEVER;
+        g_string_append_printf(out, "%s%s%s%s", column ? " " : "  ", there ? "" : "(", features[i].name,
+                               there ? "" : ")");
+        column += (unsigned)strlen(features[i].name) + 3;
+        if (column > 90 || i + 1 == G_N_ELEMENTS(features)) {
+            g_string_append_c(out, '\n');
+            column = 0;
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* ---- CPUID ---- */
+
+typedef struct Topology {
+    unsigned threads, cores, thread_bits, core_bits;
+} Topology;
+
+static unsigned bits_for(unsigned n)
+{
+    return n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 0;
+}
+
+static Topology topology(const X86State *s)
+{
+    const MachineConfig *config = &s->cs.vcpu->machine->config;
+    Topology t = { .threads = MAX(config->threads, 1u), .cores = MAX(config->cores, 1u) };
+    t.thread_bits = bits_for(t.threads);
+    t.core_bits = bits_for(t.cores);
+    return t;
+}
+
+static void put_text(uint32_t out[4], const char *text, unsigned from)
+{
+    char part[16] = { 0 };
+    size_t length = strlen(text);
+    if (length > from)
+        memcpy(part, text + from, MIN(length - from, 16u));
+    memcpy(out, part, 16);
+}
+
+static void leaf_0(const X86State *s, uint32_t out[4])
+{
+    static const char *const vendors[] = { "GenuineIntel", "AuthenticAMD" };
+    const char *v = vendors[s->model->vendor];
+    out[0] = s->model->level;
+    memcpy(&out[1], v, 4);
+    memcpy(&out[3], v + 4, 4);
+    memcpy(&out[2], v + 8, 4);
+}
+
+static uint32_t signature(const X86Model *m)
+{
+    unsigned family = MIN(m->family, 15u);
+    return m->stepping | (m->model & 15u) << 4 | family << 8 | (m->model >> 4) << 16 | (m->family - family) << 20;
+}
+
+static void leaf_1(const X86State *s, uint32_t out[4])
+{
+    Topology t = topology(s);
+    unsigned logical = 1u << (t.thread_bits + t.core_bits);
+    out[0] = signature(s->model);
+    out[1] = s->apic_id << 24 | (logical & 0xff) << 16 | 8 << 8;
+    out[2] = s->cpuid_features[X86_WORD_1_ECX] & ~X86_BIT_OSXSAVE;
+    out[2] |= s->cr4 & CR4_OSXSAVE ? X86_BIT_OSXSAVE : 0;
+    out[3] = s->cpuid_features[X86_WORD_1_EDX];
+    if (!(s->apic_base & 1 << 11)) /* switched off */
+        out[3] &= ~X86_BIT_APIC;
+    if (t.threads * t.cores > 1)
+        out[3] |= 1u << 28;
+}
+
+/* Deterministic cache parameters: 32 KiB data and code, 4 MiB unified, 16 MiB shared. */
+static void leaf_4(const X86State *s, uint32_t subleaf, uint32_t out[4])
+{
+    static const struct {
+        uint8_t type, level, ways;
+        uint16_t sets;
+    } caches[] = { { 1, 1, 8, 64 }, { 2, 1, 8, 64 }, { 3, 2, 16, 4096 }, { 3, 3, 16, 16384 } };
+    Topology t = topology(s);
+    if (subleaf >= G_N_ELEMENTS(caches))
+        return;
+    unsigned sharing = caches[subleaf].level == 3 ? 1u << (t.thread_bits + t.core_bits) : 1u << t.thread_bits;
+    out[0] = caches[subleaf].type | (uint32_t)caches[subleaf].level << 5 | 1 << 8 | (sharing - 1) << 14 |
+             ((1u << t.core_bits) - 1) << 26;
+    out[1] = 63 | (caches[subleaf].ways - 1u) << 22;
+    out[2] = caches[subleaf].sets - 1u;
+    out[3] = 1;
+}
+
+static void leaf_b(const X86State *s, uint32_t subleaf, uint32_t out[4])
+{
+    Topology t = topology(s);
+    out[2] = subleaf & 0xff;
+    out[3] = s->apic_id;
+    if (subleaf == 0) {
+        out[0] = t.thread_bits;
+        out[1] = t.threads;
+        out[2] |= 1 << 8;
+    } else if (subleaf == 1) {
+        out[0] = t.thread_bits + t.core_bits;
+        out[1] = t.threads * t.cores;
+        out[2] |= 2 << 8;
+    }
+}
+
+/* Components: offset and size in the standard format. */
+static void leaf_d(const X86State *s, uint32_t subleaf, uint32_t out[4])
+{
+    uint64_t valid = x86_xcr0_valid(s);
+    if (!(s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_XSAVE))
+        return;
+    if (subleaf == 0) {
+        out[0] = (uint32_t)valid;
+        out[1] = x86_xsave_size(s->xcr0, false);
+        out[2] = x86_xsave_size(valid, false);
+        out[3] = (uint32_t)(valid >> 32);
+    } else if (subleaf == 1) {
+        out[0] = s->cpuid_features[X86_WORD_D_1_EAX];
+        out[1] = x86_xsave_size(s->xcr0 | s->xss, true);
+    } else if (subleaf == 2 && valid & 4) {
+        out[0] = 256;
+        out[1] = 576;
+    } else if (subleaf == 9 && valid >> 9 & 1) {
+        out[0] = 8;
+        out[1] = X86_XSAVE_PKRU;
+    }
+}
+
+static void basic_leaf(const X86State *s, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    switch (leaf) {
+    case 0:
+        leaf_0(s, out);
+        break;
+    case 1:
+        leaf_1(s, out);
+        break;
+    case 2:
+        memcpy(out, (const uint32_t[]){ 0x00000001, 0, 0x0000004d, 0x002c307d }, 16);
+        break;
+    case 4:
+        if (s->model->vendor == INTEL)
+            leaf_4(s, subleaf, out);
+        break;
+    case 5:
+        out[2] = s->decode_features >> X86_MONITOR & 1 ? 3 : 0;
+        break;
+    case 6:
+        out[0] = s->cpuid_features[X86_WORD_6_EAX];
+        break;
+    case 7:
+        if (subleaf == 0) {
+            out[1] = s->cpuid_features[X86_WORD_7_EBX];
+            out[2] = s->cpuid_features[X86_WORD_7_ECX] | (s->cr4 & CR4_PKE ? X86_BIT_OSPKE : 0);
+            out[3] = s->cpuid_features[X86_WORD_7_EDX];
+        }
+        break;
+    case 0xb:
+        leaf_b(s, subleaf, out);
+        break;
+    case 0xd:
+        leaf_d(s, subleaf, out);
+        break;
+    }
+}
+
+static void extended_leaf(const X86State *s, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    Topology t = topology(s);
+    unsigned count = t.threads * t.cores;
+    switch (leaf) {
+    case 0x80000000:
+        leaf_0(s, out);
+        out[0] = s->model->extended_level;
+        break;
+    case 0x80000001:
+        out[0] = signature(s->model);
+        out[2] = s->cpuid_features[X86_WORD_8000_0001_ECX] | (count > 1 && s->model->vendor == AMD ? 2 : 0);
+        out[3] = s->cpuid_features[X86_WORD_8000_0001_EDX];
+        if (s->model->vendor == AMD) /* the bits that are as in leaf 1 */
+            out[3] |= s->cpuid_features[X86_WORD_1_EDX] & 0x0183f3ff;
+        break;
+    case 0x80000002:
+    case 0x80000003:
+    case 0x80000004:
+        put_text(out, s->model->text, 16 * (leaf - 0x80000002));
+        break;
+    case 0x80000005:
+        memcpy(out, (const uint32_t[]){ 0x01ff01ff, 0x01ff01ff, 0x40020140, 0x40020140 }, 16);
+        break;
+    case 0x80000006:
+        memcpy(out, (const uint32_t[]){ 0, 0x42004200, 0x02008140, 0x00808140 }, 16);
+        break;
+    case 0x80000007:
+        out[3] = s->cpuid_features[X86_WORD_8000_0007_EDX];
+        break;
+    case 0x80000008:
+        out[0] = s->physical_bits;
+        if (s->cpuid_features[X86_WORD_8000_0001_EDX] & X86_BIT_LM)
+            out[0] |= (s->cpuid_features[X86_WORD_7_ECX] & X86_BIT_LA57 ? 57u : 48u) << 8;
+        out[1] = s->cpuid_features[X86_WORD_8000_0008_EBX];
+        if (count > 1)
+            out[2] = (count - 1) | (t.thread_bits + t.core_bits) << 12;
+        break;
+    case 0x8000001e:
+        out[0] = s->apic_id;
+        out[1] = (s->apic_id >> t.thread_bits & 0xff) | (t.threads - 1) << 8;
+        break;
+    }
+}
+
+void x86_cpuid(const CpuState *cs, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    const X86State *s = (const X86State *)cs;
+    memset(out, 0, 16);
+    if (leaf >= 0x80000000) {
+        if (leaf <= MAX(s->model->extended_level, 0x80000000u))
+            extended_leaf(s, leaf, subleaf, out);
+        return;
+    }
+    if (leaf >> 24 == 0x40) { /* for hypervisors */
+        if (leaf == 0x40000000)
+            memcpy(out, (const uint32_t[]){ 0x40000001, 0x54474354, 0x43544743, 0x47435447 }, 16);
+        return;
+    }
+    basic_leaf(s, MIN(leaf, MAX(s->model->level, 1u)), subleaf, out);
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Guests on Rhea's PCs: Debian's kernels boot, without firmware and through SeaBIOS and OVMF, see what is there, and
+power off by ACPI.
+
+    x86_test.py RHEA TEST|list
+
+RHEA may also be another emulator's command, to see that the test is right.
+
+SPDX-License-Identifier: MIT
+"""
+import os, re, shlex, subprocess, sys, tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import images
+
+SKIP = 77
+OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+# What the guest tells of itself; then it powers off, which ACPI does (without ACPI it halts: reset= instead).
+REPORT = r"""
+echo "arch=$(uname -m) cpus=$(nproc) memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)"
+echo "product=$(cat /sys/class/dmi/id/product_name)"
+echo "acpi=$(ls /sys/firmware/acpi/tables 2>/dev/null | tr '\n' ' ')"
+echo "clock=$(cat /sys/devices/system/clocksource/clocksource0/available_clocksource)"
+for d in /sys/bus/pci/devices/*; do [ -e $d ] && echo "pci ${d##*/} $(cat $d/vendor):$(cat $d/device)"; done
+echo "virtio=$(ls /sys/bus/virtio/devices 2>/dev/null | wc -l) efi=$([ -d /sys/firmware/efi ] && echo yes || echo no)"
+grep -E "acpi|ttyS0|timer|rtc" /proc/interrupts | sed 's/  */ /g'
+dmesg | grep -iE "acpi.*(error|exception)|bios bug|BUG:|Oops|spurious" | sed 's/^/complaint: /'
+cat /proc/cmdline | grep -q reboot-please && reboot -f
+poweroff -f
+"""
+
+
+def skip(why):
+    print(f"skipped: {why}")
+    sys.exit(SKIP)
+
+
+def rhea(target, *args, timeout=600):
+    """Run rhea to its end; return (status, output)."""
+    cmd = [*EMULATOR, *([] if len(EMULATOR) > 1 else ["-target", target]), *map(str, args)]
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    return p.returncode, p.stdout.decode(errors="replace")
+
+
+def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0):
+    """Boot Debian's kernel with the report as its init; check what it says and how it ends."""
+    target = {"amd64": "x86_64"}.get(arch, arch)
+    with tempfile.TemporaryDirectory() as tmp:
+        initrd = images.initramfs(arch, REPORT, f"{tmp}/initrd")
+        got, out = rhea(target, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
+                        "-kernel", images.kernel(arch), "-initrd", initrd,
+                        "-append", f"console=ttyS0 panic=-1 {append}", *args)
+    for pattern in want:
+        if not re.search(pattern, out):
+            sys.exit(f"{out}\n{pattern!r} is not in the output")
+    for pattern in deny:
+        found = re.search(f".*{pattern}.*", out)
+        if found:
+            sys.exit(f"{out}\n{found[0]!r} is in the output")
+    if got != status:
+        sys.exit(f"{out}\nstatus {got}, not {status}")
+
+
+def ovmf(tmp):
+    if not all(map(os.path.exists, OVMF)):
+        skip("Debian's package ovmf is not installed")
+    with open(f"{tmp}/vars.fd", "wb") as f:
+        f.write(open(OVMF[1], "rb").read())
+    return ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF[0]}", "-drive", f"if=pflash,format=raw,file={tmp}/vars.fd"]
+
+
+# ---- without firmware ----
+
+PC = r"product=Standard PC \(i440FX \+ PIIX, 1996\)", r"pci 0000:00:00.0 0x8086:0x1237", r"pci 0000:00:01.1 0x8086:0x7010"
+Q35 = r"product=Standard PC \(Q35 \+ ICH9, 2009\)", r"pci 0000:00:00.0 0x8086:0x29c0", r"pci 0000:00:1f.2 0x8086:0x2922"
+
+
+def direct_pc():
+    boot("x86_64", want=["arch=x86_64 cpus=1", *PC, "acpi=.*APIC.*HPET.*WAET", "clock=tsc.*hpet.*acpi_pm"])
+
+
+def direct_pc_smp():
+    boot("x86_64", "-smp", "4,sockets=2,cores=2", want=["cpus=4", *PC])
+
+
+def direct_q35():
+    boot("x86_64", "-M", "q35", want=["cpus=1", *Q35, "acpi=.*MCFG"])
+
+
+def direct_q35_smp():
+    boot("x86_64", "-M", "q35", "-smp", "4", want=["cpus=4", *Q35])
+
+
+def direct_microvm():
+    boot("x86_64", "-M", "microvm", "-device", "virtio-rng-device", want=["cpus=1", "product=microvm", "acpi=.*APIC.*FACP"])
+
+
+def direct_microvm_smp():
+    boot("x86_64", "-M", "microvm", "-smp", "4", want=["cpus=4"])
+
+
+def direct_microvm_mptable():
+    """Without ACPI there is no power switch: it resets, which ends it."""
+    boot("x86_64", "-M", "microvm,acpi=off", "-smp", "2", "-device", "virtio-rng-device", append="reboot-please reboot=t",
+         want=["cpus=2", "acpi=\n"])
+
+
+def direct_isapc():
+    boot("i386", "-M", "isapc", append="reboot-please", want=["cpus=1", "acpi=\n"])
+
+
+def direct_i386():
+    boot("i386", want=["arch=i686 cpus=1", *PC])
+
+
+def direct_i386_on_64():
+    with tempfile.TemporaryDirectory() as tmp:
+        initrd = images.initramfs("i386", REPORT, f"{tmp}/initrd")
+        status, out = rhea("x86_64", "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-kernel",
+                           images.kernel("i386"), "-initrd", initrd, "-append", "console=ttyS0", "-no-reboot")
+        if status or "arch=i686" not in out:
+            sys.exit(f"{out}\nstatus {status}")
+
+
+def big_memory():
+    """RAM on both sides of the hole, and what the NUMA tables say of it."""
+    boot("x86_64", "-m", "5G", "-smp", "2", "-numa", "node,cpus=0,mem=2G", "-numa", "node,cpus=1,mem=3G",
+         want=["cpus=2", r"memory=(49|50)\d\d", "acpi=.*SLIT.*SRAT", r"acpi="])
+
+
+# ---- through firmware ----
+
+def seabios_pc():
+    boot("x86_64", "-bios", "bios-256k.bin", want=[r"DMI: .* BIOS \S*1\.\d+\.\d", "cpus=1", *PC])
+
+
+def seabios_q35():
+    boot("x86_64", "-M", "q35", "-smp", "2", "-bios", "bios-256k.bin", want=[r"DMI: .* BIOS \S*1\.\d+\.\d", "cpus=2", *Q35])
+
+
+def ovmf_pc():
+    with tempfile.TemporaryDirectory() as tmp:
+        boot("x86_64", *ovmf(tmp), want=["cpus=1", "efi=yes", *PC])
+
+
+def ovmf_q35():
+    with tempfile.TemporaryDirectory() as tmp:
+        boot("x86_64", "-M", "q35", *ovmf(tmp), want=["cpus=1", "efi=yes", *Q35])
+
+
+TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
+                                 direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, big_memory,
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35)}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
+        sys.exit(__doc__ + "\n" + " ".join(TESTS))
+    if sys.argv[2] == "list":
+        print(*TESTS, sep="\n")
+        sys.exit()
+    EMULATOR = shlex.split(sys.argv[1])
+    guard = images.lock()
+    images.kernel("x86_64"), images.busybox("x86_64"), images.kernel("i386"), images.busybox("i386")
+    del guard
+    TESTS[sys.argv[2]]()
