@@ -212,12 +212,13 @@ bool translate_mmx(Ctx *c)
     bool sse = row->operands[0].kind == OPERAND_XMM || row->operands[1].kind == OPERAND_XMM_RM;
     if (!simd_available(c, sse ? NEED_SSE : NEED_MMX))
         return true;
+    bool from_memory = row->operands[0].kind == OPERAND_XMM && c->i->mod != 3; /* a conversion: no MMX register */
+    if (from_memory)
+        return compute(c);
     ir_guard(c->ir, offsetof(X86State, fpu) + offsetof(X86Fpu, pending), HELPER_X87_PENDING, 0);
     bool emms = row->id == X86_OP_emms;
     if (!emms && !compute(c))
         return false;
-    if (row->operands[0].kind == OPERAND_XMM && c->i->mod != 3)
-        return true;               /* a conversion from memory: no MMX register is touched */
     set_stack(c, emms ? 0 : 0xff); /* last: what is before may fault */
     return true;
 }

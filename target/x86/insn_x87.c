@@ -395,6 +395,32 @@ static bool has_inline(unsigned escape, unsigned modrm)
            (escape == 7 && modrm == 0xe0);
 }
 
+/* What the stack will be like after a helper, as far as that follows from the instruction. */
+static uint32_t expected_after(uint32_t before, unsigned escape, unsigned modrm)
+{
+    unsigned top = before & 7, used = before >> 8 & 0xff, digit = modrm >> 3 & 7;
+    bool memory = modrm < 0xc0, push, pop;
+    if ((escape == 3 && modrm == 0xe3) || (escape == 5 && memory && digit == 6)) /* fninit, fnsave */
+        return 0;
+    if (before == IR_NOTHING_EXPECTED || (memory && digit == 4 && (escape == 1 || escape == 5))) /* fldenv, frstor */
+        return IR_NOTHING_EXPECTED;
+    if (memory) {
+        push = escape == 7 && digit == 4;
+        pop = (escape == 7 && digit == 6) || (escape & 1 && escape > 1 && digit == 1);
+    } else {
+        push = escape == 1 && (modrm == 0xf2 || modrm == 0xf4 || modrm == 0xfb);
+        pop = escape == 1 && (modrm == 0xf1 || modrm == 0xf3 || modrm == 0xf9);
+    }
+    if (push) {
+        top = (top - 1) & 7;
+        used |= 1u << top;
+    } else if (pop) {
+        used &= ~(1u << top);
+        top = (top + 1) & 7;
+    }
+    return top | used << 8;
+}
+
 bool x86_translate_x87(Ctx *c, unsigned arg)
 {
     const X86Insn *i = c->i;
@@ -411,14 +437,15 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     if (i->mod != 3)
         address = as_i64(c, memory_address(c, bytes ? bytes : 14, x87_is_store(opcode)));
     ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address, ir_const(u, IR_I64, i->operand_size == 2), 0);
+    uint32_t after = expected_after(u->expected, escape, i->modrm);
     x87_forget_top(c);
+    u->expected = after;
     return true;
 }
 
 /* fwait */
 static bool translate_wait(Ctx *c, unsigned arg)
 {
-    enum { BOTH = CR0_MP | CR0_TS };
     if (c->mode & MODE_NO_FPU) { /* #NM with CR0.MP and TS */
         ir_call(c->ir, IR_I64, HELPER_NO_FPU, ir_const(c->ir, IR_I64, NEED_WAIT), 0, 0, 0);
         return true;

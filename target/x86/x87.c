@@ -179,11 +179,17 @@ bool x87_is_store(unsigned opcode)
     return digits[opcode >> 8 & 7] >> (opcode >> 3 & 7) & 1;
 }
 
+/* MO_ALIGN where a program's accesses are checked; those of ten bytes are not. */
+static uint32_t checked(const X86State *s, unsigned bytes)
+{
+    return s->cs.mode & MODE_ALIGN && bytes <= 8 ? MO_ALIGN : 0;
+}
+
 static bool load_bytes(X86State *s, uint64_t address, uint8_t *out, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes;) {
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
-        uint64_t v = tcg_load(&s->cs, address + i, (uint32_t)__builtin_ctz(size));
+        uint64_t v = tcg_load(&s->cs, address + i, (uint32_t)__builtin_ctz(size) | checked(s, bytes));
         if (s->cs.raised)
             return false;
         memcpy(out + i, &v, size);
@@ -201,7 +207,7 @@ static bool store_bytes(X86State *s, uint64_t address, const uint8_t *in, unsign
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
         uint64_t v = 0;
         memcpy(&v, in + i, size);
-        tcg_store(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size));
+        tcg_store(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size) | checked(s, bytes));
         if (s->cs.raised)
             return false;
         i += size;
@@ -293,7 +299,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             return true;
         case 0x15:
             if (x87_wait(s)) {
-                uint64_t v = tcg_load(&s->cs, address, MO_16);
+                uint64_t v = tcg_load(&s->cs, address, MO_16 | checked(s, 2));
                 if (!s->cs.raised)
                     x87_set_control(s, (uint16_t)v);
             }

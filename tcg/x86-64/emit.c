@@ -464,6 +464,7 @@ static void emit_slow_turn(Emit *e, unsigned loop)
     regs_begin_segment(e);
     while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
         emit_one(e, i);
+    x87_drop(&e->a, &e->x87);
     if (i < u->count && u->insns[i].op == OP_label)
         branch_to_label(e, jmp_forward(&e->a), (unsigned)u->insns[i].imm);
 }

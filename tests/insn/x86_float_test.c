@@ -35,6 +35,10 @@ KERNEL(x87_mixed,
        "fld1; fldpi; xor %eax,%eax\n1: fxch; fadds 0x4000(%rdi,%rax,4); fsqrt; fld %st(0); fsub %st(2),%st\n"
        "fistl 0x8000(%rdi,%rax,4); fabs; fcomip %st(2),%st; setb 0x9000(%rdi,%rax); fchs; fstl 0xa000(%rdi,%rax,8)\n"
        "fabs; inc %eax; cmp %esi,%eax; jb 1b; fstpt 0x9800(%rdi); fstpt 0x9810(%rdi)")
+/* With instructions that are helpers in between. */
+KERNEL(x87_sine,
+       "xor %eax,%eax\n1: fldl (%rdi,%rax,8); fsincos; fpatan; fld1; faddp; fldl (%rdi,%rax,8); fprem; fmulp\n"
+       "fstpl 0x8000(%rdi,%rax,8); inc %eax; cmp %esi,%eax; jb 1b")
 KERNEL(sse_sum, "xorps %xmm0,%xmm0; xor %eax,%eax\n1: addsd (%rdi,%rax,8),%xmm0; inc %eax; cmp %esi,%eax; jb 1b\n"
                 "movsd %xmm0,0x8000(%rdi)")
 KERNEL(sse_axpy, "movaps 0x4000(%rdi),%xmm2; xor %eax,%eax\n1: movups 0x4001(%rdi,%rax,4),%xmm0; mulps %xmm2,%xmm0\n"
@@ -68,8 +72,8 @@ static const struct {
     {                                   \
 #name, name##_begin, name##_end \
     }
-    ROW(x87_dot),  ROW(x87_mixed), ROW(sse_sum), ROW(sse_axpy), ROW(sse_integer),
-    ROW(avx_axpy), ROW(avx_sum),   ROW(mixed),   ROW(mmx),
+    ROW(x87_dot),     ROW(x87_mixed), ROW(x87_sine), ROW(sse_sum), ROW(sse_axpy),
+    ROW(sse_integer), ROW(avx_axpy),  ROW(avx_sum),  ROW(mixed),   ROW(mmx),
 };
 
 static uint8_t native[DATA_BYTES] __attribute__((aligned(64)));

@@ -1123,6 +1123,14 @@ static void host_loop(IrUnit *u, uint64_t seed)
     IrTmp v = ir_ld(u, IR_V256, aux, ir_getreg(u, 4), kind & 16 ? 16 : 0);
     IrTmp sum = ir_host(u, IR_V256, host_ops[5].what | IR_HOST_256, true, ir_getreg(u, FIRST_F), v, 0);
     ir_setreg(u, FIRST_F, sum);
+    const IrX87 load = { .first = V_STATE + 448, .first_format = IR_X87_M64, .dest = V_STATE + 464 };
+    const IrX87 add = {
+        .op = 0xc1de, .kind = IR_X87_REGISTERS, .first = V_STATE + 480, .second = V_STATE + 464, .dest = V_STATE + 480
+    };
+    if (kind & 128) {
+        ir_x87(u, &load);
+        ir_x87(u, &add);
+    }
     ir_insn(u, 8, 4);
     ir_st(u, aux, ir_getreg(u, 5), 0, sum);
     ir_setreg(u, FIRST_F + 1, ir_ld(u, IR_V256, 3, ir_getreg(u, 5), 40));
@@ -1130,6 +1138,8 @@ static void host_loop(IrUnit *u, uint64_t seed)
     ir_setreg(u, 5, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 5), kind & 64 ? 32 : 16));
     ir_insn(u, 12, 4);
     ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+    if (kind & 256)
+        ir_x87(u, &load); /* what stays in st(0) must go before the branch */
     ir_poll(u, 12);
     ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
     ir_exit(u, 16, EXIT_HALT);
