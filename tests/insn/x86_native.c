@@ -263,7 +263,8 @@ static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
     x86_settle(&out->regs);
     memcpy(out->window, (void *)(uintptr_t)WINDOW, WINDOW_BYTES);
     memcpy(out->edge, (void *)(uintptr_t)(DATA_END - EDGE_BYTES), EDGE_BYTES);
-    memcpy((void *)(uintptr_t)TAIL, batch->data + TAIL - DATA, DATA_END - TAIL);
+    memcpy((void *)(uintptr_t)DATA, batch->data, ENDS_BYTES);
+    memcpy((void *)(uintptr_t)(DATA_END - ENDS_BYTES), batch->data + sizeof(batch->data) - ENDS_BYTES, ENDS_BYTES);
 }
 
 static void run_batch(void)
