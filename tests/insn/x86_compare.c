@@ -274,8 +274,12 @@ bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got)
     bool fault = w->vector == VECTOR_PF || w->vector == VECTOR_GP || w->vector == VECTOR_SS || g->vector == VECTOR_PF ||
                  g->vector == VECTOR_GP;
     uint32_t mxcsr = (uint32_t)(load(w->fx + FX_MXCSR, 4) ^ load(g->fx + FX_MXCSR, 4));
+    if (!strcmp(e->form->row->name, "arpl"))
+        return g->vector == VECTOR_PF; /* stores what is as it was */
     if (!strcmp(e->form->group, "INTEGER"))
         return false;
+    if (strstr(e->form->row->name, "dpp") && w->vector == VECTOR_XM && g->vector == VECTOR_XM)
+        return true; /* which of its steps raises */
     if (w->vector == VECTOR_XM && g->vector == VECTOR_XM && mxcsr == 0x20)
         return true; /* PE beside an unmasked underflow */
     if (!strcmp(e->form->group, "SHA") && g->vector == VECTOR_GP)
