@@ -272,10 +272,21 @@ bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got)
 {
     const X86Regs *w = &want->regs, *g = &got->regs;
     bool fault = w->vector == VECTOR_PF || w->vector == VECTOR_GP || w->vector == VECTOR_SS || g->vector == VECTOR_PF ||
-                 g->vector == VECTOR_GP;
+                 g->vector == VECTOR_GP || g->vector == VECTOR_SS;
     uint32_t mxcsr = (uint32_t)(load(w->fx + FX_MXCSR, 4) ^ load(g->fx + FX_MXCSR, 4));
     if (!strcmp(e->form->row->name, "arpl"))
-        return g->vector == VECTOR_PF; /* stores what is as it was */
+        return fault; /* stores what is as it was */
+    switch (e->form->policy->prepare) {
+    case PREPARE_JUMP: /* to what is not canonical */
+        return w->vector == VECTOR_GP && g->vector == VECTOR_GP;
+    case PREPARE_FAR_JUMP: /* to code of another size, which processors push for differently */
+    case PREPARE_ENTER:    /* what lies between the old and the new stack pointer */
+        return fault || w->vector == VECTOR_MARK;
+    default:
+        break;
+    }
+    if (!strcmp(e->form->row->name, "popa") || !strcmp(e->form->row->name, "push"))
+        return fault; /* registers that were popped before it; #SS or #GP where both addresses are bad */
     if (!strcmp(e->form->group, "INTEGER"))
         return false;
     if (strstr(e->form->row->name, "dpp") && w->vector == VECTOR_XM && g->vector == VECTOR_XM)

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 /* Where the asm below finds things. */
-#define SCRATCH 0x20000000
+#define SCRATCH 0x3a5a0000
 typedef struct Scratch {
     X86Regs in, out;
     uint64_t host_rsp, host_fs, host_gs, common_exit, target;
