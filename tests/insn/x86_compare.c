@@ -96,7 +96,7 @@ static void compare_event(Compare *c)
 {
     const X86Regs *want = &c->want->regs, *got = &c->got->regs;
     /* Which one of the two comes first is up to the processor. */
-    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 15;
+    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31;
     if (want->vector != got->vector && !both)
         report(c, "vector", VECTOR_MARK, want->vector, got->vector);
     else if (want->vector == VECTOR_MARK && want->mark != got->mark)
@@ -279,12 +279,16 @@ bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got)
     switch (e->form->policy->prepare) {
     case PREPARE_JUMP: /* to what is not canonical */
         return w->vector == VECTOR_GP && g->vector == VECTOR_GP;
+    case PREPARE_FAR_RET:
+        return fault;
     case PREPARE_FAR_JUMP: /* to code of another size, which processors push for differently */
     case PREPARE_ENTER:    /* what lies between the old and the new stack pointer */
         return fault || w->vector == VECTOR_MARK;
     default:
         break;
     }
+    if (e->bits == 32 && fault && g->vector == VECTOR_PF && g->address > 0xffffffc0)
+        return true; /* flat segments end at 4 GiB */
     if (!strcmp(e->form->row->name, "popa") || !strcmp(e->form->row->name, "push"))
         return fault; /* registers that were popped before it; #SS or #GP where both addresses are bad */
     if (!strcmp(e->form->group, "INTEGER"))
