@@ -96,7 +96,7 @@ static void compare_event(Compare *c)
 {
     const X86Regs *want = &c->want->regs, *got = &c->got->regs;
     /* Which one of the two comes first is up to the processor. */
-    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 15;
+    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31;
     if (want->vector != got->vector && !both)
         report(c, "vector", VECTOR_MARK, want->vector, got->vector);
     else if (want->vector == VECTOR_MARK && want->mark != got->mark)
@@ -120,6 +120,7 @@ static void compare_segments(Compare *c)
     static const char *const names[] = { "es", "cs", "ss", "ds", "fs", "gs" };
     for (unsigned i = 0; i < 6; i++) {
         bool known = i != X86_CS || c->want->regs.vector != VECTOR_MARK;
+        known &= (c->want->regs.seg[i] | c->got->regs.seg[i]) > 3; /* interrupts make null selectors 0 */
         if (known && c->want->regs.seg[i] != c->got->regs.seg[i])
             report(c, names[i], c->in->regs.seg[i], c->want->regs.seg[i], c->got->regs.seg[i]);
     }
@@ -256,6 +257,53 @@ void x86_settle(X86Regs *r)
     }
 }
 
+/* Operands of which Rhea looks at more or less than the processor does before it does anything. */
+static bool operand_in_parts(const X86Form *f)
+{
+    static const char *const groups[] = { "X87", "FXSR", "XSAVE", "XSAVEC", "XSAVEOPT", "AVX2" };
+    bool found =
+        strstr(f->row->name, "maskmov") || !strcmp(f->row->name, "vcvtps2ph") || strstr(f->row->name, "movddup");
+    for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        found |= !strcmp(f->group, groups[i]);
+    return found;
+}
+
+bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got)
+{
+    const X86Regs *w = &want->regs, *g = &got->regs;
+    bool fault = w->vector == VECTOR_PF || w->vector == VECTOR_GP || w->vector == VECTOR_SS || g->vector == VECTOR_PF ||
+                 g->vector == VECTOR_GP || g->vector == VECTOR_SS;
+    uint32_t mxcsr = (uint32_t)(load(w->fx + FX_MXCSR, 4) ^ load(g->fx + FX_MXCSR, 4));
+    if (!strcmp(e->form->row->name, "arpl"))
+        return fault; /* stores what is as it was */
+    switch (e->form->policy->prepare) {
+    case PREPARE_JUMP: /* to what is not canonical */
+        return w->vector == VECTOR_GP && g->vector == VECTOR_GP;
+    case PREPARE_FAR_RET:
+        return fault;
+    case PREPARE_FAR_JUMP: /* to code of another size, which processors push for differently */
+    case PREPARE_ENTER:    /* what lies between the old and the new stack pointer */
+        return fault || w->vector == VECTOR_MARK;
+    default:
+        break;
+    }
+    if (e->bits == 32 && fault && g->vector == VECTOR_PF && g->address > 0xffffffc0)
+        return true; /* flat segments end at 4 GiB */
+    if (!strcmp(e->form->row->name, "popa") || !strcmp(e->form->row->name, "push"))
+        return fault; /* registers that were popped before it; #SS or #GP where both addresses are bad */
+    if (!strcmp(e->form->group, "INTEGER"))
+        return false;
+    if (strstr(e->form->row->name, "dpp") && w->vector == VECTOR_XM && g->vector == VECTOR_XM)
+        return true; /* which of its steps raises */
+    if (w->vector == VECTOR_XM && g->vector == VECTOR_XM && mxcsr == 0x20)
+        return true; /* PE beside an unmasked underflow */
+    if (!strcmp(e->form->group, "SHA") && g->vector == VECTOR_GP)
+        return true; /* AMD's processors do not check that operands are aligned */
+    if (fault && operand_in_parts(e->form))
+        return true;
+    return w->vector != g->vector && (w->vector == VECTOR_MF || g->vector == VECTOR_MF); /* #MF and others at once */
+}
+
 bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got, FILE *out)
 {
     Compare c = { .e = e, .policy = e->form->policy, .in = in, .want = want, .got = got, .out = out };
@@ -269,7 +317,8 @@ bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, c
     compare_vector(&c, FX_XMM, "xmm");
     compare_vector(&c, FX_YMMH, "ymmh");
     compare_window(&c);
-    if (!(c.policy->compare & COMPARE_IMAGE) && !result_undefined(&c)) /* how much of one is stored before a fault is up to the processor */
+    if (!(c.policy->compare & COMPARE_IMAGE) &&
+        !result_undefined(&c)) /* how much of one is stored before a fault is up to the processor */
         compare_edge(&c);
     return c.differs;
 }

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 /* Where the asm below finds things. */
-#define SCRATCH 0x20000000
+#define SCRATCH 0x3a5a0000
 typedef struct Scratch {
     X86Regs in, out;
     uint64_t host_rsp, host_fs, host_gs, common_exit, target;
@@ -263,7 +263,8 @@ static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
     x86_settle(&out->regs);
     memcpy(out->window, (void *)(uintptr_t)WINDOW, WINDOW_BYTES);
     memcpy(out->edge, (void *)(uintptr_t)(DATA_END - EDGE_BYTES), EDGE_BYTES);
-    memcpy((void *)(uintptr_t)TAIL, batch->data + TAIL - DATA, DATA_END - TAIL);
+    memcpy((void *)(uintptr_t)DATA, batch->data, ENDS_BYTES);
+    memcpy((void *)(uintptr_t)(DATA_END - ENDS_BYTES), batch->data + sizeof(batch->data) - ENDS_BYTES, ENDS_BYTES);
 }
 
 static void run_batch(void)

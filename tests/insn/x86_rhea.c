@@ -263,7 +263,9 @@ static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Ca
         out->regs.vector = VECTOR_HANGS;
     memcpy(out->window, w->host + WINDOW - BASE + PAGES, WINDOW_BYTES);
     memcpy(out->edge, w->host + DATA_END - EDGE_BYTES - BASE + PAGES, EDGE_BYTES);
-    memcpy(w->host + TAIL - BASE + PAGES, w->batch->data + TAIL - DATA, DATA_END - TAIL);
+    memcpy(w->host + DATA - BASE + PAGES, w->batch->data, ENDS_BYTES);
+    memcpy(w->host + DATA_END - ENDS_BYTES - BASE + PAGES, w->batch->data + sizeof(w->batch->data) - ENDS_BYTES,
+           ENDS_BYTES);
 }
 
 static void run_batch(Vcpu *vcpu, void *opaque)

@@ -476,7 +476,8 @@ static void prepare_image(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t 
     uint8_t fx[832] __attribute__((aligned(64)));
     make_fx(r, fx);
     uint8_t *p = window_at(c, target, bytes);
-    fx[FX_XSTATE_BV] = x86_percent(r, 90) ? x86_below(r, 8) : 0x80;
+    fx[FX_XSTATE_BV] = (uint8_t)x86_below(r, 8);
+    fx[FX_XSTATE_BV + 1] = x86_percent(r, 10); /* not one of XCR0's */
     if (x86_percent(r, 5))
         fx[FX_MXCSR + 2] = 1;
     if (p && !x86_percent(r, 2))
