@@ -101,11 +101,19 @@ static const struct {
               { "virtconsole", "virtio-serial-pci", false },
               { "virtserialport", "virtio-serial-pci", false } };
 
+/* before: "TYPE" or "TYPE,..." */
+static bool devm_takes_before(const DevMachine *m, const char *before)
+{
+    g_autofree char *name = g_strndup(before, strcspn(before, ","));
+    const DeviceType *type = device_type_find(name);
+    return type && devm_takes_type(m, type);
+}
+
 bool devm_takes_type(const DevMachine *m, const DeviceType *type)
 {
     bool takes = false;
     for (unsigned i = 0; i < G_N_ELEMENTS(needs) && !takes; i++)
-        takes = needs[i].before && !strcmp(needs[i].type, type->name);
+        takes = needs[i].before && !strcmp(needs[i].type, type->name) && devm_takes_before(m, needs[i].before);
     for (unsigned i = 0; i < m->machine->buses->len && !takes; i++)
         takes = !strcmp(((const Bus *)g_ptr_array_index(m->machine->buses, i))->kind, type->bus);
     return takes;
@@ -118,7 +126,7 @@ Device *devm_device_add_type(DevMachine *m, const char *type, GError **err)
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
         if (strcmp(needs[i].type, type))
             continue;
-        if (needs[i].before && !devm_device_add(m, needs[i].before, err))
+        if (needs[i].before && devm_takes_before(m, needs[i].before) && !devm_device_add(m, needs[i].before, err))
             return NULL;
         if (!needs[i].drive)
             continue;
