@@ -5,6 +5,7 @@
 #include "devtest.h"
 #include "accel/accel.h"
 #include "block/block.h"
+#include "hw/acpi/hotplug.h"
 #include <string.h>
 
 /* ---- machines ---- */
@@ -464,8 +465,16 @@ static bool fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
     return false;
 }
 
+/* The devices that a test looks at have to stay: no access may throw them out. */
+static void keep_slots(Device *dev, void *opaque)
+{
+    if (dev->type == &acpi_pci_hotplug_type)
+        ((AcpiPciHotplug *)dev)->fixed = UINT32_MAX;
+}
+
 void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
 {
+    devm_foreach(m, keep_slots, NULL);
     for (unsigned i = 0; i < count; i++) {
         GPtrArray *spaces = m->machine->address_spaces;
         unsigned first = g_rand_int_range(rand, 0, spaces->len);
