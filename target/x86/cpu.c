@@ -41,9 +41,26 @@ static const GuestReg x86_regs[X86_REG_COUNT] = {
     { "cc_result", offsetof(X86State, cc_result), IR_I64, 0 },
     { "cc_source", offsetof(X86State, cc_source), IR_I64, 0 },
     { "cc_op", offsetof(X86State, cc_op), IR_I32, 0 },
-#define XMM(n, pin) { "xmm" #n, offsetof(X86State, xmm) + 32 * (n), IR_V256, pin }
-    XMM(0, 1),  XMM(1, 2),  XMM(2, 3),  XMM(3, 4),  XMM(4, 5),  XMM(5, 6),  XMM(6, 7),  XMM(7, 8),
-    XMM(8, 0),  XMM(9, 0),  XMM(10, 0), XMM(11, 0), XMM(12, 0), XMM(13, 0), XMM(14, 0), XMM(15, 0),
+#define XMM(n, pin)                                                \
+    {                                                              \
+        "xmm" #n, offsetof(X86State, xmm) + 32 * (n), IR_V256, pin \
+    }
+    XMM(0, 1),
+    XMM(1, 2),
+    XMM(2, 3),
+    XMM(3, 4),
+    XMM(4, 5),
+    XMM(5, 6),
+    XMM(6, 7),
+    XMM(7, 8),
+    XMM(8, 0),
+    XMM(9, 0),
+    XMM(10, 0),
+    XMM(11, 0),
+    XMM(12, 0),
+    XMM(13, 0),
+    XMM(14, 0),
+    XMM(15, 0),
 };
 
 static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
@@ -183,9 +200,16 @@ void x86_set_intr(CpuState *cs, bool level)
         __atomic_fetch_and(&x86(cs)->inputs, ~(uint32_t)INPUT_INTR, __ATOMIC_SEQ_CST);
 }
 
+static void clear_input(X86State *s, uint32_t bits)
+{
+    __atomic_fetch_and(&s->inputs, ~bits, __ATOMIC_SEQ_CST);
+}
+
 void x86_pulse(CpuState *cs, X86Pulse pulse)
 {
     static const uint32_t bits[] = { INPUT_NMI, INPUT_SMI, INPUT_INIT, INPUT_MCE };
+    if (pulse == X86_INIT) /* a start-up that came before it is lost, one behind it is not */
+        clear_input(x86(cs), INPUT_SIPI);
     set_input(cs, bits[pulse]);
 }
 
@@ -219,14 +243,9 @@ bool x86_has_work(CpuState *cs)
     return inputs & (INPUT_NMI | INPUT_SMI | INPUT_INIT | INPUT_MCE) || (inputs & INPUT_INTR && takes_interrupts(s));
 }
 
-static void clear_input(X86State *s, uint32_t bits)
-{
-    __atomic_fetch_and(&s->inputs, ~bits, __ATOMIC_SEQ_CST);
-}
-
 static bool take_init(X86State *s)
 {
-    clear_input(s, INPUT_INIT | INPUT_SIPI);
+    clear_input(s, INPUT_INIT);
     init_reset(s);
     if (s->apic)
         s->apic->init(s->apic_opaque);
@@ -415,12 +434,13 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
         x86_raise(x86(cs), VECTOR_AC, 0);
 }
 
-#define TARGET_COMMON                                                                                               \
-    .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,        \
-    .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init,     \
-    .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,                   \
-    .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk,                         \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan, \
+#define TARGET_COMMON                                                                                           \
+    .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,    \
+    .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init, \
+    .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,               \
+    .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk,                     \
+    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned,                                   \
+    .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                   \
     .translate = x86_translate, .disassemble = x86_disassemble
 
 const Target target_x86_64 = { .name = "x86_64", .bits = 64, .default_cpu = "qemu64", TARGET_COMMON };
