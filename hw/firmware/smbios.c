@@ -532,7 +532,7 @@ static GByteArray *make_anchor(const Writer *w)
 bool smbios_build(const Smbios *s, const SmbiosMachine *machine, GByteArray **tables, GByteArray **anchor, GError **err)
 {
     Writer w = { .s = s, .machine = machine, .out = g_byte_array_new() };
-    g_autoptr(GByteArray) strings = w.strings = g_byte_array_new();
+    w.strings = g_byte_array_new();
     put_files(&w);
     put_bios(&w);
     put_system(&w);
@@ -550,6 +550,7 @@ bool smbios_build(const Smbios *s, const SmbiosMachine *machine, GByteArray **ta
     }
     begin(&w, 127, 4, 0x7f00, NULL);
     end(&w);
+    g_byte_array_unref(w.strings);
     if (w.out->len > UINT16_MAX) {
         g_byte_array_unref(w.out);
         return error_set(err, "-smbios: the tables take %u bytes, 65535 are possible", w.out->len);

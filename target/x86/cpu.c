@@ -200,9 +200,16 @@ void x86_set_intr(CpuState *cs, bool level)
         __atomic_fetch_and(&x86(cs)->inputs, ~(uint32_t)INPUT_INTR, __ATOMIC_SEQ_CST);
 }
 
+static void clear_input(X86State *s, uint32_t bits)
+{
+    __atomic_fetch_and(&s->inputs, ~bits, __ATOMIC_SEQ_CST);
+}
+
 void x86_pulse(CpuState *cs, X86Pulse pulse)
 {
     static const uint32_t bits[] = { INPUT_NMI, INPUT_SMI, INPUT_INIT, INPUT_MCE };
+    if (pulse == X86_INIT) /* a start-up that came before it is lost, one behind it is not */
+        clear_input(x86(cs), INPUT_SIPI);
     set_input(cs, bits[pulse]);
 }
 
@@ -236,14 +243,9 @@ bool x86_has_work(CpuState *cs)
     return inputs & (INPUT_NMI | INPUT_SMI | INPUT_INIT | INPUT_MCE) || (inputs & INPUT_INTR && takes_interrupts(s));
 }
 
-static void clear_input(X86State *s, uint32_t bits)
-{
-    __atomic_fetch_and(&s->inputs, ~bits, __ATOMIC_SEQ_CST);
-}
-
 static bool take_init(X86State *s)
 {
-    clear_input(s, INPUT_INIT | INPUT_SIPI);
+    clear_input(s, INPUT_INIT);
     init_reset(s);
     if (s->apic)
         s->apic->init(s->apic_opaque);

@@ -5,6 +5,7 @@
 #include "devtest.h"
 #include "accel/accel.h"
 #include "block/block.h"
+#include "hw/acpi/hotplug.h"
 #include <string.h>
 
 /* ---- machines ---- */
@@ -101,11 +102,19 @@ static const struct {
               { "virtconsole", "virtio-serial-pci", false },
               { "virtserialport", "virtio-serial-pci", false } };
 
+/* before: "TYPE" or "TYPE,..." */
+static bool devm_takes_before(const DevMachine *m, const char *before)
+{
+    g_autofree char *name = g_strndup(before, strcspn(before, ","));
+    const DeviceType *type = device_type_find(name);
+    return type && devm_takes_type(m, type);
+}
+
 bool devm_takes_type(const DevMachine *m, const DeviceType *type)
 {
     bool takes = false;
     for (unsigned i = 0; i < G_N_ELEMENTS(needs) && !takes; i++)
-        takes = needs[i].before && !strcmp(needs[i].type, type->name);
+        takes = needs[i].before && !strcmp(needs[i].type, type->name) && devm_takes_before(m, needs[i].before);
     for (unsigned i = 0; i < m->machine->buses->len && !takes; i++)
         takes = !strcmp(((const Bus *)g_ptr_array_index(m->machine->buses, i))->kind, type->bus);
     return takes;
@@ -118,7 +127,7 @@ Device *devm_device_add_type(DevMachine *m, const char *type, GError **err)
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
         if (strcmp(needs[i].type, type))
             continue;
-        if (needs[i].before && !devm_device_add(m, needs[i].before, err))
+        if (needs[i].before && devm_takes_before(m, needs[i].before) && !devm_device_add(m, needs[i].before, err))
             return NULL;
         if (!needs[i].drive)
             continue;
@@ -456,8 +465,16 @@ static bool fuzz_access(DevMachine *m, GRand *rand, AddressSpace *as)
     return false;
 }
 
+/* The devices that a test looks at have to stay: no access may throw them out. */
+static void keep_slots(Device *dev, void *opaque)
+{
+    if (dev->type == &acpi_pci_hotplug_type)
+        ((AcpiPciHotplug *)dev)->fixed = UINT32_MAX;
+}
+
 void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
 {
+    devm_foreach(m, keep_slots, NULL);
     for (unsigned i = 0; i < count; i++) {
         GPtrArray *spaces = m->machine->address_spaces;
         unsigned first = g_rand_int_range(rand, 0, spaces->len);

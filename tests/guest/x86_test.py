@@ -14,8 +14,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
 
 SKIP = 77
+# Time that follows the guest's instructions: kernels calibrate timers against each other, which a busy host disturbs.
+STEADY = "-icount", "shift=1,sleep=off"
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
-# What the guest tells of itself; then it powers off, which ACPI does (without ACPI it halts: reset= instead).
+# What the guest tells of itself; then it powers off, which ACPI does, or without ACPI resets.
 REPORT = r"""
 echo "arch=$(uname -m) cpus=$(nproc) memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)"
 echo "product=$(cat /sys/class/dmi/id/product_name)"
@@ -42,12 +44,11 @@ def rhea(target, *args, timeout=600):
     return p.returncode, p.stdout.decode(errors="replace")
 
 
-def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0):
+def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0, target=None):
     """Boot Debian's kernel with the report as its init; check what it says and how it ends."""
-    target = {"amd64": "x86_64"}.get(arch, arch)
     with tempfile.TemporaryDirectory() as tmp:
         initrd = images.initramfs(arch, REPORT, f"{tmp}/initrd")
-        got, out = rhea(target, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
+        got, out = rhea(target or arch, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
                         "-kernel", images.kernel(arch), "-initrd", initrd,
                         "-append", f"console=ttyS0 panic=-1 {append}", *args)
     for pattern in want:
@@ -76,11 +77,11 @@ Q35 = r"product=Standard PC \(Q35 \+ ICH9, 2009\)", r"pci 0000:00:00.0 0x8086:0x
 
 
 def direct_pc():
-    boot("x86_64", want=["arch=x86_64 cpus=1", *PC, "acpi=.*APIC.*HPET.*WAET", "clock=tsc.*hpet.*acpi_pm"])
+    boot("x86_64", want=["arch=x86_64 cpus=1", *PC, "acpi=.*APIC.*HPET.*WAET", "clock=.*hpet.*acpi_pm"])
 
 
 def direct_pc_smp():
-    boot("x86_64", "-smp", "4,sockets=2,cores=2", want=["cpus=4", *PC])
+    boot("x86_64", "-smp", "4,sockets=2,cores=2", *STEADY, want=["cpus=4", *PC])
 
 
 def direct_q35():
@@ -88,44 +89,46 @@ def direct_q35():
 
 
 def direct_q35_smp():
-    boot("x86_64", "-M", "q35", "-smp", "4", want=["cpus=4", *Q35])
+    boot("x86_64", "-M", "q35", "-smp", "4", *STEADY, want=["cpus=4", *Q35])
 
 
 def direct_microvm():
-    boot("x86_64", "-M", "microvm", "-device", "virtio-rng-device", want=["cpus=1", "product=microvm", "acpi=.*APIC.*FACP"])
+    boot("x86_64", "-M", "microvm", *STEADY, want=["cpus=1", "product=microvm", "acpi=APIC DSDT FACP"])
 
 
 def direct_microvm_smp():
-    boot("x86_64", "-M", "microvm", "-smp", "4", want=["cpus=4"])
+    boot("x86_64", "-M", "microvm", "-smp", "4", *STEADY, want=["cpus=4"])
 
 
 def direct_microvm_mptable():
-    """Without ACPI there is no power switch: it resets, which ends it."""
-    boot("x86_64", "-M", "microvm,acpi=off", "-smp", "2", "-device", "virtio-rng-device", append="reboot-please reboot=t",
-         want=["cpus=2", "acpi=\n"])
+    """Without ACPI there is no power switch; a triple fault resets, which ends it. The cloud kernel knows no MP tables."""
+    boot("i386", "-M", "microvm,acpi=off", "-smp", "2", *STEADY, append="reboot-please reboot=t",
+         want=["cpus=2", r"acpi=\r?\n", "IO-APIC 2-edge timer"], deny=["Kernel panic"])
 
 
 def direct_isapc():
-    boot("i386", "-M", "isapc", append="reboot-please", want=["cpus=1", "acpi=\n"])
+    boot("i386", "-M", "isapc", *STEADY, append="reboot-please", want=["cpus=1", r"acpi=\r?\n", "XT-PIC"], deny=["Kernel panic"])
 
 
 def direct_i386():
-    boot("i386", want=["arch=i686 cpus=1", *PC])
+    boot("i386", *STEADY, want=["arch=i686 cpus=1", *PC])
 
 
 def direct_i386_on_64():
-    with tempfile.TemporaryDirectory() as tmp:
-        initrd = images.initramfs("i386", REPORT, f"{tmp}/initrd")
-        status, out = rhea("x86_64", "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-kernel",
-                           images.kernel("i386"), "-initrd", initrd, "-append", "console=ttyS0", "-no-reboot")
-        if status or "arch=i686" not in out:
-            sys.exit(f"{out}\nstatus {status}")
+    """A kernel of 32 bits where the processor has 64."""
+    boot("i386", *STEADY, target="x86_64", want=["arch=i686 cpus=1", *PC])
+
+
+def no_64_on_i386():
+    status, out = rhea("i386", "-display", "none", "-serial", "none", "-kernel", images.kernel("x86_64"))
+    if status != 1 or "is a 64-bit kernel; this guest's processor has 32 bits" not in out:
+        sys.exit(f"{out}\nstatus {status}")
 
 
 def big_memory():
     """RAM on both sides of the hole, and what the NUMA tables say of it."""
-    boot("x86_64", "-m", "5G", "-smp", "2", "-numa", "node,cpus=0,mem=2G", "-numa", "node,cpus=1,mem=3G",
-         want=["cpus=2", r"memory=(49|50)\d\d", "acpi=.*SLIT.*SRAT", r"acpi="])
+    boot("x86_64", "-m", "5G", "-smp", "2", *STEADY, "-numa", "node,cpus=0,mem=2G", "-numa", "node,cpus=1,mem=3G",
+         want=["cpus=2", r"memory=(49|50)\d\d", "acpi=.*SLIT.*SRAT"])
 
 
 # ---- through firmware ----
@@ -135,7 +138,7 @@ def seabios_pc():
 
 
 def seabios_q35():
-    boot("x86_64", "-M", "q35", "-smp", "2", "-bios", "bios-256k.bin", want=[r"DMI: .* BIOS \S*1\.\d+\.\d", "cpus=2", *Q35])
+    boot("x86_64", "-M", "q35", "-smp", "2", *STEADY, "-bios", "bios-256k.bin", want=[r"DMI: .* BIOS \S*1\.\d+\.\d", "cpus=2", *Q35])
 
 
 def ovmf_pc():
@@ -149,7 +152,7 @@ def ovmf_q35():
 
 
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
-                                 direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, big_memory,
+                                 direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
                                  seabios_pc, seabios_q35, ovmf_pc, ovmf_q35)}
 
 if __name__ == "__main__":

@@ -210,8 +210,9 @@ static bool microvm_init(Machine *machine, GError **err)
         return error_set(err, "-machine: pit=on needs pic=on: the timer's interrupt goes there");
     if (!has_acpi(m) && machine->config.kernel && m->cmdline)
         add_to_cmdline(m);
-    return x86_add_ram(x, 0xc0000000, 0xc0000000, err) && x86_add_interrupts(x, m->has_pic != SWITCH_OFF, true, err) &&
-           x86_add_cpus(x, err) && add_isa(m, err) && add_virtio(m, err) && add_ged(m, err) && x86_add_fw_cfg(x, err) &&
+    return x86_add_ram(x, 0xc0000000, 0xc0000000, err) && x86_add_hub(x, err) && x86_add_cpus(x, err) &&
+           add_isa(m, err) && add_virtio(m, err) && add_ged(m, err) && x86_add_fw_cfg(x, err) &&
+           x86_add_interrupts(x, m->has_pic != SWITCH_OFF, true, err) &&
            x86_add_firmware(x, has_acpi(m) ? "bios-microvm.bin" : "qboot.rom", err);
 }
 

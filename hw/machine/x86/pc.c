@@ -289,11 +289,10 @@ static bool init_board(Pc *pc, PcBoard board, const char *bios, GError **err)
     x->describe = describe;
     x->set_up = board == PC_ISA ? NULL : set_up;
     const uint64_t split = board == PC_Q35 ? 0xb0000000 : 0xe0000000, hole = board == PC_Q35 ? 0x80000000 : 0xc0000000;
-    if (!check_props(pc, err) || !x86_add_ram(x, split, hole, err) ||
-        !x86_add_interrupts(x, true, board != PC_ISA, err) ||
+    if (!check_props(pc, err) || !x86_add_ram(x, split, hole, err) || !x86_add_hub(x, err) ||
         !(board == PC_ISA ? add_plain_isa(pc, err) : add_host(pc, err)) || !add_processors(pc, err) ||
         !add_isa_devices(pc, err) || !add_hotplug(pc, err) || !x86_add_fw_cfg(x, err) ||
-        !x86_add_firmware(x, bios, err))
+        !x86_add_interrupts(x, true, board != PC_ISA, err) || !x86_add_firmware(x, bios, err))
         return false;
     return vga_add_adapter(machine, machine->config.nodefaults || !pc->graphics ? NULL : "std", err);
 }

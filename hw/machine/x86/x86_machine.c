@@ -109,12 +109,17 @@ static uint32_t apic_id_of(const MachineConfig *config, unsigned cpu)
     return socket << (core_bits + thread_bits) | core << thread_bits | thread;
 }
 
+bool x86_add_hub(X86Machine *x, GError **err)
+{
+    if (!(x->hub = x86_place(x, &apic_hub_type, NULL, NULL, err)))
+        return false;
+    mem_add(&x->machine.root, APIC_BASE, &x->hub->mmio, 1);
+    return true;
+}
+
 bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err)
 {
     Machine *machine = &x->machine;
-    if (!(x->hub = x86_place(x, &apic_hub_type, NULL, NULL, err)))
-        return false;
-    mem_add(&machine->root, APIC_BASE, &x->hub->mmio, 1);
     if (pic) {
         if (!(x->pic = x86_place(x, &i8259_type, NULL, NULL, err)))
             return false;

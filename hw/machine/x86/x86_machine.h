@@ -66,14 +66,18 @@ void *x86_place(X86Machine *x, const DeviceType *type, Bus *bus, const char *pro
 bool x86_add_ram(X86Machine *x, uint64_t split, uint64_t hole, GError **err);
 /* fw_cfg's ports. */
 bool x86_add_fw_cfg(X86Machine *x, GError **err);
-/* Local APICs' hub, I/O APIC if there is one, 8259 pair if there is one, GSIs; then processors. */
-bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err);
+/* Local APICs' hub; processors with their local APICs. */
+bool x86_add_hub(X86Machine *x, GError **err);
 bool x86_add_cpus(X86Machine *x, GError **err);
 /* Firmware: pflash, -bios, or this file of Debian's packages. rom_space is set. */
 bool x86_add_firmware(X86Machine *x, const char *name, GError **err);
 /* Of -serial, on the machine's ISA bus. */
 bool x86_add_serials(X86Machine *x, Bus *isa, GError **err);
 void x86_set_a20_all(void *machine, int n, bool level);
+
+/* I/O APIC and 8259 pair, if there are such, behind the GSIs. After all devices: resets come in this order, and devices
+ * let go of their lines in theirs. */
+bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err);
 
 /* ---- at each reset ---- */
 bool x86_load(Machine *machine, GError **err);
