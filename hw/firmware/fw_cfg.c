@@ -1,6 +1,7 @@
 /*
- * fw_cfg, memory-mapped (the "QEMU Firmware Configuration Device" interface, as its Linux driver and binding
- * qemu,fw-cfg-mmio know it): numbered items, some with file names, read byte by byte or by DMA.
+ * fw_cfg (the "QEMU Firmware Configuration Device" interface, as its Linux driver and binding qemu,fw-cfg-mmio know
+ * it): numbered items, some with file names, read byte by byte or by DMA; registers in memory, or ports of a PC. Files
+ * that have someone to hear of it can be written, by DMA.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/fw_cfg.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 enum { DATA = 0x00, SELECTOR = 0x08, DMA = 0x10 };
+enum { PORT_SELECTOR_DATA = 0, PORT_DMA = 4, PORT_BYTES = 12 };
 enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
 enum { NAME_BYTES = 56, FILES_MAX = 64, DIR_ENTRY = 64, ZEROS_MAX = 1 << 20 };
@@ -20,6 +22,8 @@ typedef struct FwCfgItem {
     char *name; /* of a file, or NULL */
     uint8_t *data;
     size_t len;
+    const FwCfgFileOps *ops; /* of a file, or NULL */
+    void *opaque;
 } FwCfgItem;
 
 static FwCfgItem *find(const FwCfg *f, uint16_t key)
@@ -91,6 +95,16 @@ static void make_directory(FwCfg *f)
     set(f, FW_CFG_FILE_DIR, out->data, out->len);
 }
 
+static FwCfgItem *find_file(const FwCfg *f, const char *name)
+{
+    for (unsigned i = 0; i < f->items->len; i++) {
+        FwCfgItem *item = f->items->pdata[i];
+        if (item->name && !strcmp(item->name, name))
+            return item;
+    }
+    return NULL;
+}
+
 bool fw_cfg_set_file(FwCfg *f, const char *name, const void *data, size_t len, GError **err)
 {
     uint16_t key = FW_CFG_FILE_FIRST;
@@ -113,13 +127,34 @@ bool fw_cfg_set_file(FwCfg *f, const char *name, const void *data, size_t len, G
     return true;
 }
 
+bool fw_cfg_set_active_file(FwCfg *f, const char *name, const void *data, size_t len, const FwCfgFileOps *ops,
+                            void *opaque, GError **err)
+{
+    if (!fw_cfg_set_file(f, name, data, len, err))
+        return false;
+    FwCfgItem *item = find_file(f, name);
+    item->ops = ops;
+    item->opaque = opaque;
+    return true;
+}
+
+const uint8_t *fw_cfg_file(const FwCfg *f, const char *name, size_t *len)
+{
+    const FwCfgItem *item = find_file(f, name);
+    *len = item ? item->len : 0;
+    return item ? item->data : NULL;
+}
+
 /* ---- registers: big-endian ---- */
 
 static void select_item(FwCfg *f, uint16_t key)
 {
+    const FwCfgItem *item = find(f, key);
     TRACE(fw_cfg_select, "0x%x", key);
     f->selected = key;
     f->offset = 0;
+    if (item && item->ops && item->ops->selected)
+        item->ops->selected(item->opaque);
 }
 
 static uint8_t next_byte(FwCfg *f)
@@ -187,6 +222,19 @@ static bool dma_copy(FwCfg *f, uint64_t addr, uint32_t len)
     return to_ram(f, addr + n, NULL, len - n);
 }
 
+/* To a file that takes it; what would be behind its end, not. */
+static bool dma_take(FwCfg *f, uint64_t addr, uint32_t len)
+{
+    const FwCfgItem *item = find(f, f->selected);
+    if (!item || !item->ops || !item->ops->written || f->offset > item->len || len > item->len - f->offset)
+        return false;
+    if (dma_read(&f->dev, addr, item->data + f->offset, len) != MEM_OK)
+        return false;
+    f->offset += len;
+    item->ops->written(item->opaque, item->data, item->len);
+    return true;
+}
+
 static void dma_run(FwCfg *f, uint64_t descriptor)
 {
     struct {
@@ -209,7 +257,9 @@ static void dma_run(FwCfg *f, uint64_t descriptor)
             guest_error(&f->dev, "DMA of %u bytes to 0x%" G_GINT64_MODIFIER "x: no RAM, or far more than the item has",
                         length, GUINT64_FROM_BE(d.address));
     } else if (control & DMA_WRITE) {
-        result = DMA_ERROR; /* no item takes writes */
+        result = dma_take(f, GUINT64_FROM_BE(d.address), length) ? 0 : DMA_ERROR;
+        if (result)
+            guest_error(&f->dev, "DMA of %u bytes to item 0x%x, which takes none or is shorter", length, f->selected);
     } else if (control & DMA_SKIP) {
         f->offset += MIN(length, UINT32_MAX - f->offset);
     }
@@ -243,12 +293,30 @@ static const MemOps
         .read = dma_register_read, .write = dma_register_write, .min_size = 4, .max_size = 8, .big_endian = true
     };
 
-/* ---- type ---- */
+/* ---- ports: a word at the first selects, bytes at either are data ---- */
 
-static bool realize(Device *dev, GError **err)
+static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
 {
-    FwCfg *f = (FwCfg *)dev;
-    Machine *machine = dev->machine;
+    return next_byte(opaque);
+}
+
+static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    if (size == 2)
+        select_item(opaque, value);
+    else
+        data_write(opaque, offset, value, size);
+}
+
+static const MemOps port_ops = {
+    .read = port_read, .write = port_write, .min_size = 1, .max_size = 2, .impl_min = 1, .impl_max = 2
+};
+
+/* ---- types ---- */
+
+static void realize_items(FwCfg *f)
+{
+    Machine *machine = f->dev.machine;
     f->items = g_ptr_array_new_with_free_func(item_free);
     fw_cfg_set(f, FW_CFG_SIGNATURE, "QEMU", 4);
     fw_cfg_set_integer(f, FW_CFG_ID, ID_TRADITIONAL | ID_DMA, 4);
@@ -257,6 +325,14 @@ static bool realize(Device *dev, GError **err)
     fw_cfg_set_integer(f, FW_CFG_MAX_CPUS, machine->config.max_cpus, 2);
     fw_cfg_set_integer(f, FW_CFG_NOGRAPHIC, 1, 2);
     make_directory(f);
+    machine->fw_cfg = &f->dev;
+}
+
+static bool realize(Device *dev, GError **err)
+{
+    FwCfg *f = (FwCfg *)dev;
+    Machine *machine = dev->machine;
+    realize_items(f);
     mem_container_init(&f->mmio, machine, "fwcfg", FW_CFG_SIZE);
     mem_io_init(&f->data, machine, "fwcfg.data", 8, &data_ops, f);
     mem_io_init(&f->selector, machine, "fwcfg.ctl", 2, &selector_ops, f);
@@ -264,7 +340,18 @@ static bool realize(Device *dev, GError **err)
     mem_add(&f->mmio, DATA, &f->data, 0);
     mem_add(&f->mmio, SELECTOR, &f->selector, 0);
     mem_add(&f->mmio, DMA, &f->dma, 0);
-    machine->fw_cfg = dev;
+    return true;
+}
+
+static bool realize_ports(Device *dev, GError **err)
+{
+    FwCfg *f = (FwCfg *)dev;
+    realize_items(f);
+    mem_container_init(&f->mmio, dev->machine, "fwcfg", PORT_BYTES);
+    mem_io_init(&f->data, dev->machine, "fwcfg.io", 2, &port_ops, f);
+    mem_io_init(&f->dma, dev->machine, "fwcfg.dma", 8, &dma_ops, f);
+    mem_add(&f->mmio, PORT_SELECTOR_DATA, &f->data, 0);
+    mem_add(&f->mmio, PORT_DMA, &f->dma, 0);
     return true;
 }
 
@@ -298,6 +385,17 @@ const DeviceType fw_cfg_type = {
     .size = sizeof(FwCfg),
     .state = state,
     .realize = realize,
+    .unrealize = unrealize,
+    .reset = reset,
+};
+
+const DeviceType fw_cfg_io_type = {
+    .name = "fw_cfg_io",
+    .desc = "firmware configuration, ports",
+    .category = "misc",
+    .size = sizeof(FwCfg),
+    .state = state,
+    .realize = realize_ports,
     .unrealize = unrealize,
     .reset = reset,
 };

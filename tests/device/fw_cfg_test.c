@@ -176,11 +176,103 @@ static void test_dma(void)
     devm_free(m);
 }
 
+/* ---- a PC's ports ---- */
+
+static void test_ports(void)
+{
+    enum { PORT = FW_CFG_PORT };
+    DevMachine *m = devm_new();
+    FwCfg *f = devm_add(m, &fw_cfg_io_type, NULL);
+    uint64_t at = devm_dma(m, 16, 16), buf = devm_dma(m, 16, 16);
+    devm_realize(m, f);
+    m->machine->io_root.size = 1 << 16;
+    DEVM_LOCKED(m, mem_add(&m->machine->io_root, PORT, &f->mmio, 0));
+    out(m, PORT, 2, FW_CFG_SIGNATURE);
+    for (const char *c = "QEMU"; *c; c++)
+        g_assert_cmphex(in(m, PORT + 1, 1), ==, *c);
+    g_assert_cmphex(in(m, PORT + 1, 1), ==, 0);
+    fw_cfg_set(f, 0x7777, "ab", 2);
+    out(m, PORT, 2, 0x7777);
+    g_assert_cmphex(in(m, PORT, 1), ==, 'a'); /* either port gives data */
+    out(m, PORT, 1, 1);                       /* and neither takes any */
+    g_assert_cmphex(in(m, PORT + 1, 1), ==, 'b');
+    g_assert_cmphex(GUINT32_SWAP_LE_BE(in(m, PORT + 4, 4)), ==, 0x51454d55);
+    uint32_t descriptor[] = { GUINT32_TO_BE(0x77770000 | DMA_SELECT | DMA_READ), GUINT32_TO_BE(4), 0,
+                              GUINT32_TO_BE((uint32_t)buf) };
+    w32(m, buf, 0xffffffff);
+    devm_put(m, at, descriptor, sizeof(descriptor));
+    out(m, PORT + 4, 4, 0);
+    out(m, PORT + 8, 4, GUINT32_SWAP_LE_BE((uint32_t)at));
+    g_assert_cmphex(r32(m, at), ==, 0);
+    g_assert_cmphex(r32(m, buf), ==, 'a' | 'b' << 8);
+    devm_free(m);
+}
+
+/* ---- files that are written, and that are made when they are looked at ---- */
+
+typedef struct Heard {
+    FwCfg *f;
+    unsigned selected, written;
+    uint8_t data[8];
+} Heard;
+
+static void hear_selected(void *opaque)
+{
+    Heard *h = opaque;
+    char text[9];
+    g_snprintf(text, sizeof(text), "seen %03u", ++h->selected);
+    g_assert_true(fw_cfg_set_file(h->f, "etc/made", text, 8, NULL));
+}
+
+static void hear_written(void *opaque, const uint8_t *data, size_t len)
+{
+    Heard *h = opaque;
+    h->written++;
+    g_assert_cmpuint(len, ==, sizeof(h->data));
+    memcpy(h->data, data, len);
+}
+
+static void test_active(void)
+{
+    static const FwCfgFileOps made = { .selected = hear_selected }, taken = { .written = hear_written };
+    DevMachine *m = devm_new();
+    FwCfg *f = fw_cfg_new(m);
+    Heard h = { .f = f };
+    uint64_t at = devm_dma(m, 16, 16), buf = devm_dma(m, 64, 16);
+    size_t len;
+    g_assert_true(fw_cfg_set_active_file(f, "etc/made", "nothing.", 8, &made, &h, NULL));
+    g_assert_true(fw_cfg_set_active_file(f, "etc/taken", "\0\0\0\0\0\0\0", 8, &taken, &h, NULL));
+    const uint32_t made_key = FW_CFG_FILE_FIRST << 16, taken_key = (FW_CFG_FILE_FIRST + 1) << 16;
+    select_key(m, FW_CFG_FILE_FIRST);
+    check_bytes(m, "seen 001", 8);
+    g_assert_cmphex(dma(m, at, made_key | DMA_SELECT | DMA_READ, 8, buf, false), ==, 0);
+    g_assert_cmphex(r8(m, buf + 7), ==, '2');
+    w64(m, buf, UINT64_C(0x1122334455667788));
+    g_assert_cmphex(dma(m, at, taken_key | DMA_SELECT | DMA_WRITE, 4, buf + 4, false), ==, 0);
+    g_assert_cmphex(dma(m, at, DMA_WRITE, 4, buf, false), ==, 0);
+    g_assert_cmpuint(h.written, ==, 2);
+    g_assert_cmphex(h.data[0] | h.data[3] << 8 | h.data[4] << 16, ==, 0x881144);
+    g_assert_cmphex(fw_cfg_file(f, "etc/taken", &len)[7], ==, 0x55);
+    g_assert_cmpuint(len, ==, 8);
+    g_assert_null(fw_cfg_file(f, "etc/none", &len));
+    /* what goes wrong */
+    g_assert_cmphex(dma(m, at, DMA_WRITE, 1, buf, false), ==, DMA_ERROR);
+    g_assert_cmphex(dma(m, at, taken_key | DMA_SELECT | DMA_WRITE, 9, buf, false), ==, DMA_ERROR);
+    g_assert_cmphex(dma(m, at, taken_key | DMA_SELECT | DMA_WRITE, 8, 0, false), ==, DMA_ERROR);
+    g_assert_cmphex(dma(m, at, DMA_SKIP, UINT32_MAX, 0, false), ==, 0);
+    g_assert_cmphex(dma(m, at, DMA_WRITE, 1, buf, false), ==, DMA_ERROR);
+    g_assert_cmphex(dma(m, at, made_key | DMA_SELECT | DMA_WRITE, 4, buf, false), ==, DMA_ERROR);
+    g_assert_cmpuint(h.written, ==, 2);
+    devm_free(m);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fw-cfg/items", test_items);
     g_test_add_func("/fw-cfg/files", test_files);
     g_test_add_func("/fw-cfg/dma", test_dma);
+    g_test_add_func("/fw-cfg/ports", test_ports);
+    g_test_add_func("/fw-cfg/active", test_active);
     return g_test_run();
 }
