@@ -248,6 +248,8 @@ static void init_config(PciDevice *pci)
         pci->config[at] = ROUTE_OFF;
         pci->writable[at] = ROUTE_OFF | ROUTE_IRQ;
     }
+    pci_put32(pci->writable + 0x48, 0x0000ffc0); /* GPIO base and control, of which there is no more */
+    pci->writable[0x4c] = 0x1f;
     pci_put32(pci->writable + 0x80, UINT32_MAX); /* decodes of LPC: memory for software */
     pci_put32(pci->writable + 0xa0, 0x00ff3fff);
     pci->writable[0xa4] = 0xff;

@@ -179,6 +179,8 @@ static void test_tseg(void)
         w8(f->m, base, 0x55);
         g_assert_cmphex(smm_read(f, base), ==, 'R');
     }
+    set_config(f, 0, 0xac, 4, 0x7f000000); /* TSEGMB: OVMF reads it back */
+    g_assert_cmphex(config(f, 0, 0xac, 4), ==, 0x7f000000);
     set_config(f, 0, 0x50, 2, 0xffff);
     g_assert_cmphex(config(f, 0, 0x50, 2), ==, 16);
     set_config(f, 0, 0x9e, 1, 7); /* of 16 MiB, more than there is */
