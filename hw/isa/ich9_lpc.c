@@ -12,6 +12,7 @@ enum { PM_SIZE = 128, PM_GPE = 0x20, PM_SMI = 0x30, PM_TCO = 0x60, GPE_BYTES = 8
 enum { SMI_ENABLE_ALL = 1, SMI_APMC = 0x20, SMI_TCO = 0x2000 };
 enum { APM_ACPI_ENABLE = 2, APM_ACPI_DISABLE = 3 };
 enum { RCBA_IRQ_FIRST = 0x3140, RCBA_IRQ_LAST = 0x3150, RCBA_IRQ_DEFAULT = 0x3210, GCS = 0x3410, GCS_NO_REBOOT = 0x20 };
+enum { FEATURE_BROADCAST = 1 };
 #define RCBA_MASK 0xffffc000u
 #define ROUTABLE  0xdef8 /* ISA lines that a PIRQ may go to */
 
@@ -93,7 +94,7 @@ static void apm_written(void *opaque, uint8_t value)
     Ich9Lpc *s = opaque;
     if (value == APM_ACPI_ENABLE || value == APM_ACPI_DISABLE)
         acpi_pm_set_sci_enabled(&s->pm, value == APM_ACPI_ENABLE);
-    raise_smi(s, SMI_APMC, s->smi_broadcast);
+    raise_smi(s, SMI_APMC, s->smi_features & FEATURE_BROADCAST);
 }
 
 static void tco_timeout(void *opaque)
@@ -124,6 +125,51 @@ static void smi_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 }
 
 static const MemOps smi_ops = { .read = smi_read, .write = smi_write, .max_size = 4, .impl_min = 4, .impl_max = 4 };
+
+/* ---- features of the SMI: firmware writes what it wants, and selects features-ok to hear whether it has it ---- */
+
+#define SMI_SUPPORTED "etc/smi/supported-features"
+#define SMI_REQUESTED "etc/smi/requested-features"
+#define SMI_OK        "etc/smi/features-ok"
+
+static void requested_written(void *opaque, const uint8_t *data, size_t len)
+{
+    Ich9Lpc *s = opaque;
+    s->smi_requested = pci_get32(data) | (uint64_t)pci_get32(data + 4) << 32;
+}
+
+/* What was granted stays until a reset. */
+static void ok_selected(void *opaque)
+{
+    Ich9Lpc *s = opaque;
+    if (s->smi_features_ok || s->smi_requested & ~(uint64_t)FEATURE_BROADCAST)
+        return;
+    s->smi_features = s->smi_requested;
+    s->smi_features_ok = 1;
+    fw_cfg_set_file(s->fw_cfg, SMI_OK, &s->smi_features_ok, 1, NULL);
+}
+
+static const FwCfgFileOps requested_ops = { .written = requested_written }, ok_ops = { .selected = ok_selected };
+
+static void set_smi_files(Ich9Lpc *s)
+{
+    uint64_t requested = GUINT64_TO_LE(s->smi_requested);
+    if (!s->fw_cfg)
+        return;
+    fw_cfg_set_file(s->fw_cfg, SMI_REQUESTED, &requested, sizeof(requested), NULL);
+    fw_cfg_set_file(s->fw_cfg, SMI_OK, &s->smi_features_ok, 1, NULL);
+}
+
+bool ich9_lpc_add_smi_files(Ich9Lpc *lpc, FwCfg *fw_cfg, GError **err)
+{
+    static const uint8_t supported[8] = { FEATURE_BROADCAST }, none[8];
+    if (!lpc->smm || !fw_cfg)
+        return true;
+    lpc->fw_cfg = fw_cfg;
+    return fw_cfg_set_file(fw_cfg, SMI_SUPPORTED, supported, sizeof(supported), err) &&
+           fw_cfg_set_active_file(fw_cfg, SMI_REQUESTED, none, sizeof(none), &requested_ops, lpc, err) &&
+           fw_cfg_set_active_file(fw_cfg, SMI_OK, none, 1, &ok_ops, lpc, err);
+}
 
 /* ---- RCBA: memory for software, but for the interrupt routes ---- */
 
@@ -202,6 +248,8 @@ static void init_config(PciDevice *pci)
         pci->config[at] = ROUTE_OFF;
         pci->writable[at] = ROUTE_OFF | ROUTE_IRQ;
     }
+    pci_put32(pci->writable + 0x48, 0x0000ffc0); /* GPIO base and control, of which there is no more */
+    pci->writable[0x4c] = 0x1f;
     pci_put32(pci->writable + 0x80, UINT32_MAX); /* decodes of LPC: memory for software */
     pci_put32(pci->writable + 0xa0, 0x00ff3fff);
     pci->writable[0xa4] = 0xff;
@@ -256,7 +304,8 @@ static void reset(Device *dev)
     s->apm.control = s->apm.status = 0;
     s->smi_enable = s->smm ? 0 : SMI_APMC; /* firmware takes it as a sign that somebody has set up SMM */
     s->smi_status = 0;
-    s->smi_broadcast = false;
+    s->smi_requested = s->smi_features = s->smi_features_ok = 0;
+    set_smi_files(s);
     reset_rcba(s);
     acpi_pm_reset(&s->pm);
     tco_reset(&s->tco);
@@ -270,6 +319,7 @@ static void post_load(Device *dev)
     if (s->pci.config[GEN_PMCON_1] & SMI_LOCK)
         s->pci.writable[GEN_PMCON_1] &= ~SMI_LOCK;
     acpi_pm_update(&s->pm);
+    set_smi_files(s);
     update_regions(s);
     update_lines(s);
 }
@@ -284,7 +334,10 @@ static const StateField state[] = { STATE(Ich9Lpc, levels),
                                     STATE(Ich9Lpc, sci_level),
                                     STATE(Ich9Lpc, smi_enable),
                                     STATE(Ich9Lpc, smi_status),
-                                    STATE(Ich9Lpc, smi_broadcast),
+                                    STATE(Ich9Lpc, smi_requested),
+                                    STATE(Ich9Lpc, smi_features),
+                                    STATE(Ich9Lpc, smi_features_ok),
+                                    STATE_SKIP(Ich9Lpc, fw_cfg, "wiring"),
                                     STATE_ARRAY(Ich9Lpc, chipset),
                                     ACPI_PM_STATE(Ich9Lpc, pm),
                                     APM_STATE(Ich9Lpc, apm),

@@ -15,6 +15,7 @@
 #include "hw/acpi/pm.h"
 #include "hw/acpi/smbus.h"
 #include "hw/acpi/tco.h"
+#include "hw/firmware/fw_cfg.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/pci.h"
 
@@ -36,9 +37,15 @@ typedef struct Ich9Lpc {
     uint32_t smi_enable, smi_status;
     uint32_t chipset[ICH9_RCBA_SIZE / 4]; /* RCBA registers that are plain memory */
     Tco tco;
-    bool smm;           /* property smm-enabled */
-    bool smi_broadcast; /* negotiated with firmware: an SMI of port b2 goes to all processors */
+    bool smm;                             /* property smm-enabled */
+    FwCfg *fw_cfg;                        /* with the files of the SMI's features, or NULL */
+    uint64_t smi_requested, smi_features; /* features that firmware wants; that it has */
+    uint8_t smi_features_ok;              /* they were granted */
 } Ich9Lpc;
+
+/* The fw_cfg files etc/smi/..., by which OVMF asks that an SMI go to all processors. Where smm-enabled is off, or
+ * fw_cfg is not there, nothing. Before the machine runs. */
+bool ich9_lpc_add_smi_files(Ich9Lpc *lpc, FwCfg *fw_cfg, GError **err);
 
 /* ICH9 SMBus: function 1f.3. */
 typedef struct Ich9Smbus {

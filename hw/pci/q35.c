@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/pci/q35.h"
+#include <string.h>
 
 enum { EXT_TSEG = 0x50, PCIEXBAR = 0x60, PAM0 = 0x90, SMRAM = 0x9d, ESMRAMC = 0x9e };
 enum { PCIEXBAR_ENABLE = 1, EXT_TSEG_QUERY = 0xffff };
@@ -12,6 +13,13 @@ enum { SMRAM_WRITABLE = SMRAM_OPEN | SMRAM_CLOSED | SMRAM_LOCKED | SMRAM_ENABLE 
 enum { ESMRAMC_HIGH = 0x80, ESMRAMC_ERROR = 0x40, ESMRAMC_FIXED = 0x38, ESMRAMC_TSEG = 1 };
 #define PCIEXBAR_MASK UINT64_C(0xffffff0000000) /* with 256 MiB; the two bits below with less */
 #define MIB           (UINT64_C(1) << 20)
+
+/* Registers that are memory for firmware: OVMF keeps in TSEGMB and TOLUD where the TSEG is. */
+static const struct {
+    uint8_t first, count;
+} memory_registers[] = {
+    { 0x40, 16 }, { 0x52, 2 }, { 0x68, 8 }, { 0xa0, 20 }
+}; /* EPBAR, MCHBAR; GGC; DMIBAR; TOM to TOLUD */
 
 static Q35Host *host_of(PciDevice *dev)
 {
@@ -125,6 +133,8 @@ static bool mch_realize(Device *dev, GError **err)
     pci->write_one_clear[ESMRAMC] = ESMRAMC_ERROR;
     if (host_of(pci)->extended_tseg)
         pci_put16(pci->writable + EXT_TSEG, 0xffff);
+    for (unsigned i = 0; i < G_N_ELEMENTS(memory_registers); i++)
+        memset(pci->writable + memory_registers[i].first, 0xff, memory_registers[i].count);
     for (unsigned i = 0; i < PAM_REGISTERS; i++)
         pci->writable[PAM0 + i] = i ? 0x33 : 0x30;
     pci->config_written = config_written;

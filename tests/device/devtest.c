@@ -496,7 +496,8 @@ void devm_fuzz(DevMachine *m, GRand *rand, unsigned count)
 
 /* Types whose state outlives a reset, as the hardware's does, or is not the same after it: the ACLINT's mtime starts
  * anew by an offset from virtual time, which goes on (aclint_test.c looks at its reset). */
-static const char *const keeps_state[] = { "goldfish-rtc", "mc146818rtc", "cfi.pflash01", "riscv.aclint", NULL };
+static const char *const keeps_state[] = { "goldfish-rtc", "mc146818rtc",  "i6300esb",
+                                           "cfi.pflash01", "riscv.aclint", NULL };
 
 typedef struct Collected {
     GPtrArray *devices; /* Device * */

@@ -4,6 +4,7 @@
  */
 #include "devtest.h"
 #include "hw/char/isa_serial.h"
+#include "hw/firmware/fw_cfg.h"
 #include "hw/isa/isa.h"
 #include "hw/isa/pc_ports.h"
 
@@ -176,6 +177,22 @@ static void test_pvpanic(void)
     isa_free(f);
 }
 
+static void test_vmcoreinfo(void)
+{
+    Fixture *f = isa_new();
+    expect_error(f, "vmcoreinfo", "-device: vmcoreinfo: the machine has no fw_cfg, in which its file would be");
+    FwCfg *fw_cfg = devm_add(f->m, &fw_cfg_io_type, NULL);
+    devm_realize(f->m, fw_cfg);
+    f->m->machine->fw_cfg = &fw_cfg->dev;
+    add(f, "vmcoreinfo");
+    expect_error(f, "vmcoreinfo", "-device: vmcoreinfo: there can be only one");
+    size_t len;
+    const uint8_t *file = fw_cfg_file(fw_cfg, "etc/vmcoreinfo", &len);
+    static const uint8_t fresh[16] = { 1 };
+    g_assert_cmpmem(file, len, fresh, sizeof(fresh));
+    isa_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -184,5 +201,6 @@ int main(int argc, char **argv)
     g_test_add_func("/isa-devices/debug", test_debug);
     g_test_add_func("/isa-devices/ports", test_ports);
     g_test_add_func("/isa-devices/pvpanic", test_pvpanic);
+    g_test_add_func("/isa-devices/vmcoreinfo", test_vmcoreinfo);
     return g_test_run();
 }

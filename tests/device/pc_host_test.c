@@ -179,6 +179,8 @@ static void test_tseg(void)
         w8(f->m, base, 0x55);
         g_assert_cmphex(smm_read(f, base), ==, 'R');
     }
+    set_config(f, 0, 0xac, 4, 0x7f000000); /* TSEGMB: OVMF reads it back */
+    g_assert_cmphex(config(f, 0, 0xac, 4), ==, 0x7f000000);
     set_config(f, 0, 0x50, 2, 0xffff);
     g_assert_cmphex(config(f, 0, 0x50, 2), ==, 16);
     set_config(f, 0, 0x9e, 1, 7); /* of 16 MiB, more than there is */
@@ -245,6 +247,32 @@ static void test_ich9_irqs(void)
     pc_free(f);
 }
 
+/* As OVMF asks for SMIs to all processors: by the fw_cfg files, through their ports. */
+static void negotiate(PcBoard *f, Ich9Lpc *lpc)
+{
+    GError *err = NULL;
+    FwCfg *fw_cfg = devm_add(f->m, &fw_cfg_io_type, NULL);
+    devm_realize(f->m, fw_cfg);
+    DEVM_LOCKED(f->m, mem_add(&f->m->machine->io_root, FW_CFG_PORT, &fw_cfg->mmio, 0));
+    DEVM_LOCKED(f->m, ich9_lpc_add_smi_files(lpc, fw_cfg, &err));
+    g_assert_no_error(err);
+    uint64_t dma = 0x1000; /* descriptor: control, length, address; big-endian */
+    static const uint8_t keys[] = { 0x21, 0x21, 0x22 }, values[] = { 3, 1 };
+    for (unsigned i = 0; i < 2; i++) {
+        const uint32_t control = GUINT32_TO_BE((uint32_t)keys[i] << 16 | 8 | 16), length = GUINT32_TO_BE(8);
+        const uint64_t address = GUINT64_TO_BE(0x2000), value = GUINT64_TO_LE(values[i]);
+        devm_put(f->m, 0x2000, &value, 8);
+        devm_put(f->m, dma, &control, 4);
+        devm_put(f->m, dma + 4, &length, 4);
+        devm_put(f->m, dma + 8, &address, 8);
+        out(f->m, FW_CFG_PORT + 4, 4, 0);
+        out(f->m, FW_CFG_PORT + 8, 4, GUINT32_TO_BE((uint32_t)dma));
+        out(f->m, FW_CFG_PORT, 2, keys[2]);
+        g_assert_cmpuint(in(f->m, FW_CFG_PORT + 1, 1), ==, i); /* 2 is not supported */
+    }
+    g_assert_cmphex(lpc->smi_features, ==, 1);
+}
+
 static void test_ich9_smi_and_tco(void)
 {
     PcBoard *f = pc_new(&q35_host_type);
@@ -266,7 +294,7 @@ static void test_ich9_smi_and_tco(void)
     g_assert_cmphex(in(f->m, 0x630, 4), ==, 0x21);
     out(f->m, 0xb2, 1, 3);
     g_assert_cmpuint(smi.rises, ==, 1);
-    lpc->smi_broadcast = true;
+    negotiate(f, lpc);
     out(f->m, 0xb2, 1, 3);
     g_assert_true(smi.rises == 1 && all.rises == 1);
     g_assert_cmphex(in(f->m, 0x634, 4), ==, 0x20);
