@@ -9,9 +9,9 @@
 #include "hw/ide/piix.h"
 #include "hw/pci/pci.h"
 #include "util/error.h"
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PORTS     0x3000000ull
 #define ECAM      0x30000000ull
@@ -25,9 +25,43 @@ enum { DATA = 0x1f0, FEATURE, COUNT, LOW, MID, HIGH, DEVICE, COMMAND, CONTROL = 
 static char *folder;
 static DevMachine *m;
 
+/* ---- a disk that refuses ---- */
+
+static int failure;      /* atomic: errno of every request, or 0 */
+static unsigned refused; /* atomic: how many failed */
+
+static int fail_rw(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length)
+{
+    int error = __atomic_load_n(&failure, __ATOMIC_SEQ_CST);
+    if (error)
+        __atomic_fetch_add(&refused, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < count && !error; i++)
+        memset(iov[i].iov_base, 0x77, iov[i].iov_len);
+    return error;
+}
+
+static int accept_write(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length)
+{
+    return fail_rw(node, 0, NULL, 0, 0);
+}
+
+static int fail_flush(BlockNode *node)
+{
+    return fail_rw(node, 0, NULL, 0, 0);
+}
+
+static const BlockDriver fail_driver = { .name = "fail", .read = fail_rw, .write = accept_write, .flush = fail_flush };
+static BlockNode fail_node = { .driver = &fail_driver, .name = (char *)"bad", .size = 2 << 20, .refs = 1 };
+
+static void fail_with(int error)
+{
+    __atomic_store_n(&failure, error, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&refused, 0, __ATOMIC_SEQ_CST);
+}
+
 static void *find_drive(const char *id, GError **err)
 {
-    BlockNode *node = block_find(id);
+    BlockNode *node = !strcmp(id, "bad") ? &fail_node : block_find(id);
     if (!node)
         error_set(err, "no drive '%s'", id);
     return node;
@@ -71,6 +105,15 @@ static void config_write(unsigned slot, unsigned offset, unsigned size, uint32_t
     g_assert_cmpint(as_store(&m->machine->memory, ECAM + (slot << 15) + offset, size, value), ==, MEM_OK);
 }
 
+static void place_bars(void)
+{
+    config_write(5, PCI_BAR0 + 16, 4, BMDMA);
+    config_write(5, PCI_BAR0 + 20, 4, AHCI_BASE);
+    config_write(5, PCI_COMMAND, 2, 7);
+}
+
+static const char *disk_drive = "d0"; /* what ide-hd is on */
+
 static void begin(const char *controller)
 {
     GError *err = NULL;
@@ -82,13 +125,12 @@ static void begin(const char *controller)
     add_drive("c0", cd, true);
     g_autofree char *text = g_strdup_printf("%s,id=ide,addr=05.0", controller);
     add_device(text);
-    add_device("ide-hd,drive=d0,bus=ide.0,unit=0,serial=TEST1,id=disk");
+    g_autofree char *hd = g_strdup_printf("ide-hd,drive=%s,bus=ide.0,unit=0,serial=TEST1,id=disk", disk_drive);
+    add_device(hd);
     add_device(strstr(controller, "ahci") ? "ide-cd,drive=c0,bus=ide.1,id=cd"
                                           : "ide-cd,drive=c0,bus=ide.1,unit=0,id=cd");
     devm_reset(m);
-    config_write(5, PCI_BAR0 + 16, 4, BMDMA);
-    config_write(5, PCI_BAR0 + 20, 4, AHCI_BASE);
-    config_write(5, PCI_COMMAND, 2, 7);
+    place_bars();
 }
 
 static void end(void)
@@ -706,6 +748,125 @@ static void test_ahci_cd(void)
     end();
 }
 
+/* ---- errors: report, stop and go on ---- */
+
+static bool has_stopped(void *opaque)
+{
+    bool stopped;
+    DEVM_LOCKED(m, stopped = m->machine->state == RUN_IO_ERROR);
+    return stopped;
+}
+
+/* The command fails once, the machine stops; it goes on and the command is done, or a reset forgets it. */
+static void stop_and_go(bool reset)
+{
+    devm_poll(has_stopped, NULL);
+    g_assert_cmpuint(__atomic_load_n(&refused, __ATOMIC_SEQ_CST), ==, 1);
+    fail_with(0);
+    if (reset)
+        devm_reset(m);
+    DEVM_LOCKED(m, machine_start(m->machine));
+}
+
+static void begin_errors(const char *controller, BlockOnError on_error)
+{
+    disk_drive = "bad";
+    fail_node.on_read_error = fail_node.on_write_error = on_error;
+    fail_node.write_cache = true;
+    fail_with(0);
+    begin(controller);
+    disk_drive = "d0";
+    DEVM_LOCKED(m, machine_start(m->machine)); /* resets it */
+    place_bars();
+}
+
+static void test_report(void)
+{
+    begin_errors("piix3-ide", ON_ERROR_REPORT);
+    channel = 0;
+    fail_with(EIO);
+    task(5, 1, 0xe0, false);
+    w8(m, port(COMMAND), 0x20);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC | IDE_ERR);
+    g_assert_cmphex(r8(m, port(FEATURE)), ==, IDE_UNC);
+    g_assert_cmpuint(r8(m, port(LOW)), ==, 5);
+    prd(RAM + 0x1000, RAM + 0x10000, 512, true);
+    g_assert_cmphex(dma(0x35, 7, 1, RAM + 0x1000) & 4, ==, 4);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, IDE_ERR);
+    w8(m, port(COMMAND), 0xe7);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, IDE_ERR);
+    fail_with(0);
+    w8(m, port(COMMAND), 0xe7);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, 0);
+    end();
+}
+
+static void test_stop(void)
+{
+    uint8_t data[512];
+    begin_errors("piix3-ide", ON_ERROR_STOP);
+    channel = 0;
+    fail_with(EIO);
+    task(5, 1, 0xe0, false);
+    w8(m, port(COMMAND), 0x20);
+    stop_and_go(false);
+    g_assert_cmphex(wait_idle() & (IDE_DRQ | IDE_ERR), ==, IDE_DRQ);
+    pio_in(data, 512, 2);
+    g_assert_cmphex(data[100], ==, 0x77);
+    fail_with(EIO);
+    prd(RAM + 0x1000, RAM + 0x10000, 512, false);
+    prd(RAM + 0x1008, RAM + 0x20000, 512, true);
+    w32(m, bm(4), RAM + 0x1000);
+    task(5, 2, 0xe0, false);
+    w8(m, port(COMMAND), 0xc8);
+    w8(m, bm(0), 9);
+    stop_and_go(false);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC);
+    g_assert_cmphex(r8(m, bm(2)) & 7, ==, 4);
+    g_assert_cmphex(r8(m, RAM + 0x10000), ==, 0x77);
+    g_assert_cmphex(r8(m, RAM + 0x201ff), ==, 0x77);
+    fail_with(EIO);
+    w8(m, port(COMMAND), 0xe7);
+    stop_and_go(true);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC);
+    end();
+}
+
+static void test_stop_ahci(void)
+{
+    begin_errors("ich9-ahci", ON_ERROR_STOP);
+    ahci_port = 0;
+    ahci_start();
+    fail_with(EIO);
+    ahci_command(4, 0x60, 100, 8, RAM + 0x200000, 4096);
+    w32(m, px(P_SACT), 1 << 4);
+    w32(m, px(P_CI), 1 << 4);
+    stop_and_go(false);
+    ahci_wait(P_SACT, 1 << 4);
+    g_assert_cmphex(r32(m, px(P_IS)), ==, 8);
+    g_assert_cmphex(r8(m, RAM + 0x200fff), ==, 0x77);
+    fail_with(EIO);
+    ahci_command(2, 0x35, 100, 8, RAM + 0x200000, 4096);
+    w32(m, px(P_CI), 1 << 2);
+    stop_and_go(false);
+    ahci_wait(P_CI, 1 << 2);
+    g_assert_cmphex(r32(m, px(P_TFD)), ==, 0x50);
+    end();
+}
+
+/* As with -icount: a register write returns when the disk is done. */
+static void test_in_step(void)
+{
+    block_queues_in_step();
+    test_pio();
+    test_pio_write();
+    test_dma();
+    test_atapi();
+    test_ahci();
+    test_ahci_ncq();
+    test_ahci_bad();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -720,6 +881,10 @@ int main(int argc, char **argv)
     g_test_add_func("/ahci/ncq", test_ahci_ncq);
     g_test_add_func("/ahci/bad", test_ahci_bad);
     g_test_add_func("/ahci/cd", test_ahci_cd);
+    g_test_add_func("/ide/report", test_report);
+    g_test_add_func("/ide/stop", test_stop);
+    g_test_add_func("/ahci/stop", test_stop_ahci);
+    g_test_add_func("/in-step/all", test_in_step); /* last: there is no way back */
     int status = g_test_run();
     for (const char *const *name = (const char *const[]){ "disk", "cd", "cd2", NULL }; *name; name++) {
         g_autofree char *path = g_build_filename(folder, *name, NULL);
