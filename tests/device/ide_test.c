@@ -854,6 +854,123 @@ static void test_stop_ahci(void)
     end();
 }
 
+/* ---- anything at all, aimed at what there is ---- */
+
+static void random_pata(GRand *rand, unsigned steps)
+{
+    static const uint8_t likely[] = { 0x06, 0x08, 0x20, 0x25, 0x30, 0x35, 0x90, 0x91, 0xa0, 0xa0, 0xa0,
+                                      0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0xf9, 0x2f },
+                         packets[] = { 0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x42,
+                                       0x43, 0x46, 0x4a, 0x51, 0x55, 0x5a, 0xa8, 0xbd, 0xbe };
+    for (unsigned i = 0; i < steps; i++) {
+        channel = g_rand_boolean(rand);
+        switch (g_rand_int_range(rand, 0, 9)) {
+        case 0:
+            w8(m, port(COMMAND), g_rand_boolean(rand) ? likely[g_rand_int(rand) % sizeof(likely)] : g_rand_int(rand));
+            break;
+        case 1:
+        case 2:
+            w8(m, port(FEATURE + g_rand_int_range(rand, 0, 6)), g_rand_int(rand) & (g_rand_boolean(rand) ? 3 : 0xff));
+            break;
+        case 3:
+            for (unsigned n = g_rand_int_range(rand, 0, 600); n--;)
+                r16(m, port(DATA));
+            break;
+        case 4:
+            w16(m, port(DATA), packets[g_rand_int(rand) % sizeof(packets)]);
+            for (unsigned n = g_rand_int_range(rand, 0, 300); n--;)
+                w16(m, port(DATA), g_rand_int(rand) & 0x101);
+            break;
+        case 5:
+            if (!g_rand_int_range(rand, 0, 8))
+                w8(m, port(CONTROL), g_rand_int(rand));
+            w8(m, port(CONTROL), 0);
+            break;
+        case 6:
+            w32(m, bm(4), RAM + (g_rand_int(rand) & 0xffff));
+            w8(m, bm(0), g_rand_int(rand) & 9);
+            break;
+        case 7:
+            w8(m, bm(2), g_rand_int(rand));
+            r8(m, port(COMMAND));
+            break;
+        default:
+            prd(RAM + (g_rand_int(rand) & 0xfffc),
+                g_rand_boolean(rand) ? RAM + (g_rand_int(rand) & 0xffffff) : g_rand_int(rand),
+                g_rand_int(rand) & (g_rand_boolean(rand) ? 0xff : 0xffff), g_rand_boolean(rand));
+            break;
+        }
+    }
+}
+
+static void random_ahci(GRand *rand, unsigned steps)
+{
+    static const uint8_t likely[] = { 0x06, 0x20, 0x25, 0x30, 0x35, 0x60, 0x60, 0x61,
+                                      0xa0, 0xa1, 0xe7, 0xec, 0xef, 0x2f, 0x90, 0x08 };
+    for (unsigned i = 0; i < steps; i++) {
+        ahci_port = g_rand_int_range(rand, 0, 3);
+        unsigned slot = g_rand_int_range(rand, 0, 32);
+        switch (g_rand_int_range(rand, 0, 8)) {
+        case 0:
+        case 1:
+        case 2:
+            ahci_command(slot, likely[g_rand_int(rand) % sizeof(likely)], g_rand_int(rand) % (SECTORS + 10),
+                         g_rand_int(rand) & (g_rand_boolean(rand) ? 7 : 0xffff), RAM + (g_rand_int(rand) & 0x1ffffff),
+                         g_rand_int(rand) & (g_rand_boolean(rand) ? 0xffff : 0x3fffff));
+            if (!g_rand_int_range(rand, 0, 3)) /* spoil a byte */
+                w8(m, table_of(slot) + g_rand_int_range(rand, 0, 0xa0), g_rand_int(rand));
+            if (!g_rand_int_range(rand, 0, 5))
+                w8(m, LIST + 32 * slot + g_rand_int_range(rand, 0, 16), g_rand_int(rand));
+            w32(m, px(P_SACT), 1u << slot);
+            w32(m, px(P_CI), 1u << slot);
+            break;
+        case 3:
+            w32(m, px(P_CI), g_rand_int(rand));
+            break;
+        case 4:
+            w32(m, px(4 * g_rand_int_range(rand, 4, 16)), g_rand_int(rand));
+            break;
+        case 5:
+            if (!g_rand_int_range(rand, 0, 20))
+                w32(m, AHCI_BASE + 4, 1);
+            break;
+        default:
+            w32(m, px(P_CMD), 0x10);
+            ahci_start();
+            w32(m, px(P_IS), ~0u);
+            break;
+        }
+    }
+}
+
+static void test_random(gconstpointer data)
+{
+    bool ahci = strstr(data, "ahci");
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+        begin(data);
+        if (ahci)
+            random_ahci(rand, 5000);
+        else
+            random_pata(rand, 20000);
+        devm_reset(m);
+        place_bars();
+        if (ahci) {
+            ahci_port = 0;
+            ahci_start();
+            ahci_command(0, 0x25, 5, 1, RAM + 0x10000, 512);
+            w32(m, px(P_CI), 1);
+            ahci_wait(P_CI, 1);
+            g_assert_cmphex(r32(m, px(P_TFD)), ==, 0x50);
+        } else {
+            uint8_t sector[512];
+            channel = 0;
+            read_pio(0x20, 5, 1, 1, sector, 2);
+        }
+        end();
+    }
+}
+
 /* As with -icount: a register write returns when the disk is done. */
 static void test_in_step(void)
 {
@@ -884,6 +1001,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ide/report", test_report);
     g_test_add_func("/ide/stop", test_stop);
     g_test_add_func("/ahci/stop", test_stop_ahci);
+    g_test_add_data_func("/ide/random", "piix3-ide", test_random);
+    g_test_add_data_func("/ahci/random", "ich9-ahci", test_random);
     g_test_add_func("/in-step/all", test_in_step); /* last: there is no way back */
     int status = g_test_run();
     for (const char *const *name = (const char *const[]){ "disk", "cd", "cd2", NULL }; *name; name++) {
