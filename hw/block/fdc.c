@@ -912,6 +912,7 @@ static void floppy_reset(Device *dev)
 static const Prop floppy_props[] = {
     PROP(Floppy, DRIVE, "drive", drive, .help = "id of -drive, or node-name of -blockdev"),
     PROP(Floppy, U8, "unit", unit_prop, .fallback = "255", .help = "0 or 1; 255: what is free"),
+    PROP(Floppy, U32, "bootindex", bootindex, .fallback = "4294967295", .help = "the least is booted first"),
     PROP(Floppy, ENUM, "drive-type", drive_type, .names = type_names, .help = "what the BIOS is told"),
     PROP(Floppy, ENUM, "werror", io.write_error, .names = disk_error_names, .help = "when a write fails"),
     PROP(Floppy, ENUM, "rerror", io.read_error, .names = disk_error_names, .help = "when a read fails"),

@@ -29,6 +29,7 @@ typedef struct Floppy {
     uint8_t unit_prop;
     unsigned drive_type; /* property */
     unsigned unit;
+    uint32_t bootindex; /* UINT32_MAX: none */
     DiskIo io;
     BlockSlot *slot;
     const FloppyFormat *format; /* of the medium; NULL: none */

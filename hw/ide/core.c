@@ -533,7 +533,6 @@ void ide_soft_reset(IdeDrive *d)
         atapi_reset(d);
 }
 
-bool ide_drive_init_io(IdeDrive *d, GError **err);
 bool ide_drive_init_io(IdeDrive *d, GError **err)
 {
     return disk_io_init(&d->io, &d->dev, d->drive, d->ide->lock, drive_ready, d, err);

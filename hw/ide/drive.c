@@ -99,6 +99,7 @@ void ide_bus_init(IdeBus *ide, Device *owner, unsigned n, unsigned drives, GMute
         g_free(name);
         name = g_strdup_printf("ide.%u", i);
     }
+    ide->index = n;
     ide->host = host;
     ide->opaque = opaque;
     ide->lock = lock;
@@ -170,8 +171,6 @@ static bool check_texts(const IdeDrive *d, GError **err)
         return error_set(err, "model=%s: at most 40 characters", d->model);
     return strlen(d->version) <= 8 || error_set(err, "ver=%s: at most 8 characters", d->version);
 }
-
-bool ide_drive_init_io(IdeDrive *d, GError **err);
 
 static bool realize(Device *dev, GError **err)
 {

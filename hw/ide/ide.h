@@ -54,6 +54,7 @@ struct IdeBus {
     const IdeHost *host;
     void *opaque; /* the controller's */
     GMutex *lock;
+    unsigned index;  /* among the controller's */
     unsigned number; /* in the controller's machine: default serial numbers */
     IdeDrive *drives[2];
     uint8_t select; /* device register's DEV bit: who answers */

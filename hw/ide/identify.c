@@ -73,7 +73,7 @@ static void identify_packet(const IdeDrive *d, uint16_t *words)
     put(words, 71, 30);
     put(words, 72, 30);
     put_sata(d, words, false);
-    put(words, 80, 0x1e);   /* ATA/ATAPI-1 to -4 */
+    put(words, 80, 0xf0);   /* ATA/ATAPI-4 to -7 */
     put(words, 82, 0x4214); /* NOP, DEVICE RESET, PACKET, removable */
     put(words, 83, 0x4000);
     put(words, 84, 0x4000);

@@ -23,6 +23,8 @@ static inline uint32_t ide_sector_size(const IdeDrive *d)
     return d->is_cd ? IDE_CD_SECTOR : IDE_SECTOR;
 }
 
+bool ide_drive_init_io(IdeDrive *d, GError **err); /* in realize: the bus is known */
+
 /* ---- PIO (core.c) ---- */
 uint32_t ide_data_read(IdeDrive *d, unsigned size);
 void ide_data_write(IdeDrive *d, uint32_t value, unsigned size);

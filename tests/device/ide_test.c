@@ -9,9 +9,9 @@
 #include "hw/ide/piix.h"
 #include "hw/pci/pci.h"
 #include "util/error.h"
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PORTS     0x3000000ull
 #define ECAM      0x30000000ull
@@ -25,9 +25,43 @@ enum { DATA = 0x1f0, FEATURE, COUNT, LOW, MID, HIGH, DEVICE, COMMAND, CONTROL = 
 static char *folder;
 static DevMachine *m;
 
+/* ---- a disk that refuses ---- */
+
+static int failure;      /* atomic: errno of every request, or 0 */
+static unsigned refused; /* atomic: how many failed */
+
+static int fail_rw(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length)
+{
+    int error = __atomic_load_n(&failure, __ATOMIC_SEQ_CST);
+    if (error)
+        __atomic_fetch_add(&refused, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < count && !error; i++)
+        memset(iov[i].iov_base, 0x77, iov[i].iov_len);
+    return error;
+}
+
+static int accept_write(BlockNode *node, uint64_t offset, const struct iovec *iov, unsigned count, uint64_t length)
+{
+    return fail_rw(node, 0, NULL, 0, 0);
+}
+
+static int fail_flush(BlockNode *node)
+{
+    return fail_rw(node, 0, NULL, 0, 0);
+}
+
+static const BlockDriver fail_driver = { .name = "fail", .read = fail_rw, .write = accept_write, .flush = fail_flush };
+static BlockNode fail_node = { .driver = &fail_driver, .name = (char *)"bad", .size = 2 << 20, .refs = 1 };
+
+static void fail_with(int error)
+{
+    __atomic_store_n(&failure, error, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&refused, 0, __ATOMIC_SEQ_CST);
+}
+
 static void *find_drive(const char *id, GError **err)
 {
-    BlockNode *node = block_find(id);
+    BlockNode *node = !strcmp(id, "bad") ? &fail_node : block_find(id);
     if (!node)
         error_set(err, "no drive '%s'", id);
     return node;
@@ -71,6 +105,15 @@ static void config_write(unsigned slot, unsigned offset, unsigned size, uint32_t
     g_assert_cmpint(as_store(&m->machine->memory, ECAM + (slot << 15) + offset, size, value), ==, MEM_OK);
 }
 
+static void place_bars(void)
+{
+    config_write(5, PCI_BAR0 + 16, 4, BMDMA);
+    config_write(5, PCI_BAR0 + 20, 4, AHCI_BASE);
+    config_write(5, PCI_COMMAND, 2, 7);
+}
+
+static const char *disk_drive = "d0"; /* what ide-hd is on */
+
 static void begin(const char *controller)
 {
     GError *err = NULL;
@@ -82,13 +125,12 @@ static void begin(const char *controller)
     add_drive("c0", cd, true);
     g_autofree char *text = g_strdup_printf("%s,id=ide,addr=05.0", controller);
     add_device(text);
-    add_device("ide-hd,drive=d0,bus=ide.0,unit=0,serial=TEST1,id=disk");
+    g_autofree char *hd = g_strdup_printf("ide-hd,drive=%s,bus=ide.0,unit=0,serial=TEST1,id=disk", disk_drive);
+    add_device(hd);
     add_device(strstr(controller, "ahci") ? "ide-cd,drive=c0,bus=ide.1,id=cd"
                                           : "ide-cd,drive=c0,bus=ide.1,unit=0,id=cd");
     devm_reset(m);
-    config_write(5, PCI_BAR0 + 16, 4, BMDMA);
-    config_write(5, PCI_BAR0 + 20, 4, AHCI_BASE);
-    config_write(5, PCI_COMMAND, 2, 7);
+    place_bars();
 }
 
 static void end(void)
@@ -706,6 +748,242 @@ static void test_ahci_cd(void)
     end();
 }
 
+/* ---- errors: report, stop and go on ---- */
+
+static bool has_stopped(void *opaque)
+{
+    bool stopped;
+    DEVM_LOCKED(m, stopped = m->machine->state == RUN_IO_ERROR);
+    return stopped;
+}
+
+/* The command fails once, the machine stops; it goes on and the command is done, or a reset forgets it. */
+static void stop_and_go(bool reset)
+{
+    devm_poll(has_stopped, NULL);
+    g_assert_cmpuint(__atomic_load_n(&refused, __ATOMIC_SEQ_CST), ==, 1);
+    fail_with(0);
+    if (reset)
+        devm_reset(m);
+    DEVM_LOCKED(m, machine_start(m->machine));
+}
+
+static void begin_errors(const char *controller, BlockOnError on_error)
+{
+    disk_drive = "bad";
+    fail_node.on_read_error = fail_node.on_write_error = on_error;
+    fail_node.write_cache = true;
+    fail_with(0);
+    begin(controller);
+    disk_drive = "d0";
+    DEVM_LOCKED(m, machine_start(m->machine)); /* resets it */
+    place_bars();
+}
+
+static void test_report(void)
+{
+    begin_errors("piix3-ide", ON_ERROR_REPORT);
+    channel = 0;
+    fail_with(EIO);
+    task(5, 1, 0xe0, false);
+    w8(m, port(COMMAND), 0x20);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC | IDE_ERR);
+    g_assert_cmphex(r8(m, port(FEATURE)), ==, IDE_UNC);
+    g_assert_cmpuint(r8(m, port(LOW)), ==, 5);
+    prd(RAM + 0x1000, RAM + 0x10000, 512, true);
+    g_assert_cmphex(dma(0x35, 7, 1, RAM + 0x1000) & 4, ==, 4);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, IDE_ERR);
+    w8(m, port(COMMAND), 0xe7);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, IDE_ERR);
+    fail_with(0);
+    w8(m, port(COMMAND), 0xe7);
+    g_assert_cmphex(wait_idle() & IDE_ERR, ==, 0);
+    end();
+}
+
+static void test_stop(void)
+{
+    uint8_t data[512];
+    begin_errors("piix3-ide", ON_ERROR_STOP);
+    channel = 0;
+    fail_with(EIO);
+    task(5, 1, 0xe0, false);
+    w8(m, port(COMMAND), 0x20);
+    stop_and_go(false);
+    g_assert_cmphex(wait_idle() & (IDE_DRQ | IDE_ERR), ==, IDE_DRQ);
+    pio_in(data, 512, 2);
+    g_assert_cmphex(data[100], ==, 0x77);
+    fail_with(EIO);
+    prd(RAM + 0x1000, RAM + 0x10000, 512, false);
+    prd(RAM + 0x1008, RAM + 0x20000, 512, true);
+    w32(m, bm(4), RAM + 0x1000);
+    task(5, 2, 0xe0, false);
+    w8(m, port(COMMAND), 0xc8);
+    w8(m, bm(0), 9);
+    stop_and_go(false);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC);
+    g_assert_cmphex(r8(m, bm(2)) & 7, ==, 4);
+    g_assert_cmphex(r8(m, RAM + 0x10000), ==, 0x77);
+    g_assert_cmphex(r8(m, RAM + 0x201ff), ==, 0x77);
+    fail_with(EIO);
+    w8(m, port(COMMAND), 0xe7);
+    stop_and_go(true);
+    g_assert_cmphex(wait_idle(), ==, IDE_DRDY | IDE_DSC);
+    end();
+}
+
+static void test_stop_ahci(void)
+{
+    begin_errors("ich9-ahci", ON_ERROR_STOP);
+    ahci_port = 0;
+    ahci_start();
+    fail_with(EIO);
+    ahci_command(4, 0x60, 100, 8, RAM + 0x200000, 4096);
+    w32(m, px(P_SACT), 1 << 4);
+    w32(m, px(P_CI), 1 << 4);
+    stop_and_go(false);
+    ahci_wait(P_SACT, 1 << 4);
+    g_assert_cmphex(r32(m, px(P_IS)), ==, 8);
+    g_assert_cmphex(r8(m, RAM + 0x200fff), ==, 0x77);
+    fail_with(EIO);
+    ahci_command(2, 0x35, 100, 8, RAM + 0x200000, 4096);
+    w32(m, px(P_CI), 1 << 2);
+    stop_and_go(false);
+    ahci_wait(P_CI, 1 << 2);
+    g_assert_cmphex(r32(m, px(P_TFD)), ==, 0x50);
+    end();
+}
+
+/* ---- anything at all, aimed at what there is ---- */
+
+static void random_pata(GRand *rand, unsigned steps)
+{
+    static const uint8_t likely[] = { 0x06, 0x08, 0x20, 0x25, 0x30, 0x35, 0x90, 0x91, 0xa0, 0xa0, 0xa0,
+                                      0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0xf9, 0x2f },
+                         packets[] = { 0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x42,
+                                       0x43, 0x46, 0x4a, 0x51, 0x55, 0x5a, 0xa8, 0xbd, 0xbe };
+    for (unsigned i = 0; i < steps; i++) {
+        channel = g_rand_boolean(rand);
+        switch (g_rand_int_range(rand, 0, 9)) {
+        case 0:
+            w8(m, port(COMMAND), g_rand_boolean(rand) ? likely[g_rand_int(rand) % sizeof(likely)] : g_rand_int(rand));
+            break;
+        case 1:
+        case 2:
+            w8(m, port(FEATURE + g_rand_int_range(rand, 0, 6)), g_rand_int(rand) & (g_rand_boolean(rand) ? 3 : 0xff));
+            break;
+        case 3:
+            for (unsigned n = g_rand_int_range(rand, 0, 600); n--;)
+                r16(m, port(DATA));
+            break;
+        case 4:
+            w16(m, port(DATA), packets[g_rand_int(rand) % sizeof(packets)]);
+            for (unsigned n = g_rand_int_range(rand, 0, 300); n--;)
+                w16(m, port(DATA), g_rand_int(rand) & 0x101);
+            break;
+        case 5:
+            if (!g_rand_int_range(rand, 0, 8))
+                w8(m, port(CONTROL), g_rand_int(rand));
+            w8(m, port(CONTROL), 0);
+            break;
+        case 6:
+            w32(m, bm(4), RAM + (g_rand_int(rand) & 0xffff));
+            w8(m, bm(0), g_rand_int(rand) & 9);
+            break;
+        case 7:
+            w8(m, bm(2), g_rand_int(rand));
+            r8(m, port(COMMAND));
+            break;
+        default:
+            prd(RAM + (g_rand_int(rand) & 0xfffc),
+                g_rand_boolean(rand) ? RAM + (g_rand_int(rand) & 0xffffff) : g_rand_int(rand),
+                g_rand_int(rand) & (g_rand_boolean(rand) ? 0xff : 0xffff), g_rand_boolean(rand));
+            break;
+        }
+    }
+}
+
+static void random_ahci(GRand *rand, unsigned steps)
+{
+    static const uint8_t likely[] = { 0x06, 0x20, 0x25, 0x30, 0x35, 0x60, 0x60, 0x61,
+                                      0xa0, 0xa1, 0xe7, 0xec, 0xef, 0x2f, 0x90, 0x08 };
+    for (unsigned i = 0; i < steps; i++) {
+        ahci_port = g_rand_int_range(rand, 0, 3);
+        unsigned slot = g_rand_int_range(rand, 0, 32);
+        switch (g_rand_int_range(rand, 0, 8)) {
+        case 0:
+        case 1:
+        case 2:
+            ahci_command(slot, likely[g_rand_int(rand) % sizeof(likely)], g_rand_int(rand) % (SECTORS + 10),
+                         g_rand_int(rand) & (g_rand_boolean(rand) ? 7 : 0xffff), RAM + (g_rand_int(rand) & 0x1ffffff),
+                         g_rand_int(rand) & (g_rand_boolean(rand) ? 0xffff : 0x3fffff));
+            if (!g_rand_int_range(rand, 0, 3)) /* spoil a byte */
+                w8(m, table_of(slot) + g_rand_int_range(rand, 0, 0xa0), g_rand_int(rand));
+            if (!g_rand_int_range(rand, 0, 5))
+                w8(m, LIST + 32 * slot + g_rand_int_range(rand, 0, 16), g_rand_int(rand));
+            w32(m, px(P_SACT), 1u << slot);
+            w32(m, px(P_CI), 1u << slot);
+            break;
+        case 3:
+            w32(m, px(P_CI), g_rand_int(rand));
+            break;
+        case 4:
+            w32(m, px(4 * g_rand_int_range(rand, 4, 16)), g_rand_int(rand));
+            break;
+        case 5:
+            if (!g_rand_int_range(rand, 0, 20))
+                w32(m, AHCI_BASE + 4, 1);
+            break;
+        default:
+            w32(m, px(P_CMD), 0x10);
+            ahci_start();
+            w32(m, px(P_IS), ~0u);
+            break;
+        }
+    }
+}
+
+static void test_random(gconstpointer data)
+{
+    bool ahci = strstr(data, "ahci");
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+        begin(data);
+        if (ahci)
+            random_ahci(rand, 5000);
+        else
+            random_pata(rand, 20000);
+        devm_reset(m);
+        place_bars();
+        if (ahci) {
+            ahci_port = 0;
+            ahci_start();
+            ahci_command(0, 0x25, 5, 1, RAM + 0x10000, 512);
+            w32(m, px(P_CI), 1);
+            ahci_wait(P_CI, 1);
+            g_assert_cmphex(r32(m, px(P_TFD)), ==, 0x50);
+        } else {
+            uint8_t sector[512];
+            channel = 0;
+            read_pio(0x20, 5, 1, 1, sector, 2);
+        }
+        end();
+    }
+}
+
+/* As with -icount: a register write returns when the disk is done. */
+static void test_in_step(void)
+{
+    block_queues_in_step();
+    test_pio();
+    test_pio_write();
+    test_dma();
+    test_atapi();
+    test_ahci();
+    test_ahci_ncq();
+    test_ahci_bad();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -720,6 +998,12 @@ int main(int argc, char **argv)
     g_test_add_func("/ahci/ncq", test_ahci_ncq);
     g_test_add_func("/ahci/bad", test_ahci_bad);
     g_test_add_func("/ahci/cd", test_ahci_cd);
+    g_test_add_func("/ide/report", test_report);
+    g_test_add_func("/ide/stop", test_stop);
+    g_test_add_func("/ahci/stop", test_stop_ahci);
+    g_test_add_data_func("/ide/random", "piix3-ide", test_random);
+    g_test_add_data_func("/ahci/random", "ich9-ahci", test_random);
+    g_test_add_func("/in-step/all", test_in_step); /* last: there is no way back */
     int status = g_test_run();
     for (const char *const *name = (const char *const[]){ "disk", "cd", "cd2", NULL }; *name; name++) {
         g_autofree char *path = g_build_filename(folder, *name, NULL);

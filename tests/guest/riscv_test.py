@@ -225,6 +225,35 @@ def test_disk_ahci():
     disk("ide-hd")
 
 
+def test_ahci():
+    """A disk whose free space goes back to the host (TRIM) and an ISO 9660 disc, with interrupts by MSI."""
+    for tool, package in ("mkfs.ext4", "e2fsprogs"), ("genisoimage", "genisoimage"):
+        if not shutil.which(tool):
+            skip(f"{tool} (package {package}) is missing")
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["mkfs.ext4", "-q", f"{tmp}/disk", "64M"], check=True)
+        os.makedirs(f"{tmp}/tree/folder")
+        data = os.urandom(5_000_001)
+        with open(f"{tmp}/tree/folder/file", "wb") as f:
+            f.write(data)
+        subprocess.run(["genisoimage", "-quiet", "-r", "-J", "-o", f"{tmp}/iso", f"{tmp}/tree"], check=True)
+        script = """for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda -a -b /dev/sr0 ] || sleep 1; done
+mount -t ext4 /dev/sda /mnt; dd if=/dev/urandom of=/mnt/a bs=1M count=30 2>/dev/null; sync; rm /mnt/a; sync; fstrim /mnt; umount /mnt
+echo DEPTH $(cat /sys/block/sda/device/queue_depth)
+mount -t iso9660 -o ro /dev/sr0 /mnt; echo SUM $(sha256sum < /mnt/folder/file); umount /mnt
+grep ahci /proc/interrupts
+poweroff -f
+"""
+        status, out = boot(script, "-M", "virt,aia=aplic-imsic", "-m", 512, "-smp", 2, "-drive", f"file={tmp}/disk,format=raw,if=none,id=d0,discard=unmap",
+                           "-drive", f"file={tmp}/iso,format=raw,if=none,id=c0,media=cdrom", "-device", "ich9-ahci", "-device", "ide-hd,drive=d0",
+                           "-device", "ide-cd,drive=c0", modules=["ahci", "sd_mod", "sr_mod", "isofs", "ext4", "crc32c_generic"])
+        expect(status == 0 and "SUM " + hashlib.sha256(data).hexdigest() in out, "a file of the disc", out)
+        expect("DEPTH 32\r" in out and re.search(r"PCI-MSI\S*\s+\d+ Edge\s+ahci", out), "queued commands, interrupts by MSI", out)
+        expect(os.stat(f"{tmp}/disk").st_blocks * 512 < 20 << 20, "trimmed space is the host's again", out)
+        check = subprocess.run(["e2fsck", "-fn", f"{tmp}/disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
+
+
 def test_cdrom():
     """A disc by sr_mod over AHCI; the guest hears that the monitor put another one in."""
     with tempfile.TemporaryDirectory() as tmp:
