@@ -7,7 +7,7 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import atexit, functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request
+import atexit, functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request, zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -292,6 +292,75 @@ def test_devices():
                            "-device", "virtconsole,chardev=c0", modules=["virtio-rng"])
         expect(status == 0 and "virtio_rng" in out and "\n256\r" in out, "virtio-rng", f"status {status}\n{out}")
         expect(open(f"{tmp}/out").read().startswith("through the console"), "virtconsole", out)
+
+
+def display(device):
+    """Linux' bochs-drm on a display device: what the guest writes to the framebuffer is what screendump shows, in both formats."""
+    with tempfile.TemporaryDirectory() as tmp:
+        pattern = os.urandom(1280 * 4 * 16)
+        with open(f"{tmp}/pattern", "wb") as f:
+            f.write(pattern)
+        with images.lock():
+            ordered = images.modules("riscv64", ["bochs"])
+            files = {f"lib/{os.path.basename(m)}": m for m in ordered} | {"lib/pattern": f"{tmp}/pattern"}
+            load = "".join(f"insmod /lib/{os.path.basename(m)}\n" for m in ordered)
+            initrd = images.initramfs("riscv64", load + """echo 0 > /sys/class/graphics/fbcon/cursor_blink; printf '\\033[?25l\\033[2J' > /dev/tty0
+echo SIZE $(cat /sys/class/graphics/fb0/virtual_size) EDID $(cat /sys/class/drm/*/edid | wc -c)
+dd if=/lib/pattern of=/dev/fb0 bs=10240 seek=350 2>/dev/null; sleep 1; echo READY; read line; poweroff -f
+""", f"{tmp}/initrd", files)
+        s = Session("-M", "virt", "-no-reboot", "-kernel", images.kernel("riscv64"), "-initrd", initrd, "-append", "console=ttyS0 panic=-1", "-m", 512,
+                    "-serial", "mon:stdio", "-display", "none", "-device", f"{device},id=screen")
+        s.wait_for("SIZE 1280,800 EDID 128\r", 600)
+        s.wait_for("READY\r", 60)
+        s.send("\1c")
+        for command in (f"screendump {tmp}/a.ppm", f"screendump {tmp}/a.png -f png screen"):
+            s.wait_for("(rhea)")
+            s.send(command + "\n")
+        s.wait_for("(rhea)")
+        s.send("\1c\n")
+        status, out = s.end()
+        expect(status == 0, "exit status 0", out)
+        head, ppm = b"P6\n1280 800\n255\n", open(f"{tmp}/a.ppm", "rb").read()
+        expect(ppm.startswith(head) and len(ppm) == len(head) + 1280 * 800 * 3, "a PPM of 1280 x 800")
+        pixels = ppm[len(head):]
+        wanted = bytearray(len(pattern) // 4 * 3)
+        for i in range(3):
+            wanted[i::3] = pattern[2 - i::4]
+        expect(pixels[700 * 3840:716 * 3840] == wanted, "the rows that the guest wrote")
+        expect(not any(pixels[720 * 3840:]), "black below them")
+        expect(png_pixels(open(f"{tmp}/a.png", "rb").read()) == pixels, "the PNG has the same pixels")
+
+
+def png_pixels(data):
+    """The RGB bytes of a PNG of 8 bits without interlacing (ISO 15948)."""
+    at, packed, width = 8, b"", 0
+    while at < len(data):
+        n, kind = int.from_bytes(data[at:at + 4], "big"), data[at + 4:at + 8]
+        if kind == b"IHDR":
+            width = int.from_bytes(data[at + 8:at + 12], "big")
+        packed += data[at + 8:at + 8 + n] if kind == b"IDAT" else b""
+        at += 12 + n
+    raw, out, above, row = zlib.decompress(packed), bytearray(), bytes(width * 3), width * 3
+
+    def paeth(a, b, c):
+        return min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+
+    for start in range(0, len(raw), row + 1):
+        kind, line = raw[start], bytearray(raw[start + 1:start + 1 + row])
+        for i in range(row if kind else 0):
+            a, b, c = line[i - 3] if i > 2 else 0, above[i], above[i - 3] if i > 2 else 0
+            line[i] = line[i] + (a, b, (a + b) // 2, paeth(a, b, c))[kind - 1] & 255
+        out += line
+        above = line
+    return bytes(out)
+
+
+def test_display_vga():
+    display("VGA")
+
+
+def test_display_bochs():
+    display("bochs-display")
 
 
 def aia(mode, *wanted):
