@@ -7,7 +7,6 @@
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
 #include "target/x86/cpu.h"
-#include "target/x86/feature_list.h"
 #include "util/error.h"
 #include <string.h>
 
@@ -18,9 +17,9 @@ typedef struct Feature {
     uint8_t word, bit, decode;
 } Feature;
 static const Feature features[] = {
-#define F(name, word, bit, decode) { name, X86_WORD_##word, bit, X86_##decode },
-    X86_FEATURES(F)
-#undef F
+#define FEATURE(name, word, bit, decode) { name, X86_WORD_##word, bit, X86_##decode },
+#include "target/x86/features.def"
+#undef FEATURE
 };
 
 typedef enum { INTEL, AMD } Vendor;
