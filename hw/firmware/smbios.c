@@ -552,8 +552,9 @@ bool smbios_build(const Smbios *s, const SmbiosMachine *machine, GByteArray **ta
     end(&w);
     g_byte_array_unref(w.strings);
     if (w.out->len > UINT16_MAX) {
+        error_set(err, "-smbios: the tables take %u bytes, 65535 are possible", w.out->len);
         g_byte_array_unref(w.out);
-        return error_set(err, "-smbios: the tables take %u bytes, 65535 are possible", w.out->len);
+        return false;
     }
     *anchor = make_anchor(&w);
     *tables = w.out;
