@@ -127,7 +127,7 @@ static void catch_up(Hpet *s)
 {
     int64_t now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
     for (unsigned n = 0; n < s->count; n++) {
-        if (s->timers[n].timer.deadline_ns <= now)
+        if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= now)
             fired(&s->timers[n]);
     }
 }
