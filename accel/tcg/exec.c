@@ -43,6 +43,8 @@ void tcg_fp_set(CpuState *cs, uint8_t flags, uint8_t round)
 
 /* ---- the machine's part ---- */
 
+/* The vCPU whose store or OUT it is must see it with its next access: nothing of the old view is in its tables from now
+ * on, and what fills them takes the new one. The others see it when they come out of their code. */
 static void view_changed(MemListener *listener, FlatView *view)
 {
     TcgState *t = (TcgState *)((char *)listener - offsetof(TcgState, listener));
@@ -52,6 +54,8 @@ static void view_changed(MemListener *listener, FlatView *view)
         if (c) {
             __atomic_store_n(&c->view_stale, true, __ATOMIC_SEQ_CST);
             __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST);
+            if (vcpu == vcpu_current())
+                tcg_flush_all(c->cs);
         }
     }
 }
@@ -126,6 +130,26 @@ static void tcg_ram_written(Machine *machine, uint64_t ram_addr, uint64_t len)
 
 /* ---- a vCPU's part ---- */
 
+/* A range of the old view may be in use: the device access that changed the memory is on the stack. */
+static void take_view(TcgCpu *c)
+{
+    c->old_views = g_slist_prepend(c->old_views, c->view);
+    c->view = view_get(c->memory);
+    tcg_flush_all(c->cs);
+}
+
+static void free_old_views(TcgCpu *c)
+{
+    g_slist_free_full(c->old_views, (GDestroyNotify)view_put);
+    c->old_views = NULL;
+}
+
+void tcg_renew_view(TcgCpu *c)
+{
+    if (__atomic_exchange_n(&c->view_stale, false, __ATOMIC_SEQ_CST))
+        take_view(c);
+}
+
 static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
 {
     TcgCpu *c = g_new0(TcgCpu, 1);
@@ -152,6 +176,7 @@ static void tcg_vcpu_destroy(Vcpu *vcpu)
     tcg_chunk_leave(c);
     g_mutex_clear(&c->mailbox.lock);
     tcg_contexts_free(c);
+    free_old_views(c);
     view_put(c->view);
     ir_unit_free(c->ir);
     g_free(c);
@@ -165,16 +190,6 @@ static void tcg_vcpu_kick(Vcpu *vcpu)
 
 /* ---- running ---- */
 
-static void renew_view(TcgCpu *c)
-{
-    if (!__atomic_exchange_n(&c->view_stale, false, __ATOMIC_SEQ_CST))
-        return;
-    FlatView *old = c->view;
-    c->view = view_get(c->memory);
-    view_put(old);
-    tcg_flush_all(c->cs);
-}
-
 void tcg_set_memory(CpuState *cs, AddressSpace *space)
 {
     TcgCpu *c = cs->vcpu->accel;
@@ -182,10 +197,7 @@ void tcg_set_memory(CpuState *cs, AddressSpace *space)
     if (!c || c->memory == memory)
         return;
     c->memory = memory;
-    FlatView *old = c->view;
-    c->view = view_get(memory);
-    view_put(old);
-    tcg_flush_all(cs);
+    take_view(c);
 }
 
 static void log_entry(TcgCpu *c)
@@ -265,7 +277,8 @@ static void take_nap(TcgCpu *c)
 void tcg_enter(TcgCpu *c)
 {
     tcg_sample_busy(c);
-    renew_view(c);
+    tcg_renew_view(c);
+    free_old_views(c);
     tcg_renew_guesses(c);
     while (c->vcpu->target->deliver_interrupt(c->cs))
         c->empty_halts = 0;

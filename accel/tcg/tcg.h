@@ -205,7 +205,8 @@ typedef struct TcgCpu {
     uint32_t last_generation;
     AddressSpace *memory; /* what it sees */
     FlatView *view;       /* this vCPU's own reference */
-    bool view_stale;      /* atomic: take the new one before running on */
+    bool view_stale;      /* atomic: take the new one before it is looked at again */
+    GSList *old_views;    /* until the vCPU is out of guest code */
     uint64_t epoch; /* atomic: when it last entered generated code or the interpreter; EPOCH_OUT: it is not there */
     uint32_t quiet; /* atomic: no guest store is under way although it is */
     unsigned empty_halts; /* in a row, without an interrupt: with work pending */
@@ -413,6 +414,8 @@ static inline Phase tcg_phase(TcgCpu *c, Phase phase)
 
 /* ---- exec.c: a turn in guest code is tcg_enter, tcg_run_stretch while nothing polls, tcg_leave ---- */
 void tcg_enter(TcgCpu *c);
+/* The view of today, if the memory has changed; flushes. The old one stays until the next tcg_enter. */
+void tcg_renew_view(TcgCpu *c);
 TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link);
 /* last: what the last stretch gave. A full cache is emptied. */
 void tcg_leave(TcgCpu *c, TcgRun last);

@@ -14,9 +14,16 @@
 
 /* ---- finding a page ---- */
 
+static const FlatView *present_view(TcgCpu *c)
+{
+    if (__atomic_load_n(&c->view_stale, __ATOMIC_RELAXED))
+        tcg_renew_view(c);
+    return c->view;
+}
+
 static void describe_phys(TcgCpu *c, uint64_t phys, PageEntry *e)
 {
-    const FlatRange *range = view_find(c->view, phys);
+    const FlatRange *range = view_find(present_view(c), phys);
     uint64_t page = phys & GUEST_PAGE_MASK;
     e->phys = page;
     e->host = NULL;
@@ -728,7 +735,7 @@ bool tcg_can_load(CpuState *cs, uint64_t va)
 static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t *offset)
 {
     TcgCpu *c = tcg_cpu(cs);
-    const FlatRange *range = c ? view_find(c->view, phys) : NULL;
+    const FlatRange *range = c ? view_find(present_view(c), phys) : NULL;
     if (!range || !range->region->host || range->readonly || phys & (size - 1))
         return NULL;
     *offset = phys - range->base + range->offset;

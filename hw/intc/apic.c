@@ -223,10 +223,8 @@ static void arm(Apic *a)
     timer_set(&a->timer, at);
 }
 
-static void timer_fired(void *opaque)
+static void expire(Apic *a)
 {
-    Apic *a = opaque;
-    g_mutex_lock(&a->lock);
     bool early = timer_mode(a) == TIMER_DEADLINE && a->deadline > a->ops->tsc(a->cpu);
     bool off = timer_mode(a) == TIMER_DEADLINE && !a->deadline; /* taken back just now */
     if (!early && !off) {
@@ -235,12 +233,28 @@ static void timer_fired(void *opaque)
         local_event(a, APIC_LVT_TIMER);
     }
     arm(a);
+}
+
+static void timer_fired(void *opaque)
+{
+    Apic *a = opaque;
+    g_mutex_lock(&a->lock);
+    expire(a);
     g_mutex_unlock(&a->lock);
+}
+
+/* Before a register of the timer is written: what was due by then is not lost by arming it anew. */
+static void catch_up(Apic *a)
+{
+    if (__atomic_load_n(&a->timer.deadline_ns, __ATOMIC_RELAXED) <= now(a))
+        expire(a);
 }
 
 static void write_lvt(Apic *a, unsigned n, uint32_t value)
 {
     unsigned mode = timer_mode(a);
+    if (n == APIC_LVT_TIMER)
+        catch_up(a);
     a->lvt[n] = value & lvt_writable[n];
     if (!software_enabled(a))
         a->lvt[n] |= LVT_MASKED;
@@ -359,6 +373,7 @@ static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
         a->icr_high = value & 0xff000000;
         break;
     case REG_INITIAL:
+        catch_up(a);
         if (timer_mode(a) != TIMER_DEADLINE) {
             a->initial_count = value;
             a->timer_start = now(a);
@@ -366,6 +381,7 @@ static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
         }
         break;
     case REG_DIVIDE:
+        catch_up(a);
         a->divide = value & 0xb;
         arm(a);
         break;
@@ -468,6 +484,7 @@ static bool write_deadline(Apic *a, uint64_t value)
 {
     if (!a->has_deadline)
         return false;
+    catch_up(a);
     if (timer_mode(a) == TIMER_DEADLINE) {
         a->deadline = value;
         arm(a);

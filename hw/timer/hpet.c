@@ -104,17 +104,32 @@ static void arm(Hpet *s, unsigned n)
     timer_set(&s->timers[n].timer, at);
 }
 
+/* A periodic comparator moves on to its next time after now. */
+static void advance(Hpet *s, unsigned n)
+{
+    uint64_t mask = width_mask(s, n), late = (counter(s) - s->comparator[n]) & mask;
+    s->comparator[n] = (s->comparator[n] + (late / s->period[n] + 1) * s->period[n]) & mask;
+}
+
 static void fired(void *opaque)
 {
     HpetTimer *t = opaque;
     Hpet *s = t->hpet;
-    uint64_t mask = width_mask(s, t->n), *comparator = &s->comparator[t->n], period = s->period[t->n] & mask;
-    if (s->timer_config[t->n] & TIMER_PERIODIC && period) {
-        uint64_t late = (counter(s) - *comparator) & mask;
-        *comparator = (*comparator + (late / period + 1) * period) & mask;
-    }
+    if (s->timer_config[t->n] & TIMER_PERIODIC && s->period[t->n])
+        advance(s, t->n);
     interrupt(s, t->n);
     arm(s, t->n);
+}
+
+/* What was due before a register is written happens before: armed anew, a comparator that has passed would wait until
+ * the counter has gone round. */
+static void catch_up(Hpet *s)
+{
+    int64_t now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
+    for (unsigned n = 0; n < s->count; n++) {
+        if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= now)
+            fired(&s->timers[n]);
+    }
 }
 
 static void update_all(Hpet *s)
@@ -162,15 +177,22 @@ static void write_timer_config(Hpet *s, unsigned n, uint64_t value)
     arm(s, n);
 }
 
-/* Of a periodic timer, a write is the period; the first after SET_VALUE the comparator, too. */
+/* Of a periodic timer, a write is the period; the first after SET_VALUE the comparator, too. If it has fired between
+ * that and the write of the period, it went on by too much. */
 static void write_comparator(Hpet *s, unsigned n, uint64_t value, uint64_t lanes)
 {
-    bool periodic = s->timer_config[n] & TIMER_PERIODIC;
-    uint64_t mask = width_mask(s, n);
-    if (!periodic || s->timer_config[n] & TIMER_SET_VALUE)
+    bool periodic = s->timer_config[n] & TIMER_PERIODIC, sets = s->timer_config[n] & TIMER_SET_VALUE;
+    uint64_t mask = width_mask(s, n), before = s->period[n];
+    uint32_t bit = 1u << n;
+    if (!periodic || sets)
         s->comparator[n] = ((s->comparator[n] & ~lanes) | (value & lanes)) & mask;
     if (periodic)
         s->period[n] = ((s->period[n] & ~lanes) | (value & lanes)) & mask;
+    if (periodic && !sets && s->no_period & bit && s->comparator[n] != before && s->period[n]) {
+        s->comparator[n] = before;
+        advance(s, n);
+    }
+    s->no_period = periodic && sets ? s->no_period | bit : s->no_period & ~bit;
     s->timer_config[n] &= ~(uint64_t)TIMER_SET_VALUE;
     arm(s, n);
 }
@@ -251,6 +273,7 @@ static void hpet_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 {
     unsigned shift = (offset & 4) * 8;
     uint64_t lanes = size == 8 ? UINT64_MAX : (uint64_t)UINT32_MAX << shift;
+    catch_up(opaque);
     write_register(opaque, offset & ~7u, value << shift, lanes);
 }
 
@@ -307,6 +330,7 @@ static void reset(Device *dev)
         s->comparator[n] = UINT64_MAX;
         s->period[n] = s->fsb[n] = 0;
     }
+    s->no_period = 0;
     update_all(s);
 }
 
@@ -331,6 +355,7 @@ static const StateField state[] = { STATE(Hpet, config),
                                     STATE_ARRAY(Hpet, comparator),
                                     STATE_ARRAY(Hpet, period),
                                     STATE_ARRAY(Hpet, fsb),
+                                    STATE(Hpet, no_period),
                                     STATE(Hpet, rtc_level),
                                     STATE_SKIP(Hpet, timers, "follow from the comparators"),
                                     STATE_SKIP(Hpet, mmio, "wiring"),

@@ -32,6 +32,7 @@ struct Hpet {
     uint64_t offset;  /* while it runs: counter less the clocks of virtual time */
     uint64_t timer_config[HPET_MAX_TIMERS], comparator[HPET_MAX_TIMERS], period[HPET_MAX_TIMERS], fsb[HPET_MAX_TIMERS];
     HpetTimer timers[HPET_MAX_TIMERS];
+    uint32_t no_period; /* of these timers SET_VALUE was used, and the period is still to be written */
     bool rtc_level;
     Irq irqs[HPET_IRQS]; /* GSIs */
     Irq legacy;          /* level: the HPET has IRQ 0 and 8 (pit_disable_input) */

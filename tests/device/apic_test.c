@@ -340,6 +340,29 @@ static void test_timer(void)
     apic_teardown(f);
 }
 
+/* What is due when a register of the timer is written has happened, although the host had no time for it. */
+static void test_late_timer(void)
+{
+    static const struct {
+        uint32_t reg, value;
+    } writes[] = { { TIMER, 0xec }, { DIVIDE, 3 }, { INITIAL, 50000 } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(writes); i++) {
+        Fixture *f = apic_setup();
+        Clocks *clocks = f->m->machine->clocks;
+        reg(f, 0, DIVIDE, 3);
+        reg(f, 0, TIMER, 0xec);
+        reg(f, 0, INITIAL, 1000);
+        clock_set_virtual(clocks, clock_now(clocks, CLOCK_VIRTUAL_NS) + 100000);
+        g_assert_false(f->cpu[0].intr);
+        reg(f, 0, writes[i].reg, writes[i].value);
+        g_assert_cmphex(apic_acknowledge(f->apic[0]), ==, 0xec);
+        reg(f, 0, EOI, 0);
+        devm_step(f->m, 100000);
+        g_assert_false(f->cpu[0].intr);
+        apic_teardown(f);
+    }
+}
+
 static void test_x2apic(void)
 {
     Fixture *f = apic_setup();
@@ -543,6 +566,7 @@ int main(int argc, char **argv)
     g_test_add_func("/apic/destinations", test_destinations);
     g_test_add_func("/apic/ipi", test_ipi);
     g_test_add_func("/apic/timer", test_timer);
+    g_test_add_func("/apic/late-timer", test_late_timer);
     g_test_add_func("/apic/x2apic", test_x2apic);
     g_test_add_func("/apic/local-inputs", test_local_inputs);
     g_test_add_func("/apic/ioapic", test_ioapic);

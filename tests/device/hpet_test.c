@@ -80,6 +80,54 @@ static void test_one_shot(void)
     hpet_free(f);
 }
 
+/* Time passes, and the timers' turn is still to come: the host is busy. */
+static void pass(Fixture *f, int64_t ns)
+{
+    clock_set_virtual(f->m->machine->clocks, clock_now(f->m->machine->clocks, CLOCK_VIRTUAL_NS) + ns);
+}
+
+/* What is due when a register is written is not lost, nor put off until the counter has gone round. */
+static void test_late(void)
+{
+    Fixture *f = hpet_new(NULL);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 4);
+    for (unsigned i = 0; i < 3; i++) {
+        w32(f->m, T(0, CMP), r32(f->m, HPET_BASE + COUNTER) + 1000);
+        pass(f, 50000);
+        g_assert_cmpuint(f->irqs[2].rises, ==, i);
+        if (i == 0)
+            w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 4);
+        else if (i == 1)
+            w32(f->m, HPET_BASE + CONFIG, 1);
+        else
+            w32(f->m, T(0, CMP), r32(f->m, HPET_BASE + COUNTER) + 1000000);
+        g_assert_cmpuint(f->irqs[2].rises, ==, i + 1);
+        devm_step(f->m, 1000000);
+        g_assert_cmpuint(f->irqs[2].rises, ==, i + 1);
+    }
+    devm_step(f->m, 10000000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 4);
+    hpet_free(f);
+}
+
+/* A periodic timer that fires before its period is written. */
+static void test_late_period(void)
+{
+    Fixture *f = hpet_new(NULL);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    devm_step(f->m, INT64_C(2000000000));
+    w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 0x40 | 8 | 4);
+    w32(f->m, T(0, CMP), r32(f->m, HPET_BASE + COUNTER) + 100000);
+    devm_step(f->m, 3500000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 1);
+    w32(f->m, T(0, CMP), 100000);
+    g_assert_cmpuint(r32(f->m, T(0, CMP)), ==, 200400000);
+    devm_step(f->m, 10000000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 11);
+    hpet_free(f);
+}
+
 /* As Linux sets it up: SET_VALUE, first the comparator, then the period. */
 static void test_periodic(void)
 {
@@ -142,6 +190,8 @@ int main(int argc, char **argv)
     g_test_add_func("/hpet/counter", test_counter);
     g_test_add_func("/hpet/one-shot", test_one_shot);
     g_test_add_func("/hpet/periodic", test_periodic);
+    g_test_add_func("/hpet/late", test_late);
+    g_test_add_func("/hpet/late-period", test_late_period);
     g_test_add_func("/hpet/legacy", test_legacy);
     g_test_add_func("/hpet/message", test_message);
     return g_test_run();
