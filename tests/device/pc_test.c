@@ -84,6 +84,27 @@ static void test_memory(void)
     }
 }
 
+/* Drives are found by their controller's function, their channel or port, and their unit. */
+static void test_boot_drives(void)
+{
+    static const char *const pc[] = { "isa-fdc", "ide-cd,bus=ide.1,unit=0,bootindex=2",
+                                      "ide-cd,bus=ide.0,unit=1,bootindex=1", "floppy,unit=1,bootindex=0", NULL };
+    static const char *const q35[] = { "isa-fdc", "ide-cd,bus=ide.2,bootindex=4", "floppy,unit=0,bootindex=5", NULL };
+    static const char on_pc[] = "/pci@i0cf8/isa@1/fdc@03f0/floppy@1\n/pci@i0cf8/ide@1,1/drive@0/disk@1\n"
+                                "/pci@i0cf8/ide@1,1/drive@1/disk@0";
+    static const char on_q35[] = "/pci@i0cf8/pci8086,2922@1f,2/drive@2/disk@0\n"
+                                 "/pci@i0cf8/isa@1f/fdc@03f0/floppy@0";
+    const char *const *devices[] = { pc, q35 }, *const machines[] = { "pc", "q35" }, *const want[] = { on_pc, on_q35 };
+    for (unsigned i = 0; i < 2; i++) {
+        GError *err = NULL;
+        MachineConfig config = { .ram_size = 64 << 20 };
+        Machine *machine = build(machines[i], &config, devices[i], &err);
+        g_assert_no_error(err);
+        expect_file(machine, "bootorder", want[i], strlen(want[i]) + 1);
+        machine_free(machine);
+    }
+}
+
 static void test_boot(void)
 {
     static const char *const devices[] = { "virtio-rng-pci", "virtio-net-pci,bootindex=7",
@@ -159,6 +180,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pc/memory", test_memory);
     g_test_add_func("/pc/boot", test_boot);
+    g_test_add_func("/pc/boot-drives", test_boot_drives);
     g_test_add_func("/pc/topology", test_topology);
     g_test_add_func("/pc/errors", test_errors);
     return g_test_run();

@@ -3,6 +3,8 @@
  * SeaBIOS and EDK2 know them (IEEE 1275-1994; PCI Bus Binding 2.1).
  * SPDX-License-Identifier: MIT
  */
+#include "hw/block/fdc.h"
+#include "hw/ide/ide.h"
 #include "hw/machine/x86/x86_machine.h"
 #include "util/error.h"
 #include <string.h>
@@ -16,11 +18,9 @@ typedef struct Entry {
 static const struct {
     uint16_t class_code;
     const char *name, *unit; /* unit: the disk or the port behind the function */
-} classes[] = { { 0x0100, "scsi", "/disk@0,0" },
-                { 0x0101, "ide", "" },
-                { 0x0108, "pci", "/namespace@1,0" },
-                { 0x0180, "scsi", "/disk@0,0" },
-                { 0x0200, "ethernet", "/ethernet-phy@0" } };
+} classes[] = { { 0x0100, "scsi", "/disk@0,0" },           { 0x0101, "ide", "" },
+                { 0x0108, "pci", "/namespace@1,0" },       { 0x0180, "scsi", "/disk@0,0" },
+                { 0x0200, "ethernet", "/ethernet-phy@0" }, { 0x0601, "isa", "" } };
 
 static char *pci_path(const PciDevice *dev, bool with_unit)
 {
@@ -40,13 +40,42 @@ static char *pci_path(const PciDevice *dev, bool with_unit)
     return g_strdup_printf("/pci@i0cf8/%s@%x%s%s", name, slot, tail, with_unit ? unit : "");
 }
 
+static bool is_on(const Device *dev, const char *kind)
+{
+    return dev->bus && !strcmp(dev->bus->kind, kind);
+}
+
+/* A drive of a channel of two, or of an AHCI port. Without a PCI function (isa-ide) firmware has no path for it. */
+static char *ide_path(Device *dev)
+{
+    const IdeDrive *drive = (IdeDrive *)dev;
+    if (!is_on(dev->bus->owner, "pci"))
+        return NULL;
+    g_autofree char *host = pci_path((PciDevice *)dev->bus->owner, true);
+    return g_strdup_printf("%s/drive@%x/disk@%x", host, drive->ide->index, drive->unit);
+}
+
+/* Its controller is on the ISA bus of a PCI bridge. */
+static char *floppy_path(Device *dev)
+{
+    const Floppy *floppy = (Floppy *)dev;
+    Device *fdc = dev->bus->owner, *bridge = is_on(fdc, "isa") ? fdc->bus->owner : NULL;
+    if (!bridge || !is_on(bridge, "pci"))
+        return NULL;
+    g_autofree char *isa = pci_path((PciDevice *)bridge, true);
+    return g_strdup_printf("%s/fdc@%04x/floppy@%x", isa, floppy->fdc->iobase, floppy->unit);
+}
+
 /* Where the device is; NULL: firmware has no word for it. */
 static char *device_path(Device *dev)
 {
-    const char *kind = dev->bus ? dev->bus->kind : "";
-    if (!strcmp(kind, "pci"))
+    if (is_on(dev, "ide"))
+        return ide_path(dev);
+    if (is_on(dev, "floppy-bus"))
+        return floppy_path(dev);
+    if (is_on(dev, "pci"))
         return pci_path((PciDevice *)dev, true);
-    if (!strcmp(kind, "virtio") && dev->bus->owner->bus && !strcmp(dev->bus->owner->bus->kind, "pci"))
+    if (is_on(dev, "virtio") && is_on(dev->bus->owner, "pci"))
         return pci_path((PciDevice *)dev->bus->owner, true);
     return NULL;
 }
