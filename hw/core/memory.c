@@ -367,11 +367,25 @@ bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_
     return true;
 }
 
+/* What shows this region elsewhere has nothing to show any more. */
+static void remove_aliases(const MemRegion *region)
+{
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, region->machine->regions);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        MemRegion *other = key;
+        if (other->kind == MEM_ALIAS && other->alias == region)
+            mem_del(other);
+    }
+}
+
 void mem_destroy(MemRegion *region)
 {
     if (!region->machine)
         return; /* never initialised, or destroyed already */
     mem_del(region);
+    remove_aliases(region);
     while (region->children)
         mem_del(region->children->data);
     g_hash_table_remove(region->machine->regions, region);

@@ -116,7 +116,7 @@ bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_
 void mem_io_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque);
 void mem_alias_init(MemRegion *region, Machine *machine, const char *name, MemRegion *target, uint64_t offset,
                     uint64_t size);
-/* Takes it out of its tree if it is in one; its children are on their own afterwards. Frees host memory. */
+/* Takes it and its aliases out of their trees; its children are on their own afterwards. Frees host memory. */
 void mem_destroy(MemRegion *region);
 void mem_add(MemRegion *parent, uint64_t addr, MemRegion *child, int priority);
 void mem_del(MemRegion *child); /* nothing happens if it is in no tree */

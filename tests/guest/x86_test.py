@@ -11,7 +11,7 @@ SPDX-License-Identifier: MIT
 import os, re, shlex, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import images
+import fixtures, images
 
 SKIP = 77
 # Time that follows the guest's instructions: kernels calibrate timers against each other, which a busy host disturbs.
@@ -26,7 +26,7 @@ echo "clock=$(cat /sys/devices/system/clocksource/clocksource0/available_clockso
 for d in /sys/bus/pci/devices/*; do [ -e $d ] && echo "pci ${d##*/} $(cat $d/vendor):$(cat $d/device)"; done
 echo "virtio=$(ls /sys/bus/virtio/devices 2>/dev/null | wc -l) efi=$([ -d /sys/firmware/efi ] && echo yes || echo no)"
 grep -E "acpi|ttyS0|timer|rtc" /proc/interrupts | sed 's/  */ /g'
-dmesg | grep -iE "acpi.*(error|exception)|bios bug|BUG:|Oops|spurious" | sed 's/^/complaint: /'
+dmesg | grep -iE "acpi.*(error|exception)|bios bug|BUG:|Oops:|spurious" | sed 's/^/complaint: /'
 cat /proc/cmdline | grep -q reboot-please && reboot -f
 poweroff -f
 """
@@ -37,10 +37,13 @@ def skip(why):
     sys.exit(SKIP)
 
 
-def rhea(target, *args, timeout=600):
-    """Run rhea to its end; return (status, output)."""
+def rhea(target, *args, timeout=1800):
+    """Run rhea to its end; return (status, output). The time is for one that hangs, not for a busy host."""
     cmd = [*EMULATOR, *([] if len(EMULATOR) > 1 else ["-target", target]), *map(str, args)]
-    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    try:
+        p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    except subprocess.TimeoutExpired as e:
+        sys.exit(f"{(e.stdout or b'').decode(errors='replace')}\n{shlex.join(cmd)} is not at its end after {timeout} s")
     return p.returncode, p.stdout.decode(errors="replace")
 
 
@@ -50,7 +53,7 @@ def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), s
         initrd = images.initramfs(arch, REPORT, f"{tmp}/initrd")
         got, out = rhea(target or arch, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
                         "-kernel", images.kernel(arch), "-initrd", initrd,
-                        "-append", f"console=ttyS0 panic=-1 {append}", *args)
+                        "-append", f"{fixtures.KERNEL_OPTIONS} {append}", *args)
     for pattern in want:
         if not re.search(pattern, out):
             sys.exit(f"{out}\n{pattern!r} is not in the output")

@@ -246,6 +246,23 @@ static void test_readonly_alias(void)
     machine_free(machine);
 }
 
+/* A region that goes is not seen through its aliases any more. */
+static void test_alias_of_nothing(void)
+{
+    Machine *machine = machine_empty();
+    MemRegion ram, alias;
+    uint64_t value;
+    g_assert_true(mem_ram_init(&ram, machine, "ram", 0x2000, NULL));
+    mem_alias_init(&alias, machine, "alias", &ram, 0x1000, 0x1000);
+    mem_add(&machine->root, 0x10000, &alias, 0);
+    g_assert_cmpint(as_load(&machine->memory, 0x10000, 1, &value), ==, MEM_OK);
+    mem_destroy(&ram);
+    memset(&ram, 0x5a, sizeof(ram)); /* its device is freed */
+    g_assert_cmpuint(machine->memory.view->count, ==, 0);
+    g_assert_cmpint(as_load(&machine->memory, 0x10000, 1, &value), ==, MEM_UNMAPPED);
+    machine_free(machine);
+}
+
 /* ---- accesses ---- */
 
 typedef struct Probe {
@@ -495,6 +512,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/many", test_many);
     g_test_add_func("/memory/whole-space", test_whole_space);
     g_test_add_func("/memory/readonly-alias", test_readonly_alias);
+    g_test_add_func("/memory/alias-of-nothing", test_alias_of_nothing);
     g_test_add_func("/memory/sizes", test_sizes);
     g_test_add_func("/memory/refusals", test_refusals);
     g_test_add_func("/memory/reentry-and-lock", test_reentry_and_lock);
