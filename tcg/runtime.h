@@ -99,7 +99,8 @@ typedef struct ContextSet {
     uint32_t mmu_index; /* and mode */
     uint32_t mode;      /* CpuState.mode, which is the same whenever this set is used */
     uint64_t last_use;
-    uint64_t exec_pages[16];                     /* Bloom filter of pages that jumps[] may hold */
+    uint8_t next[2];         /* the sets, by number, that were switched to from here last and before that */
+    uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
     uint64_t global_jumps[JUMP_CACHE_SIZE / 64]; /* entries of jumps[] in pages that all address spaces have */
 } ContextSet;
 
@@ -127,8 +128,8 @@ typedef struct CpuState {
      * with the one at pc. */
     int32_t icount;
     uint16_t icount_rest;
-    /* Guests whose x87 is the host's: its control word while generated code runs, all exceptions masked; exceptions that
-     * are not in the host's status word. */
+    /* Guests whose x87 is the host's: its control word while generated code runs, all exceptions masked; exceptions
+     * that are not in the host's status word. */
     uint16_t x87_control, x87_flags;
 } CpuState;
 

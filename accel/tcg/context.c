@@ -232,6 +232,25 @@ static bool is_context(const ContextSet *set, uint64_t space, uint64_t outer, ui
     return set->space == space && set->mmu_index == mmu_index && set->outer == outer;
 }
 
+/* The number of the set for a context; set_count: there is none. Tried first is where this one led to last: a system
+ * call goes back and forth. */
+static unsigned find_set(TcgCpu *c, ContextSet *now, uint64_t space, uint64_t outer, uint32_t mmu_index)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; now && i < G_N_ELEMENTS(now->next); i++) {
+        n = now->next[i];
+        if (n < c->set_count && is_context(c->sets[n], space, outer, mmu_index))
+            return n;
+    }
+    for (n = 0; n < c->set_count && !is_context(c->sets[n], space, outer, mmu_index);)
+        n++;
+    if (now && n < c->set_count) {
+        now->next[1] = now->next[0];
+        now->next[0] = (uint8_t)n;
+    }
+    return n;
+}
+
 void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
     TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
@@ -242,9 +261,7 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t 
     if (now && is_context(now, space, outer, mmu_index))
         return;
     TCG_COUNT(&c->stats, context_switches);
-    unsigned n = 0;
-    while (n < c->set_count && !is_context(c->sets[n], space, outer, mmu_index))
-        n++;
+    unsigned n = find_set(c, now, space, outer, mmu_index);
     if (n == c->set_count) {
         TCG_COUNT(&c->stats, context_new);
         n = new_set(c);

@@ -173,8 +173,16 @@ enum {
     CC_BMI, /* blsr ...: source: CF is whether it is zero */
     CC_KINDS
 };
-/* cc_op: kind << 2 | log2 of the operand's bytes */
+/* cc_op: kind << 2 | log2 of the operand's bytes, and flags that a later instruction (bt, rol, stc) has changed alone
+ */
 #define CC_OP(kind, log2_bytes) ((kind) << 2 | (log2_bytes))
+enum {
+    CC_KIND_MASK = 0xff,
+    CC_CF_SET = 1 << 8, /* CF is bit CC_CF_SHIFT, whatever the kind says */
+    CC_CF_SHIFT = 9,
+    CC_OF_SET = 1 << 10, /* likewise OF */
+    CC_OF_SHIFT = 11,
+};
 
 /* Static mode flags of a unit (CpuState.mode). */
 enum {
@@ -291,11 +299,14 @@ static inline uint64_t x86_ip(const X86State *s)
 /* ---- flags.c ---- */
 uint32_t x86_eflags(X86State *s);                                /* all of them */
 void x86_set_eflags(X86State *s, uint32_t value, uint32_t mask); /* those of mask; the mode changes with them */
+void x86_put_eflags(X86State *s, uint32_t value, uint32_t mask); /* likewise, but the mode is the caller's business */
 
 /* ---- mmu.c ---- */
 bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool raise, Walk *w);
 /* CR0, CR3, CR4, EFER, CPL, segments or eflags changed: derive mode flags and the context. */
 void x86_mode_changed(X86State *s);
+/* The same where nothing but eflags has: before is what they were. */
+void x86_eflags_changed(X86State *s, uint32_t before);
 bool x86_load_pdptes(X86State *s, uint64_t cr3); /* false: #GP is to be raised */
 /* What the present address space is called to the TLB. */
 uint64_t x86_space(const X86State *s);

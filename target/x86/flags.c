@@ -14,6 +14,9 @@
  *   SAR     result               likewise, CF is its low bit (shr, too)
  *   MUL     low half             not 0 if the high half counts
  *   BMI     result               operand: CF is whether it is 0
+ *
+ * Instructions that change CF, or CF and OF, alone put them into cc_op (CC_CF_SET, CC_OF_SET), so that the others need
+ * not be worked out.
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu.h"
@@ -32,7 +35,7 @@ static uint32_t from_carries(uint64_t carries, unsigned top)
     return (pair & 2 ? FLAG_CF : 0) | ((pair ^ pair >> 1) & 1 ? FLAG_OF : 0) | (carries & 8 ? FLAG_AF : 0);
 }
 
-uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source)
+static uint32_t flags_of_kind(uint32_t cc_op, uint64_t result, uint64_t source)
 {
     unsigned top = (8u << (cc_op & 3)) - 1;
     uint64_t a, r;
@@ -69,16 +72,31 @@ uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source)
     }
 }
 
+uint32_t x86_flags_of(uint32_t cc_op, uint64_t result, uint64_t source)
+{
+    uint32_t flags = flags_of_kind(cc_op & CC_KIND_MASK, result, source);
+    if (cc_op & CC_CF_SET)
+        flags = (flags & ~(uint32_t)FLAG_CF) | (cc_op >> CC_CF_SHIFT & 1 ? FLAG_CF : 0);
+    if (cc_op & CC_OF_SET)
+        flags = (flags & ~(uint32_t)FLAG_OF) | (cc_op >> CC_OF_SHIFT & 1 ? FLAG_OF : 0);
+    return flags;
+}
+
 uint32_t x86_eflags(X86State *s)
 {
     return s->eflags | FLAG_1 | x86_flags_of(s->cc_op, s->cc_result, s->cc_source);
 }
 
-void x86_set_eflags(X86State *s, uint32_t value, uint32_t mask)
+void x86_put_eflags(X86State *s, uint32_t value, uint32_t mask)
 {
     uint32_t flags = (x86_eflags(s) & ~mask) | (value & mask);
     s->cc_op = CC_EFLAGS << 2;
     s->cc_result = flags & FLAGS_ARITHMETIC;
     s->eflags = flags & ~(uint32_t)FLAGS_ARITHMETIC;
+}
+
+void x86_set_eflags(X86State *s, uint32_t value, uint32_t mask)
+{
+    x86_put_eflags(s, value, mask);
     x86_mode_changed(s);
 }

@@ -62,7 +62,7 @@ static void rotate_flags(Ctx *c, unsigned size, IrTmp n, IrTmp r, bool left)
     unsigned top = size * 8 - 1;
     if (u->tmps[n].constant && !u->tmps[n].value)
         return;
-    IrTmp old = get_flags(c), cf, other;
+    IrTmp cf, other;
     IrTmp high = ir_binary_imm(u, OP_and, t, ir_binary_imm(u, OP_shr, t, r, top), 1);
     if (left) {
         cf = ir_binary_imm(u, OP_and, t, r, 1);
@@ -71,17 +71,10 @@ static void rotate_flags(Ctx *c, unsigned size, IrTmp n, IrTmp r, bool left)
         cf = high;
         other = ir_binary_imm(u, OP_and, t, ir_binary_imm(u, OP_shr, t, r, top - 1), 1);
     }
-    IrTmp of = ir_binary(u, OP_xor, t, cf, other);
-    if (t == IR_I64) {
-        cf = ir_unary(u, OP_trunc, IR_I32, cf);
-        of = ir_unary(u, OP_trunc, IR_I32, of);
-    }
-    IrTmp flags = ir_binary_imm(u, OP_and, IR_I32, old, ~(FLAG_CF | FLAG_OF));
-    flags = ir_binary(u, OP_or, IR_I32, flags, cf);
-    flags = ir_binary(u, OP_or, IR_I32, flags, ir_binary_imm(u, OP_shl, IR_I32, of, 11));
+    IrTmp old = ir_getreg(u, REG_CC_OP), op = changed_cc_op(c, cf, ir_binary(u, OP_xor, t, cf, other));
     if (!u->tmps[n].constant)
-        flags = ir_select(u, IR_I32, COND_EQ, n, ir_const(u, t, 0), old, flags);
-    set_all_flags(c, flags);
+        op = ir_select(u, IR_I32, COND_EQ, n, ir_const(u, t, 0), old, op);
+    ir_setreg(u, REG_CC_OP, op);
 }
 
 static bool t_rotate(Ctx *c, unsigned op)

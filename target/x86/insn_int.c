@@ -447,14 +447,10 @@ static bool t_div(Ctx *c, unsigned is_signed)
 
 static bool t_carry(Ctx *c, unsigned opcode)
 {
-    IrTmp flags = get_flags(c);
     if (opcode == 0xf5)
-        flags = ir_binary_imm(c->ir, OP_xor, IR_I32, flags, FLAG_CF);
-    else if (opcode == 0xf8)
-        flags = ir_binary_imm(c->ir, OP_and, IR_I32, flags, ~FLAG_CF);
+        set_carry_only(c, ir_binary_imm(c->ir, OP_xor, IR_I32, get_carry(c, IR_I32), 1));
     else
-        flags = ir_binary_imm(c->ir, OP_or, IR_I32, flags, FLAG_CF);
-    set_all_flags(c, flags);
+        set_carry_only(c, ir_const(c->ir, IR_I32, opcode == 0xf9));
     return true;
 }
 

@@ -99,9 +99,29 @@ static bool t_load_far(Ctx *c, unsigned segment)
 
 static bool t_pushf(Ctx *c, unsigned arg)
 {
+    IrUnit *u = c->ir;
     unsigned size = c->i->operand_size;
+    if (!(c->mode & MODE_VM86)) {
+        IrTmp others = ir_ldstate(u, IR_I32, offsetof(X86State, eflags), MO_32);
+        others = ir_binary_imm(u, OP_and, IR_I32, others, ~(FLAG_RF | FLAG_VM | FLAGS_ARITHMETIC));
+        IrTmp flags = ir_binary(u, OP_or, IR_I32, others, ir_binary_imm(u, OP_or, IR_I32, get_flags(c), FLAG_1));
+        push(c, size, size == 8 ? to_i64(c, flags) : flags);
+        return true;
+    }
     IrTmp v = system_call(c, SYSTEM_PUSHF, ir_const(c->ir, IR_I64, size), 0, false);
     push(c, size, size == 8 ? v : ir_unary(c->ir, OP_trunc, IR_I32, v));
+    return true;
+}
+
+static bool t_swapgs(Ctx *c, unsigned arg)
+{
+    IrUnit *u = c->ir;
+    if (c->bits != 64 || c->mode & MODE_CPL)
+        return t_plain(c, SYSTEM_SWAPGS);
+    uint32_t base = x86_base_of(X86_GS), other = offsetof(X86State, kernel_gs_base);
+    IrTmp now = ir_ldstate(u, IR_I64, base, MO_64), then = ir_ldstate(u, IR_I64, other, MO_64);
+    ir_ststate(u, base, MO_64, then);
+    ir_ststate(u, other, MO_64, now);
     return true;
 }
 
@@ -398,7 +418,7 @@ const X86Translator x86_system_translators[] = {
     { "sysret", t_ending, SYSTEM_SYSRET },
     { "sysenter", t_ending, SYSTEM_SYSENTER },
     { "sysexit", t_ending, SYSTEM_SYSEXIT },
-    { "swapgs", t_plain, SYSTEM_SWAPGS },
+    { "swapgs", t_swapgs, 0 },
     { "rdfsbase", t_base, X86_FS },
     { "rdgsbase", t_base, X86_GS },
     { "wrfsbase", t_base, X86_FS | 256 },

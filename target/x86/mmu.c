@@ -275,9 +275,16 @@ static void find_room(X86State *s)
     }
 }
 
+/* An interrupt may wait that can be taken now. */
+static void look_at_inputs(X86State *s)
+{
+    uint32_t inputs = __atomic_load_n(&s->inputs, __ATOMIC_RELAXED);
+    if (inputs & ~(uint32_t)INPUT_INTR || (inputs && s->eflags & FLAG_IF))
+        __atomic_store_n(&s->cs.poll, 1, __ATOMIC_SEQ_CST);
+}
+
 void x86_mode_changed(X86State *s)
 {
-    find_room(s);
     bool vm86 = s->cr0 & CR0_PE && s->eflags & FLAG_VM, code64 = x86_long(s) && s->segment[X86_CS].attributes & DESC_L;
     unsigned cpl = !(s->cr0 & CR0_PE) ? 0 : vm86 ? 3 : s->segment[X86_SS].attributes >> DESC_DPL_SHIFT & 3;
     unsigned bits = code64 ? 2 : s->segment[X86_CS].attributes & DESC_DB ? 1 : 0;
@@ -297,11 +304,19 @@ void x86_mode_changed(X86State *s)
     mode |= s->smm ? MODE_SMM : 0;
     mode |= s->dr[7] & 0xff && breaks_on_code(s) ? MODE_BREAK : 0;
     s->cs.mode = mode;
-    uint32_t inputs = __atomic_load_n(&s->inputs, __ATOMIC_RELAXED);
-    if (inputs & ~(uint32_t)INPUT_INTR || (inputs && s->eflags & FLAG_IF)) /* perhaps it can be taken now */
-        __atomic_store_n(&s->cs.poll, 1, __ATOMIC_SEQ_CST);
+    if (!code64) /* nothing asks before the mode changes again */
+        find_room(s);
+    look_at_inputs(s);
     unsigned mmu = mmu_index_of(s, cpl == 3, !(s->eflags & FLAG_AC));
     tcg_context_changed(&s->cs, x86_space(s), 0, mmu | mode << MMU_MODE_SHIFT);
+}
+
+void x86_eflags_changed(X86State *s, uint32_t before)
+{
+    if ((before ^ s->eflags) & (FLAG_TF | FLAG_IOPL | FLAG_VM | FLAG_AC))
+        x86_mode_changed(s);
+    else
+        look_at_inputs(s);
 }
 
 uint64_t x86_space(const X86State *s)

@@ -122,7 +122,9 @@ static uint64_t sys_popf(X86State *s, uint64_t size, uint64_t value, unsigned le
         mask |= FLAG_IF;
     if (!cpl)
         mask |= FLAG_IOPL;
-    x86_set_eflags(s, flags & ~(uint32_t)FLAG_RF, mask);
+    uint32_t before = s->eflags;
+    x86_put_eflags(s, flags & ~(uint32_t)FLAG_RF, mask);
+    x86_eflags_changed(s, before);
     return 0;
 }
 
@@ -186,7 +188,9 @@ static uint64_t sys_ac(X86State *s, uint64_t set, uint64_t b, unsigned length)
 {
     if (x86_cpl(s))
         return ud(s);
-    x86_set_eflags(s, set ? FLAG_AC : 0, FLAG_AC);
+    uint32_t before = s->eflags;
+    s->eflags = (before & ~(uint32_t)FLAG_AC) | (set ? FLAG_AC : 0);
+    x86_eflags_changed(s, before);
     return 0;
 }
 
@@ -720,13 +724,13 @@ static uint64_t sys_syscall_(X86State *s, uint64_t a, uint64_t b, unsigned lengt
         s->gpr[R11] = x86_eflags(s) & ~(uint32_t)FLAG_RF;
         flat_segment(&s->segment[X86_CS], selector, CODE_FLAT | DESC_L);
         flat_segment(&s->segment[X86_SS], selector + 8, STACK_FLAT);
-        x86_set_eflags(s, 0, (uint32_t)s->fmask | FLAG_RF);
+        x86_put_eflags(s, 0, (uint32_t)s->fmask | FLAG_RF);
         s->cs.pc = from64 ? s->lstar : s->cstar;
     } else {
         s->gpr[RCX] = (uint32_t)next;
         flat_segment(&s->segment[X86_CS], selector, CODE_FLAT | DESC_DB);
         flat_segment(&s->segment[X86_SS], selector + 8, STACK_FLAT);
-        x86_set_eflags(s, 0, FLAG_IF | FLAG_VM | FLAG_RF);
+        x86_put_eflags(s, 0, FLAG_IF | FLAG_VM | FLAG_RF);
         s->cs.pc = (uint32_t)s->star;
     }
     x86_mode_changed(s);
@@ -748,9 +752,9 @@ static uint64_t sys_sysret(X86State *s, uint64_t size, uint64_t b, unsigned leng
     flat_segment(&s->segment[X86_SS], (selector + 8) | 3, STACK_FLAT | USER);
     s->cs.pc = to64 ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
     if (x86_long(s))
-        x86_set_eflags(s, (uint32_t)s->gpr[R11], 0x3c7fd7 & ~(uint32_t)FLAG_RF);
+        x86_put_eflags(s, (uint32_t)s->gpr[R11], 0x3c7fd7 & ~(uint32_t)FLAG_RF);
     else
-        x86_set_eflags(s, FLAG_IF, FLAG_IF);
+        x86_put_eflags(s, FLAG_IF, FLAG_IF);
     x86_mode_changed(s);
     return 0;
 }

@@ -227,17 +227,28 @@ void set_flags(Ctx *c, unsigned kind, unsigned size, IrTmp result, IrTmp source)
         ir_setreg(c->ir, REG_CC_SOURCE, widen(c, source));
 }
 
-/* The kind and size that cc_op is known to have here, or -1. */
-static int known_cc_op(const Ctx *c)
+/* The kind and size that cc_op is known to have here, or -1; *changed: CC_CF_SET, CC_OF_SET. */
+static int known_cc_op(const Ctx *c, unsigned *changed)
 {
-    IrTmp t = c->ir->reg_value[REG_CC_OP];
-    return t && c->ir->tmps[t].constant ? (int)c->ir->tmps[t].value : -1;
+    const IrUnit *u = c->ir;
+    IrTmp t = u->reg_value[REG_CC_OP];
+    *changed = 0;
+    if (!t)
+        return -1;
+    const IrInsn *def = &u->insns[u->tmps[t].def];
+    bool partly = !u->tmps[t].constant && def->op == OP_or && u->tmps[def->arg[1]].constant;
+    if (!u->tmps[t].constant && !partly)
+        return -1;
+    unsigned value = (unsigned)u->tmps[partly ? def->arg[1] : t].value;
+    *changed = value & (CC_CF_SET | CC_OF_SET);
+    return value & CC_KIND_MASK;
 }
 
 IrTmp get_flags(Ctx *c)
 {
     IrUnit *u = c->ir;
-    if (known_cc_op(c) != CC_EFLAGS << 2) {
+    unsigned changed;
+    if (known_cc_op(c, &changed) != CC_EFLAGS << 2 || changed) {
         IrTmp flags = ir_call(u, IR_I64, HELPER_FLAGS, ir_ext(u, IR_I64, MO_32, ir_getreg(u, REG_CC_OP)),
                               ir_getreg(u, REG_CC_RESULT), ir_getreg(u, REG_CC_SOURCE), 0);
         ir_setreg(u, REG_CC_OP, ir_const(u, IR_I32, CC_EFLAGS << 2));
@@ -252,29 +263,46 @@ void set_all_flags(Ctx *c, IrTmp flags)
     ir_setreg(c->ir, REG_CC_RESULT, widen(c, flags));
 }
 
-void set_carry_only(Ctx *c, IrTmp carry)
+static IrTmp as_i32(Ctx *c, IrTmp v)
 {
-    IrTmp others = ir_binary_imm(c->ir, OP_and, IR_I32, get_flags(c), ~FLAG_CF);
-    if (c->ir->tmps[carry].type == IR_I64)
-        carry = ir_unary(c->ir, OP_trunc, IR_I32, carry);
-    set_all_flags(c, ir_binary(c->ir, OP_or, IR_I32, others, carry));
+    return c->ir->tmps[v].type == IR_I64 ? ir_unary(c->ir, OP_trunc, IR_I32, v) : v;
 }
 
-/* The carry that set_carry_only was given last, or 0: so that the other flags need not be known. */
-static IrTmp last_carry(const Ctx *c)
+IrTmp changed_cc_op(Ctx *c, IrTmp carry, IrTmp overflow)
 {
-    const IrUnit *u = c->ir;
-    IrTmp t = u->reg_value[REG_CC_RESULT];
-    const IrInsn *wide = t ? &u->insns[u->tmps[t].def] : NULL;
-    if (!wide || wide->op != OP_ext || wide->aux != MO_32)
-        return 0;
-    const IrInsn *both = &u->insns[u->tmps[wide->arg[0]].def];
-    if (both->op != OP_or || !u->tmps[both->arg[0]].def)
-        return 0;
-    const IrInsn *others = &u->insns[u->tmps[both->arg[0]].def];
-    bool cleared = others->op == OP_and && u->tmps[others->arg[1]].constant &&
-                   (uint32_t)u->tmps[others->arg[1]].value == ~(uint32_t)FLAG_CF;
-    return cleared && u->tmps[both->arg[1]].type == IR_I32 ? both->arg[1] : 0;
+    IrUnit *u = c->ir;
+    unsigned changed, set = CC_CF_SET | (overflow ? CC_OF_SET : 0);
+    int op = known_cc_op(c, &changed);
+    if (op >= 0 && changed & ~set) { /* an overflow of before, which stays */
+        get_flags(c);
+        op = known_cc_op(c, &changed);
+    }
+    IrTmp bits = ir_binary_imm(u, OP_shl, IR_I32, as_i32(c, carry), CC_CF_SHIFT);
+    if (overflow)
+        bits = ir_binary(u, OP_or, IR_I32, bits, ir_binary_imm(u, OP_shl, IR_I32, as_i32(c, overflow), CC_OF_SHIFT));
+    if (op >= 0)
+        return ir_binary_imm(u, OP_or, IR_I32, bits, op | (int)set);
+    int64_t keep = CC_KIND_MASK | (overflow ? 0 : CC_OF_SET | 1 << CC_OF_SHIFT);
+    IrTmp old = ir_binary_imm(u, OP_and, IR_I32, ir_getreg(u, REG_CC_OP), keep);
+    return ir_binary(u, OP_or, IR_I32, ir_binary_imm(u, OP_or, IR_I32, bits, set), old);
+}
+
+void set_carry_only(Ctx *c, IrTmp carry)
+{
+    ir_setreg(c->ir, REG_CC_OP, changed_cc_op(c, carry, 0));
+}
+
+/* The carry that cc_op is known to have: a value that is 0 if it is clear. */
+static IrTmp carry_of_cc_op(Ctx *c)
+{
+    IrUnit *u = c->ir;
+    IrTmp op = ir_getreg(u, REG_CC_OP);
+    if (!u->tmps[op].constant) {
+        const IrInsn *bits = &u->insns[u->tmps[u->insns[u->tmps[op].def].arg[0]].def];
+        if (bits->op == OP_shl && u->tmps[bits->arg[1]].constant && u->tmps[bits->arg[1]].value == CC_CF_SHIFT)
+            return bits->arg[0];
+    }
+    return ir_binary_imm(u, OP_and, IR_I32, op, 1 << CC_CF_SHIFT);
 }
 
 /* cc_result or cc_source as a value of the operation's size, extended. */
@@ -369,22 +397,32 @@ static void condition_of_flags(Ctx *c, unsigned cc, IrCond *cond, IrTmp *a, IrTm
     *b = ir_const(u, IR_I32, 0);
 }
 
+/* Does the condition depend on flags that are changed after the operation that cc_op names? */
+static bool depends_on(unsigned cc, unsigned changed)
+{
+    unsigned kind = cc >> 1;
+    return (changed & CC_CF_SET && (kind == 1 || kind == 3)) || (changed & CC_OF_SET && (kind == 0 || kind >= 6));
+}
+
 void condition(Ctx *c, unsigned cc, IrCond *cond, IrTmp *a, IrTmp *b)
 {
-    int op = known_cc_op(c);
+    unsigned changed;
+    int op = known_cc_op(c, &changed);
     unsigned kind = op >= 0 ? (unsigned)op >> 2 : CC_EFLAGS, size = op >= 0 ? 1u << (op & 3) : 4;
     bool found = false;
-    if (kind == CC_EFLAGS && op >= 0 && cc >> 1 == 1 && last_carry(c)) {
-        *cond = COND_NE;
-        *a = last_carry(c);
-        *b = ir_const(c->ir, IR_I32, 0);
-        found = true;
-    }
-    if (kind == CC_SUB)
+    if (depends_on(cc, changed)) {
+        found = cc >> 1 == 1;
+        if (found) {
+            *cond = COND_NE;
+            *a = carry_of_cc_op(c);
+            *b = ir_const(c->ir, IR_I32, 0);
+        }
+    } else if (kind == CC_SUB) {
         found = condition_of_sub(c, cc, size, cond, a, b);
-    else if (kind != CC_EFLAGS && kind != CC_BMI)
+    } else if (kind != CC_EFLAGS && kind != CC_BMI) {
         found = condition_of_result(c, cc, size, kind == CC_LOGIC, cond, a, b) ||
                 (cc >> 1 == 1 && condition_of_carry(c, kind, size, cond, a, b));
+    }
     if (!found)
         condition_of_flags(c, cc, cond, a, b);
     if (cc & 1)

@@ -122,8 +122,10 @@ IrTmp extend(Ctx *c, IrTmp value, unsigned size, bool is_signed);
 void set_flags(Ctx *c, unsigned kind, unsigned size, IrTmp result, IrTmp source);
 IrTmp get_flags(Ctx *c); /* the six flags as I32, in their eflags places */
 void set_all_flags(Ctx *c, IrTmp flags);
-void set_carry_only(Ctx *c, IrTmp carry); /* 0 or 1 */
-IrTmp get_carry(Ctx *c, IrType type);     /* 0 or 1 */
+void set_carry_only(Ctx *c, IrTmp carry);
+/* cc_op with CF, and OF unless it is 0, changed: 0 or 1 each. */
+IrTmp changed_cc_op(Ctx *c, IrTmp carry, IrTmp overflow); /* 0 or 1 */
+IrTmp get_carry(Ctx *c, IrType type);                     /* 0 or 1 */
 /* Condition cc (low 4 bits of the opcode) as a comparison: *cond, *a, *b. */
 void condition(Ctx *c, unsigned cc, IrCond *cond, IrTmp *a, IrTmp *b);
 

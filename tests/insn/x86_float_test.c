@@ -1,6 +1,7 @@
 /*
- * Loops of x87, SSE and AVX code, run by the host's CPU and by Rhea on equal data: what they leave in memory must be
- * equal. With --bench, nanoseconds a turn; --native leaves Rhea out (to be run by another emulator for comparison).
+ * Loops of x87, SSE and AVX code, and of flags, run by the host's CPU and by Rhea on equal data: what they leave in
+ * memory must be equal. With --bench, nanoseconds a turn; --native leaves Rhea out (to be run by another emulator for
+ * comparison).
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/x86.h"
@@ -63,6 +64,14 @@ KERNEL(mixed,
 KERNEL(mmx, "movq (%rdi),%mm1; xor %eax,%eax\n1: movq (%rdi,%rax,8),%mm0; paddw %mm0,%mm1; punpckhbw %mm1,%mm0; "
             "packsswb %mm0,%mm1\n"
             "movq %mm1,0x8000(%rdi,%rax,8); inc %eax; cmp %esi,%eax; jb 1b; emms; fldl (%rdi); fstpl 0xf000(%rdi)")
+/* Flags of which a later instruction changes some only. */
+KERNEL(part_of_flags,
+       "xor %eax,%eax\n1: mov (%rdi,%rax,8),%rcx; mov 0x2000(%rdi,%rax,8),%rdx; lea 0x8000(%rdi,%rax,8),%r8\n"
+       "cmp %ecx,%edx; rol $1,%edx; setg (%r8); setbe 1(%r8); cmp %ecx,%edx; ror $1,%rdx; pushf; pop %r9\n"
+       "and $0x8d5,%r9d; mov %r9w,2(%r8); add %ecx,%edx; bt $5,%ecx; sete 4(%r8); adc $0,%edx\n"
+       "sub %ecx,%edx; bts %rdx,%rcx; ja 2f; notb 5(%r8)\n2: add %rdx,%rcx; rol $1,%ecx; bt $7,%ecx; jc 3f\n"
+       "sub $3,%edx\n3: sets 6(%r8); setbe 7(%r8); ror $9,%ecx; stc; cmc; rcl $1,%edx; xor %ecx,%edx; stc\n"
+       "setbe %cl; rol %cl,%edx; setc %r9b; clc; adc %edx,%r9d; xor %r9d,(%r8); inc %eax; cmp %esi,%eax; jb 1b")
 
 static const struct {
     const char *name;
@@ -72,8 +81,8 @@ static const struct {
     {                                   \
 #name, name##_begin, name##_end \
     }
-    ROW(x87_dot),     ROW(x87_mixed), ROW(x87_sine), ROW(sse_sum), ROW(sse_axpy),
-    ROW(sse_integer), ROW(avx_axpy),  ROW(avx_sum),  ROW(mixed),   ROW(mmx),
+    ROW(x87_dot),  ROW(x87_mixed), ROW(x87_sine), ROW(sse_sum), ROW(sse_axpy),      ROW(sse_integer),
+    ROW(avx_axpy), ROW(avx_sum),   ROW(mixed),    ROW(mmx),     ROW(part_of_flags),
 };
 
 static uint8_t native[DATA_BYTES] __attribute__((aligned(64)));
