@@ -151,9 +151,37 @@ def ovmf_q35():
         boot("x86_64", "-M", "q35", *ovmf(tmp), want=["cpus=1", "efi=yes", *Q35])
 
 
+# ---- from disks ----
+
+def boot_sector(text):
+    """Each character is put into the instruction that comes next; then the keyboard controller resets."""
+    code = bytes.fromhex("fa 31c0 8ed8 ba f803")  # cli; ds = 0; dx = the serial port
+    for ch in text.encode():
+        imm = 0x7c00 + len(code) + 6
+        code += bytes([0xC6, 0x06, imm & 255, imm >> 8, ch, 0xB0, ord("?"), 0xEE])  # mov [imm], ch; mov al, '?'; out dx, al
+    code += bytes.fromhex("b0fe e664 f4")  # out 64h, feh; hlt
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def boot_disks():
+    """A disk by IDE and AHCI, a floppy; what bootindex= says goes before the usual order."""
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, size in ("Disk", 1 << 20), ("Floppy", 1440 << 10):
+            with open(f"{tmp}/{name}", "wb") as f:
+                f.write(boot_sector(f"This is {name}\n").ljust(size, b"\0"))
+        disk, floppy = f"{tmp}/Disk", f"{tmp}/Floppy"
+        drives = ["-drive", f"if=none,format=raw,id=d,file={disk}", "-fda", floppy]
+        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]),
+                           ("Floppy", [*drives, "-device", "ide-hd,drive=d", "-boot", "a"]),
+                           ("Disk", [*drives, "-device", "ide-hd,drive=d,bootindex=1", "-boot", "a"])):
+            status, out = rhea("x86_64", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args, timeout=120)
+            if status or f"This is {want}" not in out:
+                sys.exit(f"{args}: status {status}, not from {want}:\n{out}")
+
+
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
