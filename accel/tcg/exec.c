@@ -237,6 +237,7 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
     }
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
+        c->step |= c->stepping;
         c->cs->raised = 0;
         *pending_link = UINT64_MAX;
         return full ? TCG_RUN_FULL : TCG_RUN_ON;

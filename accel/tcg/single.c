@@ -53,6 +53,7 @@ bool tcg_step_store(TcgCpu *c)
         return tcg_must_step(c);
     c->step = true;
     c->cs->raised = 1;
+    __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST); /* else a jump cache may lead back to the unit */
     return true;
 }
 
