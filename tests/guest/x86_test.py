@@ -179,9 +179,22 @@ def boot_disks():
                 sys.exit(f"{args}: status {status}, not from {want}:\n{out}")
 
 
+def boot_network():
+    """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP a script; the script resets."""
+    if not os.path.exists("/usr/lib/ipxe/qemu/efi-virtio.rom"):
+        skip("Debian's package ipxe-qemu is not installed")
+    with tempfile.TemporaryDirectory() as tmp:
+        with open(f"{tmp}/boot.ipxe", "w") as f:
+            f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
+        status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+                           "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n", timeout=300)
+    if status:
+        sys.exit(f"{out}\nstatus {status}")
+
+
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks, boot_network)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
