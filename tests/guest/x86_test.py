@@ -8,7 +8,7 @@ RHEA may also be another emulator's command, to see that the test is right.
 
 SPDX-License-Identifier: MIT
 """
-import os, re, shlex, subprocess, sys, tempfile
+import os, re, shlex, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images
@@ -192,9 +192,46 @@ def boot_network():
         sys.exit(f"{out}\nstatus {status}")
 
 
+# ---- the front panel ----
+
+BUTTONS = r"""
+insmod /lib/button.ko
+echo READY
+n=0
+while [ $n -lt 300 ]; do
+    sleep 0.2; n=$((n+1))
+    grep -qE "NMI: +1 " /proc/interrupts && grep -qE " [1-9][0-9]* .*acpi" /proc/interrupts && { echo "NMI and SCI came"; break; }
+done
+poweroff -f
+"""
+
+
+def buttons():
+    """The monitor's nmi and system_powerdown arrive as an NMI and as the power button's ACPI interrupt."""
+    for machine in "pc", "q35":
+        with tempfile.TemporaryDirectory() as tmp:
+            serial = f"{tmp}/serial"
+            initrd = images.initramfs("x86_64", BUTTONS, f"{tmp}/initrd", {"lib/button.ko": images.modules("x86_64", ["button"])[0]})
+            p = subprocess.Popen([*EMULATOR, "-target", "x86_64", "-M", machine, "-m", "256", "-display", "none", "-serial", f"file:{serial}",
+                                  "-monitor", "stdio", "-kernel", images.kernel("x86_64"), "-initrd", initrd, "-append", "console=ttyS0"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            deadline = time.time() + 300
+            while p.poll() is None and time.time() < deadline and not (os.path.exists(serial) and "READY" in open(serial, errors="replace").read()):
+                time.sleep(0.2)
+            try:
+                p.stdin.write(b"nmi\nsystem_powerdown\n")
+                p.stdin.flush()  # and stays open: the end of it would end the monitor
+                p.wait(timeout=120)
+            finally:
+                p.kill()
+            out = open(serial, errors="replace").read()
+            if p.returncode or "NMI and SCI came" not in out:
+                sys.exit(f"{out}\n{machine}: status {p.returncode}")
+
+
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks, boot_network)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks, boot_network, buttons)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
