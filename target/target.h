@@ -69,6 +69,7 @@ struct Target {
     const char *name; /* "riscv64" */
     unsigned bits;    /* of an address: 32 or 64 */
     bool big_endian;
+    bool coherent_code; /* an instruction sees what the one before it stored (x86), without a fence */
     const char *default_machine, *default_cpu;
     unsigned page_bits, insn_align; /* smallest page; instruction alignment in bytes (2 for RVC) */
     const GuestReg *regs;

@@ -243,13 +243,18 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
     tcg_phase(c, PHASE_LOOKUP);
+    if (!c->tcg->machine->icount) {
+        c->stepping = c->step;
+        c->step = false;
+    }
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
+        c->step |= c->stepping;
         c->cs->raised = 0;
         *pending_link = UINT64_MAX;
         return full ? TCG_RUN_FULL : TCG_RUN_ON;
     }
-    if (*pending_link != UINT64_MAX && u->code)
+    if (*pending_link != UINT64_MAX && u->code && !c->stepping)
         tcg_unit_link(c, *pending_link, u);
     *pending_link = UINT64_MAX;
     if (log_on(LOG_EXEC | LOG_CPU))

@@ -47,6 +47,16 @@ bool tcg_must_step(TcgCpu *c)
     return true;
 }
 
+bool tcg_step_store(TcgCpu *c)
+{
+    if (c->tcg->machine->icount || c->stepping)
+        return tcg_must_step(c);
+    c->step = true;
+    c->cs->raised = 1;
+    __atomic_store_n(&c->cs->poll, 1, __ATOMIC_SEQ_CST); /* else a jump cache may lead back to the unit */
+    return true;
+}
+
 bool tcg_step_for_device(CpuState *cs)
 {
     return tcg_must_step(tcg_cpu(cs));

@@ -218,10 +218,12 @@ typedef struct TcgCpu {
     PageEntry large[1 << LARGE_BITS]; /* of 2 MiB */
     PageEntry other[1 << OTHER_BITS]; /* not for the second level: devices, ROM, what cannot be read */
     FetchEntry fetch[1 << FETCH_BITS];
-    /* -icount */
-    uint64_t counted; /* instructions executed before the present portion */
-    bool step;        /* the next portion is one instruction: in the middle of a piece, or it accesses a device */
+    bool own_code; /* the store under way is generated code's, which may change the unit that it is in */
+    /* The next portion is one instruction: it changes the unit that it is in, or with -icount, in the middle of a
+     * piece, or it accesses a device. */
+    bool step;
     bool stepping;    /* the present one is */
+    uint64_t counted; /* -icount: instructions executed before the present portion */
     IrUnit *ir;       /* scratch of the translator */
     TcgStats stats;
     uint8_t phase;             /* atomic: Phase */
@@ -343,6 +345,8 @@ void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64
 void tcg_unit_remove(TcgState *t, Unit *u);
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len);
 
+/* Is a byte of [ram_addr, ram_addr + len), in one page, of a unit that may be the one at cs->pc? */
+bool tcg_unit_runs_in(TcgCpu *c, uint64_t ram_addr, unsigned len);
 /* For generated code: the address to go to for cs->pc, or NULL: leave to C. */
 void *tcg_find_code(CpuState *cs);
 
@@ -426,6 +430,9 @@ void tcg_single_destroy(TcgState *t);
 /* -icount: devices are accessed by instructions that are executed alone, so that their time is exact and that an
  * interrupt which comes of it is taken behind them. True: this one is not; it is done over, as if it had raised. */
 bool tcg_must_step(TcgCpu *c);
+/* A store may change instructions of the running unit, of which the next must be seen: do it in a unit of its own
+ * first. False: it is. */
+bool tcg_step_store(TcgCpu *c);
 /* The thread's whole life: all vCPUs in turn. */
 void tcg_single_run(Vcpu *runner);
 

@@ -289,6 +289,10 @@ static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
     if (!find_page(c, va, ACCESS_STORE, &e))
         return false;
     if (e.kind == PAGE_RAM && e.write) {
+        unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
+        if (c->own_code && page_has_code(&e) && tcg_unit_runs_in(c, e.region->ram_addr + e.offset + in_page, size) &&
+            tcg_step_store(c))
+            return false;
         ram_store(c, &e, va, size, value);
         return true;
     }
@@ -324,8 +328,8 @@ static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
         return 0;
     }
     PageEntry e;
-    if (memop & MO_FOR_WRITE && (!find_page(c, va, ACCESS_STORE, &e) ||
-                                 (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
+    if (memop & MO_FOR_WRITE &&
+        (!find_page(c, va, ACCESS_STORE, &e) || (size > first && !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))))
         return 0;
     if (stopped(c->cs, va, size, ACCESS_LOAD, NULL))
         return 0;
@@ -363,6 +367,7 @@ static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
         return;
     }
     TCG_COUNT(&c->stats, slow_cross);
+    c->own_code = false; /* half of it may be done: it cannot be begun again */
     /* both pages must take it before either is changed */
     PageEntry e;
     if (!find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + first), ACCESS_STORE, &e))
@@ -377,7 +382,8 @@ static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access
     if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
         return true;
     const Target *target = c->vcpu->target;
-    (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector : target->raise_misaligned)(c->cs, va, access);
+    (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector
+                                                              : target->raise_misaligned)(c->cs, va, access);
     return false;
 }
 
@@ -443,7 +449,8 @@ static GMutex split_lock;
 static bool split_begin(TcgCpu *c, uint64_t va, unsigned size, uint64_t *old)
 {
     PageEntry e;
-    if (c->cs->raised || !find_page(c, va, ACCESS_STORE, &e) || !find_page(c, wrap(c, va + size - 1) & GUEST_PAGE_MASK, ACCESS_STORE, &e))
+    if (c->cs->raised || !find_page(c, va, ACCESS_STORE, &e) ||
+        !find_page(c, wrap(c, va + size - 1) & GUEST_PAGE_MASK, ACCESS_STORE, &e))
         return false;
     g_mutex_lock(&split_lock);
     *old = slow_load(c, va, (uint64_t)__builtin_ctz(size));
@@ -603,7 +610,10 @@ uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memo
 void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    slow_store(tcg_cpu(cs), va, value, memop);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_code = c->vcpu->target->coherent_code;
+    slow_store(c, va, value, memop);
+    c->own_code = false;
     tcg_phase(tcg_cpu(cs), was);
 }
 
@@ -629,7 +639,9 @@ uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
 }
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
 {
-    tcg_slow_store(cs, va, value, memop);
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    slow_store(tcg_cpu(cs), va, value, memop);
+    tcg_phase(tcg_cpu(cs), was);
 }
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind)
 {

@@ -592,9 +592,11 @@ void *tcg_find_code(CpuState *cs)
         return NULL; /* every unit is entered from C */
     if (c->tcg->machine->icount) {
         cs->icount_rest = 0;
-        if (c->stepping || cs->icount <= 0) /* nothing may be executed any more: do not raise what fetching would */
+        if (cs->icount <= 0) /* nothing may be executed any more: do not raise what fetching would */
             return NULL;
     }
+    if (c->step || c->stepping)
+        return NULL;
     cs->raised = 0;
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
@@ -723,6 +725,20 @@ static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsign
         if (overlaps(u, p->page + first, p->page + last))
             drop_unit(t, count, u);
     }
+}
+
+bool tcg_unit_runs_in(TcgCpu *c, uint64_t ram_addr, unsigned len)
+{
+    TcgState *t = c->tcg;
+    uint64_t page = ram_addr & GUEST_PAGE_MASK;
+    bool found = false;
+    g_mutex_lock(&t->lock);
+    UnitPage *p = g_hash_table_lookup(t->pages, &page);
+    for (Unit *u = p ? p->units : NULL; u && !found; u = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page])
+        found =
+            overlaps(u, ram_addr, ram_addr + len - 1) && ((c->cs->pc - u->ram_addr) & (GUEST_PAGE_SIZE - 1)) < u->bytes;
+    g_mutex_unlock(&t->lock);
+    return found;
 }
 
 void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64_t len)

@@ -229,12 +229,23 @@ void pcie_add_endpoint_capability(PciDevice *dev)
 
 #define ROM_MAX ((uint64_t)16 << 20)
 
+/* The boot ROM that a network card has unless told otherwise: only who boots from it misses it. */
+static bool can_do_without(const PciDevice *dev)
+{
+    const Prop *prop = dev->dev.type->props;
+    while (prop && prop->name && strcmp(prop->name, "romfile"))
+        prop++;
+    return prop && prop->name && !strcmp(dev->dev.type->category, "network") && !strcmp(prop->fallback, dev->romfile);
+}
+
 static bool add_rom(PciDevice *dev, GError **err)
 {
     uint64_t size, room = UINT64_C(1) << RAM_PAGE_BITS;
     if (!dev->romfile || !*dev->romfile || !dev->rombar)
         return true;
     g_autofree char *path = firmware_find(dev->romfile);
+    if (!path && can_do_without(dev))
+        return true;
     if (!path)
         return error_set(err, "romfile: there is no file '%s', nor one of this name in %s; romfile= does without",
                          dev->romfile, firmware_places());

@@ -69,7 +69,7 @@ typedef struct VirtioNet {
     VirtElement element;
     VirtElement *parts[PARTS_MAX]; /* made when needed */
     uint8_t *frame;                /* NET_FRAME_MAX bytes, to complete checksums in */
-    uint32_t bootindex; /* property */
+    uint32_t bootindex;            /* property */
 } VirtioNet;
 
 /* ---- filters (5.1.6.5) ---- */
@@ -555,4 +555,11 @@ const DeviceType virtio_net_type = {
     .realize = realize,
     .unrealize = unrealize,
 };
-VIRTIO_PCI_TYPE(virtio_net_pci_type, "virtio-net-pci", virtio_net_type, "network", "virtio network card on PCI");
+
+static const Prop pci_props[] = {
+    PROP(VirtioPci, STRING, "romfile", pci.romfile, .fallback = "efi-virtio.rom",
+         .help = "iPXE, which firmware boots from the network with; empty: none"),
+    PROP_END,
+};
+VIRTIO_PCI_TYPE(virtio_net_pci_type, "virtio-net-pci", virtio_net_type, "network", "virtio network card on PCI",
+                .props = pci_props);

@@ -21,16 +21,15 @@ typedef struct VirtioPci {
 
 extern const DeviceType virtio_pci_type;
 
-/* Define the type NAME_pci_type, "virtio-...-pci", of a virtio device type. */
-#define VIRTIO_PCI_TYPE(symbol, text, child_type, kind, about) \
-    const DeviceType symbol = {                                \
-        .name = text,                                          \
-        .desc = about,                                         \
-        .category = kind,                                      \
-        .bus = "pci",                                          \
-        .parent = &virtio_pci_type,                            \
-        .child = &child_type,                                  \
-        .size = sizeof(VirtioPci),                             \
-    }
+/* Define the type NAME_pci_type, "virtio-...-pci", of a virtio device type; more members may follow. */
+#define VIRTIO_PCI_TYPE(symbol, text, child_type, kind, about, ...) \
+    const DeviceType symbol = { .name = text,                       \
+                                .desc = about,                      \
+                                .category = kind,                   \
+                                .bus = "pci",                       \
+                                .parent = &virtio_pci_type,         \
+                                .child = &child_type,               \
+                                .size = sizeof(VirtioPci),          \
+                                __VA_ARGS__ }
 
 #endif

@@ -434,13 +434,13 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
         x86_raise(x86(cs), VECTOR_AC, 0);
 }
 
-#define TARGET_COMMON                                                                                           \
-    .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,    \
-    .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init, \
-    .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,               \
-    .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk,                     \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned,                                   \
-    .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                   \
+#define TARGET_COMMON                                                                                              \
+    .default_machine = "pc", .page_bits = 12, .insn_align = 1, .regs = x86_regs, .reg_count = X86_REG_COUNT,       \
+    .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init,    \
+    .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,                  \
+    .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk, .coherent_code = true, \
+    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned,                                      \
+    .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                      \
     .translate = x86_translate, .disassemble = x86_disassemble
 
 const Target target_x86_64 = { .name = "x86_64", .bits = 64, .default_cpu = "qemu64", TARGET_COMMON };

@@ -8,7 +8,7 @@ RHEA may also be another emulator's command, to see that the test is right.
 
 SPDX-License-Identifier: MIT
 """
-import os, re, shlex, subprocess, sys, tempfile
+import os, re, shlex, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fixtures, images
@@ -154,9 +154,87 @@ def ovmf_q35():
         boot("x86_64", "-M", "q35", *ovmf(tmp), want=["cpus=1", "efi=yes", *Q35])
 
 
+# ---- from disks ----
+
+def boot_sector(text):
+    """Each character is put into the instruction that comes next; then the keyboard controller resets."""
+    code = bytes.fromhex("fa 31c0 8ed8 ba f803")  # cli; ds = 0; dx = the serial port
+    for ch in text.encode():
+        imm = 0x7c00 + len(code) + 6
+        code += bytes([0xC6, 0x06, imm & 255, imm >> 8, ch, 0xB0, ord("?"), 0xEE])  # mov [imm], ch; mov al, '?'; out dx, al
+    code += bytes.fromhex("b0fe e664 f4")  # out 64h, feh; hlt
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def boot_disks():
+    """A disk by IDE and AHCI, a floppy; what bootindex= says goes before the usual order."""
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, size in ("Disk", 1 << 20), ("Floppy", 1440 << 10):
+            with open(f"{tmp}/{name}", "wb") as f:
+                f.write(boot_sector(f"This is {name}\n").ljust(size, b"\0"))
+        disk, floppy = f"{tmp}/Disk", f"{tmp}/Floppy"
+        drives = ["-drive", f"if=none,format=raw,id=d,file={disk}", "-fda", floppy]
+        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]),
+                           ("Floppy", [*drives, "-device", "ide-hd,drive=d", "-boot", "a"]),
+                           ("Disk", [*drives, "-device", "ide-hd,drive=d,bootindex=1", "-boot", "a"])):
+            status, out = rhea("x86_64", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args, timeout=120)
+            if status or f"This is {want}" not in out:
+                sys.exit(f"{args}: status {status}, not from {want}:\n{out}")
+
+
+def boot_network():
+    """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP a script; the script resets."""
+    if not os.path.exists("/usr/lib/ipxe/qemu/efi-virtio.rom"):
+        skip("Debian's package ipxe-qemu is not installed")
+    with tempfile.TemporaryDirectory() as tmp:
+        with open(f"{tmp}/boot.ipxe", "w") as f:
+            f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
+        status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+                           "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n", timeout=300)
+    if status:
+        sys.exit(f"{out}\nstatus {status}")
+
+
+# ---- the front panel ----
+
+BUTTONS = r"""
+insmod /lib/button.ko
+echo READY
+n=0
+while [ $n -lt 300 ]; do
+    sleep 0.2; n=$((n+1))
+    grep -qE "NMI: +1 " /proc/interrupts && grep -qE " [1-9][0-9]* .*acpi" /proc/interrupts && { echo "NMI and SCI came"; break; }
+done
+poweroff -f
+"""
+
+
+def buttons():
+    """The monitor's nmi and system_powerdown arrive as an NMI and as the power button's ACPI interrupt."""
+    for machine in "pc", "q35":
+        with tempfile.TemporaryDirectory() as tmp:
+            serial = f"{tmp}/serial"
+            initrd = images.initramfs("x86_64", BUTTONS, f"{tmp}/initrd", {"lib/button.ko": images.modules("x86_64", ["button"])[0]})
+            p = subprocess.Popen([*EMULATOR, "-target", "x86_64", "-M", machine, "-m", "256", "-display", "none", "-serial", f"file:{serial}",
+                                  "-monitor", "stdio", "-kernel", images.kernel("x86_64"), "-initrd", initrd, "-append", "console=ttyS0"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            deadline = time.time() + 300
+            while p.poll() is None and time.time() < deadline and not (os.path.exists(serial) and "READY" in open(serial, errors="replace").read()):
+                time.sleep(0.2)
+            try:
+                p.stdin.write(b"nmi\nsystem_powerdown\n")
+                p.stdin.flush()  # and stays open: the end of it would end the monitor
+                p.wait(timeout=120)
+            finally:
+                p.kill()
+            out = open(serial, errors="replace").read()
+            if p.returncode or "NMI and SCI came" not in out:
+                sys.exit(f"{out}\n{machine}: status {p.returncode}")
+
+
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, boot_disks, boot_network, buttons)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
