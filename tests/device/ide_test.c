@@ -13,6 +13,10 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
 #define PORTS     0x3000000ull
 #define ECAM      0x30000000ull
 #define BMDMA     0xc000u
@@ -946,6 +950,12 @@ static void random_ahci(GRand *rand, unsigned steps)
 static void test_random(gconstpointer data)
 {
     bool ahci = strstr(data, "ahci");
+#if __has_feature(thread_sanitizer)
+    if (ahci) { /* lists change while the drive's thread reads them: that is what is tried */
+        g_test_skip("a guest that breaks the rules is not free of data races");
+        return;
+    }
+#endif
     for (unsigned seed = 1; seed <= 4; seed++) {
         g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
         begin(data);
