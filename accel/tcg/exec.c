@@ -311,9 +311,12 @@ static void tcg_vcpu_run(Vcpu *vcpu)
         uint64_t pending_link = UINT64_MAX;
         TcgRun run = TCG_RUN_ON;
         tcg_enter(c);
-        /* once at least: a target may hold an interrupt back for an instruction */
-        for (bool first = !vcpu->halted;
-             run != TCG_RUN_FULL && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)); first = false) {
+        /* once at least: a target may hold an interrupt back for an instruction. Not at all if what was delivered has
+         * halted it: an x86 processor after INIT waits for a start-up IPI. */
+        bool halted = __atomic_load_n(&vcpu->halted, __ATOMIC_RELAXED);
+        for (bool first = true;
+             !halted && run != TCG_RUN_FULL && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED));
+             first = false) {
             run = tcg_run_stretch(c, &pending_link);
             if (run == TCG_RUN_YIELD)
                 g_thread_yield();

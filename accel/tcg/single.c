@@ -93,10 +93,10 @@ static bool run_counted_turn(TcgCpu *c, Icount *ic)
     TcgState *t = c->tcg;
     uint64_t pending_link = UINT64_MAX;
     TcgRun run = TCG_RUN_ON;
-    bool over = false;
     if (t->left <= 0)
         t->left = SLICE_INSNS;
     tcg_enter(c);
+    bool over = __atomic_load_n(&c->vcpu->halted, __ATOMIC_RELAXED); /* by what was delivered */
     for (bool due = false; !over && !due && run != TCG_RUN_FULL && !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED);) {
         run = run_portion(c, ic, icount_budget(ic, t->left), &pending_link);
         over = run == TCG_RUN_YIELD || run == TCG_RUN_HALT || t->left <= 0;
@@ -124,8 +124,9 @@ static bool run_turn(TcgCpu *c, bool alone)
     }
     __atomic_store_n(&t->running, c, __ATOMIC_SEQ_CST);
     tcg_enter(c);
-    for (bool first = !c->vcpu->halted;
-         run == TCG_RUN_ON && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED)); first = false)
+    bool halted = __atomic_load_n(&c->vcpu->halted, __ATOMIC_RELAXED); /* by what was delivered */
+    for (bool first = true; !halted && run == TCG_RUN_ON && (first || !__atomic_load_n(&c->cs->poll, __ATOMIC_RELAXED));
+         first = false)
         run = tcg_run_stretch(c, &pending_link);
     tcg_leave(c, run);
     __atomic_store_n(&t->running, NULL, __ATOMIC_SEQ_CST);
