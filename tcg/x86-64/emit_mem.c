@@ -608,12 +608,12 @@ static void frame_store(Emit *e, int32_t slot, int reg)
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
 {
-    static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_REFILL_LOAD,
-                                      [STUB_STORE] = THUNK_REFILL_STORE,
-                                      [STUB_LOAD_VECTOR] = THUNK_LOAD_VECTOR,
-                                      [STUB_STORE_VECTOR] = THUNK_STORE_VECTOR,
-                                      [STUB_AMO] = THUNK_AMO,
-                                      [STUB_CAS] = THUNK_CAS };
+    static const uint8_t thunks[][2] = { [STUB_LOAD] = { THUNK_REFILL_LOAD, THUNK_RETRY_LOAD },
+                                         [STUB_STORE] = { THUNK_REFILL_STORE, THUNK_RETRY_STORE },
+                                         [STUB_LOAD_VECTOR] = { THUNK_REFILL_LOAD_VECTOR, THUNK_RETRY_LOAD_VECTOR },
+                                         [STUB_STORE_VECTOR] = { THUNK_REFILL_STORE_VECTOR, THUNK_RETRY_STORE_VECTOR },
+                                         [STUB_AMO] = { THUNK_AMO },
+                                         [STUB_CAS] = { THUNK_CAS } };
     Asm *a = &e->a;
     const uint8_t *here = a->p;
     patch_to(s->from, here);
@@ -634,10 +634,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->disp)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
     mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-    if (s->retry && !vector)
-        call_to(a, slow_thunk(e, s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
-    else
-        call_to(a, slow_thunk(e, thunks[s->kind]));
+    call_to(a, slow_thunk(e, thunks[s->kind][s->retry]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {

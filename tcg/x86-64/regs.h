@@ -261,6 +261,10 @@ enum {
     THUNK_RETRY_STORE,
     THUNK_REFILL_LOAD,
     THUNK_REFILL_STORE,
+    THUNK_RETRY_LOAD_VECTOR, /* these only for units with vectors */
+    THUNK_RETRY_STORE_VECTOR,
+    THUNK_REFILL_LOAD_VECTOR,
+    THUNK_REFILL_STORE_VECTOR,
     THUNK_WIDE, /* the same that keep whole vectors */
     THUNK_EXIT = 2 * THUNK_WIDE,
     THUNK_LOOKUP,
