@@ -71,6 +71,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->counted = false;
     u->label_count = 0;
     u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->cold_from = UINT_MAX;
     u->expected = IR_NOTHING_EXPECTED;
     u->has_loops = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
@@ -856,4 +857,17 @@ int ir_cold(IrUnit *u)
     int label = ir_new_label(u);
     u->cold[u->cold_count++] = (IrCold){ u->insn_offset, (uint16_t)label, u->expected };
     return label;
+}
+
+void ir_begin_cold(IrUnit *u)
+{
+    u->cold_from = u->count;
+}
+
+bool ir_tests_state(const IrUnit *u, const IrInsn *insn)
+{
+    const IrTmpInfo *a = &u->tmps[insn->arg[0]], *b = &u->tmps[insn->arg[1]];
+    const IrInsn *load = &u->insns[a->def];
+    return insn->op == OP_brcond && (insn->aux == COND_NE || insn->aux == COND_EQ) && b->constant && !b->value &&
+           load->op == OP_ldstate && load->dst == insn->arg[0] && load->aux == MO_8 && a->uses == 1;
 }

@@ -253,6 +253,8 @@ typedef struct IrUnit {
     uint32_t expected;        /* what the target expects to find at run time; IR_NOTHING_EXPECTED */
     IrHeld held[16];
     unsigned held_next, cold_count;
+    unsigned
+        cold_from; /* index of the first instruction of the cold part, see ir_begin_cold; UINT_MAX: there is none */
     IrCold cold[IR_MAX_COLD];
     unsigned group_count;
     IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
@@ -268,6 +270,9 @@ typedef struct IrUnit {
 IrUnit *ir_unit_new(void);
 IrUnit *ir_unit_copy(const IrUnit *u);
 void ir_unit_free(IrUnit *u);
+
+/* Does this instruction go to the cold part if a byte of the state, which nothing else looks at here, is not 0? */
+bool ir_tests_state(const IrUnit *u, const IrInsn *insn);
 
 /* Start an empty unit. */
 void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers);
@@ -329,6 +334,8 @@ IrTmp ir_host(IrUnit *u, IrType type, int64_t what, bool pure, IrTmp a, IrTmp b,
 /* The label of this guest instruction's translation without assumptions, to go to from before it has changed anything.
  */
 int ir_cold(IrUnit *u);
+/* What follows is the cold part. Branches from there to labels before it enter loops, they do not go round in them. */
+void ir_begin_cold(IrUnit *u);
 
 /* Once a segment: call the raising helper with argument if the state byte at offset is not zero. */
 void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument);

@@ -114,6 +114,28 @@ static bool choose_lead(const IrUnit *u, IrLoop *l)
     return step != 0;
 }
 
+/* Is a byte of the state one that the loop leaves alone? */
+static bool left_alone(const IrUnit *u, const IrLoop *l, int64_t offset)
+{
+    for (unsigned i = l->head + 1u; i <= l->last; i++) {
+        const IrInsn *insn = &u->insns[i];
+        if ((insn->op == OP_ststate || insn->op == OP_vststate) && insn->imm <= offset && insn->imm + 32 > offset)
+            return false;
+    }
+    return true;
+}
+
+static bool add_guard(IrLoop *l, uint32_t offset)
+{
+    for (unsigned g = 0; g < l->guard_count; g++)
+        if (l->guards[g] == offset)
+            return true;
+    if (l->guard_count == IR_MAX_GIVENS)
+        return false;
+    l->guards[l->guard_count++] = offset;
+    return true;
+}
+
 /* What the fast copy takes as given, since the look at the head has seen it: state bytes that guards test, and
  * single-precision values in registers that the loop leaves alone. */
 static void find_givens(IrUnit *u, IrLoop *l, const bool *written)
@@ -123,10 +145,9 @@ static void find_givens(IrUnit *u, IrLoop *l, const bool *written)
         const IrInsn *def = &u->insns[u->tmps[insn->arg[0]].def];
         bool known = false;
         if (insn->op == OP_guard) {
-            for (unsigned g = 0; g < l->guard_count; g++)
-                known |= l->guards[g] == (uint32_t)insn->imm;
-            if (!known && (known = l->guard_count < IR_MAX_GIVENS))
-                l->guards[l->guard_count++] = (uint32_t)insn->imm;
+            known = add_guard(l, (uint32_t)insn->imm);
+        } else if (insn->aux == COND_NE && ir_tests_state(u, insn) && u->label_insn[insn->imm] >= u->cold_from) {
+            known = left_alone(u, l, def->imm) && add_guard(l, (uint32_t)def->imm);
         } else if (insn->op == OP_funbox && def->op == OP_getreg && !written[def->imm]) {
             for (unsigned b = 0; b < l->boxed_count; b++)
                 known |= l->boxed[b] == def->imm;
@@ -141,10 +162,10 @@ static void find_givens(IrUnit *u, IrLoop *l, const bool *written)
 static bool may_leave(const IrInsn *insn)
 {
     bool walks = (insn->op == OP_ld || insn->op == OP_st) && ir_stream(insn->flags) >= 0;
-    bool given = insn->op == OP_guard && insn->flags & IR_LOOP_GIVEN;
+    bool given = (insn->op == OP_guard || insn->op == OP_brcond) && insn->flags & IR_LOOP_GIVEN;
     uint8_t effects = ir_op_info[insn->op].effects;
-    return (effects == IR_MEM && !walks && !given) || effects == IR_END || insn->op == OP_brcond ||
-           insn->op == OP_brjump || insn->op == OP_poll;
+    bool branch = effects == IR_END || insn->op == OP_brcond || insn->op == OP_brjump || insn->op == OP_poll;
+    return (effects == IR_MEM && !walks && !given) || (branch && !given);
 }
 
 /* As ir_optimise does, for the fast copy, in which fewer instructions may fault: register writes that nothing sees, and
@@ -167,7 +188,8 @@ static void find_dead(IrUnit *u, const IrLoop *l)
         }
         if (dead)
             insn->flags |= IR_LOOP_DEAD;
-        for (unsigned a = 0; a < 4 && insn->arg[a] && !dead; a++)
+        bool given = insn->op == OP_brcond && insn->flags & IR_LOOP_GIVEN;
+        for (unsigned a = 0; a < 4 && insn->arg[a] && !dead && !given; a++)
             needed[insn->arg[a]] = true;
     }
 }
@@ -210,12 +232,12 @@ void ir_find_loops(IrUnit *u)
     if (!u->has_loops)
         return;
     memset(back, 0, u->label_count);
-    for (unsigned i = 0; i < u->count; i++) {
+    for (unsigned i = 0; i < MIN(u->count, u->cold_from); i++) {
         if (u->insns[i].op == OP_br || u->insns[i].op == OP_brcond)
             back[u->insns[i].imm] += u->label_insn[u->insns[i].imm] < i && back[u->insns[i].imm] < 2;
     }
     unsigned head = 0;
-    for (unsigned i = 0; i < u->count && u->loop_count < IR_MAX_LOOPS; i++) {
+    for (unsigned i = 0; i < MIN(u->count, u->cold_from) && u->loop_count < IR_MAX_LOOPS; i++) {
         const IrInsn *insn = &u->insns[i];
         if (insn->op == OP_label)
             head = i;

@@ -67,7 +67,7 @@ static bool find_nodes(const IrUnit *u, Graph *g)
     }
     for (unsigned n = 0; n < g->count; n++) {
         const IrInsn *insn = &u->insns[g->nodes[n].last];
-        if (is_branch(insn))
+        if (is_branch(insn) && g->nodes[n].last < u->cold_from) /* the cold part enters loops anew */
             g->nodes[n].target = (uint16_t)node_at(g, u->label_insn[insn->imm]);
     }
     return true;

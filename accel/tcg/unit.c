@@ -201,6 +201,7 @@ static void translate_cold(const Target *target, TranslateInsn *insn, const Scan
 {
     IrUnit *ir = insn->ir;
     insn->cold = true;
+    ir_begin_cold(ir);
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_br(ir, labels->number[i]);

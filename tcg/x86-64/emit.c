@@ -142,7 +142,7 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
         bool back = e->u->label_insn[label] < e->index && e->u->label_insn[label] >= e->slow_head;
         patch_to(field, back ? e->labels[label] : e->entries[label]);
     } else if (e->labels[label]) {
-        patch_to(field, e->labels[label]);
+        patch_to(field, e->index < e->u->cold_from ? e->labels[label] : e->entries[label]);
     } else if (e->fixup_count < MAX_FIXUPS) {
         e->fixups[e->fixup_count].field = field;
         e->fixups[e->fixup_count++].label = label;
@@ -230,8 +230,32 @@ static void emit_stub(Emit *e, ColdStub *s)
 
 /* ---- state and helpers ---- */
 
+/* The comparison that is next does it. */
+static bool is_for_test(const Emit *e, const IrInsn *insn)
+{
+    const IrUnit *u = e->u;
+    unsigned i = u->tmps[insn->dst].last_use;
+    if (insn->aux != MO_8 || i >= u->count || !ir_tests_state(u, &u->insns[i]))
+        return false;
+    while (--i > e->index)
+        if (u->insns[i].op != OP_nop && u->insns[i].op != OP_const)
+            return false;
+    return true;
+}
+
+static int test_state(Emit *e, const IrInsn *insn)
+{
+    op_rm(&e->a, 0x80, ALU_CMP, state_mem(e->u->insns[e->u->tmps[insn->arg[0]].def].imm), false);
+    put_byte(&e->a, 0);
+    return insn->aux == COND_NE ? CC_NE : CC_E;
+}
+
 static void emit_ldstate(Emit *e, const IrInsn *insn)
 {
+    if (is_for_test(e, insn)) {
+        e->place[insn->dst].where = AT_NOWHERE;
+        return;
+    }
     static const uint32_t zero[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b };
     static const uint32_t sign[] = { P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
     unsigned size = insn->aux & MO_SIZE;
@@ -368,8 +392,8 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         branch_to_label(e, jmp_forward(a), insn->imm);
         break;
     case OP_brcond: {
-        int cc = emit_compare(e, insn);
-        uint8_t *field = jcc_forward(a, cc);
+        bool state = ir_tests_state(e->u, insn) && e->place[insn->arg[0]].where == AT_NOWHERE;
+        uint8_t *field = jcc_forward(a, state ? test_state(e, insn) : emit_compare(e, insn));
         if (e->x87.held) { /* the stack is empty where it goes */
             ColdStub *s = new_stub(e, STUB_X87);
             s->from = field;
@@ -423,8 +447,9 @@ static void emit_insn(Emit *e, const IrInsn *insn)
 
 static bool not_in_fast_copy(const IrInsn *insn)
 {
-    return insn->op == OP_guard ? insn->flags & IR_LOOP_GIVEN
-                                : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
+    return insn->op == OP_guard || insn->op == OP_brcond
+               ? insn->flags & IR_LOOP_GIVEN
+               : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
 }
 
 static void emit_code(Emit *e, const IrInsn *insn, unsigned i)
