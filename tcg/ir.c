@@ -21,6 +21,7 @@ static void forget(IrUnit *u)
 {
     memset(u->reg_value, 0, sizeof(u->reg_value));
     memset(u->recent_const, 0, sizeof(u->recent_const));
+    memset(u->recent_sum, 0, sizeof(u->recent_sum));
     memset(u->held, 0, sizeof(u->held));
     u->guarded = u->marked = u->assumed = 0;
 }
@@ -304,6 +305,24 @@ static bool is_commutative(IrOp op)
            op == OP_mulhu;
 }
 
+/* Sums and shifts of I64, of which addresses consist, are made once in a segment, so that accesses are seen to be near
+ * each other. */
+static IrTmp emit_sum(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (type != IR_I64 || (op != OP_add && op != OP_shl))
+        return emit2(u, op, type, 0, a, b);
+    IrTmp *recent = &u->recent_sum[(a + b * 5u + op) % G_N_ELEMENTS(u->recent_sum)];
+    if (*recent) {
+        const IrInsn *insn = definition(u, *recent);
+        if (insn->op == op && insn->arg[0] == a && insn->arg[1] == b)
+            return *recent;
+    }
+    IrTmp t = emit2(u, op, type, 0, a, b);
+    if (t != SPARE_TMP)
+        *recent = t;
+    return t;
+}
+
 IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
 {
     b = ir_canonical(type, (uint64_t)b);
@@ -317,7 +336,7 @@ IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
         b = ~b;
     }
     IrTmp folded = fold_right(u, op, type, a, b);
-    return folded ? folded : emit2(u, op, type, 0, a, ir_const(u, type, b));
+    return folded ? folded : emit_sum(u, op, type, a, ir_const(u, type, b));
 }
 
 /* a << n | a >> (width - n), in either order and with xor or add as well, is a rotation. 0 if it is not that. */
@@ -372,7 +391,7 @@ IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
     IrTmp folded = fold_rotation(u, op, type, a, b);
     if (!folded)
         folded = fold_words(u, op, type, a, b);
-    return folded ? folded : emit2(u, op, type, 0, a, b);
+    return folded ? folded : emit_sum(u, op, type, a, b);
 }
 
 IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a)
@@ -491,8 +510,22 @@ IrTmp ir_select(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b, IrTmp c, 
 
 /* ---- guest memory ---- */
 
+/* A constant that the address ends with is part of the access. */
+static IrTmp fold_offset(const IrUnit *u, IrTmp addr, int64_t *offset)
+{
+    const IrInsn *insn = definition(u, addr);
+    if (insn->op != OP_add || insn->type != IR_I64 || !is_const(u, insn->arg[1]))
+        return addr;
+    int64_t sum = (int64_t)((uint64_t)*offset + (uint64_t)u->tmps[insn->arg[1]].value);
+    if (sum > INT32_MAX - 64 || sum < INT32_MIN)
+        return addr;
+    *offset = sum;
+    return insn->arg[0];
+}
+
 IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 {
+    addr = fold_offset(u, addr, &offset);
     IrInsn *insn = emit(u, OP_ld, type, memop);
     insn->arg[0] = addr;
     insn->imm = offset;
@@ -503,6 +536,7 @@ void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
     if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
         value = definition(u, value)->arg[0];
+    addr = fold_offset(u, addr, &offset);
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;

@@ -151,11 +151,20 @@ typedef struct IrGroup {
     bool store;
 } IrGroup;
 
-/* Bytes [low, high) from a guest register as it is at the head of a loop, which the loop loads or stores. */
+#define IR_NO_REGISTER 255
+/* An address: offset and guest registers, as they are at the start of the segment: base, index << scale; either may be
+ * IR_NO_REGISTER. */
+typedef struct IrSum {
+    int64_t offset;
+    uint8_t base, index, scale;
+} IrSum;
+
+/* Bytes [low, high) from a sum of guest registers as it is at the head of a loop, which the loop loads or stores. */
 typedef struct IrWalk {
     int32_t low, high;
-    uint16_t step;             /* what the register grows by in a turn */
-    uint8_t reg, shift;        /* step << shift is the leading register's */
+    IrSum sum;                 /* without offset */
+    uint16_t step;             /* what it grows by in a turn */
+    int8_t shift;              /* step << shift (below 0: >>) is the leading register's */
     bool moves, loads, stores; /* step is not 0 */
     uint8_t align, phase;      /* register + phase must be a multiple of align; 0: any will do */
 } IrWalk;
@@ -167,7 +176,7 @@ typedef struct IrWalk {
 /* A loop of one segment, see tcg/loop.c. */
 typedef struct IrLoop {
     uint16_t head, last; /* indices of its label and of the branch back */
-    uint8_t count, lead; /* walks; that of the leading register */
+    uint8_t count, lead; /* walks; the leading register */
     bool light;          /* short: likely to leave registers free */
     IrWalk walks[IR_MAX_WALKS];
     uint8_t guard_count, boxed_count;
@@ -247,6 +256,7 @@ typedef struct IrUnit {
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
+    IrTmp recent_sum[16];     /* sums and shifts of I64, likewise */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
     bool vectors;             /* set by who translates: operations on vectors can be run */
     uint32_t assumed;         /* what this segment has checked, in the target's own terms; 0: nothing */
@@ -362,6 +372,8 @@ void ir_find_streams(IrUnit *u);
 /* The guest register that the address of a load or store is a constant away from, as the register was at the start of
  * the segment; -1: none. */
 int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset);
+/* The address of a load or store as a sum. False: it is none. */
+bool ir_address_sum(const IrUnit *u, const IrInsn *insn, IrSum *sum);
 /* May the access do without a look-up of its own? */
 bool ir_may_stream(const IrUnit *u, const IrInsn *insn);
 /* Is the guest register in a host register throughout? */

@@ -149,6 +149,17 @@ static bool find_motions(const IrUnit *u, const Graph *g, Motion *motions)
     return true;
 }
 
+/* That of a sum of registers. False: not as a stream wants it. */
+static bool motion_of(const Motion *motions, const IrSum *sum, bool *up, bool *down)
+{
+    const Motion still = { .sum = 0 };
+    const Motion *base = sum->base == IR_NO_REGISTER ? &still : &motions[sum->base];
+    const Motion *index = sum->index == IR_NO_REGISTER ? &still : &motions[sum->index];
+    *up = base->up || index->up;
+    *down = base->down || index->down;
+    return !base->otherwise && !index->otherwise && base->turn + index->turn * (1 << sum->scale) <= MAX_TURN;
+}
+
 typedef struct Loop {
     IrInsn *label;
     Motion motions[REGS];
@@ -159,13 +170,11 @@ static void mark_access(IrUnit *u, Loop *l, unsigned index, bool each_turn)
 {
     static const uint8_t end[] = { IR_STREAM_DOWN, IR_STREAM_ANY, IR_STREAMS };
     IrInsn *insn = &u->insns[index];
-    int64_t sum;
-    bool leads = !insn->group || u->groups[insn->group].first == index;
-    int reg = leads && ir_may_stream(u, insn) ? ir_address_register(u, insn, &sum) : -1;
-    if (reg < 0 || l->motions[reg].otherwise)
+    IrSum sum;
+    bool up, down, leads = !insn->group || u->groups[insn->group].first == index;
+    if (!leads || !ir_may_stream(u, insn) || !ir_address_sum(u, insn, &sum) || !motion_of(l->motions, &sum, &up, &down))
         return;
-    const Motion *m = &l->motions[reg];
-    unsigned kind = !each_turn || (m->up && m->down) ? 2 : m->down ? 1 : 0;
+    unsigned kind = !each_turn || (up && down) ? 2 : down ? 1 : 0;
     if (l->next[kind] == end[kind])
         return;
     insn->flags |= (uint8_t)((l->next[kind] + 1) << IR_STREAM_SHIFT);

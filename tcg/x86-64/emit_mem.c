@@ -357,6 +357,22 @@ static int load_stub(Emit *e, const IrInsn *insn)
     return ir_is_vector(insn->type) ? STUB_LOAD_VECTOR : STUB_LOAD;
 }
 
+/* Has this segment seen that the access is aligned? From now on it has. */
+static bool known_aligned(Emit *e, const IrInsn *insn, unsigned mask)
+{
+    int64_t offset;
+    IrTmp root = ir_address_root(e->u, insn, &offset);
+    uint8_t phase = (uint8_t)(offset & mask);
+    for (unsigned i = 0; i < G_N_ELEMENTS(e->aligned); i++)
+        if (e->aligned[i].root == root && e->aligned[i].mask >= mask && (e->aligned[i].phase & mask) == phase)
+            return true;
+    unsigned next = e->aligned_next++ % G_N_ELEMENTS(e->aligned);
+    e->aligned[next].root = root;
+    e->aligned[next].phase = phase;
+    e->aligned[next].mask = (uint8_t)mask;
+    return false;
+}
+
 /* Of a vector: whatever tells its page, the address must be a multiple of its size. */
 static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s)
 {
@@ -364,6 +380,8 @@ static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s
     if (!ir_is_vector(insn->type) || !(insn->aux & MO_ALIGN))
         return;
     unsigned mask = ir_access_bytes(insn) - 1;
+    if (known_aligned(e, insn, mask))
+        return;
     if (at.disp & (int32_t)mask) {
         uint32_t busy = e->busy;
         int t = scratch_int(e);

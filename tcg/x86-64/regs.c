@@ -25,6 +25,7 @@ void regs_begin_segment(Emit *e)
     e->spill_used[0] = e->spill_used[1] = 0;
     e->vectors_used = 0;
     e->unchecked = 0;
+    memset(e->aligned, 0, sizeof(e->aligned));
 }
 
 static void forget_guest(Emit *e, int reg)

@@ -120,6 +120,12 @@ typedef struct Emit {
     uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
     X87Place x87;
+    /* Addresses of this segment that are known to be a multiple of mask + 1: that temporary, and phase. */
+    struct {
+        IrTmp root;
+        uint8_t phase, mask;
+    } aligned[4];
+    unsigned aligned_next;
     bool failed;
 } Emit;
 
