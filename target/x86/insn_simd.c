@@ -596,5 +596,7 @@ bool x86_translate_simd(Ctx *c, unsigned arg)
     if (!simd_available(c, c->i->vex ? NEED_AVX : NEED_SSE))
         return true;
     const X86Translator *t = by_id[row->id];
+    if (!c->i->vex && row->operands[0].kind == OPERAND_XMM && !(t && t->translate == simd_test))
+        assume_clean(c); /* before operands are loaded, so that nothing stands between the operation and its register */
     return t ? t->translate(c, t->arg) : by_row(c);
 }
