@@ -74,7 +74,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
     u->cold_from = UINT_MAX;
     u->expected = IR_NOTHING_EXPECTED;
-    u->has_loops = u->overflow = u->unreachable = false;
+    u->has_loops = u->defers = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
     u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
     forget(u);

@@ -76,6 +76,9 @@ enum {
 };
 /* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
 enum { IR_LD_RECURRENT = 1 };
+/* insn.flags of setreg, which a pass sets: the low half of the value is written, zero-extended. */
+enum { IR_SET_LOW = 1 };
+#define IR_MAX_DEFERRED 3
 /* insn.flags of vhost: nothing but the result counts (no floating-point exceptions). */
 enum { IR_HOST_PURE = 1 };
 /* insn.flags of ld and st, from this bit on, which a pass sets: 1 + the number of the access's stream (see
@@ -249,6 +252,7 @@ typedef struct IrUnit {
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
     bool has_loops;      /* a branch leads back */
+    bool defers;         /* ir_defer_writes has found some */
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
     bool counted;        /* an instruction count is wanted (-icount); set after ir_begin */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
@@ -269,7 +273,8 @@ typedef struct IrUnit {
     unsigned group_count;
     IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
     unsigned loop_count;
-    IrLoop loops[IR_MAX_LOOPS]; /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
+    IrLoop loops[IR_MAX_LOOPS];     /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
+    uint8_t dead_at[IR_MAX_LABELS]; /* deferred registers (bit: number - 1) that nothing sees from there on */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
@@ -369,6 +374,8 @@ void ir_group_accesses(IrUnit *u);
 void ir_find_loops(IrUnit *u);
 /* Set the streams of loads and stores in other loops. */
 void ir_find_streams(IrUnit *u);
+/* Writes of registers with GuestReg.deferred wait; last, and of units that are not counted. */
+void ir_defer_writes(IrUnit *u);
 /* The guest register that the address of a load or store is a constant away from, as the register was at the start of
  * the segment; -1: none. */
 int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset);

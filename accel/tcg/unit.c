@@ -486,6 +486,8 @@ static Unit *make_unit(TcgCpu *c, const PageRef *ref, CodeCopy *code, bool strad
         if (!c->ir->counted) { /* they make copies that would not count */
             ir_find_loops(c->ir);
             ir_find_streams(c->ir);
+            if (c->tcg->jit)
+                ir_defer_writes(c->ir);
         }
         if (!generate(c, &u)) {
             *full = true;

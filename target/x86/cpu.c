@@ -38,9 +38,9 @@ static const GuestReg x86_regs[X86_REG_COUNT] = {
     GPR("r13", R13, 0),
     GPR("r14", R14, 0),
     GPR("r15", R15, 0),
-    { "cc_result", offsetof(X86State, cc_result), IR_I64, 0 },
-    { "cc_source", offsetof(X86State, cc_source), IR_I64, 0 },
-    { "cc_op", offsetof(X86State, cc_op), IR_I32, 0 },
+    { "cc_result", offsetof(X86State, cc_result), IR_I64, 0, 1 },
+    { "cc_source", offsetof(X86State, cc_source), IR_I64, 0, 2 },
+    { "cc_op", offsetof(X86State, cc_op), IR_I32, 0, 3 },
 #define XMM(n, pin)                                                \
     {                                                              \
         "xmm" #n, offsetof(X86State, xmm) + 32 * (n), IR_V256, pin \

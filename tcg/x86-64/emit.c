@@ -65,6 +65,7 @@ static void emit_poll_check(Emit *e, int64_t offset, unsigned rest)
     s->from = jcc_forward(&e->a, CC_NE);
     s->disp = offset;
     s->info = rest;
+    note_deferred(e, s);
 }
 
 static void emit_icount(Emit *e, const IrInsn *insn)
@@ -126,13 +127,19 @@ static void emit_brjump(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     int cc = emit_compare(e, insn);
-    if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
+    if (deferred_mask(e, 0) && insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
+        ColdStub *s = new_stub(e, STUB_SETTLE_JUMP);
+        s->from = jcc_forward(a, cc);
+        s->disp = insn->imm;
+        note_deferred(e, s);
+    } else if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
         align_field(a, 2);
         add_exit(e, jcc_forward(a, cc), insn->imm);
     } else {
         ColdStub *s = new_stub(e, STUB_POLL_IND);
         s->from = jcc_forward(a, cc);
         s->disp = insn->imm;
+        note_deferred(e, s);
     }
 }
 
@@ -155,9 +162,23 @@ static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
     switch (s->kind) {
+    case STUB_SETTLE:
+        patch_to(s->from, a->p);
+        put_deferred(e, s);
+        jmp_to(a, e->entries[s->info]);
+        break;
+    case STUB_SETTLE_JUMP: {
+        int64_t target = s->disp;
+        patch_to(s->from, a->p);
+        put_deferred(e, s);
+        align_field(a, 1);
+        add_exit(e, jmp_forward(a), target);
+        break;
+    }
     case STUB_POLL:
     case STUB_ICOUNT:
         patch_to(s->from, a->p);
+        put_deferred(e, s);
         if (s->info)
             alu_mem_imm(a, ALU_ADD, CPU_FIELD(icount), s->info, false);
         mov_imm(a, RCX, s->disp);
@@ -180,6 +201,7 @@ static void emit_stub(Emit *e, ColdStub *s)
         break;
     case STUB_POLL_IND:
         patch_to(s->from, a->p);
+        put_deferred(e, s);
         mov_load(a, RAX, CPU_FIELD(pc_base), true);
         if (s->disp == (int32_t)s->disp) {
             alu_imm(a, ALU_ADD, RAX, s->disp, true);
@@ -192,6 +214,7 @@ static void emit_stub(Emit *e, ColdStub *s)
     case STUB_GUARD:
         patch_to(s->from, a->p);
         emit_stub_nans(e, s);
+        put_deferred(e, s);
         mov_imm(a, RSI, s->info);
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
@@ -342,10 +365,22 @@ static bool ends_unit(unsigned op)
     return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
 }
 
+/* What must be in the state before the instruction. Forward branches have stubs for that: they are not always taken. */
+static void settle_before(Emit *e, const IrInsn *insn, bool forward)
+{
+    if (insn->op == OP_brcond && (!forward || e->x87.held))
+        store_deferred(e, deferred_mask(e, e->u->dead_at[insn->imm]));
+    else if (ends_unit(insn->op) ||
+             (insn->op == OP_call && e->u->helpers[insn->imm].flags & (HELPER_READS | HELPER_WRITES | HELPER_RAISES)))
+        settle_deferred(e, 0);
+}
+
 static void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
+    if (e->any_deferred)
+        settle_before(e, insn, forward);
     if (e->x87.held && ((leaves(insn->op) && !forward) || writes_held(e, insn)))
         x87_drop(a, &e->x87);
     if (e->unchecked && leaves(insn->op))
@@ -380,6 +415,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     case OP_label:
+        settle_deferred(e, e->u->dead_at[insn->imm]);
         regs_begin_segment(e);
         e->entries[insn->imm] = a->p;
         if (insn->group)
@@ -389,12 +425,18 @@ static void emit_insn(Emit *e, const IrInsn *insn)
             emit_loop_head(e, insn);
         break;
     case OP_br:
+        settle_deferred(e, e->u->dead_at[insn->imm]);
         branch_to_label(e, jmp_forward(a), insn->imm);
         break;
     case OP_brcond: {
         bool state = ir_tests_state(e->u, insn) && e->place[insn->arg[0]].where == AT_NOWHERE;
         uint8_t *field = jcc_forward(a, state ? test_state(e, insn) : emit_compare(e, insn));
-        if (e->x87.held) { /* the stack is empty where it goes */
+        if (deferred_mask(e, e->u->dead_at[insn->imm])) {
+            ColdStub *s = new_stub(e, STUB_SETTLE);
+            s->from = field;
+            s->info = (uint32_t)insn->imm;
+            note_deferred(e, s);
+        } else if (e->x87.held) { /* the stack is empty where it goes */
             ColdStub *s = new_stub(e, STUB_X87);
             s->from = field;
             s->info = (uint32_t)insn->imm;
@@ -436,6 +478,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         s->from = jcc_forward(a, CC_NE);
         s->info = insn->imm >> 32;
         s->value = insn->aux;
+        note_deferred(e, s);
         break;
     }
     default:
@@ -490,6 +533,8 @@ static void emit_slow_turn(Emit *e, unsigned loop)
     while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
         emit_one(e, i);
     x87_drop(&e->a, &e->x87);
+    if (i < u->count && u->insns[i].op == OP_label)
+        settle_deferred(e, u->dead_at[u->insns[i].imm]);
     if (i < u->count && u->insns[i].op == OP_label)
         branch_to_label(e, jmp_forward(&e->a), (unsigned)u->insns[i].imm);
 }

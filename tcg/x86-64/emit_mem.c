@@ -113,6 +113,7 @@ static void check_group(Emit *e, Address at, int addend, ColdStub *stub)
     op_rr(&e->a, 0xf6 | BYTE_REG, 0, addend, false); /* test addend8, ADDEND_UNKNOWN */
     put_byte(&e->a, ADDEND_UNKNOWN);
     stub->from = jcc_forward(&e->a, CC_NE);
+    note_deferred(e, stub);
     stub->va = at.base;
     stub->disp = at.disp;
     stub->retry = true;
@@ -147,6 +148,7 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
     alu_imm(a, ALU_AND, tag, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, tag, mem_index(R15, index, table), true);
     stub->from = jcc_forward(a, CC_NE);
+    note_deferred(e, stub);
     if (insn->op == OP_ld && insn->flags & IR_LD_RECURRENT)
         guess_addend(e, index, tag);
     else
@@ -216,6 +218,7 @@ static int check_stream(Emit *e, Address at, const IrInsn *insn, size_t table, C
     e->busy &= ~(1u << index);
     stub->va = at.base;
     stub->disp = at.disp;
+    note_deferred(e, stub);
     return addend;
 }
 
@@ -314,6 +317,7 @@ static void emit_by_stub(Emit *e, Address at, ColdStub *s)
     s->va = at.base;
     s->disp = at.disp;
     s->from = jmp_forward(&e->a);
+    note_deferred(e, s);
 }
 
 /* The access of the stub has found the page of its group. */
@@ -382,6 +386,7 @@ static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s
     unsigned mask = ir_access_bytes(insn) - 1;
     if (known_aligned(e, insn, mask))
         return;
+    store_deferred(e, UINT_MAX); /* registers may change between this jump to the stub and the other */
     if (at.disp & (int32_t)mask) {
         uint32_t busy = e->busy;
         int t = scratch_int(e);
@@ -638,6 +643,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
     emit_stub_nans(e, s);
+    put_deferred(e, s);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
     if (s->kind == STUB_STORE_VECTOR)

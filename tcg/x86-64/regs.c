@@ -26,6 +26,8 @@ void regs_begin_segment(Emit *e)
     e->vectors_used = 0;
     e->unchecked = 0;
     memset(e->aligned, 0, sizeof(e->aligned));
+    memset(e->deferred, 0, sizeof(e->deferred));
+    e->any_deferred = false;
 }
 
 static void forget_guest(Emit *e, int reg)
@@ -94,7 +96,7 @@ static void move_regs(Emit *e, int dst, int src, unsigned type)
         mov_rr(&e->a, dst, src, wide_type(type));
 }
 
-static Mem guest_mem(const Emit *e, unsigned guest)
+Mem guest_mem(const Emit *e, unsigned guest)
 {
     return state_mem(e->u->regs[guest].offset);
 }
@@ -165,7 +167,14 @@ void evict(Emit *e, int reg)
         forget_group(e, reg);
     IrTmp t = e->host[reg].tmp;
     int guest = e->host[reg].guest;
-    if (t) {
+    if (t && is_deferred(e, t)) {
+        store_deferred_tmp(e, t);
+        t = e->host[reg].tmp;
+    }
+    if (t && e->u->tmps[t].last_use < e->index) {
+        e->place[t].where = AT_NOWHERE;
+        e->host[reg].tmp = 0;
+    } else if (t) {
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
             e->in_state[guest] = true;
@@ -198,6 +207,8 @@ static int take_register(Emit *e, bool xmm)
             score = e->u->groups[h->group].last <= e->index ? FREE : 1 + (e->u->groups[h->group].last - e->index) / 2;
         else if (!h->tmp)
             score = h->guest < 0 ? FREE : FREE / 2;
+        else if (e->u->tmps[h->tmp].last_use < e->index) /* deferred: to be stored, but not loaded again */
+            score = FREE / 4;
         else
             score = 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
@@ -303,6 +314,8 @@ bool is_imm32(const Emit *e, IrTmp t, int32_t *v)
 void load_into(Emit *e, IrTmp t, int reg)
 {
     if (e->place[t].where == AT_REG && e->place[t].reg == reg && e->u->tmps[t].last_use == e->index) {
+        if (is_deferred(e, t))
+            store_deferred_tmp(e, t);
         e->host[reg].tmp = 0; /* its last use: it may be overwritten */
         e->place[t].where = AT_NOWHERE;
         forget_guest(e, reg);
@@ -346,17 +359,50 @@ static int hinted_pin(const Emit *e, IrTmp dst, uint32_t must_not)
     return !alias || u->tmps[alias].last_use <= e->index ? pin : NO_REG;
 }
 
+/* A pinned register is about to be written: the deferred value in it goes elsewhere. */
+static void leave_pin(Emit *e, int pin)
+{
+    IrTmp t = e->pin_tmp[pin];
+    if (!t || !is_deferred(e, t))
+        return;
+    int reg = is_xmm(pin) ? NO_REG : free_register(e);
+    if (reg == NO_REG) {
+        store_deferred_tmp(e, t);
+        return;
+    }
+    move_regs(e, reg, pin, type_of(e, t));
+    e->pin_tmp[pin] = 0;
+    e->host[reg].tmp = t;
+    e->place[t] = (Place){ AT_REG, reg, 0 };
+}
+
+/* Was it the last use of an operand? Then its register can have the result, unless a deferred value would have to be
+ * stored for that. */
+static bool may_overwrite(Emit *e, IrTmp t, uint32_t must_not)
+{
+    const Place *p = &e->place[t];
+    if (!t || p->where != AT_REG || e->u->tmps[t].last_use != e->index || must_not >> p->reg & 1)
+        return false;
+    if (!is_deferred(e, t))
+        return true;
+    if (free_register(e) != NO_REG)
+        return false;
+    store_deferred_tmp(e, t);
+    return true;
+}
+
 int def_reg(Emit *e, IrTmp dst, uint32_t must_not)
 {
     int pin = hinted_pin(e, dst, must_not);
-    if (pin != NO_REG)
+    if (pin != NO_REG) {
+        leave_pin(e, pin);
         return pin;
+    }
     const IrInsn *insn = &e->u->insns[e->index];
     for (unsigned k = 0; k < 2; k++) { /* the place of an operand that dies here */
         IrTmp t = insn->arg[k];
         Place *p = &e->place[t];
-        if (t && p->where == AT_REG && e->u->tmps[t].last_use == e->index && !(must_not >> p->reg & 1) &&
-            is_xmm(p->reg) == xmm_type(type_of(e, dst))) {
+        if (p->where == AT_REG && is_xmm(p->reg) == xmm_type(type_of(e, dst)) && may_overwrite(e, t, must_not)) {
             int reg = p->reg;
             e->host[reg].tmp = 0;
             forget_guest(e, reg);
@@ -394,22 +440,27 @@ void def_done(Emit *e, IrTmp dst, int reg)
     }
 }
 
+/* t is dead. */
+void free_place(Emit *e, IrTmp t)
+{
+    Place *p = &e->place[t];
+    if (p->where == AT_REG && e->host[p->reg].tmp == t) {
+        e->host[p->reg].tmp = 0;
+        e->unchecked &= ~(1u << p->reg);
+    } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
+        e->pin_tmp[p->reg] = 0;
+    else if (p->where == AT_SPILL)
+        free_slot(e, t);
+    if (p->where != AT_CONST)
+        p->where = AT_NOWHERE;
+}
+
 void release_dead(Emit *e, const IrInsn *insn)
 {
     for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
         IrTmp t = insn->arg[k];
-        if (e->u->tmps[t].last_use != e->index)
-            continue;
-        Place *p = &e->place[t];
-        if (p->where == AT_REG && e->host[p->reg].tmp == t) {
-            e->host[p->reg].tmp = 0;
-            e->unchecked &= ~(1u << p->reg);
-        } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
-            e->pin_tmp[p->reg] = 0;
-        else if (p->where == AT_SPILL)
-            free_slot(e, t);
-        if (p->where != AT_CONST)
-            p->where = AT_NOWHERE;
+        if (e->u->tmps[t].last_use == e->index && !is_deferred(e, t))
+            free_place(e, t);
     }
     e->busy = 0;
 }
@@ -419,6 +470,8 @@ void emit_getreg(Emit *e, const IrInsn *insn)
     unsigned guest = insn->imm;
     int pin = pinned_host(&e->u->regs[guest]);
     e->vectors |= ir_is_vector(insn->type);
+    if (e->u->regs[guest].deferred)
+        store_deferred(e, 1u << (e->u->regs[guest].deferred - 1));
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
         e->in_state[guest] = true;
@@ -433,7 +486,7 @@ void emit_getreg(Emit *e, const IrInsn *insn)
 }
 
 /* Temporaries that stand for the old value of an unpinned guest register move to registers. */
-static void save_state_aliases(Emit *e, unsigned guest)
+void save_state_aliases(Emit *e, unsigned guest)
 {
     if (!e->in_state[guest])
         return;
@@ -462,6 +515,8 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
         move_regs(e, reg, pin, type_of(e, old));
         e->host[reg].tmp = old;
         e->place[old] = (Place){ AT_REG, reg, 0 };
+    } else if (old != t) {
+        leave_pin(e, pin);
     }
     e->pin_tmp[pin] = 0;
     if (p->where == AT_CONST && !e->u->tmps[t].value)
@@ -476,7 +531,7 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
     }
 }
 
-static void forget_cached(Emit *e, unsigned guest)
+void forget_cached(Emit *e, unsigned guest)
 {
     if (e->guest_host[guest] != NO_REG)
         forget_guest(e, e->guest_host[guest]);
@@ -491,6 +546,9 @@ void emit_setreg(Emit *e, const IrInsn *insn)
         set_pinned(e, insn, pin);
         return;
     }
+    if (defer_write(e, insn))
+        return;
+    store_deferred_state(e, guest);
     Mem m = guest_mem(e, guest);
     int32_t imm = 0;
     bool is_imm = is_imm32(e, t, &imm);

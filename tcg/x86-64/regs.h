@@ -53,6 +53,15 @@ typedef struct HostReg {
 /* In place of a group's addend, where the group has no page of its own in the TLB: no addend is odd. */
 #define ADDEND_UNKNOWN 1
 
+/* A deferred register's value that is not in the state yet: t, or its low half zero-extended; place: in stubs, where it
+ * is then. */
+typedef struct Deferred {
+    IrTmp t; /* 0: the state has it */
+    uint8_t guest;
+    bool low;
+    Place place;
+} Deferred;
+
 typedef struct ColdStub {
     uint8_t kind;
     int8_t va, value, value2, dst; /* host registers */
@@ -64,6 +73,7 @@ typedef struct ColdStub {
     uint8_t *from, *from_misaligned; /* rel32 fields of jumps here */
     uint8_t *back;                   /* where to go back to */
     uint32_t info;
+    Deferred deferred[IR_MAX_DEFERRED]; /* to be stored before C sees the state */
 } ColdStub;
 
 /* Where instructions of the x87 find the state, and what they leave in its st(0). */
@@ -126,6 +136,8 @@ typedef struct Emit {
         uint8_t phase, mask;
     } aligned[4];
     unsigned aligned_next;
+    Deferred deferred[IR_MAX_DEFERRED];
+    bool any_deferred; /* some of those may be set */
     bool failed;
 } Emit;
 
@@ -197,6 +209,29 @@ void spill_all(Emit *e, bool guests_change);
 void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
 
+/* Deferred registers, see deferred.c. The write of one; those of mask (bit: number - 1) to the state now; those not in
+ * dead, and no other is kept any more; their values as they are now, for a stub, and out of a stub. */
+bool defer_write(Emit *e, const IrInsn *insn);
+void store_deferred(Emit *e, unsigned mask);
+void settle_deferred(Emit *e, unsigned dead);
+void note_deferred(Emit *e, ColdStub *s);
+void put_deferred(Emit *e, const ColdStub *s);
+/* Which are not in the state, but for those in dead. */
+unsigned deferred_mask(const Emit *e, unsigned dead);
+/* Does a deferred register have no other place than that of t? The register (and place) of t is about to be lost. */
+bool is_deferred(const Emit *e, IrTmp t);
+void store_deferred_tmp(Emit *e, IrTmp t);
+/* Deferred values that are what an unpinned register, which changes, has now. */
+void store_deferred_state(Emit *e, unsigned guest);
+/* A temporary register with nothing in it; NO_REG: none. */
+int free_register(const Emit *e);
+/* t, which is in a spill slot or has a place that dies, is not needed any more. */
+void free_place(Emit *e, IrTmp t);
+/* Guest registers' slots in the state, and what temporaries stand for the old value of one is loaded. */
+Mem guest_mem(const Emit *e, unsigned guest);
+void save_state_aliases(Emit *e, unsigned guest);
+void forget_cached(Emit *e, unsigned guest);
+
 /* Make results canonical that are not checked yet: one register's; all. */
 void check_later_nan(Emit *e, int reg);
 void check_later_nans(Emit *e);
@@ -221,6 +256,8 @@ enum {
     STUB_GUARD,
     STUB_STREAM,
     STUB_X87,
+    STUB_SETTLE,
+    STUB_SETTLE_JUMP,
     STUB_LOOP
 };
 

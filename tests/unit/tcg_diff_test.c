@@ -117,6 +117,8 @@ static char *run_unit(IrUnit *u, bool narrow, uint64_t seed, IrUnit **built)
     ir_group_accesses(u);
     ir_find_loops(u);
     ir_find_streams(u);
+    if (!u->counted)
+        ir_defer_writes(u);
     for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
         u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
     invalid = ir_verify(u);
@@ -234,6 +236,8 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
     ir_group_accesses(u);
     ir_find_loops(u);
     ir_find_streams(u);
+    if (!u->counted)
+        ir_defer_writes(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
     return offset;
