@@ -34,12 +34,12 @@ static uint8_t dead_before(const IrUnit *u, const IrInsn *insn, uint8_t dead)
         return dead & u->dead_at[insn->imm];
     case OP_label:
         return dead;
-    default:
-        return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_ldstate || insn->op == OP_ststate ||
-                       insn->op == OP_vldstate || insn->op == OP_vststate || insn->op == OP_getpc ||
-                       insn->op == OP_vhost
-                   ? dead
-                   : 0;
+    case OP_brjump:
+    case OP_poll:
+    case OP_icount:
+        return 0;
+    default: /* what may fault, or leaves */
+        return ir_op_info[insn->op].effects == IR_MEM || ir_op_info[insn->op].effects == IR_END ? 0 : dead;
     }
 }
 
