@@ -32,6 +32,7 @@
     STAT(invalidated, "units invalidated by stores")                  \
     STAT(invalidated_barrier, "units invalidated by a fetch barrier") \
     STAT(links, "jumps linked")                                       \
+    STAT(links_cached, "jumps linked to the jump cache")              \
     STAT(evicted_chunks, "chunks of the cache evicted")               \
     STAT(evicted, "units evicted with them")                          \
     STAT(cache_waits, "waits for a chunk")                            \
