@@ -311,6 +311,8 @@ bool x86_load_pdptes(X86State *s, uint64_t cr3); /* false: #GP is to be raised *
 /* What the present address space is called to the TLB. */
 uint64_t x86_space(const X86State *s);
 /* Accesses as supervisor (tables, stacks of handlers). False: the fault has been raised. size: 1 to 8 bytes. */
+/* A context in which these need no change of it: for several in a row, until x86_mode_changed. */
+void x86_enter_system(X86State *s);
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value);
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
 

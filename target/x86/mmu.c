@@ -328,10 +328,23 @@ uint64_t x86_space(const X86State *s)
 }
 
 /* Run access with the supervisor's rights, whatever the CPL. */
-static void enter_system(X86State *s)
+static uint32_t system_index(const X86State *s)
 {
-    uint32_t mode = s->cs.mode & ~(uint32_t)MODE_CPL;
-    tcg_context_changed(&s->cs, x86_space(s), 0, mmu_index_of(s, false, true) | mode << MMU_MODE_SHIFT);
+    return mmu_index_of(s, false, true) | (s->cs.mode & ~(uint32_t)MODE_CPL) << MMU_MODE_SHIFT;
+}
+
+/* A set that is made here is one of supervisor mode. */
+void x86_enter_system(X86State *s)
+{
+    uint32_t mode = s->cs.mode, index = system_index(s);
+    s->cs.mode &= ~(uint32_t)MODE_CPL;
+    tcg_context_changed(&s->cs, x86_space(s), 0, index);
+    s->cs.mode = mode;
+}
+
+static bool in_system(const X86State *s)
+{
+    return s->cs.set && s->cs.mmu_index == system_index(s) && s->cs.set->space == x86_space(s);
 }
 
 /* What the access did is looked at; the context is as before, unless an exception has changed it. */
@@ -346,22 +359,34 @@ static bool leave_system(X86State *s, uint32_t mmu_index, uint8_t raised)
     return ok;
 }
 
+/* The access was made without a change of the context. */
+static bool stay_system(X86State *s, uint8_t raised)
+{
+    bool ok = !s->cs.raised;
+    s->cs.raised |= raised;
+    return ok;
+}
+
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value)
 {
     uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
+    bool there = in_system(s);
     s->cs.raised = 0;
-    enter_system(s);
+    if (!there)
+        x86_enter_system(s);
     *value = tcg_load(&s->cs, va, (uint32_t)__builtin_ctz(size));
-    return leave_system(s, mmu_index, raised);
+    return there ? stay_system(s, raised) : leave_system(s, mmu_index, raised);
 }
 
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value)
 {
     uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
+    bool there = in_system(s);
     s->cs.raised = 0;
-    enter_system(s);
+    if (!there)
+        x86_enter_system(s);
     tcg_store(&s->cs, va, value, (uint32_t)__builtin_ctz(size));
-    return leave_system(s, mmu_index, raised);
+    return there ? stay_system(s, raised) : leave_system(s, mmu_index, raised);
 }
