@@ -40,6 +40,7 @@ typedef struct JumpCacheEntry {
     uint64_t pc; /* jump_empty() of its index matches nothing */
     void *code;
 } JumpCacheEntry;
+#define JUMP_LOG 1024
 /* An address that has another index: instructions may be anywhere. */
 static inline uint64_t jump_empty(unsigned index)
 {
@@ -102,6 +103,8 @@ typedef struct ContextSet {
     uint8_t next[2];         /* the sets, by number, that were switched to from here last and before that */
     uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
     uint64_t global_jumps[JUMP_CACHE_SIZE / 64]; /* entries of jumps[] in pages that all address spaces have */
+    uint32_t own_jumps;                          /* others made since the last flush: in jump_log, if they fit */
+    uint16_t jump_log[JUMP_LOG];
 } ContextSet;
 
 typedef struct Vcpu Vcpu;

@@ -35,9 +35,25 @@ static bool global_jump(const ContextSet *set, unsigned i)
     return set->global_jumps[i >> 6] >> (i & 63) & 1;
 }
 
+/* Of what is in pages of the address space alone each entry was logged; exec_pages may be more than there is. */
+static void clear_own_jumps(ContextSet *set)
+{
+    for (unsigned i = 0; i < set->own_jumps; i++) {
+        unsigned index = set->jump_log[i];
+        if (!global_jump(set, index))
+            set->jumps[index].pc = jump_empty(index);
+    }
+    set->own_jumps = 0;
+}
+
 /* What is in pages of the address space alone goes, or all. */
 static void clear_jumps(ContextSet *set, bool keep_global)
 {
+    if (keep_global && set->own_jumps <= JUMP_LOG) {
+        clear_own_jumps(set);
+        return;
+    }
+    set->own_jumps = 0;
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
         JumpCacheEntry *entry = &set->jumps[i];
@@ -405,6 +421,9 @@ void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global)
     note_exec_page(set, pc);
     set->global_jumps[index >> 6] &= ~(1ull << (index & 63));
     set->global_jumps[index >> 6] |= (uint64_t)global << (index & 63);
+    if (!global && set->own_jumps < JUMP_LOG)
+        set->jump_log[set->own_jumps] = (uint16_t)index;
+    set->own_jumps += !global && set->own_jumps <= JUMP_LOG;
     entry->pc = pc;
     entry->code = u->code;
 }
