@@ -8,11 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static unsigned upper_half(uint64_t va)
-{
-    return va >> 63;
-}
-
 static unsigned bloom_bit(uint64_t page)
 {
     return (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> 54; /* 0..1023 */
@@ -110,7 +105,42 @@ static bool has_jumps(const ContextSet *set)
     return any;
 }
 
-static const LargeRange no_range = { { UINT64_MAX, UINT64_MAX }, { 0, 0 } };
+/* ---- large pages ---- */
+
+static const uint8_t large_bits[] = { 21, 30, 39 };
+
+static unsigned seen_bit(uint64_t va, unsigned bits)
+{
+    return ((va >> bits) + bits) * 0x9e3779b97f4a7c15 >> (64 - LARGE_SEEN_BITS);
+}
+
+static void forget_large(LargePages *l)
+{
+    if (l->sizes)
+        memset(l, 0, sizeof(*l));
+}
+
+/* The next size that is no smaller; of 4 MiB, both halves. */
+static void note_large(LargePages *l, uint64_t va, unsigned page_bits)
+{
+    unsigned i = page_bits <= 22 ? 0 : page_bits <= 30 ? 1 : 2, bits = large_bits[i];
+    uint64_t other = page_bits == 22 ? va ^ UINT64_C(1) << 21 : va;
+    l->sizes |= 1u << i;
+    l->seen[seen_bit(va, bits) >> 6] |= UINT64_C(1) << (seen_bit(va, bits) & 63);
+    l->seen[seen_bit(other, bits) >> 6] |= UINT64_C(1) << (seen_bit(other, bits) & 63);
+}
+
+static bool may_be_large(const LargePages *l, uint64_t va)
+{
+    for (unsigned i = 0; l->sizes >> i; i++) {
+        unsigned bit = seen_bit(va, large_bits[i]);
+        if (l->sizes >> i & 1 && l->seen[bit >> 6] >> (bit & 63) & 1)
+            return true;
+    }
+    return false;
+}
+
+/* ---- flushing ---- */
 
 static void set_generation(ContextSet *set, bool global, uint32_t generation)
 {
@@ -162,7 +192,7 @@ static void flush_set(TcgCpu *c, unsigned n, bool keep_global)
     set_generation(c->sets[n], false, new_generation(c));
     if (alone)
         set_generation(c->sets[n], true, c->sets[n]->generation[0] >> 1);
-    c->range[n] = no_range;
+    forget_large(&c->large_pages[n]);
 }
 
 /* The sets of one MMU mode share global pages, where there are such. */
@@ -184,7 +214,7 @@ static void flush_everything(TcgCpu *c)
 {
     for (unsigned i = 0; i < c->set_count; i++)
         flush_set(c, i, false);
-    c->global_range = no_range;
+    forget_large(&c->global_large_pages);
     uint32_t fresh = new_generation(c); /* before any is given out below */
     for (unsigned i = 0; i < c->set_count; i++) {
         if (tcg_has_globals(c->sets[i]))
@@ -208,7 +238,6 @@ bool tcg_contexts_init(TcgCpu *c)
     c->set_count = 0;
     c->l2 = g_aligned_alloc(1, sizeof(L2Table), 64);
     memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
-    c->global_range = no_range;
     tcg_context_changed(c->cs, 0, 0, 0);
     return true;
 }
@@ -231,7 +260,6 @@ static unsigned new_set(TcgCpu *c)
         memset(&set->guesses_spent, 0, sizeof(*set) - offsetof(ContextSet, guesses_spent));
         set->l2 = c->l2;
         c->sets[c->set_count] = set;
-        c->range[c->set_count] = no_range;
         set_generation(set, false, new_generation(c));
         return c->set_count++;
     }
@@ -330,16 +358,10 @@ void tcg_flush_all(CpuState *cs)
     flush_everything(c);
 }
 
-static bool in_range(const LargeRange *r, uint64_t page)
-{
-    unsigned half = upper_half(page);
-    return page >= r->low[half] && page <= r->high[half];
-}
-
 static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 {
     ContextSet *set = c->sets[n];
-    if (in_range(&c->range[n], page)) {
+    if (may_be_large(&c->large_pages[n], page)) {
         flush_set(c, n, true);
         return;
     }
@@ -367,7 +389,7 @@ void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);
-    if (with_globals(&match) && in_range(&c->global_range, va)) {
+    if (with_globals(&match) && may_be_large(&c->global_large_pages, va)) {
         flush_everything(c);
         return;
     }
@@ -397,13 +419,10 @@ void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 }
 
 /* Where one address is flushed, all of a large page must go. Of what only one set can find, only that set's. */
-void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
+void tcg_note_large(TcgCpu *c, uint64_t va, unsigned page_bits, bool global)
 {
-    LargeRange *range = global && tcg_has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
-    unsigned half = upper_half(va);
-    uint64_t low = va >> 21 << 21, high = low | ((1 << 21) - 1);
-    range->low[half] = MIN(range->low[half], low);
-    range->high[half] = MAX(range->high[half], high);
+    bool all = global && tcg_has_globals(c->cs->set);
+    note_large(all ? &c->global_large_pages : &c->large_pages[c->current], va, page_bits);
 }
 
 /* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all

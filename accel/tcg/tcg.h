@@ -174,10 +174,12 @@ typedef struct FetchEntry {
     MemRegion *region;
 } FetchEntry;
 
-/* Virtual addresses from large pages, in the lower and the upper half. */
-typedef struct LargeRange {
-    uint64_t low[2], high[2];
-} LargeRange;
+/* Large pages that a flush of one address may be in: hashes of their numbers, by size. */
+#define LARGE_SEEN_BITS 14
+typedef struct LargePages {
+    uint32_t sizes; /* bit: index of the size; 0: nothing is in seen */
+    uint64_t seen[1 << (LARGE_SEEN_BITS - 6)];
+} LargePages;
 
 /* What a vCPU is doing: PHASE(name, text) */
 #define TCG_PHASES(PHASE)                                    \
@@ -200,7 +202,7 @@ typedef struct TcgCpu {
     CpuState *cs;
     struct TcgState *tcg;
     ContextSet *sets[CONTEXT_SETS];
-    LargeRange range[CONTEXT_SETS], global_range;
+    LargePages large_pages[CONTEXT_SETS], global_large_pages;
     unsigned set_count, current;
     uint64_t clock;
     uint32_t last_generation;
@@ -373,7 +375,8 @@ void tcg_contexts_free(TcgCpu *c);
 /* Loads that stopped guessing in the current set may try again. */
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
-void tcg_note_large(TcgCpu *c, uint64_t va, bool global);
+/* There is, or may be, something of a page of so many address bits, more than GUEST_PAGE_BITS. */
+void tcg_note_large(TcgCpu *c, uint64_t va, unsigned page_bits, bool global);
 /* u is at pc; global: in all address spaces. */
 void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global);
 /* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */

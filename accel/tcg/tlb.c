@@ -150,7 +150,7 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
         large->phys = w.phys >> 21 << 21;
     }
     if (w.page_bits > GUEST_PAGE_BITS)
-        tcg_note_large(c, va, w.global);
+        tcg_note_large(c, va, w.page_bits, w.global);
     describe_phys(c, w.phys, e);
     remember(c, e);
     return true;
@@ -203,7 +203,7 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
             return false;
         }
         if (w.page_bits > GUEST_PAGE_BITS)
-            tcg_note_large(c, va, w.global);
+            tcg_note_large(c, va, w.page_bits, w.global);
         *f = (FetchEntry){ page, tcg_generation(c, w.global), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
