@@ -198,6 +198,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
         if (result == WALK_OK) {
             *w = (Walk){ .page_bits = t.page_bits };
             allow(s, &t, mmu_index, w, &by_key);
+            s->keys_seen |= t.rights & PTE_U ? 1u << t.key : 0;
             bool ok = access == ACCESS_LOAD ? w->read : access == ACCESS_STORE ? w->write : w->execute;
             if (!ok)
                 return page_fault(s, va, access, mmu_index, PF_P | (by_key >> access & 1 ? PF_PK : 0), raise);
@@ -217,6 +218,19 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
     }
     w->global = t.rights & PTE_G && s->cr4 & CR4_PGE;
     return true;
+}
+
+void x86_set_pkru(X86State *s, uint32_t value)
+{
+    uint32_t changed = (uint32_t)s->pkru ^ value;
+    bool seen = false;
+    for (unsigned key = 0; key < 16; key++)
+        seen |= changed >> 2 * key & 3 && s->keys_seen >> key & 1;
+    s->pkru = value;
+    if (!seen)
+        return;
+    s->keys_seen = 0;
+    tcg_flush_all(&s->cs);
 }
 
 bool x86_load_pdptes(X86State *s, uint64_t cr3)
