@@ -98,7 +98,6 @@ typedef struct ContextSet {
     uint64_t space;     /* what the target calls this address space (root and ASID), */
     uint64_t outer;     /* the one that it lies in, where translation has two stages, */
     uint32_t mmu_index; /* and mode */
-    uint32_t mode;      /* CpuState.mode, which is the same whenever this set is used */
     uint64_t last_use;
     uint8_t next[2];         /* the sets, by number, that were switched to from here last and before that */
     uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */

@@ -598,6 +598,11 @@ void *tcg_find_code(CpuState *cs)
     if (c->step || c->stepping)
         return NULL;
     cs->raised = 0;
+    void *shared = tcg_shared_jump(c, cs->pc);
+    if (shared) {
+        tcg_phase(c, was);
+        return shared;
+    }
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
     tcg_enter_guest_fp(cs, saved);
