@@ -150,7 +150,7 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
         large->phys = w.phys >> 21 << 21;
     }
     if (w.page_bits > GUEST_PAGE_BITS)
-        tcg_note_large(c, va, w.global);
+        tcg_note_large(c, va, w.page_bits, w.global);
     describe_phys(c, w.phys, e);
     remember(c, e);
     return true;
@@ -203,7 +203,7 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
             return false;
         }
         if (w.page_bits > GUEST_PAGE_BITS)
-            tcg_note_large(c, va, w.global);
+            tcg_note_large(c, va, w.page_bits, w.global);
         *f = (FetchEntry){ page, tcg_generation(c, w.global), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
@@ -633,12 +633,29 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
     return v;
 }
 
+/* Host memory that the first level knows, for an access that needs nothing else; NULL: the slow path is asked. */
+static uint8_t *at_hand(const CpuState *cs, const TlbEntry *table, uint64_t va, uint32_t memop)
+{
+    const TlbEntry *entry = &table[va >> GUEST_PAGE_BITS & (TLB_SIZE - 1)];
+    unsigned size = MO_BYTES(memop);
+    if (entry->tag != (va & GUEST_PAGE_MASK) || size > bytes_to_page_end(va) || cs->watching ||
+        memop & (MO_BIG_ENDIAN | MO_ALIGN | MO_FOR_WRITE))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(va + entry->addend);
+}
+
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
 {
-    return tcg_slow_load(cs, va, 0, memop);
+    const uint8_t *host = at_hand(cs, cs->set->read, va, memop);
+    return host ? extend(ram_get(host, MO_BYTES(memop)), memop) : tcg_slow_load(cs, va, 0, memop);
 }
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
 {
+    uint8_t *host = at_hand(cs, cs->set->write, va, memop);
+    if (host) {
+        ram_put(host, MO_BYTES(memop), value);
+        return;
+    }
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
     slow_store(tcg_cpu(cs), va, value, memop);
     tcg_phase(tcg_cpu(cs), was);

@@ -581,7 +581,7 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     if (!u)
         u = translate_once(c, &ref, crossing, full);
     if (u && u->code && !c->stepping)
-        tcg_note_jump(c, c->cs->pc, u, ref.global && !crossing);
+        tcg_note_jump(c, c->cs->pc, u, ref.global && (!crossing || second.global));
     return u;
 }
 
@@ -601,6 +601,11 @@ void *tcg_find_code(CpuState *cs)
     if (c->step || c->stepping)
         return NULL;
     cs->raised = 0;
+    void *shared = tcg_shared_jump(c, cs->pc);
+    if (shared) {
+        tcg_phase(c, was);
+        return shared;
+    }
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
     tcg_enter_guest_fp(cs, saved);
@@ -619,8 +624,12 @@ void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
     Unit *from = k && id % CHUNK_UNITS < k->units->len ? k->units->pdata[id % CHUNK_UNITS] : NULL;
     UnitExit *exit = from && number % EMIT_MAX_EXITS < from->exit_count ? &from->exits[number % EMIT_MAX_EXITS] : NULL;
     bool same_page = exit && ((from->ram_addr ^ to->ram_addr) & GUEST_PAGE_MASK) == 0 && from->mode == to->mode &&
-                     to->second == UINT64_MAX && exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
-    if (exit && from->valid && to->valid && !exit->to && same_page) {
+                     exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
+    bool straddles = to->second != UINT64_MAX;
+    if (same_page && straddles && from->valid && exit->emit.other) { /* for good: it is right for whatever is there */
+        emit_link(from->code - t->exec_offset, t->exec_offset, &exit->emit, from->code + exit->emit.other);
+        TCG_COUNT(&c->stats, links_cached);
+    } else if (same_page && !straddles && from->valid && to->valid && !exit->to) {
         exit->to = to;
         exit->next = to->incoming;
         to->incoming = exit;

@@ -226,7 +226,8 @@ struct X86State {
     X86SegmentReg ldt, tr;
     X86Table gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0, pkru;
-    uint64_t pdpte[4]; /* PAE: loaded by writes to CR3 */
+    uint32_t keys_seen; /* protection keys of pages that were walked to since the last flush for PKRU */
+    uint64_t pdpte[4];  /* PAE: loaded by writes to CR3 */
     uint64_t dr[8];
     uint64_t xmm[16][4] __attribute__((aligned(32))); /* 256 bits each */
     uint8_t avx_dirty;                                /* upper halves may be other than 0 */
@@ -307,10 +308,14 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
 void x86_mode_changed(X86State *s);
 /* The same where nothing but eflags has: before is what they were. */
 void x86_eflags_changed(X86State *s, uint32_t before);
+/* PKRU, with a flush if translations depend on what changes. */
+void x86_set_pkru(X86State *s, uint32_t value);
 bool x86_load_pdptes(X86State *s, uint64_t cr3); /* false: #GP is to be raised */
 /* What the present address space is called to the TLB. */
 uint64_t x86_space(const X86State *s);
 /* Accesses as supervisor (tables, stacks of handlers). False: the fault has been raised. size: 1 to 8 bytes. */
+/* A context in which these need no change of it: for several in a row, until x86_mode_changed. */
+void x86_enter_system(X86State *s);
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value);
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
 

@@ -293,6 +293,7 @@ static void deliver(X86State *s, Event e)
     s->delivering = true;
     for (;;) {
         s->nested = false;
+        x86_enter_system(s);
         log_printf(LOG_INT, "x86: vector %u error %x at %" PRIx64 "\n", e.vector, e.error, s->cs.pc);
         if (s->cr0 & CR0_PE ? enter_protected(s, &e) : enter_real(s, &e))
             break;

@@ -2,7 +2,8 @@
  * x86: repeated string instructions, in pieces that stay in one page of source and destination (SDM volume 2, REP;
  * volume 1, section 7.3.9.3), and ports (SDM volume 1, chapter 19).
  *
- * What moves forward inside pages that are RAM and at hand is copied or filled at once; else element by element.
+ * What stays inside pages that are RAM and at hand is copied or filled at once, forward or backward; else element by
+ * element.
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/rep.h"
@@ -128,6 +129,15 @@ static void copy_up(uint8_t *to, const uint8_t *from, uint64_t bytes, unsigned s
         memmove(to + i, from + i, size);
 }
 
+/* Downward, from the last element on. False: what was written is read again, so it is to be done by the element. */
+static bool copy_down(uint8_t *to, const uint8_t *from, uint64_t bytes)
+{
+    if (to < from && from < to + bytes)
+        return false;
+    memmove(to, from, bytes);
+    return true;
+}
+
 static void fill(uint8_t *to, uint64_t value, uint64_t elements, unsigned size)
 {
     uint64_t bytes = elements * size, done = size;
@@ -145,7 +155,7 @@ static uint64_t do_piece(Job *j, uint64_t n)
 {
     X86State *s = j->s;
     uint64_t to = get(j, RDI), from = get(j, RSI), to_va, from_va = 0;
-    if (s->cs.mode & MODE_ALIGN || j->step < 0 || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
+    if (s->cs.mode & MODE_ALIGN || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
         return 0;
     n = in_segment(j, X86_ES, to, n);
     if (j->kind == STRING_MOVS)
@@ -158,11 +168,14 @@ static uint64_t do_piece(Job *j, uint64_t n)
         n = MIN(n, in_page(j, from_va, from));
     if (n < 2)
         return 0;
+    uint64_t below = j->step < 0 ? (n - 1) * j->size : 0; /* the lowest element is so far from the first */
     uint8_t *host_to, *host_from = NULL;
-    if (j->kind == STRING_MOVS && !(host_from = tcg_host_span(&s->cs, from_va, (unsigned)(n * j->size), false)))
+    if (j->kind == STRING_MOVS && !(host_from = tcg_host_span(&s->cs, from_va - below, (unsigned)(n * j->size), false)))
         return 0;
-    if (!(host_to = tcg_host_span(&s->cs, to_va, (unsigned)(n * j->size), true)))
+    if (!(host_to = tcg_host_span(&s->cs, to_va - below, (unsigned)(n * j->size), true)))
         return 0;
+    if (j->kind == STRING_MOVS && j->step < 0)
+        return copy_down(host_to, host_from, n * j->size) ? n : 0;
     if (j->kind == STRING_MOVS)
         copy_up(host_to, host_from, n * j->size, j->size);
     else

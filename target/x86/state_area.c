@@ -302,7 +302,7 @@ static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
     if (mask & AVX_STATE)
         get_upper(s, present & AVX_STATE ? upper : NULL);
     if (mask & PKRU_STATE)
-        s->pkru = pkru_value;
+        x86_set_pkru(s, (uint32_t)pkru_value);
 }
 
 uint64_t x86_state_area(X86State *s, unsigned what, uint64_t address, bool wide)

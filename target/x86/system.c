@@ -850,8 +850,7 @@ static uint64_t sys_wrpkru(X86State *s, uint64_t a, uint64_t b, unsigned length)
         return ud(s);
     if ((uint32_t)s->gpr[RCX] || (uint32_t)s->gpr[RDX])
         return gp(s);
-    s->pkru = (uint32_t)s->gpr[RAX];
-    tcg_flush_all(&s->cs);
+    x86_set_pkru(s, (uint32_t)s->gpr[RAX]);
     return 0;
 }
 

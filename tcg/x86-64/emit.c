@@ -158,6 +158,19 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
     }
 }
 
+/* To this distance from the page's start, as if it were an indirect jump. */
+static void jump_by_cache(Asm *a, int64_t disp)
+{
+    mov_load(a, RAX, CPU_FIELD(pc_base), true);
+    if (disp == (int32_t)disp) {
+        alu_imm(a, ALU_ADD, RAX, disp, true);
+    } else {
+        mov_imm(a, RCX, disp);
+        alu_rr(a, ALU_ADD, RAX, RCX, true);
+    }
+    jmp_to(a, thunk(THUNK_JUMP));
+}
+
 static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
@@ -192,6 +205,11 @@ static void emit_stub(Emit *e, ColdStub *s)
         mov_imm(a, RCX, exit->target);
         mov_imm(a, RAX, EXIT_CHAIN | ((uint64_t)e->unit_id * EMIT_MAX_EXITS + s->info) << 8);
         jmp_to(a, thunk(THUNK_EXIT));
+        exit->other = 0;
+        if (exit->target >= EMIT_CROSSING) {
+            exit->other = a->p - e->start;
+            jump_by_cache(a, exit->target);
+        }
         break;
     }
     case STUB_MISS:
@@ -202,14 +220,7 @@ static void emit_stub(Emit *e, ColdStub *s)
     case STUB_POLL_IND:
         patch_to(s->from, a->p);
         put_deferred(e, s);
-        mov_load(a, RAX, CPU_FIELD(pc_base), true);
-        if (s->disp == (int32_t)s->disp) {
-            alu_imm(a, ALU_ADD, RAX, s->disp, true);
-        } else {
-            mov_imm(a, RCX, s->disp);
-            alu_rr(a, ALU_ADD, RAX, RCX, true);
-        }
-        jmp_to(a, thunk(THUNK_JUMP));
+        jump_by_cache(a, s->disp);
         break;
     case STUB_GUARD:
         patch_to(s->from, a->p);
