@@ -352,7 +352,7 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
 bool x86_translate(TranslateInsn *insn);
 
 /* Does the instruction at cs.pc access memory through SS? Decodes it: for faults only. */
-bool x86_accesses_stack(X86State *s);
+bool x86_accesses_stack(X86State *s, uint64_t va);
 
 /* ---- xsave.c ---- */
 uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */

@@ -38,7 +38,13 @@ bool x86_check_segment(X86State *s, unsigned segment, uint64_t offset, unsigned 
 
 static uint64_t helper_check_segment(CpuState *cs, uint64_t offset, uint64_t what, uint64_t c, uint64_t d)
 {
-    x86_check_segment(x86(cs), what & 0xff, (uint32_t)offset, what >> 8 & 0xff, what >> 16 & 1);
+    x86_check_segment(x86(cs), what & 0xff, (uint32_t)offset, what >> 8 & 0xffff, what >> 24 & 1);
+    return 0;
+}
+
+static uint64_t helper_check_write(CpuState *cs, uint64_t va, uint64_t bytes, uint64_t c, uint64_t d)
+{
+    x86_check_write(x86(cs), va, (unsigned)bytes);
     return 0;
 }
 

@@ -204,8 +204,11 @@ static bool t_movcr(Ctx *c, unsigned dr)
     IrUnit *u = c->ir;
     unsigned n = c->i->reg;
     bool write = c->i->row->operands[0].kind == OPERAND_CR || c->i->row->operands[0].kind == OPERAND_DR;
-    if (!dr && c->i->lock && n == 0) /* AMD: CR8 */
+    if (c->i->lock) { /* AMD: CR8 */
+        if (n || !(c->s->cpuid_features[X86_WORD_8000_0001_ECX] & X86_BIT_CR8LEGACY))
+            return false;
         n = 8;
+    }
     if (!dr && n != 0 && n != 2 && n != 3 && n != 4 && n != 8)
         return false;
     unsigned size = c->bits == 64 ? 8 : 4;
@@ -286,8 +289,16 @@ static bool t_arpl(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     IrTmp a = selector_operand(c, 0), b = selector_operand(c, 1);
     IrTmp v = system_call(c, SYSTEM_ARPL, a, b, false);
+    int same = ir_new_label(u), end = ir_new_label(u);
+    ir_brcond(u, COND_EQ, ir_binary_imm(u, OP_shr, IR_I64, v, 16), ir_const(u, IR_I64, 0), same);
+    c->address = 0; /* it must be one that may be written, too */
     set_operand(c, 0, ir_unary(u, OP_trunc, IR_I32, v));
-    set_zero_flag(c, ir_binary_imm(u, OP_shr, IR_I64, v, 16));
+    set_zero_flag(c, ir_const(u, IR_I64, 1));
+    ir_br(u, end);
+    ir_label(u, same);
+    set_zero_flag(c, ir_const(u, IR_I64, 0));
+    ir_label(u, end);
+    c->address = 0;
     return true;
 }
 

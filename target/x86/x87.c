@@ -368,9 +368,10 @@ uint64_t x87_execute(X86State *s, uint64_t opcode, uint64_t address, bool is_sho
         m.status &= ~(uint32_t)(X87_EXCEPTIONS | X87_ES | X87_BUSY);
     uint64_t after = run((unsigned)opcode, &m, operand, before & EFLAGS);
     set_host_control(s);
-    enum { PRECISION = 0x20 }; /* which is raised after the store, others instead of it */
-    if (store && !(m.status & ~m.control & X87_EXCEPTIONS & ~PRECISION) &&
-        !store_bytes(s, address, operand, x87_operand_bytes((unsigned)opcode)))
+    enum { PRECISION = 0x20 }; /* which is raised after the store, others instead of it if it would not fault */
+    bool stored = !(m.status & ~m.control & X87_EXCEPTIONS & ~PRECISION);
+    unsigned bytes = x87_operand_bytes((unsigned)opcode);
+    if (store && !(stored ? store_bytes(s, address, operand, bytes) : x86_check_write(s, address, bytes)))
         return 0;
     from_image(s, &m);
     if (flags && escape != 2 && modrm >= 0xe8) { /* fcomi and its like */
