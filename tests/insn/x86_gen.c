@@ -5,20 +5,12 @@
  * SPDX-License-Identifier: MIT
  */
 #define X86_OPCODE_TABLES
+#include "target/x86/cpu.h"
 #include "x86_insn.h"
 
 #include "x86-opcodes.h"
 #include <glib.h>
 #include <string.h>
-
-enum {
-    CF = 1 << 0,
-    PF = 1 << 2,
-    AF = 1 << 4,
-    ZF = 1 << 6,
-    SF = 1 << 7,
-    OF = 1 << 11,
-};
 
 /* Left out: what the host's kernel answers or emulates, what no two processors agree on, what tells the time. */
 static const X86Policy policies[] = {
@@ -59,44 +51,44 @@ static const X86Policy policies[] = {
     { "lodsv", PREPARE_STRING, 0, 0 },
     { "scasb", PREPARE_STRING, 0, 0 },
     { "scasv", PREPARE_STRING, 0, 0 },
-    { "and", PREPARE_NONE, AF, 0 },
-    { "or", PREPARE_NONE, AF, 0 },
-    { "xor", PREPARE_NONE, AF, 0 },
-    { "test", PREPARE_NONE, AF, 0 },
-    { "shl", PREPARE_SHIFT, AF, COMPARE_COUNT },
-    { "shr", PREPARE_SHIFT, AF, COMPARE_COUNT },
-    { "sar", PREPARE_SHIFT, AF, COMPARE_COUNT },
+    { "and", PREPARE_NONE, FLAG_AF, 0 },
+    { "or", PREPARE_NONE, FLAG_AF, 0 },
+    { "xor", PREPARE_NONE, FLAG_AF, 0 },
+    { "test", PREPARE_NONE, FLAG_AF, 0 },
+    { "shl", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
+    { "shr", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
+    { "sar", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
     { "rol", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "ror", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "rcl", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "rcr", PREPARE_SHIFT, 0, COMPARE_COUNT },
-    { "shld", PREPARE_SHIFT, AF, COMPARE_COUNT | COMPARE_DOUBLE },
-    { "shrd", PREPARE_SHIFT, AF, COMPARE_COUNT | COMPARE_DOUBLE },
-    { "mul", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "imul", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "imul1", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "div", PREPARE_DIVIDE, OF | SF | ZF | AF | PF | CF, 0 },
-    { "idiv", PREPARE_DIVIDE, OF | SF | ZF | AF | PF | CF, 0 },
-    { "bt", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "bts", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "btr", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "btc", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "bsf", PREPARE_NONE, CF | OF | SF | AF | PF, COMPARE_ZERO_SOURCE },
-    { "bsr", PREPARE_NONE, CF | OF | SF | AF | PF, COMPARE_ZERO_SOURCE },
-    { "lzcnt", PREPARE_NONE, OF | SF | AF | PF, 0 },
-    { "tzcnt", PREPARE_NONE, OF | SF | AF | PF, 0 },
-    { "andn", PREPARE_NONE, AF | PF, 0 },
-    { "blsr", PREPARE_NONE, AF | PF, 0 },
-    { "blsi", PREPARE_NONE, AF | PF, 0 },
-    { "blsmsk", PREPARE_NONE, AF | PF, 0 },
-    { "bextr", PREPARE_NONE, AF | SF | PF, 0 },
-    { "bzhi", PREPARE_NONE, AF | PF, 0 },
-    { "aaa", PREPARE_NONE, OF | SF | ZF | PF, 0 },
-    { "aas", PREPARE_NONE, OF | SF | ZF | PF, 0 },
-    { "daa", PREPARE_NONE, OF, 0 },
-    { "das", PREPARE_NONE, OF, 0 },
-    { "aam", PREPARE_NONE, OF | AF | CF, 0 },
-    { "aad", PREPARE_NONE, OF | AF | CF, 0 },
+    { "shld", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT | COMPARE_DOUBLE },
+    { "shrd", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT | COMPARE_DOUBLE },
+    { "mul", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "imul", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "imul1", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "div", PREPARE_DIVIDE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF, 0 },
+    { "idiv", PREPARE_DIVIDE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF, 0 },
+    { "bt", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "bts", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "btr", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "btc", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "bsf", PREPARE_NONE, FLAG_CF | FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, COMPARE_ZERO_SOURCE },
+    { "bsr", PREPARE_NONE, FLAG_CF | FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, COMPARE_ZERO_SOURCE },
+    { "lzcnt", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "tzcnt", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "andn", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsr", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsi", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsmsk", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "bextr", PREPARE_NONE, FLAG_AF | FLAG_SF | FLAG_PF, 0 },
+    { "bzhi", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "aaa", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF, 0 },
+    { "aas", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF, 0 },
+    { "daa", PREPARE_NONE, FLAG_OF, 0 },
+    { "das", PREPARE_NONE, FLAG_OF, 0 },
+    { "aam", PREPARE_NONE, FLAG_OF | FLAG_AF | FLAG_CF, 0 },
+    { "aad", PREPARE_NONE, FLAG_OF | FLAG_AF | FLAG_CF, 0 },
     { "xlat", PREPARE_XLAT, 0, 0 },
     { "cmpxchg", PREPARE_CMPXCHG, 0, 0 },
     { "cmpxchg8b", PREPARE_CMPXCHG_PAIR, 0, 0 },
@@ -590,6 +582,7 @@ static bool encode(X86Encoding *e, X86Rng *r)
     bool prefix66, prefix67, sib_present = false;
     unsigned disp_bytes = 0, disp_at;
     uint8_t bytes[32];
+    bool counts = e->form->policy->prepare == PREPARE_XSAVE; /* RAX and RDX are operands */
     o.bytes = bytes;
     e->base = e->index = X86_NO_REG;
     e->segment = X86_NO_SEGMENT;
@@ -602,6 +595,8 @@ static bool encode(X86Encoding *e, X86Rng *r)
     choose_segments(e, r);
     if (row->flags & X86_MODRM)
         choose_modrm(e, r, &sib, &sib_present, &disp_bytes);
+    if (counts && (e->base == RAX || e->base == RDX || e->index == RAX || e->index == RDX))
+        return false;
     if (has_kind(row, OPERAND_OFFSET) || has_kind(row, OPERAND_SOURCE))
         e->segment = X86_DS;
     put_prefixes(e, r, &o, prefix66, prefix67);

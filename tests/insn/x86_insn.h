@@ -190,6 +190,7 @@ typedef struct X86Options {
     const char *only, *except, *group;
     bool executors[2]; /* JIT, interpreter */
     unsigned most_failures;
+    bool strict; /* what is known to differ is a failure */
 } X86Options;
 
 /* An exception at an exit is an exit: one that was reached with another code segment than it was made for. */
@@ -244,7 +245,7 @@ void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data);
 /* ---- x86_compare.c ---- */
 /* Appends lines that name the difference; false: there is none. out: NULL: only say whether there is one. */
 /* Rhea is known to differ there. */
-bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got);
+bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got);
 bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got, FILE *out);
 
 #endif

@@ -600,6 +600,8 @@ static void prepare(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target
         p = window_at(c, target, 4);
         if (p && !x86_percent(r, 5))
             p[2] = p[3] = 0;
+        if (p)
+            p[2] &= ~2; /* which AMD's processors have */
         break;
     case PREPARE_SELECTOR:
         prepare_selector(e, r, c, target);
