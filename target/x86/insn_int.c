@@ -68,7 +68,7 @@ static bool t_movbe(Ctx *c, unsigned arg)
     unsigned size = c->i->operand_size, reg = c->i->reg;
     bool store = c->i->row->operands[0].kind == OPERAND_MEM;
     IrTmp va = memory_address(c, size, store);
-    unsigned memop = log2_of(size) | MO_BIG_ENDIAN;
+    unsigned memop = data(c, size) | MO_BIG_ENDIAN;
     if (store)
         ir_st(c->ir, memop, va, 0, get_reg(c, reg, size));
     else

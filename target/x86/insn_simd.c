@@ -402,7 +402,8 @@ static void check_store(Ctx *c, unsigned bytes)
     IrUnit *u = c->ir;
     int fine = ir_new_label(u);
     IrTmp va = as_i64(c, memory_address(c, bytes, true));
-    ir_brcond(u, COND_NE, ir_probe(u, va, bytes, true), ir_const(u, IR_I64, 0), fine);
+    if (!(c->mode & MODE_ALIGN))
+        ir_brcond(u, COND_NE, ir_probe(u, va, bytes, true), ir_const(u, IR_I64, 0), fine);
     ir_call(u, IR_I64, HELPER_CHECK_WRITE, va, ir_const(u, IR_I64, bytes), 0, 0);
     ir_label(u, fine);
     c->address = 0;

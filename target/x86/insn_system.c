@@ -53,7 +53,7 @@ static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
 {
     if (segment == X86_CS || segment > X86_GS)
         return false;
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment), selector, true);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment | 256), selector, true);
     return true;
 }
 
@@ -77,7 +77,7 @@ bool x86_pop_segment(Ctx *c, unsigned segment)
     IrUnit *u = c->ir;
     unsigned size = c->i->operand_size;
     IrTmp selector = ir_ext(u, IR_I64, MO_16, pop_value(c, size)), sp = stack_pointer(c, size);
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment), selector, false);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment | 256), selector, false);
     set_reg(c, RSP, stack_size(c), sp);
     x86_end_at_next(c);
     return true;
@@ -179,6 +179,8 @@ static bool t_halt(Ctx *c, unsigned what)
 
 static bool t_pause(Ctx *c, unsigned arg)
 {
+    if (c->mode & MODE_TF)
+        return true;
     ir_exit(c->ir, c->insn->offset + c->i->length, EXIT_YIELD);
     c->stop = true;
     return true;

@@ -254,7 +254,7 @@ static bool inline_memory(Ctx *c, unsigned escape, unsigned digit)
         pop(c);
         return true;
     case 0x17: /* fnstcw */
-        ir_st(u, MO_16, memory_address(c, 2, true), 0, ir_ldstate(u, IR_I32, FPU(control), MO_16));
+        ir_st(u, data(c, 2), memory_address(c, 2, true), 0, ir_ldstate(u, IR_I32, FPU(control), MO_16));
         return true;
     default:
         return false;
@@ -435,7 +435,8 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     if (!simd_available(c, NEED_X87))
         return true;
     u->assumed &= ~(uint32_t)MMX_BITS;
-    if (has_inline(escape, i->modrm) && begin_inline(c) &&
+    bool extended = escape == 3 && i->mod != 3 && (i->modrm >> 3 & 7) >= 5;
+    if (has_inline(escape, i->modrm) && !(extended && c->mode & MODE_ALIGN) && begin_inline(c) &&
         (i->mod == 3 ? inline_registers(c, escape, i->modrm) : inline_memory(c, escape, i->modrm >> 3 & 7)))
         return true;
     unsigned bytes = x87_operand_bytes(opcode);

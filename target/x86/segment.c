@@ -220,7 +220,7 @@ static bool stack_access(X86State *s, Stack *k, bool store, unsigned size, uint6
     }
     if (!k->user)
         return store ? x86_system_store(s, va, size, *value) : x86_system_load(s, va, size, value);
-    unsigned memop = (unsigned)__builtin_ctz(size);
+    unsigned memop = (unsigned)__builtin_ctz(size) | (s->cs.mode & MODE_ALIGN ? MO_ALIGN : 0);
     if (store)
         tcg_store(&s->cs, va, *value, memop);
     else

@@ -663,7 +663,10 @@ void x86_make_case(const X86Encoding *e, X86Rng *r, X86Case *c)
         g->gs_base = x86_percent(r, 50) ? (uint64_t)BASE : 0;
     }
     g->rflags = (x86_random(r) & (FLAGS_ARITHMETIC | (x86_percent(r, 25) ? FLAG_DF : 0))) | FLAG_1 | FLAG_IF |
-                (x86_percent(r, 10) ? FLAG_ID : 0);
+                (x86_percent(r, 10) ? FLAG_ID : 0) | (x86_percent(r, 5) ? FLAG_AC : 0) |
+                (x86_percent(r, 4) && stack_bytes(e) != 2
+                     ? FLAG_TF
+                     : 0); /* iret leaves bits of the host's stack pointer in a 16-bit one */
     uint64_t sp = window_offset(e, r, c, X86_SS) + (x86_percent(r, 10) ? x86_below(r, 8) : 0);
     g->gpr[RSP] = stack_bytes(e) == 2 ? (g->gpr[RSP] & 0xffff0000) | (sp & 0xffff) : sp;
     if (e->memory)
