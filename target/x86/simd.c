@@ -69,7 +69,13 @@ static bool masked_check(X86State *s, unsigned flags, uint64_t *address, const u
     }
     if (first >= end)
         return true;
-    return linear(s, flags, *address, first, end, true, address) && x86_check_write(s, *address + first, end - first);
+    if (!linear(s, flags, *address, first, end, true, address))
+        return false;
+    if (size == 1 && s->cs.mode & MODE_ALIGN && *address & 7) {
+        x86_raise_misaligned(&s->cs, *address, ACCESS_STORE);
+        return false;
+    }
+    return x86_check_write(s, *address + first, end - first);
 }
 
 /* Elements whose mask has its top bit set. False: raised. */

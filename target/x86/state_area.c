@@ -338,8 +338,13 @@ uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide)
     uint64_t address = to_linear(s, segment, offset);
     if (!inside(s, &area, fx ? FX_BYTES : all ? AVX_OFFSET + AVX_BYTES : AVX_OFFSET, !load))
         return 0;
+    Walk w;
+    if (x86_long(s) && !x86_canonical(s, address)) { /* #SS or #GP */
+        x86_walk(&s->cs, address, ACCESS_LOAD, s->cs.mmu_index, true, &w);
+        return 0;
+    }
     if (address & (fx ? 15 : 63)) {
-        x86_raise(s, VECTOR_GP, 0);
+        x86_raise(s, fx && s->cs.mode & MODE_ALIGN ? VECTOR_AC : VECTOR_GP, 0);
         return 0;
     }
     switch (what) {

@@ -106,7 +106,7 @@ static void compare_event(Compare *c)
 {
     const X86Regs *want = &c->want->regs, *got = &c->got->regs;
     /* Which one of the two comes first is up to the processor. */
-    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31;
+    bool both = (want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31);
     if (want->vector != got->vector && !both)
         report(c, "vector", VECTOR_MARK, want->vector, got->vector);
     else if (want->vector == VECTOR_MARK && want->mark != got->mark)
@@ -284,10 +284,20 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     if (e->bits != 64 && (w->vector != VECTOR_MARK || g->vector != VECTOR_MARK) &&
         (in->operand & UINT32_MAX) > 0xfffffc00)
         return true;
-    if (e->form->policy->prepare == PREPARE_MXCSR) /* MM, a feature of AMD's that no model here has */
+    switch (e->form->policy->prepare) {
+    case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
+    case PREPARE_FX:
         return load(w->fx + FX_MXCSR, 4) & 1 << 17 && g->vector == VECTOR_GP;
-    /* components of the state that the host has besides */
-    return e->form->policy->prepare == PREPARE_XSAVE && w->vector == VECTOR_MARK && g->vector == VECTOR_GP;
+    case PREPARE_XSAVE: /* components of the state that the host has besides */
+        return w->vector == VECTOR_MARK && g->vector == VECTOR_GP;
+    case PREPARE_FAR_RET: /* AMD's processors read the outer level's stack before they see that it is an inner one */
+    case PREPARE_IRET:
+        return g->vector == VECTOR_GP && (w->vector == VECTOR_SS || w->vector == VECTOR_PF || w->vector == VECTOR_AC);
+    case PREPARE_GATHER: /* a step that is pending where a later element faults (volume 2, VGATHERDPS) */
+        return w->vector == VECTOR_DB && in->regs.rflags & FLAG_TF;
+    default:
+        return false;
+    }
 }
 
 bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got, FILE *out)

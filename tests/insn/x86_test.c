@@ -119,6 +119,9 @@ static void print_failure(unsigned i, unsigned executor, uint64_t seed)
         printf("    host: exception %u error %x at %" PRIx64 ", address %" PRIx64 "; operand %" PRIx64 "\n",
                batch->native[i].regs.vector, batch->native[i].regs.error, batch->native[i].regs.rip,
                batch->native[i].regs.address, batch->in[i].operand);
+    const X86Regs *r = &batch->in[i].regs;
+    printf("    rsp %" PRIx64 " flags %" PRIx64 " es %x cs %x ss %x ds %x fs %x gs %x\n", r->gpr[4], r->rflags,
+           r->seg[0], r->seg[1], r->seg[2], r->seg[3], r->seg[4], r->seg[5]);
     x86_differs(e, &batch->in[i], &batch->native[i], &batch->rhea[executor][i], stdout);
 }
 
