@@ -44,7 +44,7 @@ static uint64_t helper_check_segment(CpuState *cs, uint64_t offset, uint64_t wha
 
 static uint64_t helper_check_write(CpuState *cs, uint64_t va, uint64_t bytes, uint64_t c, uint64_t d)
 {
-    if (cs->mode & MODE_ALIGN && va & (MIN(bytes, 8) - 1))
+    if (cs->mode & MODE_ALIGN && va & (bytes - 1))
         x86_raise_misaligned(cs, va, ACCESS_STORE);
     else
         x86_check_write(x86(cs), va, (unsigned)bytes);

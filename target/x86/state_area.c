@@ -344,7 +344,7 @@ uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide)
         return 0;
     }
     if (address & (fx ? 15 : 63)) {
-        x86_raise(s, fx && s->cs.mode & MODE_ALIGN ? VECTOR_AC : VECTOR_GP, 0);
+        x86_raise(s, fx && s->cs.mode & MODE_ALIGN && address & 3 ? VECTOR_AC : VECTOR_GP, 0);
         return 0;
     }
     switch (what) {

@@ -72,7 +72,10 @@ static bool result_undefined(const Compare *c)
 static void compare_flags(Compare *c)
 {
     uint32_t mask = FLAGS_ARITHMETIC | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID | FLAG_TF | FLAG_IF | FLAG_IOPL;
-    bool done = c->want->regs.vector == VECTOR_MARK || c->want->regs.vector == VECTOR_DB;
+    const X86Regs *want_regs = &c->want->regs;
+    uint32_t begin = CODE + c->e->slot + c->e->at - (c->e->bits == 16 ? BASE : 0);
+    /* or what is raised is behind it */
+    bool done = want_regs->vector == VECTOR_MARK || want_regs->vector == VECTOR_DB || want_regs->rip != begin;
     if (done || c->policy->prepare == PREPARE_DIVIDE)
         mask &= ~undefined_flags(c);
     uint32_t want = (uint32_t)c->want->regs.rflags & mask, got = (uint32_t)c->got->regs.rflags & mask;
@@ -114,7 +117,7 @@ static void compare_event(Compare *c)
     if (want->vector == VECTOR_MARK || want->vector != got->vector)
         return;
     if (want->rip != got->rip)
-        report(c, "rip", CODE + c->e->slot + INSN_AT, want->rip, got->rip);
+        report(c, "rip", CODE + c->e->slot + c->e->at, want->rip, got->rip);
     /* Linux does not tell programs what there is of its own half. */
     bool hidden = want->vector == VECTOR_PF && want->address >> 47;
     if ((want->error ^ got->error) & ~(hidden ? PF_P : 0u))
@@ -270,10 +273,10 @@ static void compare_window(Compare *c)
 
 void x86_settle(X86Regs *r)
 {
-    uint64_t at = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0) - EXITS;
-    if (r->vector < VECTOR_COUNT && at < 4096) {
+    uint64_t at = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0);
+    if (r->vector < VECTOR_COUNT && IS_EXIT(at)) {
         r->vector = VECTOR_MARK;
-        r->mark = (at & 0x3f0) >> 4;
+        r->mark = MARK_AT(at);
     }
 }
 

@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: MIT
  */
 #define X86_OPCODE_TABLES
+#include "x86_gen.h"
 #include "target/x86/cpu.h"
-#include "x86_insn.h"
 
 #include "x86-opcodes.h"
 #include <glib.h>
@@ -178,7 +178,7 @@ static bool name_matches(const char *pattern, const char *name)
     return n && pattern[n - 1] == '*' ? !strncmp(pattern, name, n - 1) : !strcmp(pattern, name);
 }
 
-static const X86Policy *policy_of(const char *name)
+const X86Policy *x86_policy_of(const char *name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(policies); i++) {
         if (name_matches(policies[i].name, name) || (name[0] == 'v' && name_matches(policies[i].name, name + 1)))
@@ -190,7 +190,7 @@ static const X86Policy *policy_of(const char *name)
 /* ---- forms ---- */
 
 /* One of fixed strings. */
-static const char *group_of(const X86Row *row)
+const char *x86_group_of(const X86Row *row)
 {
     static const char *const names[] = {
 #define FEATURE(name) #name,
@@ -222,14 +222,19 @@ static bool chosen(const X86Options *o, uint64_t features, const X86Form *f)
            (!o->except || !g_pattern_match_simple(o->except, row->name));
 }
 
+static uint64_t all_features;
+static bool mutating;
+
 unsigned x86_forms(const X86Options *o, uint64_t features, const X86Form **forms)
 {
+    all_features = features;
+    mutating = !o->plain;
     GArray *a = g_array_new(FALSE, TRUE, sizeof(X86Form));
     for (unsigned map = 0; map < 4; map++) {
         for (unsigned opcode = 0; opcode < 256; opcode++) {
             for (unsigned i = 0; i < x86_index[map][opcode].count; i++) {
                 const X86Row *row = &x86_rows[x86_index[map][opcode].first + i];
-                X86Form f = { (uint8_t)map, (uint8_t)opcode, row, policy_of(row->name), group_of(row) };
+                X86Form f = { (uint8_t)map, (uint8_t)opcode, row, x86_policy_of(row->name), x86_group_of(row) };
                 if (chosen(o, features, &f))
                     g_array_append_val(a, f);
             }
@@ -552,7 +557,7 @@ static void put_immediates(X86Encoding *e, X86Rng *r, Out *o)
             break;
         case OPERAND_REL:
             bytes = op.size == SIZE_B ? 1 : e->bits != 64 && e->operand_size == 2 ? 2 : 4;
-            e->imm = choose_displacement(r, INSN_AT + o->n + bytes);
+            e->imm = choose_displacement(r, e->at + o->n + bytes);
             put(o, (uint64_t)e->imm, bytes);
             break;
         case OPERAND_OFFSET:
@@ -574,7 +579,7 @@ static void put_immediates(X86Encoding *e, X86Rng *r, Out *o)
 }
 
 /* False: longer than an instruction may be. */
-static bool encode(X86Encoding *e, X86Rng *r)
+static bool encode(X86Encoding *e, X86Rng *r, X86Layout *layout)
 {
     const X86Row *row = e->form->row;
     Out o = { e->bytes, 0 };
@@ -605,6 +610,8 @@ static bool encode(X86Encoding *e, X86Rng *r)
     if (has_kind(row, OPERAND_OFFSET))
         e->disp = (int64_t)(x86_choose_target(r, e) - (e->bits == 64 ? 0 : x86_segment_base(e->seg[e->segment])));
     put_opcode(e, r, &o);
+    layout->modrm_at = o.n;
+    layout->address_bytes = sib_present + disp_bytes;
     if (e->modrm_present)
         put(&o, e->modrm, 1);
     if (sib_present)
@@ -616,7 +623,7 @@ static bool encode(X86Encoding *e, X86Rng *r)
         return false;
     e->length = (uint8_t)o.n;
     if (e->rip_relative) {
-        e->disp = (int32_t)(e->disp - (int64_t)(CODE + e->slot + INSN_AT + e->length));
+        e->disp = (int32_t)(e->disp - (int64_t)(CODE + e->slot + e->at + e->length));
         o.n = disp_at;
         put(&o, (uint64_t)e->disp, 4);
     }
@@ -639,8 +646,10 @@ static void put_slot(uint8_t *page, const X86Encoding *e)
     memset(page + e->slot, 0xcc, SLOT_BYTES);
     put_pad(page, e->slot, e->bits, MARK_BEFORE);
     put_pad(page, e->slot + SLOT_BYTES - 16, e->bits, MARK_BEHIND);
-    memcpy(page + e->slot + INSN_AT, e->bytes, e->length);
-    put_pad(page, e->slot + INSN_AT + e->length, e->bits, MARK_NEXT);
+    unsigned begin = e->slot + e->at, next = begin + e->length;
+    memcpy(page + begin, e->bytes, MIN(e->length, CODE_BYTES - begin));
+    if (next + 5 <= CODE_BYTES)
+        put_pad(page, next, e->bits, MARK_NEXT);
 }
 
 void x86_generate(X86Batch *b, const X86Form *forms, unsigned count, uint64_t seed, unsigned bits)
@@ -656,11 +665,25 @@ void x86_generate(X86Batch *b, const X86Form *forms, unsigned count, uint64_t se
         *(uint64_t *)(b->data + i) = x86_interesting(&r);
     for (unsigned i = 0; i < SLOTS; i++) {
         X86Encoding *e = &b->encoding[i];
+        X86Layout layout;
+        bool mutate = mutating && x86_percent(&r, 8), good;
         do {
+            bool crosses = i >= CROSSING && x86_percent(&r, 50);
             *e = (X86Encoding){ .form = &forms[(seed * SLOTS + i) % count],
                                 .bits = (uint8_t)bits,
-                                .slot = (uint16_t)(i * SLOT_BYTES) };
-        } while (!encode(e, &r));
+                                .slot = (uint16_t)(i * SLOT_BYTES),
+                                .at = (uint8_t)(crosses ? 54 + x86_below(&r, 10) : INSN_AT) };
+            if (crosses) /* the end of the page, or of the next one */
+                e->slot = i == CROSSING ? 4096 - SLOT_BYTES : 8192 - SLOT_BYTES;
+            else if (i > CROSSING)
+                e->slot = 8192 - 2 * SLOT_BYTES;
+            good = encode(e, &r, &layout);
+            if (good && mutate) {
+                X86Encoding other = *e;
+                if (x86_mutate(&other, &r, &layout, all_features, i))
+                    *e = other;
+            }
+        } while (!good);
         put_slot(b->code, e);
         for (unsigned k = 0; k < STATES; k++)
             x86_make_case(e, &r, &b->in[i * STATES + k]);

@@ -127,7 +127,7 @@ __attribute__((used, naked)) void x86_native_asm(void)
 }
 
 static X86Batch *batch;
-static uint8_t *code_alias, *read_only_alias;
+static uint8_t *code_alias, *exits_alias, *read_only_alias;
 static int to_child = -1, from_child = -1;
 static pid_t child;
 
@@ -236,7 +236,7 @@ static void set_up(void)
     static const int caught[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     code_alias = map_twice(CODE, PROT_READ | PROT_EXEC);
-    x86_make_exits(map_twice(EXITS, PROT_READ | PROT_EXEC));
+    exits_alias = map_twice(EXITS, PROT_READ | PROT_EXEC);
     read_only_alias = map_twice(READ_ONLY, PROT_READ);
     map_at(DATA, DATA_END - DATA, PROT_READ | PROT_WRITE, -1);
     map_at(SCRATCH, (sizeof(Scratch) + 4095) & ~4095ul, PROT_READ | PROT_WRITE, -1);
@@ -258,7 +258,7 @@ static void set_up(void)
 
 static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
 {
-    uint32_t entry = CODE + e->slot + INSN_AT;
+    uint32_t entry = CODE + e->slot + e->at;
     scratch->in = in->regs;
     scratch->out.vector = VECTOR_MARK;
     scratch->out.error = 0;
@@ -290,6 +290,8 @@ static void run_batch(void)
     uint32_t eax = 0, ebx, ecx = 0, edx;
     struct itimerval timer = { .it_interval = { .tv_usec = 200000 }, .it_value = { .tv_usec = 200000 } };
     memcpy(code_alias, batch->code, 4096);
+    memcpy(exits_alias, batch->code + 4096, 4096);
+    x86_make_exits(exits_alias);
     memcpy(read_only_alias, batch->read_only, 4096);
     memcpy((void *)(uintptr_t)DATA, batch->data, DATA_END - DATA);
     __cpuid(0, eax, ebx, ecx, edx); /* code has changed at another address: serialise */

@@ -275,7 +275,7 @@ static uint64_t solve(const X86Encoding *e, X86Case *c, uint64_t target)
     uint64_t sum = target - base - (uint64_t)e->disp; /* of the registers */
     bool index = e->index != X86_NO_REG && !e->vsib;
     if (e->rip_relative || (e->base == X86_NO_REG && !index)) {
-        uint64_t offset = (uint64_t)e->disp + (e->rip_relative ? CODE + e->slot + INSN_AT + e->length : 0);
+        uint64_t offset = (uint64_t)e->disp + (e->rip_relative ? CODE + e->slot + e->at + e->length : 0);
         offset &= mask;
         if (!canonical(target - offset))
             target = offset;
@@ -450,7 +450,7 @@ static void prepare_popf(X86Case *c)
 
 static uint64_t pad_offset(const X86Encoding *e, X86Rng *r)
 {
-    unsigned at[] = { 0, SLOT_BYTES - 16u, INSN_AT + e->length };
+    unsigned at[] = { 0, SLOT_BYTES - 16u, e->at + e->length };
     return CODE + e->slot + at[x86_below(r, 3)] - (e->bits == 16 ? BASE : 0);
 }
 

@@ -98,7 +98,7 @@ static void print_disassembly(const X86Encoding *e)
         return;
     g_autofree char *command =
         g_strdup_printf("objdump -D -b binary -m %s --adjust-vma=%#x %s 2>&1 | sed -n '/>:$/,$p' | sed 1d",
-                        modes[e->bits / 32], CODE + e->slot + INSN_AT, path);
+                        modes[e->bits / 32], CODE + e->slot + e->at, path);
     fflush(stdout);
     if (write(fd, e->bytes, e->length) != e->length || system(command))
         puts("    (objdump does not run)");
@@ -249,19 +249,21 @@ int main(int argc, char **argv)
     char *bits = NULL, *only = NULL, *except = NULL, *group = NULL, *executor = NULL;
     gint64 seed = 1, count = 300000;
     int failures = 20;
-    gboolean list = FALSE, strict = FALSE;
-    GOptionEntry entries[] = { { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
-                               { "count", 0, 0, G_OPTION_ARG_INT64, &count, "instances", "N" },
-                               { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first batch", "S" },
-                               { "only", 0, 0, G_OPTION_ARG_STRING, &only, "forms whose name matches", "PATTERN" },
-                               { "except", 0, 0, G_OPTION_ARG_STRING, &except, "forms whose name does not", "PATTERN" },
-                               { "group", 0, 0, G_OPTION_ARG_STRING, &group, "forms of a feature", "NAME" },
-                               { "executor", 0, 0, G_OPTION_ARG_STRING, &executor, "jit, interpreter, both, none",
-                                 "NAME" },
-                               { "failures", 0, 0, G_OPTION_ARG_INT, &failures, "that are shown", "N" },
-                               { "strict", 0, 0, G_OPTION_ARG_NONE, &strict, "known differences fail too", NULL },
-                               { "list", 0, 0, G_OPTION_ARG_NONE, &list, "only list the forms", NULL },
-                               { NULL } };
+    gboolean list = FALSE, strict = FALSE, plain = FALSE;
+    GOptionEntry entries[] = {
+        { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
+        { "count", 0, 0, G_OPTION_ARG_INT64, &count, "instances", "N" },
+        { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first batch", "S" },
+        { "only", 0, 0, G_OPTION_ARG_STRING, &only, "forms whose name matches", "PATTERN" },
+        { "except", 0, 0, G_OPTION_ARG_STRING, &except, "forms whose name does not", "PATTERN" },
+        { "group", 0, 0, G_OPTION_ARG_STRING, &group, "forms of a feature", "NAME" },
+        { "executor", 0, 0, G_OPTION_ARG_STRING, &executor, "jit, interpreter, both, none", "NAME" },
+        { "failures", 0, 0, G_OPTION_ARG_INT, &failures, "that are shown", "N" },
+        { "strict", 0, 0, G_OPTION_ARG_NONE, &strict, "known differences fail too", NULL },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &plain, "no encodings besides those of the tables", NULL },
+        { "list", 0, 0, G_OPTION_ARG_NONE, &list, "only list the forms", NULL },
+        { NULL }
+    };
     g_autoptr(GOptionContext) context = g_option_context_new("- random x86 instructions against the host's CPU");
     g_autoptr(GError) err = NULL;
     g_option_context_add_main_entries(context, entries, NULL);
@@ -274,7 +276,8 @@ int main(int argc, char **argv)
                      .except = except,
                      .group = group,
                      .most_failures = (unsigned)failures,
-                     .strict = strict };
+                     .strict = strict,
+                     .plain = plain };
     filters = g_strconcat(only ? " --only " : "", only ? only : "", except ? " --except " : "", except ? except : "",
                           group ? " --group " : "", group ? group : "", NULL);
     groups = g_array_new(FALSE, TRUE, sizeof(Group));
