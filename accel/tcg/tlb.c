@@ -376,10 +376,12 @@ static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
-/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. */
+/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. What may be misaligned but is checked has to be
+ * aligned to 16 bytes at most. */
 static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access)
 {
-    if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE);
+    if (!(memop & MO_ALIGN) || !(va & ((memop & MO_ACQUIRE ? MIN(bytes, 16) : bytes) - 1)))
         return true;
     const Target *target = c->vcpu->target;
     (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector

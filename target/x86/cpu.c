@@ -428,10 +428,16 @@ static void raise_misaligned_vector(CpuState *cs, uint64_t va, Access access)
     x86_raise(x86(cs), VECTOR_GP, 0);
 }
 
-static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
+void x86_raise_misaligned(CpuState *cs, uint64_t va, Access access)
 {
-    if (cs->mode & MODE_ALIGN)
-        x86_raise(x86(cs), VECTOR_AC, 0);
+    X86State *s = x86(cs);
+    Walk w;
+    if (!(cs->mode & MODE_ALIGN))
+        return;
+    if (x86_long(s) && !x86_canonical(s, va)) /* #GP or #SS, which come first; page faults do not */
+        x86_walk(cs, va, access, cs->mmu_index, true, &w);
+    else
+        x86_raise(s, VECTOR_AC, 0);
 }
 
 #define TARGET_COMMON                                                                                              \
@@ -439,7 +445,7 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init,    \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,                  \
     .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk, .coherent_code = true, \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned,                                      \
+    .raise_bus_error = raise_bus_error, .raise_misaligned = x86_raise_misaligned,                                  \
     .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                      \
     .translate = x86_translate, .disassemble = x86_disassemble
 

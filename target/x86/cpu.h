@@ -238,10 +238,10 @@ struct X86State {
     bool delivering, nested;
     uint8_t nested_vector;
     uint32_t nested_error;
-    uint8_t shadow; /* an interrupt shadow (sti, mov ss) covers the instruction at this address: */
+    uint8_t shadow; /* an interrupt shadow (sti; SHADOW_ALL: mov ss) covers the instruction at this address: */
     uint64_t shadow_pc;
     bool smm, nmi_blocked;
-    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6 */
+    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6; DR6_BS_PENDING */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */
     uint32_t inputs; /* INPUT_* */
@@ -267,6 +267,10 @@ struct X86State {
     X86Entry entry;
     bool has_entry;
 };
+
+/* In watch_hit: a step is to be reported though TF is no longer set. */
+enum { DR6_BS_PENDING = 0x80 };
+enum { SHADOW_ALL = 2 /* from debug traps, too */ };
 
 enum { INPUT_INTR = 1, INPUT_NMI = 2, INPUT_SMI = 4, INPUT_INIT = 8, INPUT_MCE = 16, INPUT_SIPI = 32, INPUT_A20 = 64 };
 
@@ -357,7 +361,9 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
 bool x86_translate(TranslateInsn *insn);
 
 /* Does the instruction at cs.pc access memory through SS? Decodes it: for faults only. */
-bool x86_accesses_stack(X86State *s);
+bool x86_accesses_stack(X86State *s, uint64_t va);
+/* #AC where alignment is checked. */
+void x86_raise_misaligned(CpuState *cs, uint64_t va, Access access);
 
 /* ---- xsave.c ---- */
 uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */

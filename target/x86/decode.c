@@ -311,12 +311,12 @@ unsigned x86_operand_bytes(const X86Insn *insn, X86Operand operand)
 /* A lock prefix is for the rows that allow it, with a destination in memory; a VEX prefix for no others. */
 static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *insn)
 {
-    bool uses_vvvv = false;
+    bool uses_vvvv = false, control = row->operands[0].kind == OPERAND_CR || row->operands[1].kind == OPERAND_CR;
     for (unsigned i = 0; i < 4; i++)
         uses_vvvv |= row->operands[i].kind == OPERAND_XMM_VEX || row->operands[i].kind == OPERAND_VEX_REG;
     if (p->vex && !uses_vvvv && p->vvvv)
         return false;
-    return !p->lock || ((row->flags & X86_LOCK) && insn->mod != 3);
+    return !p->lock || (row->flags & X86_LOCK && (insn->mod != 3 || control));
 }
 
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)

@@ -144,7 +144,7 @@ static bool t_into(Ctx *c, unsigned arg)
 
 static bool t_bound(Ctx *c, unsigned arg)
 {
-    unsigned size = c->i->operand_size, memop = log2_of(size) | MO_SIGNED;
+    unsigned size = c->i->operand_size, memop = data(c, size) | MO_SIGNED;
     IrTmp va = memory_address(c, 2 * size, false), low = ir_ld(c->ir, IR_I32, memop, va, 0);
     IrTmp high = ir_ld(c->ir, IR_I32, memop, va, size), index = extend(c, get_reg(c, c->i->reg, size), size, true);
     IrTmp bad = ir_binary(c->ir, OP_or, IR_I32, ir_setcond(c->ir, IR_I32, COND_LT, index, low),

@@ -53,7 +53,7 @@ static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
 {
     if (segment == X86_CS || segment > X86_GS)
         return false;
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment), selector, true);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment | 256), selector, true);
     return true;
 }
 
@@ -77,7 +77,7 @@ bool x86_pop_segment(Ctx *c, unsigned segment)
     IrUnit *u = c->ir;
     unsigned size = c->i->operand_size;
     IrTmp selector = ir_ext(u, IR_I64, MO_16, pop_value(c, size)), sp = stack_pointer(c, size);
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment), selector, false);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment | 256), selector, false);
     set_reg(c, RSP, stack_size(c), sp);
     x86_end_at_next(c);
     return true;
@@ -179,6 +179,8 @@ static bool t_halt(Ctx *c, unsigned what)
 
 static bool t_pause(Ctx *c, unsigned arg)
 {
+    if (c->mode & MODE_TF)
+        return true;
     ir_exit(c->ir, c->insn->offset + c->i->length, EXIT_YIELD);
     c->stop = true;
     return true;
@@ -204,8 +206,11 @@ static bool t_movcr(Ctx *c, unsigned dr)
     IrUnit *u = c->ir;
     unsigned n = c->i->reg;
     bool write = c->i->row->operands[0].kind == OPERAND_CR || c->i->row->operands[0].kind == OPERAND_DR;
-    if (!dr && c->i->lock && n == 0) /* AMD: CR8 */
+    if (c->i->lock) { /* AMD: CR8 */
+        if (n || !(c->s->cpuid_features[X86_WORD_8000_0001_ECX] & X86_BIT_CR8LEGACY))
+            return false;
         n = 8;
+    }
     if (!dr && n != 0 && n != 2 && n != 3 && n != 4 && n != 8)
         return false;
     unsigned size = c->bits == 64 ? 8 : 4;
@@ -286,8 +291,16 @@ static bool t_arpl(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     IrTmp a = selector_operand(c, 0), b = selector_operand(c, 1);
     IrTmp v = system_call(c, SYSTEM_ARPL, a, b, false);
+    int same = ir_new_label(u), end = ir_new_label(u);
+    ir_brcond(u, COND_EQ, ir_binary_imm(u, OP_shr, IR_I64, v, 16), ir_const(u, IR_I64, 0), same);
+    c->address = 0; /* it must be one that may be written, too */
     set_operand(c, 0, ir_unary(u, OP_trunc, IR_I32, v));
-    set_zero_flag(c, ir_binary_imm(u, OP_shr, IR_I64, v, 16));
+    set_zero_flag(c, ir_const(u, IR_I64, 1));
+    ir_br(u, end);
+    ir_label(u, same);
+    set_zero_flag(c, ir_const(u, IR_I64, 0));
+    ir_label(u, end);
+    c->address = 0;
     return true;
 }
 

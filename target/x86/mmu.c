@@ -187,7 +187,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
         va = (uint32_t)va;
     else if (!x86_canonical(s, va)) {
         if (raise)
-            x86_raise(s, access != ACCESS_FETCH && x86_accesses_stack(s) ? VECTOR_SS : VECTOR_GP, 0);
+            x86_raise(s, access != ACCESS_FETCH && x86_accesses_stack(s, va) ? VECTOR_SS : VECTOR_GP, 0);
         return false;
     }
     Translation t = { 0 };

@@ -314,7 +314,7 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
         do_one(&j);
         return false;
     }
-    for (uint64_t budget = MOST_ELEMENTS, count = get(&j, RCX); count;) {
+    for (uint64_t budget = s->cs.mode & MODE_TF ? 1 : MOST_ELEMENTS, count = get(&j, RCX); count;) {
         uint64_t n = do_piece(&j, MIN(count, budget));
         if (s->cs.raised)
             return false;
@@ -332,7 +332,7 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
         if (compares && (s->cc_result << (64 - 8 * j.size) == s->cc_source << (64 - 8 * j.size)) != (j.repeat == 0xf3))
             return false;
         budget -= n;
-        if (count && (!budget || __atomic_load_n(&s->cs.poll, __ATOMIC_RELAXED) || s->cs.mode & MODE_TF))
+        if (count && (!budget || __atomic_load_n(&s->cs.poll, __ATOMIC_RELAXED)))
             return true;
     }
     return false;

@@ -220,7 +220,7 @@ static bool stack_access(X86State *s, Stack *k, bool store, unsigned size, uint6
     }
     if (!k->user)
         return store ? x86_system_store(s, va, size, *value) : x86_system_load(s, va, size, value);
-    unsigned memop = (unsigned)__builtin_ctz(size);
+    unsigned memop = (unsigned)__builtin_ctz(size) | (s->cs.mode & MODE_ALIGN ? MO_ALIGN : 0);
     if (store)
         tcg_store(&s->cs, va, *value, memop);
     else
@@ -503,6 +503,8 @@ void x86_far_call(X86State *s, uint16_t selector, uint64_t offset, unsigned oper
             return;
     }
     Stack stack = present_stack(s);
+    if (protected_mode && x86_long(s)) /* the stack is used as the code that is called will use it */
+        stack.mask = stack_mask(s, &stack.ss, attributes(&d) & DESC_L);
     if (!push(s, &stack, operand_size, s->segment[X86_CS].selector) || !push(s, &stack, operand_size, return_ip))
         return;
     if (protected_mode) {

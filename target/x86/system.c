@@ -85,8 +85,8 @@ static uint64_t sys_load_segment(X86State *s, uint64_t a, uint64_t selector, uns
     X86Segment segment = a & 0xff;
     if (!x86_load_segment(s, segment, (uint16_t)selector))
         return 0;
-    if (segment == X86_SS) {
-        s->shadow = 1;
+    if (a == (X86_SS | 256)) {
+        s->shadow = SHADOW_ALL;
         s->shadow_pc = s->cs.pc + length;
     }
     return 0;
@@ -124,6 +124,8 @@ static uint64_t sys_popf(X86State *s, uint64_t size, uint64_t value, unsigned le
         mask |= FLAG_IOPL;
     uint32_t before = s->eflags;
     x86_put_eflags(s, flags & ~(uint32_t)FLAG_RF, mask);
+    if (before & ~s->eflags & FLAG_TF) /* it was set when the instruction began */
+        s->watch_hit |= DR6_BS_PENDING;
     x86_eflags_changed(s, before);
     return 0;
 }
@@ -912,7 +914,7 @@ G_STATIC_ASSERT(SYSTEM_COUNT <= 64);
 uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned length)
 {
     unsigned n = what & 0xff;
-    bool to_ss = n == SYSTEM_LOAD_SEGMENT && a == X86_SS; /* the trap comes after the next instruction */
+    bool to_ss = n == SYSTEM_LOAD_SEGMENT && a == (X86_SS | 256); /* the trap comes after the next instruction */
     bool tf = s->eflags & FLAG_TF && !(CLEAR_TF >> n & 1) && !to_ss;
     uint64_t pc = s->cs.pc;
     bool code64 = x86_code_bits(s) == 64;
@@ -921,7 +923,7 @@ uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned
         return value;
     if (!(TRANSFERS >> n & 1))
         s->cs.pc = code64 ? pc + length : (uint32_t)(pc + length);
-    uint64_t bits = s->watch_hit | (tf ? DR6_BS : 0);
+    uint64_t bits = (s->watch_hit & ~(unsigned)DR6_BS_PENDING) | (tf ? DR6_BS : 0);
     if (bits && what & X86_SYSTEM_ENDS) {
         s->watch_hit = 0;
         x86_debug_trap(s, bits);

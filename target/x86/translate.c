@@ -135,7 +135,7 @@ IrTmp linear(Ctx *c, unsigned segment, IrTmp offset, unsigned size, bool write)
         return offset;
     if (size && !fits_segment(c, segment, offset, size))
         ir_call(u, IR_I64, HELPER_CHECK_SEGMENT, ir_ext(u, IR_I64, MO_32, offset),
-                ir_const(u, IR_I64, segment | size << 8 | (write ? 1 << 16 : 0)), 0, 0);
+                ir_const(u, IR_I64, segment | size << 8 | (write ? 1 << 24 : 0)), 0, 0);
     return ir_binary(u, OP_add, IR_I32, offset, ir_ldstate(u, IR_I32, x86_base_of(segment), MO_32));
 }
 
@@ -735,7 +735,7 @@ bool x86_translate(TranslateInsn *insn)
     return !c.stop;
 }
 
-bool x86_accesses_stack(X86State *s)
+bool x86_accesses_stack(X86State *s, uint64_t va)
 {
     uint8_t bytes[16];
     unsigned n = 0;
@@ -751,6 +751,8 @@ bool x86_accesses_stack(X86State *s)
     if (!i.row || !i.length)
         return false;
     bool memory = i.segment != X86_NO_SEGMENT;
+    if (memory && i.segment == X86_SS)
+        return true;
     switch (i.row->id) {
     case X86_OP_push:
     case X86_OP_pop:
@@ -762,8 +764,8 @@ bool x86_accesses_stack(X86State *s)
     case X86_OP_popf:
     case X86_OP_iret:
     case X86_OP_retf:
-        return !memory || i.segment == X86_SS;
+        return !memory || va - (s->gpr[RSP] - 8) < 16; /* one of two accesses */
     default:
-        return memory && i.segment == X86_SS;
+        return false;
     }
 }

@@ -27,6 +27,7 @@ typedef struct Ctx {
     HELPER(RAISE, raise, 2, false, HELPER_RAISES | HELPER_CONTEXT)                          \
     HELPER(FLAGS, flags, 3, true, HELPER_PURE)                                              \
     HELPER(CHECK_SEGMENT, check_segment, 2, false, HELPER_RAISES | HELPER_CONTEXT)          \
+    HELPER(CHECK_WRITE, check_write, 2, false, HELPER_RAISES | HELPER_CONTEXT)              \
     HELPER(STEP, step, 1, false, SYSTEM_FLAGS)                                              \
     HELPER(DIVIDE, divide, 2, false, SYSTEM_FLAGS)                                          \
     HELPER(ROTATE_CARRY, rotate_carry, 4, true, HELPER_PURE)                                \

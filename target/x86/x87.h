@@ -58,8 +58,8 @@ enum {
     STATE_XSAVES,
     STATE_XRSTORS
 };
-/* HELPER_STATE: what of these; wide: REX.W. */
-uint64_t x86_state_area(X86State *s, unsigned what, uint64_t address, bool wide);
+/* HELPER_STATE: what of these, the segment 8 bits up; wide: REX.W. */
+uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide);
 /* At power-up. */
 void x86_reset_float(X86State *s);
 uint32_t x86_mxcsr(X86State *s);
