@@ -267,8 +267,10 @@ static bool take_start_up(X86State *s)
     return true;
 }
 
-static void take_a20(X86State *s)
+void x86_take_a20(X86State *s)
 {
+    if (!(__atomic_load_n(&s->inputs, __ATOMIC_SEQ_CST) & INPUT_A20))
+        return;
     clear_input(s, INPUT_A20);
     s->a20_mask = __atomic_load_n(&s->a20_off, __ATOMIC_SEQ_CST) ? ~(1ull << 20) : UINT64_MAX;
     tcg_flush_all(&s->cs);
@@ -292,8 +294,7 @@ bool x86_deliver_interrupt(CpuState *cs)
     s->shadow = 0;
     if (!inputs)
         return false;
-    if (inputs & INPUT_A20)
-        take_a20(s);
+    x86_take_a20(s);
     if (inputs & INPUT_INIT)
         return take_init(s);
     if (inputs & INPUT_SIPI && take_start_up(s))

@@ -42,6 +42,7 @@ enum {
     FLAG_VIF = 1 << 19,
     FLAG_VIP = 1 << 20,
     FLAG_ID = 1 << 21,
+    X86_FLAGS_ALL = 0x3f7fd7, /* those that exist */
     FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
 };
 
@@ -317,6 +318,8 @@ bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
 /* ---- segment.c ---- */
 /* Load a segment register as mov, pop and lXs do. False: raised. */
 bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector);
+/* Likewise; vector: what a bad selector raises. */
+bool x86_load_segment_or(X86State *s, X86Segment segment, uint16_t selector, unsigned vector);
 void x86_load_segment_real(X86State *s, X86Segment segment, uint16_t selector);
 typedef struct X86Descriptor {
     uint32_t low, high;
@@ -340,11 +343,16 @@ bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);
 /* Raise at cs.pc. error: pushed where the exception has an error code. Sets cs.raised. */
 void x86_raise(X86State *s, unsigned vector, uint32_t error);
 /* int n, int3, into, int1: return goes behind the instruction. */
-void x86_software_interrupt(X86State *s, unsigned vector, unsigned length);
+void x86_software_interrupt(X86State *s, unsigned vector, unsigned length, bool by_opcode);
+/* int n in virtual-8086 mode: true if the program's own handler gets it (or an exception was raised). */
+bool x86_redirected_interrupt(X86State *s, unsigned vector, unsigned length);
 /* NMI, or what the local APIC gave: taken before the instruction at cs.pc. */
 void x86_external_interrupt(X86State *s, unsigned vector);
 bool x86_deliver_interrupt(CpuState *cs);
 bool x86_has_work(CpuState *cs);
+
+/* ---- cpu.c ---- */
+void x86_take_a20(X86State *s); /* if the gate has changed: what is executed next sees it */
 
 /* ---- translate.c ---- */
 void x86_translate_init(void);

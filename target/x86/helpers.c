@@ -42,6 +42,15 @@ static uint64_t helper_check_segment(CpuState *cs, uint64_t offset, uint64_t wha
     return 0;
 }
 
+/* Is the instruction of so many bytes within CS, or else is the target of a jump? */
+static uint64_t helper_check_code(CpuState *cs, uint64_t length, uint64_t target, uint64_t c, uint64_t d)
+{
+    X86State *s = x86(cs);
+    if ((length ? x86_ip(s) + length - 1 : target) > s->segment[X86_CS].limit)
+        x86_raise(s, VECTOR_GP, 0);
+    return 0;
+}
+
 static uint64_t helper_step(CpuState *cs, uint64_t next, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = x86(cs);

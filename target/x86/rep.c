@@ -52,8 +52,10 @@ uint32_t x86_port_in(X86State *s, uint16_t port, unsigned size)
 
 void x86_port_out(X86State *s, uint16_t port, unsigned size, uint32_t value)
 {
-    if (!tcg_step_for_device(&s->cs))
-        as_store(&s->cs.vcpu->machine->io, port, size, value);
+    if (tcg_step_for_device(&s->cs))
+        return;
+    as_store(&s->cs.vcpu->machine->io, port, size, value);
+    x86_take_a20(s); /* port 92 */
 }
 
 /* ---- registers ---- */

@@ -73,9 +73,13 @@ static uint64_t sys_iret(X86State *s, uint64_t size, uint64_t b, unsigned length
 
 static uint64_t sys_interrupt(X86State *s, uint64_t vector, uint64_t by_opcode, unsigned length)
 {
-    if (vm86(s) && !by_opcode && iopl(s) < 3)
-        return gp(s);
-    x86_software_interrupt(s, (unsigned)vector, length);
+    if (vm86(s) && !by_opcode) {
+        if (x86_redirected_interrupt(s, (unsigned)vector, length))
+            return 0;
+        if (iopl(s) < 3)
+            return gp(s);
+    }
+    x86_software_interrupt(s, (unsigned)vector, length, by_opcode);
     return 0;
 }
 
