@@ -107,8 +107,12 @@ enum {
     VECTOR_COUNT = 32
 };
 
+/* X86State.shadow; behind mov ss and pop ss there are no debug exceptions either. */
+enum { SHADOW_STI = 1, SHADOW_SS };
+
 /* DR6 */
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };
+enum { NO_STEP = 1 << 12 }; /* in watch_hit: TF was not set when the instruction began */
 #define DR6_RESET 0xffff0ff0ull
 #define DR7_RESET 0x400ull
 
@@ -238,10 +242,10 @@ struct X86State {
     bool delivering, nested;
     uint8_t nested_vector;
     uint32_t nested_error;
-    uint8_t shadow; /* an interrupt shadow (sti, mov ss) covers the instruction at this address: */
+    uint8_t shadow; /* an interrupt shadow covers the instruction at this address: SHADOW_* */
     uint64_t shadow_pc;
     bool smm, nmi_blocked;
-    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6 */
+    uint16_t watch_hit; /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */
     uint32_t inputs; /* INPUT_* */
@@ -386,6 +390,7 @@ void x86_debug_trap(X86State *s, uint64_t dr6);
 
 /* ---- watch.c ---- */
 void x86_watch_changed(X86State *s); /* DR0 to DR3 or DR7 changed */
+void x86_watch_port(X86State *s, uint16_t port, unsigned size); /* it was accessed */
 bool x86_watched_page(const X86State *s, uint64_t va);
 bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
 

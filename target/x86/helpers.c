@@ -54,9 +54,12 @@ static uint64_t helper_check_code(CpuState *cs, uint64_t length, uint64_t target
 static uint64_t helper_step(CpuState *cs, uint64_t next, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = x86(cs);
-    uint64_t bits = s->watch_hit | (s->eflags & FLAG_TF ? DR6_BS : 0);
-    s->watch_hit = 0;
     cs->pc = next;
+    if (s->shadow == SHADOW_SS && s->shadow_pc == next) /* after the next one */
+        return 0;
+    bool step = s->eflags & FLAG_TF && !(s->watch_hit & NO_STEP);
+    uint64_t bits = (s->watch_hit & ~(uint64_t)NO_STEP) | (step ? DR6_BS : 0);
+    s->watch_hit = 0;
     if (bits)
         x86_debug_trap(s, bits);
     return 0;

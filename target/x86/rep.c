@@ -47,6 +47,7 @@ uint32_t x86_port_in(X86State *s, uint16_t port, unsigned size)
         return 0;
     if (as_load(&s->cs.vcpu->machine->io, port, size, &value) != MEM_OK)
         value = UINT64_MAX;
+    x86_watch_port(s, port, size);
     return (uint32_t)(size == 4 ? value : value & ((1u << 8 * size) - 1));
 }
 
@@ -55,6 +56,7 @@ void x86_port_out(X86State *s, uint16_t port, unsigned size, uint32_t value)
     if (tcg_step_for_device(&s->cs))
         return;
     as_store(&s->cs.vcpu->machine->io, port, size, value);
+    x86_watch_port(s, port, size);
     x86_take_a20(s); /* port 92 */
 }
 
@@ -303,7 +305,7 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
         do_one(&j);
         return false;
     }
-    for (uint64_t budget = MOST_ELEMENTS, count = get(&j, RCX); count;) {
+    for (uint64_t budget = s->cs.mode & MODE_TF ? 1 : MOST_ELEMENTS, count = get(&j, RCX); count;) {
         uint64_t n = do_piece(&j, MIN(count, budget));
         if (s->cs.raised)
             return false;
