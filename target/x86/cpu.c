@@ -7,6 +7,7 @@
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
 #include "target/x86/translate.h"
+#include "tcg/ir_host.h"
 #include "util/error.h"
 #include <inttypes.h>
 #include <string.h>
@@ -73,7 +74,12 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     s->apic_id = vcpu->index;
     s->tsc_frequency = TSC_HZ;
     s->a20_mask = UINT64_MAX;
-    return x86_set_model(s, model ? model : long_mode ? "qemu64" : "qemu32", long_mode, err);
+    return x87_init(err) && ir_host_reserve(err) &&
+           x86_set_model(s,
+                         model       ? model
+                         : long_mode ? "qemu64"
+                                     : "qemu32",
+                         long_mode, err);
 }
 
 static void cpu_free(CpuState *cs) {}
