@@ -59,6 +59,7 @@ typedef struct TranslateInsn {
     int32_t offset; /* of the instruction from the start of the unit's page (0..4095) */
     uint8_t length;
     const uint8_t *bytes; /* length bytes */
+    bool first;           /* of the unit: where it is entered */
     bool cold;            /* once more, for where an assumption was wrong: make none (ir_cold) */
     /* Label of the instruction at this offset if the unit has one there and it starts a segment; -1 otherwise */
     int (*label_at)(struct TranslateInsn *insn, int32_t offset);

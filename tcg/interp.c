@@ -278,6 +278,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
     static _Thread_local Run run;
     static const IrInsn none;
     Run *r = &run;
+    __asm__("" : "+r"(r)); /* its address is in a register, rather than worked out at each use */
     r->u = u;
     r->cs = cs;
     r->insn = &none;

@@ -181,6 +181,7 @@ static void translate_insn(const Target *target, TranslateInsn *insn, const Scan
 {
     insn->offset = s->offset[i];
     insn->length = s->length[i];
+    insn->first = !i;
     insn->bytes = code + (s->offset[i] - s->offset[0]);
     ir_insn(insn->ir, insn->offset, insn->length);
     target->translate(insn);

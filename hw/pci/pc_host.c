@@ -151,6 +151,7 @@ static void init_smram(PcHost *host)
     mem_add(&machine->root, 0, &host->tseg_hole, OVER_RAM);
     pc_host_set_smram(host, false, false, false, 0, 0);
     as_init(&host->smm, machine, &host->smm_root, "smm");
+    host->smm.told = &machine->memory; /* processors run in either */
 }
 
 static void place(MemRegion *region, uint64_t base, uint64_t size)

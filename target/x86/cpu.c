@@ -7,6 +7,7 @@
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
 #include "target/x86/translate.h"
+#include "tcg/ir_host.h"
 #include "util/error.h"
 #include <inttypes.h>
 #include <string.h>
@@ -73,7 +74,12 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     s->apic_id = vcpu->index;
     s->tsc_frequency = TSC_HZ;
     s->a20_mask = UINT64_MAX;
-    return x86_set_model(s, model ? model : long_mode ? "qemu64" : "qemu32", long_mode, err);
+    return x87_init(err) && ir_host_reserve(err) &&
+           x86_set_model(s,
+                         model       ? model
+                         : long_mode ? "qemu64"
+                                     : "qemu32",
+                         long_mode, err);
 }
 
 static void cpu_free(CpuState *cs) {}
@@ -267,8 +273,10 @@ static bool take_start_up(X86State *s)
     return true;
 }
 
-static void take_a20(X86State *s)
+void x86_take_a20(X86State *s)
 {
+    if (!(__atomic_load_n(&s->inputs, __ATOMIC_SEQ_CST) & INPUT_A20))
+        return;
     clear_input(s, INPUT_A20);
     s->a20_mask = __atomic_load_n(&s->a20_off, __ATOMIC_SEQ_CST) ? ~(1ull << 20) : UINT64_MAX;
     tcg_flush_all(&s->cs);
@@ -292,8 +300,7 @@ bool x86_deliver_interrupt(CpuState *cs)
     s->shadow = 0;
     if (!inputs)
         return false;
-    if (inputs & INPUT_A20)
-        take_a20(s);
+    x86_take_a20(s);
     if (inputs & INPUT_INIT)
         return take_init(s);
     if (inputs & INPUT_SIPI && take_start_up(s))

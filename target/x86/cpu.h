@@ -42,6 +42,7 @@ enum {
     FLAG_VIF = 1 << 19,
     FLAG_VIP = 1 << 20,
     FLAG_ID = 1 << 21,
+    X86_FLAGS_ALL = 0x3f7fd7, /* those that exist */
     FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
 };
 
@@ -106,8 +107,12 @@ enum {
     VECTOR_COUNT = 32
 };
 
+/* X86State.shadow; behind mov ss and pop ss there are no debug exceptions either. */
+enum { SHADOW_STI = 1, SHADOW_SS };
+
 /* DR6 */
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };
+enum { NO_STEP = 1 << 12 }; /* in watch_hit: TF was not set when the instruction began */
 #define DR6_RESET 0xffff0ff0ull
 #define DR7_RESET 0x400ull
 
@@ -238,10 +243,10 @@ struct X86State {
     bool delivering, nested;
     uint8_t nested_vector;
     uint32_t nested_error;
-    uint8_t shadow; /* an interrupt shadow (sti; SHADOW_ALL: mov ss) covers the instruction at this address: */
+    uint8_t shadow; /* an interrupt shadow covers the instruction at this address: SHADOW_* */
     uint64_t shadow_pc;
     bool smm, nmi_blocked;
-    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6; DR6_BS_PENDING */
+    uint16_t watch_hit; /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */
     uint32_t inputs; /* INPUT_* */
@@ -269,8 +274,6 @@ struct X86State {
 };
 
 /* In watch_hit: a step is to be reported though TF is no longer set. */
-enum { DR6_BS_PENDING = 0x80 };
-enum { SHADOW_ALL = 2 /* from debug traps, too */ };
 
 enum { INPUT_INTR = 1, INPUT_NMI = 2, INPUT_SMI = 4, INPUT_INIT = 8, INPUT_MCE = 16, INPUT_SIPI = 32, INPUT_A20 = 64 };
 
@@ -326,6 +329,8 @@ bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
 /* ---- segment.c ---- */
 /* Load a segment register as mov, pop and lXs do. False: raised. */
 bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector);
+/* Likewise; vector: what a bad selector raises. */
+bool x86_load_segment_or(X86State *s, X86Segment segment, uint16_t selector, unsigned vector);
 void x86_load_segment_real(X86State *s, X86Segment segment, uint16_t selector);
 typedef struct X86Descriptor {
     uint32_t low, high;
@@ -349,11 +354,16 @@ bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);
 /* Raise at cs.pc. error: pushed where the exception has an error code. Sets cs.raised. */
 void x86_raise(X86State *s, unsigned vector, uint32_t error);
 /* int n, int3, into, int1: return goes behind the instruction. */
-void x86_software_interrupt(X86State *s, unsigned vector, unsigned length);
+void x86_software_interrupt(X86State *s, unsigned vector, unsigned length, bool by_opcode);
+/* int n in virtual-8086 mode: true if the program's own handler gets it (or an exception was raised). */
+bool x86_redirected_interrupt(X86State *s, unsigned vector, unsigned length);
 /* NMI, or what the local APIC gave: taken before the instruction at cs.pc. */
 void x86_external_interrupt(X86State *s, unsigned vector);
 bool x86_deliver_interrupt(CpuState *cs);
 bool x86_has_work(CpuState *cs);
+
+/* ---- cpu.c ---- */
+void x86_take_a20(X86State *s); /* if the gate has changed: what is executed next sees it */
 
 /* ---- translate.c ---- */
 void x86_translate_init(void);
@@ -389,6 +399,7 @@ void x86_debug_trap(X86State *s, uint64_t dr6);
 
 /* ---- watch.c ---- */
 void x86_watch_changed(X86State *s); /* DR0 to DR3 or DR7 changed */
+void x86_watch_port(X86State *s, uint16_t port, unsigned size); /* it was accessed */
 bool x86_watched_page(const X86State *s, uint64_t va);
 bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
 

@@ -51,14 +51,23 @@ static uint64_t helper_check_write(CpuState *cs, uint64_t va, uint64_t bytes, ui
     return 0;
 }
 
+/* Is the instruction of so many bytes within CS, or else is the target of a jump? */
+static uint64_t helper_check_code(CpuState *cs, uint64_t length, uint64_t target, uint64_t c, uint64_t d)
+{
+    X86State *s = x86(cs);
+    if ((length ? x86_ip(s) + length - 1 : target) > s->segment[X86_CS].limit)
+        x86_raise(s, VECTOR_GP, 0);
+    return 0;
+}
+
 static uint64_t helper_step(CpuState *cs, uint64_t next, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = x86(cs);
-    bool step = s->eflags & FLAG_TF || s->watch_hit & DR6_BS_PENDING;
     cs->pc = next;
-    if (s->shadow == SHADOW_ALL && s->shadow_pc == next) /* behind the next instruction */
+    if (s->shadow == SHADOW_SS && s->shadow_pc == next) /* after the next one */
         return 0;
-    uint64_t bits = (s->watch_hit & ~(unsigned)DR6_BS_PENDING) | (step ? DR6_BS : 0);
+    bool step = s->eflags & FLAG_TF && !(s->watch_hit & NO_STEP);
+    uint64_t bits = (s->watch_hit & ~(uint64_t)NO_STEP) | (step ? DR6_BS : 0);
     s->watch_hit = 0;
     if (bits)
         x86_debug_trap(s, bits);

@@ -49,11 +49,13 @@ static bool is_privileged(Ctx *c)
 
 /* ---- segment registers ---- */
 
+#define SHADOW_FOLLOWS 256 /* if it is SS; not behind lss */
+
 static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
 {
     if (segment == X86_CS || segment > X86_GS)
         return false;
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment | 256), selector, true);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment | SHADOW_FOLLOWS), selector, true);
     return true;
 }
 
@@ -77,7 +79,7 @@ bool x86_pop_segment(Ctx *c, unsigned segment)
     IrUnit *u = c->ir;
     unsigned size = c->i->operand_size;
     IrTmp selector = ir_ext(u, IR_I64, MO_16, pop_value(c, size)), sp = stack_pointer(c, size);
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment | 256), selector, false);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment | SHADOW_FOLLOWS), selector, false);
     set_reg(c, RSP, stack_size(c), sp);
     x86_end_at_next(c);
     return true;

@@ -50,8 +50,8 @@ static bool reserved(const X86State *s, uint64_t pte, unsigned level, bool leaf,
     if (level > 2)
         return pte & PTE_PS;
     if (leaf && level)
-        return pte & ((1ull << (12 + 9 * level)) - 1) & 0x1fe000;
-    return false;
+        return pte & ((1ull << (12 + 9 * level)) - (1ull << 13));
+    return level == 2 && pte & PTE_PS; /* no pages of 1 GiB */
 }
 
 static bool leaf_entry(const X86State *s, uint64_t pte, unsigned level, unsigned pte_size)
@@ -158,7 +158,7 @@ static bool page_fault(X86State *s, uint64_t va, Access access, unsigned mmu_ind
     if (!raise)
         return false;
     error |= (access == ACCESS_STORE ? PF_W : 0) | (mmu_index & MMU_USER ? PF_U : 0);
-    if (access == ACCESS_FETCH && (s->efer & EFER_NXE || s->cr4 & CR4_SMEP))
+    if (access == ACCESS_FETCH && ((s->efer & EFER_NXE && s->cr4 & CR4_PAE) || s->cr4 & CR4_SMEP))
         error |= PF_I;
     log_printf(LOG_MMU, "x86: page fault at %" PRIx64 ", error code %x\n", va, error);
     s->cr2 = va;

@@ -48,13 +48,17 @@ uint32_t x86_port_in(X86State *s, uint16_t port, unsigned size)
         return 0;
     if (as_load(&s->cs.vcpu->machine->io, port, size, &value) != MEM_OK)
         value = UINT64_MAX;
+    x86_watch_port(s, port, size);
     return (uint32_t)(size == 4 ? value : value & ((1u << 8 * size) - 1));
 }
 
 void x86_port_out(X86State *s, uint16_t port, unsigned size, uint32_t value)
 {
-    if (!tcg_step_for_device(&s->cs))
-        as_store(&s->cs.vcpu->machine->io, port, size, value);
+    if (tcg_step_for_device(&s->cs))
+        return;
+    as_store(&s->cs.vcpu->machine->io, port, size, value);
+    x86_watch_port(s, port, size);
+    x86_take_a20(s); /* port 92 */
 }
 
 /* ---- registers ---- */

@@ -461,6 +461,54 @@ static IrTmp cs_base(Ctx *c)
     return ir_ldstate(c->ir, IR_I32, x86_base_of(X86_CS), MO_32);
 }
 
+/* ---- the limit of CS, where it may bind ---- */
+
+static bool code_is_limited(const Ctx *c)
+{
+    return c->bits != 64 && !(c->mode & MODE_FLAT);
+}
+
+static IrTmp code_limit(Ctx *c)
+{
+    uint32_t at =
+        x86_base_of(X86_CS) - (uint32_t)offsetof(X86SegmentReg, base) + (uint32_t)offsetof(X86SegmentReg, limit);
+    return ir_ldstate(c->ir, IR_I32, at, MO_32);
+}
+
+static void check_code(Ctx *c, unsigned length, IrTmp target)
+{
+    IrUnit *u = c->ir;
+    ir_call(u, IR_I64, HELPER_CHECK_CODE, ir_const(u, IR_I64, length),
+            target ? ir_ext(u, IR_I64, MO_32, target) : ir_const(u, IR_I64, 0), 0, 0);
+}
+
+void check_target(Ctx *c, IrTmp ip)
+{
+    if (!code_is_limited(c))
+        return;
+    if (c->i->operand_size == 2)
+        ip = ir_ext(c->ir, IR_I32, MO_16, ip);
+    if (c->insn->cold)
+        check_code(c, 0, ip);
+    else
+        cold_if(c, COND_GTU, ip, code_limit(c));
+}
+
+/* Once for each way into the unit: all of its page is within the limit. If not, each instruction is looked at. */
+static void check_fetch(Ctx *c)
+{
+    IrUnit *u = c->ir;
+    if (!code_is_limited(c))
+        return;
+    if (c->insn->cold) {
+        check_code(c, c->i->length, 0);
+    } else if (c->insn->first || c->insn->label_at(c->insn, c->insn->offset) >= 0) {
+        IrTmp page = ir_binary(u, OP_sub, IR_I32, ir_unary(u, OP_trunc, IR_I32, ir_getpc(u, 0)), cs_base(c));
+        IrTmp last = ir_binary_imm(u, OP_add, IR_I64, ir_ext(u, IR_I64, MO_32, page), GUEST_PAGE_SIZE - 1);
+        cold_if(c, COND_GTU, last, ir_ext(u, IR_I64, MO_32, code_limit(c)));
+    }
+}
+
 static IrTmp next_linear(Ctx *c)
 {
     IrTmp pc = ir_getpc(c->ir, c->insn->offset + c->i->length);
@@ -520,11 +568,28 @@ static bool far_away(const Ctx *c, int64_t target)
            (c->bits != 64 && (target < 0 || target > 4095)) || target != (int32_t)target;
 }
 
+static IrTmp near_ip(Ctx *c, int64_t displacement)
+{
+    return ir_binary_imm(c->ir, OP_add, IR_I32, next_ip(c, IR_I32), displacement);
+}
+
 static IrTmp near_target(Ctx *c, int64_t displacement)
 {
     if (c->bits == 64)
         return ir_getpc(c->ir, c->insn->offset + c->i->length + displacement);
-    return linear_of_ip(c, ir_binary_imm(c->ir, OP_add, IR_I32, next_ip(c, IR_I32), displacement));
+    return linear_of_ip(c, near_ip(c, displacement));
+}
+
+/* May a near jump lead beyond the limit? Inside a page that is all within it it does not. */
+static bool may_leave(const Ctx *c, int64_t displacement)
+{
+    return code_is_limited(c) && (c->insn->cold || far_away(c, c->insn->offset + c->i->length + displacement));
+}
+
+void check_near(Ctx *c, int64_t displacement)
+{
+    if (may_leave(c, displacement))
+        check_target(c, near_ip(c, displacement));
 }
 
 void jump_near(Ctx *c, int64_t displacement)
@@ -555,6 +620,8 @@ void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 void jump_counted_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 {
     int64_t target = c->insn->offset + c->i->length + displacement;
+    if (may_leave(c, displacement))
+        check_target(c, ir_select(c->ir, IR_I32, cond, a, b, near_ip(c, displacement), ir_const(c->ir, IR_I32, 0)));
     if (far_away(c, target)) {
         IrTmp there = near_target(c, displacement);
         jump_to_linear(c, ir_select(c->ir, IR_I64, cond, a, b, there, next_linear(c)));
@@ -726,6 +793,7 @@ bool x86_translate(TranslateInsn *insn)
     if (c.mode & MODE_BREAK)
         ir_call(c.ir, IR_I64, HELPER_SYSTEM, ir_const(c.ir, IR_I64, SYSTEM_CODE_BREAK), 0, 0,
                 ir_const(c.ir, IR_I64, 0));
+    check_fetch(&c);
     if (i.too_long)
         x86_fault(&c, VECTOR_GP, 0);
     else if (!i.row || !translate_row(&c))

@@ -6,6 +6,8 @@
  */
 #include "target/x86/translate.h"
 #include "tcg/emit.h"
+#include "util/error.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -22,30 +24,31 @@ typedef uint64_t Stub(Image *image, void *operand, uint64_t flags);
 static uint8_t *stubs;
 
 /* frstor [rdi]; push rdx; popfq; the instruction, its operand at rsi; pushfq; pop rax; fnsave [rdi]; ret */
-static void make_stubs(void)
+bool x87_init(GError **err)
 {
+    if (stubs)
+        return true;
     size_t size = (size_t)FORMS * STUB_BYTES;
     uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
-        g_error("no memory for code");
+        return error_set_errno(err, errno, "cannot map memory for x87 instructions");
     for (unsigned n = 0; n < FORMS; n++) {
         unsigned escape = n < 512 ? n >> 6 : (n - 512) >> 3, modrm = n < 512 ? 0xc0 | (n & 63) : (n & 7) << 3 | 6;
         const uint8_t code[] = { 0xdd, 0x27, 0x52, 0x9d, (uint8_t)(0xd8 | escape), (uint8_t)modrm, 0x9c,
                                  0x58, 0xdd, 0x37, 0xc3 };
         memcpy(p + (size_t)n * STUB_BYTES, code, sizeof(code));
     }
-    if (mprotect(p, size, PROT_READ | PROT_EXEC) < 0)
-        g_error("no memory for code");
+    if (mprotect(p, size, PROT_READ | PROT_EXEC) < 0) {
+        int e = errno;
+        munmap(p, size);
+        return error_set_errno(err, e, "cannot make memory for x87 instructions executable");
+    }
     stubs = p;
+    return true;
 }
 
 static uint64_t run(unsigned opcode, Image *image, void *operand, uint64_t flags)
 {
-    static gsize made;
-    if (g_once_init_enter(&made)) {
-        make_stubs();
-        g_once_init_leave(&made, 1);
-    }
     unsigned escape = opcode >> 8 & 7, modrm = opcode & 0xff;
     unsigned n = modrm >= 0xc0 ? escape << 6 | (modrm & 63) : 512 + (escape << 3 | (modrm >> 3 & 7));
     Stub *stub;

@@ -6,6 +6,7 @@
 #ifndef TARGET_X86_X87_H
 #define TARGET_X86_X87_H
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -61,6 +62,8 @@ enum {
 /* HELPER_STATE: what of these, the segment 8 bits up; wide: REX.W. */
 uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide);
 /* At power-up. */
+/* Before anything is executed; all processors share what it makes. */
+bool x87_init(GError **err);
 void x86_reset_float(X86State *s);
 uint32_t x86_mxcsr(X86State *s);
 /* False: #GP is to be raised. */

@@ -209,6 +209,35 @@ def boot_network():
         sys.exit(f"{out}\nstatus {status}")
 
 
+# ---- bare metal ----
+
+METAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metal", "x86")
+MODES = "modes", "segments", "gates", "tasks", "v86", "real", "debug", "paging", "system"
+
+
+def modes(*args):
+    """metal/x86: what processors of 32 bits do in each mode. It says which checks fail; 1 is the status of isa-debug-exit for 0."""
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["gcc", "-m32", "-march=i686", "-mgeneral-regs-only", "-O1", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib",
+                        "-static", "-fno-stack-protector", "-fno-delete-null-pointer-checks", "-fno-tree-loop-distribute-patterns",
+                        "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds",
+                        f"-Wl,-T{METAL}/link32.ld,--build-id=none,-z,noexecstack,--no-warn-rwx-segments", f"{METAL}/start32.S",
+                        *(f"{METAL}/{name}.c" for name in MODES), "-o", f"{tmp}/modes.elf"], check=True)
+        status, out = rhea("x86_64", "-cpu", "max", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
+                           "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", f"{tmp}/modes.elf", *args)
+    if status != 1 or "all passed" not in out:
+        sys.exit(f"{out}\n{args}: status {status}")
+
+
+def metal_modes():
+    modes()
+    modes("-icount", "shift=1,sleep=off")
+
+
+def metal_modes_interpreter():
+    modes("-accel", "tcg,jit=off")
+
+
 # ---- the front panel ----
 
 BUTTONS = r"""
@@ -248,7 +277,8 @@ def buttons():
 
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, buttons)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter,
+                                 buttons)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):

@@ -1,0 +1,2 @@
+#include "modes.h"
+void test_paging(void) {}
