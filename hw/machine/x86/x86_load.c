@@ -329,7 +329,7 @@ bool x86_load(Machine *machine, GError **err)
     X86Machine *x = x86_machine(machine);
     const MachineConfig *config = &machine->config;
     set_cmos(x);
-    if (!offer_all(x, err))
+    if (!offer_all(x, err) || !x86_copy_bios(x, err))
         return false;
     if (x->direct)
         return load_direct(x, err);
