@@ -310,6 +310,7 @@ static bool load_direct(X86Machine *x, GError **err)
         return false;
     const X86Boot boot = { .as = &x->machine.memory,
                            .long_mode = x->machine.target->bits == 64,
+                           .text_screen = boot_set_text_mode(&x->machine.memory, &x->machine.io),
                            .kernel = config->kernel,
                            .initrd = config->initrd,
                            .append = config->append,
