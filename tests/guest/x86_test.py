@@ -47,13 +47,13 @@ def rhea(target, *args, timeout=1800):
     return p.returncode, p.stdout.decode(errors="replace")
 
 
-def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0, target=None):
-    """Boot Debian's kernel with the report as its init; check what it says and how it ends."""
+def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0, target=None, kernel=None, timeout=1800):
+    """Boot Debian's kernel (of a package with another name) with the report as its init; check what it says and how it ends."""
     with tempfile.TemporaryDirectory() as tmp:
         initrd = images.initramfs(arch, REPORT, f"{tmp}/initrd")
         got, out = rhea(target or arch, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
-                        "-kernel", images.kernel(arch), "-initrd", initrd,
-                        "-append", f"{fixtures.KERNEL_OPTIONS} {append}", *args)
+                        "-kernel", images.kernel(arch, kernel), "-initrd", initrd,
+                        "-append", f"{fixtures.KERNEL_OPTIONS} {append}", *args, timeout=timeout)
     for pattern in want:
         if not re.search(pattern, out):
             sys.exit(f"{out}\n{pattern!r} is not in the output")

@@ -310,6 +310,7 @@ static bool load_direct(X86Machine *x, GError **err)
         return false;
     const X86Boot boot = { .as = &x->machine.memory,
                            .long_mode = x->machine.target->bits == 64,
+                           .text_screen = boot_set_text_mode(&x->machine.memory, &x->machine.io),
                            .kernel = config->kernel,
                            .initrd = config->initrd,
                            .append = config->append,
@@ -329,7 +330,7 @@ bool x86_load(Machine *machine, GError **err)
     X86Machine *x = x86_machine(machine);
     const MachineConfig *config = &machine->config;
     set_cmos(x);
-    if (!offer_all(x, err))
+    if (!offer_all(x, err) || !x86_copy_bios(x, err))
         return false;
     if (x->direct)
         return load_direct(x, err);
