@@ -273,8 +273,6 @@ struct X86State {
     bool has_entry;
 };
 
-/* In watch_hit: a step is to be reported though TF is no longer set. */
-
 enum { INPUT_INTR = 1, INPUT_NMI = 2, INPUT_SMI = 4, INPUT_INIT = 8, INPUT_MCE = 16, INPUT_SIPI = 32, INPUT_A20 = 64 };
 
 static inline X86State *x86(CpuState *cs)

@@ -181,13 +181,15 @@ def initramfs(arch, script, path, files={}):
     return path
 
 
-def debian_first_stage(arch, packages, out):
-    """The folder out: a minimal Debian with packages, unpacked but not configured (that takes code of arch). Needs root."""
-    _, suite, _ = GUESTS[arch]
-    private_apt(arch)
+def debian_root(arch, packages, out, foreign=False):
+    """The folder out: a minimal Debian with packages; foreign: unpacked but not configured (that takes code of arch). Needs root."""
+    debarch, suite, _ = GUESTS[arch]
+    with lock():
+        private_apt(arch)
     uri = re.search(r"\] (\S+) ", open(f"{apt_folder(arch)}/sources.list").read())[1]
     print(f"images.py: unpacking Debian {suite} for {arch} ...", file=sys.stderr)
-    fetch("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri, before=lambda: shutil.rmtree(out, ignore_errors=True))
+    fetch("debootstrap", *(["--foreign"] if foreign else []), f"--arch={debarch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri,
+          before=lambda: shutil.rmtree(out, ignore_errors=True))
 
 
 def packages_for(arch, names, status, out):
