@@ -356,7 +356,7 @@ const MachineType pc_machine = {
     .max_cpus = 255,
     .ide_units = 2,
     .init = i440fx_init,
-    .default_nic = "virtio-net-pci",
+    .default_nic = "e1000",
 };
 
 const MachineType q35_machine = {
