@@ -122,7 +122,60 @@ def net_e1000():
     transfer("pc", "", "e1000")
 
 
-TESTS = {f.__name__: f for f in (net_e1000,)}
+# ---- hot-plug ----
+
+# Says whenever something has changed; ends when the disk has come for the second time.
+HOTPLUG = r"""
+before=
+disks=0
+echo "READY"
+while [ $disks -lt 2 ]; do
+    now="STATE $(for d in /sys/bus/virtio/devices/*; do [ -e $d/driver ] && basename $(readlink $d/driver); done | sort | tr '\n' ' ')"
+    [ "$now" = "$before" ] || echo "$now"
+    case "$now" in *blk*) case "$before" in *blk*) ;; *)
+        disks=$((disks+1))
+        until [ -b /dev/vda ]; do sleep 0.1; done
+        echo "DISK $(sha256sum < /dev/vda)" ;; esac ;; esac
+    before="$now"
+    sleep 0.2
+done
+dmesg | grep -E "BUG|Oops|(acpi|pci).*([Ee]rror|fail|conflict)" | sed 's/^/complaint: /'
+poweroff -f
+"""
+
+
+def hotplug_on(machine):
+    with tempfile.TemporaryDirectory() as tmp:
+        data = random.Random(2).randbytes(1 << 20)
+        with open(f"{tmp}/disk", "wb") as f:
+            f.write(data)
+        guest = Guest("x86_64", HOTPLUG, "-M", machine, "-nic", "none", "-smp", 2, modules=["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng"])
+        digest = hashlib.sha256(data).hexdigest()
+        guest.wait_for("READY")
+        guest.monitor("device_add virtio-rng-pci,id=rng", "netdev_add user,id=n", "device_add virtio-net-pci,netdev=n,id=nic")
+        guest.wait_for("STATE virtio_net virtio_rng")
+        guest.monitor(f"drive_add 0 if=none,id=d,format=raw,file={tmp}/disk", "device_add virtio-blk-pci,drive=d,id=disk,addr=1c")
+        guest.wait_for(f"STATE virtio_blk virtio_net virtio_rng *\\s+DISK {digest}")
+        guest.monitor("device_del nic")
+        guest.wait_for("STATE virtio_blk virtio_rng")
+        guest.monitor("device_del disk", "device_del rng")
+        guest.wait_for("STATE virtio_blk virtio_rng *\r?\n(.*\n)*STATE *\r?\n")
+        guest.monitor("info pci", "device_del host", "device_add virtio-rng-pci,addr=1", "netdev_del n",
+                      f"drive_add 0 if=none,id=e,format=raw,file={tmp}/disk", "device_add virtio-blk-pci,drive=e,id=disk")
+        out = guest.finish()
+        monitor = open(guest.log, errors="replace").read()
+        expect(monitor, "Host bridge: PCI device 8086", "there is no device 'host'", "addr=1: what is added while")
+        if out.count(digest) != 2 or "complaint" in out or "netdev 'n'" in monitor:
+            sys.exit(f"{out}\n{monitor}")
+
+
+def hotplug():
+    """Devices come to a running guest and are taken away again; what they used is free then."""
+    hotplug_on("pc")
+    hotplug_on("q35")
+
+
+TESTS = {f.__name__: f for f in (net_e1000, hotplug)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
