@@ -55,6 +55,10 @@ class Guest:
             self.p.stdin.write(f"{command}\n".encode())
         self.p.stdin.flush()
 
+    def told(self, text):
+        """How often the monitor has said it."""
+        return open(self.log, errors="replace").read().count(text)
+
     def finish(self, status=0, timeout=600):
         """Wait for its end; returns what it said."""
         try:
@@ -175,7 +179,60 @@ def hotplug():
     hotplug_on("q35")
 
 
-TESTS = {f.__name__: f for f in (net_e1000, hotplug)}
+# ---- suspend to RAM ----
+
+# Sleeps four times; says how it was woken, which a file outlives. An alarm in two seconds is the last.
+SUSPEND = r"""
+echo kept > /tmp/kept
+echo "STATES $(cat /sys/power/state)"
+for i in 1 2 3; do
+    echo "SLEEP $i"
+    echo mem > /sys/power/state && echo "AWAKE $i $(cat /tmp/kept) $(sha256sum < /dev/vda) cpus=$(nproc)"
+done
+echo 0 > /sys/class/rtc/rtc0/wakealarm
+echo "+2" > /sys/class/rtc/rtc0/wakealarm
+echo mem > /sys/power/state && echo "AWAKE 4 $(cat /tmp/kept) $(sha256sum < /dev/vda) cpus=$(nproc)"
+dmesg | grep -E "BUG|Oops|WARN|ACPI.*([Ee]rror|xception)" | sed 's/^/complaint: /'
+poweroff -f
+"""
+
+
+def suspend(*args):
+    with tempfile.TemporaryDirectory() as tmp:
+        data = random.Random(3).randbytes(1 << 20)
+        with open(f"{tmp}/disk", "wb") as f:
+            f.write(data)
+        guest = Guest("x86_64", SUSPEND, *args, "-nic", "none", "-drive", f"if=virtio,format=raw,file={tmp}/disk",
+                      modules=["button", "virtio_pci", "virtio_blk"])
+        for i, command in (1, "system_wakeup"), (2, "system_powerdown"), (3, "system_wakeup"):
+            guest.wait_for(f"SLEEP {i}")
+            before = guest.told("(suspended)")
+            while guest.told("(suspended)") == before:
+                guest.monitor("info status")
+                time.sleep(0.2)
+                if guest.p.poll() is not None:
+                    guest.fail("it is gone")
+            guest.monitor(command)
+            guest.wait_for(f"AWAKE {i}")
+        out = guest.finish()
+        digest = hashlib.sha256(data).hexdigest()
+        if len(re.findall(f"AWAKE . kept {digest}", out)) != 4 or "complaint" in out:
+            sys.exit(f"{out}\n{args}: not as it should be")
+
+
+def suspend_direct():
+    """The kernel goes on where its waking vector says."""
+    suspend("-M", "pc")
+    suspend("-M", "q35", "-smp", 2)
+
+
+def suspend_seabios():
+    """SeaBIOS finds out that it is no start, and goes on there."""
+    suspend("-M", "pc", "-smp", 2, "-bios", "bios-256k.bin")
+    suspend("-M", "q35", "-bios", "bios-256k.bin")
+
+
+TESTS = {f.__name__: f for f in (net_e1000, hotplug, suspend_direct, suspend_seabios)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):

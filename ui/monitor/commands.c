@@ -51,6 +51,8 @@ static bool stop(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 
 static bool cont(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
+    if (m->machine->state == RUN_SUSPENDED)
+        return error_set(err, "the guest sleeps; system_wakeup wakes it");
     with_lock(m, machine_start);
     return m->machine->state == RUN_RUNNING ||
            error_set(err, "the machine is off (%s): system_reset it first", run_state_name(m->machine->state));
@@ -76,6 +78,15 @@ static bool system_powerdown(Monitor *m, const MonitorArg *args, GString *out, G
         return error_set(err, "machine '%s' has no power button", m->machine->type ? m->machine->type->name : "none");
     with_lock(m, machine_powerdown);
     return true;
+}
+
+static bool system_wakeup(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    const MachineType *type = m->machine->type;
+    machine_lock(m->machine);
+    bool ok = type && type->wakeup && type->wakeup(m->machine);
+    machine_unlock(m->machine);
+    return ok || error_set(err, "the guest does not sleep");
 }
 
 /* ---- info ---- */
@@ -477,6 +488,7 @@ const Command monitor_commands[] = {
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },
     { "system_reset", NULL, NULL, "reset the machine", system_reset },
+    { "system_wakeup", NULL, NULL, "wake the guest from its sleep (suspend to RAM)", system_wakeup },
     { "trace-event", NULL, "name:s option:s", "turn trace points on or off", set_trace },
     { "x", NULL, "fmt:/? addr:l", "memory at a virtual address: /COUNT FORMAT SIZE, as in x /8xg $sp", command_x },
     { "xp", NULL, "fmt:/? addr:l", "memory at a physical address", command_xp },
