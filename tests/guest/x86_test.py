@@ -203,10 +203,11 @@ def boot_network():
     with tempfile.TemporaryDirectory() as tmp:
         with open(f"{tmp}/boot.ipxe", "w") as f:
             f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
-        status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
-                           "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n", timeout=300)
-    if status:
-        sys.exit(f"{out}\nstatus {status}")
+        for card in "virtio-net-pci", "e1000":
+            status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+                               "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", f"{card},netdev=n", timeout=300)
+            if status:
+                sys.exit(f"{card}: {out}\nstatus {status}")
 
 
 # ---- bare metal ----

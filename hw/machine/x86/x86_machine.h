@@ -46,6 +46,7 @@ typedef struct X86Machine {
     Mc146818 *rtc; /* or NULL */
     PciBus *pci;   /* or NULL */
     bool serial[PC_SERIALS];
+    uint64_t facs;     /* where the direct start has put the table of the waking vector; 0: there is none */
     bool direct;       /* the kernel starts without firmware */
     bool booted_once;  /* -boot once= has been used */
     bool has_rom_bios; /* firmware is that of -bios or the default one */
