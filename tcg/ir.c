@@ -198,6 +198,7 @@ void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
     insn->imm = reg;
     insn->arg[0] = value;
     u->reg_value[reg] = value;
+    u->tmps[value].in_register = true;
 }
 
 IrTmp ir_ldstate(IrUnit *u, IrType type, uint32_t offset, unsigned memop)
@@ -510,11 +511,12 @@ IrTmp ir_select(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b, IrTmp c, 
 
 /* ---- guest memory ---- */
 
-/* A constant that the address ends with is part of the access. */
+/* A constant that the address ends with is part of the access; not if the sum is what a register has: its value of
+ * before would have to be kept. */
 static IrTmp fold_offset(const IrUnit *u, IrTmp addr, int64_t *offset)
 {
     const IrInsn *insn = definition(u, addr);
-    if (insn->op != OP_add || insn->type != IR_I64 || !is_const(u, insn->arg[1]))
+    if (u->tmps[addr].in_register || insn->op != OP_add || insn->type != IR_I64 || !is_const(u, insn->arg[1]))
         return addr;
     int64_t sum = (int64_t)((uint64_t)*offset + (uint64_t)u->tmps[insn->arg[1]].value);
     if (sum > INT32_MAX - 64 || sum < INT32_MIN)

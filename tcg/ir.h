@@ -194,6 +194,7 @@ enum { IR_LOOP_GIVEN = 0x40, IR_LOOP_DEAD = 0x80 };
 typedef struct IrTmpInfo {
     uint8_t type; /* IrType */
     bool constant;
+    bool in_register;  /* for builders: a guest register has been set to it */
     uint16_t def;      /* index of the defining instruction */
     uint16_t uses;     /* after ir_optimise */
     uint16_t last_use; /* index of the last instruction that uses it, after ir_optimise */

@@ -654,6 +654,11 @@ IrTmp stack_pointer(Ctx *c, int64_t plus)
 
 void push(Ctx *c, unsigned size, IrTmp value)
 {
+    if (c->bits == 64) { /* below what rSP still is, which can be changed in its place then */
+        ir_st(c->ir, data(c, size), stack_pointer(c, 0), -(int64_t)size, value);
+        set_reg(c, RSP, 8, stack_pointer(c, -(int64_t)size));
+        return;
+    }
     IrTmp sp = stack_pointer(c, -(int64_t)size);
     ir_st(c->ir, data(c, size), linear(c, X86_SS, sp, size, true), 0, value);
     set_reg(c, RSP, stack_size(c), sp);
