@@ -159,6 +159,18 @@ static const X86Row *find_row(unsigned bits, uint64_t features, const Prefixes *
     return NULL;
 }
 
+/* Of an instruction that is none: one of the same length, since all of its bytes are fetched before that is found. */
+static const X86Row *row_of_length(unsigned bits, const Prefixes *p, uint8_t opcode)
+{
+    unsigned first = x86_index[p->map][opcode].first;
+    for (unsigned i = 0; i < x86_index[p->map][opcode].count; i++) {
+        const X86Row *row = &x86_rows[first + i];
+        if (!(row->mode == BITS_LEGACY && bits == 64) && !(row->mode == BITS_LONG && bits != 64))
+            return row;
+    }
+    return NULL;
+}
+
 static bool opcode_has_modrm(unsigned map, uint8_t opcode)
 {
     unsigned first = x86_index[map][opcode].first;
@@ -322,6 +334,7 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)
 {
     Prefixes p = { .segment = X86_NO_SEGMENT };
+    bool illegal = false;
     uint8_t opcode = take_legacy_prefixes(c, bits, &p);
     if (c->short_of || c->at > MAX_LENGTH)
         return;
@@ -331,9 +344,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
             return;
         }
         if (bits == 64 || c->bytes[c->at] >> 6 == 3) {
-            bool illegal = p.operand || p.repeat || p.lock || p.rex;
+            illegal = p.operand || p.repeat || p.lock || p.rex;
             p.w = p.r = p.x = p.b = p.rex = false;
-            if (!take_vex(c, bits, opcode == 0xc4, &p) || illegal)
+            if (!take_vex(c, bits, opcode == 0xc4, &p))
                 return;
             opcode = (uint8_t)take(c, 1);
         }
@@ -354,8 +367,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     }
     if (c->short_of)
         return;
-    const X86Row *row = find_row(bits, features, &p, opcode, modrm);
-    if (!row)
+    const X86Row *row = illegal ? NULL : find_row(bits, features, &p, opcode, modrm);
+    illegal = !row;
+    if (illegal && !(row = row_of_length(bits, &p, opcode)))
         return;
     *insn = (X86Insn){ .row = row,
                        .lock = p.lock,
@@ -383,7 +397,7 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     take_immediates(c, bits, insn);
     if (p.segment != X86_NO_SEGMENT && insn->segment != X86_NO_SEGMENT)
         insn->segment = p.segment;
-    if (!prefixes_legal(&p, row, insn))
+    if (illegal || !prefixes_legal(&p, row, insn))
         insn->row = NULL;
 }
 

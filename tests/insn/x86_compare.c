@@ -287,6 +287,8 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     if (e->bits != 64 && (w->vector != VECTOR_MARK || g->vector != VECTOR_MARK) &&
         (in->operand & UINT32_MAX) > 0xfffffc00)
         return true;
+    if (!strcmp(e->form->row->name, "ud0") && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
+        return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
     switch (e->form->policy->prepare) {
     case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
     case PREPARE_FX:

@@ -418,7 +418,7 @@ static void prepare_bit(const X86Encoding *e, X86Rng *r, X86Case *c)
 
 static void prepare_cmpxchg(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target)
 {
-    if (x86_percent(r, 50))
+    if (e->base != RAX && e->index != RAX && x86_percent(r, 50))
         c->regs.gpr[RAX] = get_rm(e, c, target, e->form->opcode == 0xb0 ? 1 : e->operand_size);
 }
 
