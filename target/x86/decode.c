@@ -37,6 +37,7 @@ typedef struct Prefixes {
     bool rex, vex; /* present */
     bool w, r, x, b, l;
     uint8_t vvvv, vex_prefix, map;
+    bool vvvv_named; /* not 1111b, which it has to be where it names nothing */
 } Prefixes;
 
 static uint8_t take_legacy_prefixes(Cursor *c, unsigned bits, Prefixes *p)
@@ -110,6 +111,7 @@ static bool take_vex(Cursor *c, unsigned bits, bool three_bytes, Prefixes *p)
         p->w = first & 0x80;
     }
     p->vvvv = ~(first >> 3) & 15;
+    p->vvvv_named = p->vvvv;
     p->l = first & 4;
     p->vex_prefix = prefixes[first & 3];
     if (bits != 64) { /* eight registers only */
@@ -326,7 +328,7 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
     bool uses_vvvv = false, control = row->operands[0].kind == OPERAND_CR || row->operands[1].kind == OPERAND_CR;
     for (unsigned i = 0; i < 4; i++)
         uses_vvvv |= row->operands[i].kind == OPERAND_XMM_VEX || row->operands[i].kind == OPERAND_VEX_REG;
-    if (p->vex && !uses_vvvv && p->vvvv)
+    if (p->vex && !uses_vvvv && p->vvvv_named)
         return false;
     return !p->lock || (row->flags & X86_LOCK && (insn->mod != 3 || control));
 }

@@ -298,6 +298,8 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     case PREPARE_FAR_RET: /* AMD's processors read the outer level's stack before they see that it is an inner one */
     case PREPARE_IRET:
         return g->vector == VECTOR_GP && (w->vector == VECTOR_SS || w->vector == VECTOR_PF || w->vector == VECTOR_AC);
+    case PREPARE_FAR_JUMP: /* a pointer whose selector is beyond the limit, and whose offset is misaligned */
+        return w->vector == VECTOR_AC && (g->vector == VECTOR_GP || g->vector == VECTOR_SS);
     case PREPARE_GATHER: /* a step that is pending where a later element faults (volume 2, VGATHERDPS) */
         return w->vector == VECTOR_DB && in->regs.rflags & FLAG_TF;
     default:

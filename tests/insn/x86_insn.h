@@ -144,6 +144,7 @@ enum {
     PREPARE_FAR_JUMP,
     PREPARE_FAR_RET,
     PREPARE_IRET,
+    PREPARE_LINE, /* rAX leads to it */
 };
 enum {
     COMPARE_COUNT = 1,    /* flags depend on the count of a shift */

@@ -557,6 +557,9 @@ static void prepare(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target
                        (uint8_t)gpr[RAX],
                    address_mask(e));
         break;
+    case PREPARE_LINE:
+        set_masked(&gpr[RAX], x86_choose_target(r, e) - segment_base(e, c, X86_DS), address_mask(e));
+        break;
     case PREPARE_CMPXCHG:
         prepare_cmpxchg(e, r, c, target);
         break;
