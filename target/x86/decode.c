@@ -37,6 +37,7 @@ typedef struct Prefixes {
     bool rex, vex; /* present */
     bool w, r, x, b, l;
     uint8_t vvvv, vex_prefix, map;
+    bool vvvv_named; /* not 1111b, which it has to be where it names nothing */
 } Prefixes;
 
 static uint8_t take_legacy_prefixes(Cursor *c, unsigned bits, Prefixes *p)
@@ -110,6 +111,7 @@ static bool take_vex(Cursor *c, unsigned bits, bool three_bytes, Prefixes *p)
         p->w = first & 0x80;
     }
     p->vvvv = ~(first >> 3) & 15;
+    p->vvvv_named = p->vvvv;
     p->l = first & 4;
     p->vex_prefix = prefixes[first & 3];
     if (bits != 64) { /* eight registers only */
@@ -155,6 +157,18 @@ static const X86Row *find_row(unsigned bits, uint64_t features, const Prefixes *
     for (unsigned i = 0; i < x86_index[p->map][opcode].count; i++) {
         if (row_matches(&x86_rows[first + i], bits, features, p, prefix, modrm))
             return &x86_rows[first + i];
+    }
+    return NULL;
+}
+
+/* Of an instruction that is none: one of the same length, since all of its bytes are fetched before that is found. */
+static const X86Row *row_of_length(unsigned bits, const Prefixes *p, uint8_t opcode)
+{
+    unsigned first = x86_index[p->map][opcode].first;
+    for (unsigned i = 0; i < x86_index[p->map][opcode].count; i++) {
+        const X86Row *row = &x86_rows[first + i];
+        if (!(row->mode == BITS_LEGACY && bits == 64) && !(row->mode == BITS_LONG && bits != 64))
+            return row;
     }
     return NULL;
 }
@@ -314,7 +328,7 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
     bool uses_vvvv = false, control = row->operands[0].kind == OPERAND_CR || row->operands[1].kind == OPERAND_CR;
     for (unsigned i = 0; i < 4; i++)
         uses_vvvv |= row->operands[i].kind == OPERAND_XMM_VEX || row->operands[i].kind == OPERAND_VEX_REG;
-    if (p->vex && !uses_vvvv && p->vvvv)
+    if (p->vex && !uses_vvvv && p->vvvv_named)
         return false;
     return !p->lock || (row->flags & X86_LOCK && (insn->mod != 3 || control));
 }
@@ -322,6 +336,7 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)
 {
     Prefixes p = { .segment = X86_NO_SEGMENT };
+    bool illegal = false;
     uint8_t opcode = take_legacy_prefixes(c, bits, &p);
     if (c->short_of || c->at > MAX_LENGTH)
         return;
@@ -331,9 +346,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
             return;
         }
         if (bits == 64 || c->bytes[c->at] >> 6 == 3) {
-            bool illegal = p.operand || p.repeat || p.lock || p.rex;
+            illegal = p.operand || p.repeat || p.lock || p.rex;
             p.w = p.r = p.x = p.b = p.rex = false;
-            if (!take_vex(c, bits, opcode == 0xc4, &p) || illegal)
+            if (!take_vex(c, bits, opcode == 0xc4, &p))
                 return;
             opcode = (uint8_t)take(c, 1);
         }
@@ -354,8 +369,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     }
     if (c->short_of)
         return;
-    const X86Row *row = find_row(bits, features, &p, opcode, modrm);
-    if (!row)
+    const X86Row *row = illegal ? NULL : find_row(bits, features, &p, opcode, modrm);
+    illegal = !row;
+    if (illegal && !(row = row_of_length(bits, &p, opcode)))
         return;
     *insn = (X86Insn){ .row = row,
                        .lock = p.lock,
@@ -383,7 +399,7 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     take_immediates(c, bits, insn);
     if (p.segment != X86_NO_SEGMENT && insn->segment != X86_NO_SEGMENT)
         insn->segment = p.segment;
-    if (!prefixes_legal(&p, row, insn))
+    if (illegal || !prefixes_legal(&p, row, insn))
         insn->row = NULL;
 }
 

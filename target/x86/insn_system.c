@@ -372,7 +372,12 @@ static bool t_clzero(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     IrTmp offset = get_address_reg(c, RAX);
     unsigned segment = c->i->segment_override == X86_NO_SEGMENT ? X86_DS : c->i->segment_override;
-    IrTmp va = linear(c, segment, ir_binary_imm(u, OP_and, u->tmps[offset].type, offset, -64), 64, true);
+    /* the line that has this byte, all of which must be within the segment */
+    IrType t = (IrType)u->tmps[offset].type;
+    bool based = c->bits != 64 || segment >= X86_FS;
+    IrTmp base = based ? ir_ldstate(u, t, x86_base_of(segment), t == IR_I64 ? MO_64 : MO_32) : ir_const(u, t, 0);
+    IrTmp line = ir_binary_imm(u, OP_and, t, ir_binary(u, OP_add, t, offset, base), -64);
+    IrTmp va = linear(c, segment, ir_binary(u, OP_sub, t, line, base), 64, true);
     for (unsigned i = 0; i < 8; i++)
         ir_st(u, MO_64, va, 8 * i, ir_const(u, IR_I64, 0));
     return true;

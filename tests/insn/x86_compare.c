@@ -287,6 +287,8 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     if (e->bits != 64 && (w->vector != VECTOR_MARK || g->vector != VECTOR_MARK) &&
         (in->operand & UINT32_MAX) > 0xfffffc00)
         return true;
+    if (!strcmp(e->form->row->name, "ud0") && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
+        return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
     switch (e->form->policy->prepare) {
     case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
     case PREPARE_FX:
@@ -296,6 +298,8 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     case PREPARE_FAR_RET: /* AMD's processors read the outer level's stack before they see that it is an inner one */
     case PREPARE_IRET:
         return g->vector == VECTOR_GP && (w->vector == VECTOR_SS || w->vector == VECTOR_PF || w->vector == VECTOR_AC);
+    case PREPARE_FAR_JUMP: /* a pointer whose selector is beyond the limit, and whose offset is misaligned */
+        return w->vector == VECTOR_AC && (g->vector == VECTOR_GP || g->vector == VECTOR_SS);
     case PREPARE_GATHER: /* a step that is pending where a later element faults (volume 2, VGATHERDPS) */
         return w->vector == VECTOR_DB && in->regs.rflags & FLAG_TF;
     default:

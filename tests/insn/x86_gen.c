@@ -35,7 +35,7 @@ static const X86Policy policies[] = {
     { "sldt", PREPARE_SKIP, 0, 0 },
     { "str", PREPARE_SKIP, 0, 0 },
     { "smsw", PREPARE_SKIP, 0, 0 },
-    { "clzero", PREPARE_SKIP, 0, 0 },
+    { "clzero", PREPARE_LINE, 0, 0 },
     { "wbnoinvd", PREPARE_SKIP, 0, 0 },
     { "insb", PREPARE_STRING, 0, 0 },
     { "insz", PREPARE_STRING, 0, 0 },

@@ -144,6 +144,7 @@ enum {
     PREPARE_FAR_JUMP,
     PREPARE_FAR_RET,
     PREPARE_IRET,
+    PREPARE_LINE, /* rAX leads to it */
 };
 enum {
     COMPARE_COUNT = 1,    /* flags depend on the count of a shift */
@@ -196,7 +197,8 @@ typedef struct X86Options {
     const char *only, *except, *group;
     bool executors[2]; /* JIT, interpreter */
     unsigned most_failures;
-    bool plain;  /* only encodings that the tables give */
+    bool plain; /* only encodings that the tables give */
+    bool coverage;
     bool strict; /* what is known to differ is a failure */
 } X86Options;
 
@@ -241,6 +243,12 @@ bool x86_native_start(X86Batch *b); /* forks */
 void x86_native_post(void);         /* run the batch; native_wait returns when it is done. False: the child has ended */
 bool x86_native_wait(void);
 void x86_native_stop(void);
+
+/* ---- x86_coverage.c ---- */
+/* Of the forms in the list: begin, add each instance, print. Without begin nothing is counted. */
+void x86_coverage_begin(const X86Form *forms, unsigned n);
+void x86_coverage_add(const X86Encoding *e, const X86Case *native);
+void x86_coverage_end(unsigned bits);
 
 /* ---- x86_rhea.c ---- */
 typedef struct X86World X86World;

@@ -13,7 +13,8 @@ static X86Form forms[SLOTS];
 static bool of_other_features(unsigned map, unsigned opcode)
 {
     return (map == 2 && ((opcode >= 0x50 && opcode <= 0x53) || opcode == 0xcf || (opcode >= 0xdb && opcode <= 0xdf))) ||
-           (map == 3 && (opcode == 0x44 || opcode == 0xce || opcode == 0xcf));
+           (map == 3 &&
+            (opcode <= 0x01 /* AMD's processors ignore W */ || opcode == 0x44 || opcode == 0xce || opcode == 0xcf));
 }
 
 static unsigned prefix_bytes(const X86Encoding *e)

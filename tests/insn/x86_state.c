@@ -418,7 +418,7 @@ static void prepare_bit(const X86Encoding *e, X86Rng *r, X86Case *c)
 
 static void prepare_cmpxchg(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target)
 {
-    if (x86_percent(r, 50))
+    if (e->base != RAX && e->index != RAX && x86_percent(r, 50))
         c->regs.gpr[RAX] = get_rm(e, c, target, e->form->opcode == 0xb0 ? 1 : e->operand_size);
 }
 
@@ -556,6 +556,9 @@ static void prepare(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target
                    x86_choose_target(r, e) - segment_base(e, c, e->segment == X86_NO_SEGMENT ? X86_DS : e->segment) -
                        (uint8_t)gpr[RAX],
                    address_mask(e));
+        break;
+    case PREPARE_LINE:
+        set_masked(&gpr[RAX], x86_choose_target(r, e) - segment_base(e, c, X86_DS), address_mask(e));
         break;
     case PREPARE_CMPXCHG:
         prepare_cmpxchg(e, r, c, target);

@@ -140,6 +140,7 @@ static void compare_batch(const X86Options *o, uint64_t seed)
         Group *g = group_of(e->form->group, e->bits);
         bool differs = false, known = false;
         exceptions[batch->native[i].regs.vector]++;
+        x86_coverage_add(e, &batch->native[i]);
         g->instances++;
         g->with_exception += batch->native[i].regs.vector != VECTOR_MARK;
         for (unsigned x = 0; x < 2; x++) {
@@ -202,10 +203,14 @@ static bool run_bits(X86Options o, unsigned bits, uint64_t features, bool list)
         if (list)
             printf("%u-bit %s %u:%02x %s\n", bits, forms[i].group, forms[i].map, forms[i].opcode, forms[i].row->name);
     }
+    if (o.coverage)
+        x86_coverage_begin(forms, n);
     while (ok && n && !list && done < o.count) {
         ok = run_batch(&o, forms, n, seed++, bits);
         done += batch->cases;
     }
+    if (o.coverage)
+        x86_coverage_end(bits);
     g_free((void *)forms);
     return ok;
 }
@@ -249,7 +254,7 @@ int main(int argc, char **argv)
     char *bits = NULL, *only = NULL, *except = NULL, *group = NULL, *executor = NULL;
     gint64 seed = 1, count = 300000;
     int failures = 20;
-    gboolean list = FALSE, strict = FALSE, plain = FALSE;
+    gboolean list = FALSE, strict = FALSE, plain = FALSE, coverage = FALSE;
     GOptionEntry entries[] = {
         { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
         { "count", 0, 0, G_OPTION_ARG_INT64, &count, "instances", "N" },
@@ -261,6 +266,7 @@ int main(int argc, char **argv)
         { "failures", 0, 0, G_OPTION_ARG_INT, &failures, "that are shown", "N" },
         { "strict", 0, 0, G_OPTION_ARG_NONE, &strict, "known differences fail too", NULL },
         { "plain", 0, 0, G_OPTION_ARG_NONE, &plain, "no encodings besides those of the tables", NULL },
+        { "coverage", 0, 0, G_OPTION_ARG_NONE, &coverage, "list what was not executed", NULL },
         { "list", 0, 0, G_OPTION_ARG_NONE, &list, "only list the forms", NULL },
         { NULL }
     };
@@ -277,7 +283,8 @@ int main(int argc, char **argv)
                      .group = group,
                      .most_failures = (unsigned)failures,
                      .strict = strict,
-                     .plain = plain };
+                     .plain = plain,
+                     .coverage = coverage };
     filters = g_strconcat(only ? " --only " : "", only ? only : "", except ? " --except " : "", except ? except : "",
                           group ? " --group " : "", group ? group : "", NULL);
     groups = g_array_new(FALSE, TRUE, sizeof(Group));
