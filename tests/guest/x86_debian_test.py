@@ -18,7 +18,7 @@ from x86_test import OVMF
 
 SSH = "ssh -q -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 -p".split()
 # What a kernel says when it finds the machine or its drivers wrong.
-COMPLAINTS = r"BUG:|WARNING:|Oops|Call Trace|unchecked MSR|soft lockup|stall|I/O error|timeout|timed out|bad sector"
+COMPLAINTS = r"BUG:|WARNING:|Oops|Call Trace|unchecked MSR|soft lockup|detected stalls|I/O error|timed out|exception Emask"
 
 
 def start(*args):
@@ -158,7 +158,8 @@ int main(void)
         t[i] = t[i] > 200 ? 255 : t[i] + 55; sum += __builtin_popcount(u[i]) + __builtin_clz(u[i] | 1) * (__builtin_ctz(u[i] | 1u << 30) + 1) + (h[i] < 0);
     }
     for (int i = 0; i < 4099; i++) sum = sum * 31 + u[i] + h[i] + t[i];
-    printf("%llx %.17g %.20Lg %zu\n", (unsigned long long)sum, d, l, strlen((char *)memset(t, 'x', 4000)));
+    t[4098] = 0;
+    printf("%llx %.17g %.20Lg %zu\n", (unsigned long long)sum, d, l, strlen((char *)memset(t, 'x', 4098)));
     return 0;
 }
 """
