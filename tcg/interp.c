@@ -200,7 +200,7 @@ static uint64_t memory(Run *r, const IrInsn *i)
     case OP_ld:
         return tcg_load(r->cs, address(r, i), i->aux);
     case OP_st:
-        tcg_store(r->cs, address(r, i), r->t[i->arg[1]], i->aux);
+        tcg_store_again(r->cs, address(r, i), r->t[i->arg[1]], i->aux);
         return 0;
     case OP_amo:
         return tcg_amo(r->cs, address(r, i), r->t[i->arg[1]], i->aux, i->imm);

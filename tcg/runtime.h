@@ -168,6 +168,9 @@ void tcg_fetch_barrier(CpuState *cs);
  * (cs->raised becomes 1) and return 0; cs->pc must be exact before. */
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
+/* A store that the whole instruction may begin again before: where the target's code is coherent and the running unit
+ * would change it raises, and the instruction is executed alone. */
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
 /* Host memory of bytes at va, for a copy right now. NULL: an exception was raised; or it is not RAM, in several pages,
  * has code, or is watched: then it is to be accessed piece by piece. */
 uint8_t *tcg_host_span(CpuState *cs, uint64_t va, unsigned bytes, bool write);

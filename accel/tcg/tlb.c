@@ -283,15 +283,22 @@ static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     written(c, e, in_page, size);
 }
 
+/* Would the store change the running unit? Then it is not made now: the instruction is executed alone first. Only for
+ * accesses that nothing of the instruction comes before. */
+static bool postponed(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size)
+{
+    unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
+    return page_has_code(e) && tcg_unit_runs_in(c, e->region->ram_addr + e->offset + in_page, size) &&
+           tcg_step_store(c);
+}
+
 static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
 {
     PageEntry e;
     if (!find_page(c, va, ACCESS_STORE, &e))
         return false;
     if (e.kind == PAGE_RAM && e.write) {
-        unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
-        if (c->own_code && page_has_code(&e) && tcg_unit_runs_in(c, e.region->ram_addr + e.offset + in_page, size) &&
-            tcg_step_store(c))
+        if (c->own_code && postponed(c, &e, va, size))
             return false;
         ram_store(c, &e, va, size, value);
         return true;
@@ -412,6 +419,8 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
     bool good = vector_aligned(c, va, memop, ACCESS_STORE);
     if (good && bytes > first) /* both pages must take it before either is changed */
         good = find_page(c, va, ACCESS_STORE, &e) && find_page(c, wrap(c, va + first), ACCESS_STORE, &e);
+    if (good && c->vcpu->target->coherent_code && find_page(c, va, ACCESS_STORE, &e) && e.kind == PAGE_RAM && e.write)
+        good = !postponed(c, &e, va, MIN(bytes, first));
     for (unsigned i = 0; i < bytes && good && !cs->raised; i += piece) {
         uint64_t v = 0;
         memcpy(&v, (const uint8_t *)buffer + i, piece);
@@ -440,6 +449,8 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
         c->vcpu->target->raise_bus_error(c->cs, va, ACCESS_STORE);
         return NULL;
     }
+    if (c->vcpu->target->coherent_code && postponed(c, e, va, size))
+        return NULL;
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
 }
 
@@ -661,6 +672,10 @@ void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
     slow_store(tcg_cpu(cs), va, value, memop);
     tcg_phase(tcg_cpu(cs), was);
+}
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
+{
+    tcg_slow_store(cs, va, value, memop);
 }
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind)
 {

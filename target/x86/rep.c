@@ -215,7 +215,7 @@ static bool store(Job *j, uint64_t value)
     uint64_t va;
     if (!linear(j, X86_ES, get(j, RDI), j->size, true, &va))
         return false;
-    tcg_store(&j->s->cs, va, value, memop(j));
+    tcg_store_again(&j->s->cs, va, value, memop(j));
     return !j->s->cs.raised;
 }
 

@@ -89,7 +89,7 @@ static bool masked_store(X86State *s, unsigned flags, uint64_t address, const ui
         memcpy(&v, value + i, size);
         if (!sign_of(mask + i, size))
             continue;
-        tcg_store(&s->cs, address + i, v, memop_of(size));
+        tcg_store_again(&s->cs, address + i, v, memop_of(size));
         if (s->cs.raised)
             return false;
     }

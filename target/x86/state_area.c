@@ -176,7 +176,7 @@ static void store_area(X86State *s, uint64_t address, const uint8_t *in, unsigne
     for (unsigned i = 0; i < bytes && !s->cs.raised; i += 8) {
         uint64_t v;
         memcpy(&v, in + i, 8);
-        tcg_store(&s->cs, address + i, v, MO_64);
+        tcg_store_again(&s->cs, address + i, v, MO_64);
     }
 }
 
@@ -269,10 +269,10 @@ static void xsave(X86State *s, uint64_t address, unsigned what, bool wide)
         store_area(s, address + avx, upper, 16 * xmm_count(s));
     }
     if (parts & PKRU_STATE)
-        tcg_store(&s->cs, address + pkru, s->pkru, MO_64);
-    tcg_store(&s->cs, address + HEADER, compact ? mask & use : (old[0] & ~mask) | (mask & use), MO_64);
+        tcg_store_again(&s->cs, address + pkru, s->pkru, MO_64);
+    tcg_store_again(&s->cs, address + HEADER, compact ? mask & use : (old[0] & ~mask) | (mask & use), MO_64);
     if (compact)
-        tcg_store(&s->cs, address + HEADER + 8, COMPACT | mask, MO_64);
+        tcg_store_again(&s->cs, address + HEADER + 8, COMPACT | mask, MO_64);
 }
 
 /* Is the header one that xrstor takes? */

@@ -222,7 +222,7 @@ static bool store_bytes(X86State *s, uint64_t address, const uint8_t *in, unsign
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
         uint64_t v = 0;
         memcpy(&v, in + i, size);
-        tcg_store(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size));
+        tcg_store_again(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size));
         if (s->cs.raised)
             return false;
         i += size;
@@ -323,7 +323,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             save_environment(s, address, is_short, false);
             return true;
         case 0x17:
-            tcg_store(&s->cs, address, s->fpu.control, MO_16 | checked(s));
+            tcg_store_again(&s->cs, address, s->fpu.control, MO_16 | checked(s));
             return true;
         case 0x54:
             if (x87_wait(s))
@@ -333,7 +333,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             save_environment(s, address, is_short, true);
             return true;
         case 0x57:
-            tcg_store(&s->cs, address, x87_status(s), MO_16 | checked(s));
+            tcg_store_again(&s->cs, address, x87_status(s), MO_16 | checked(s));
             return true;
         default:
             return false;

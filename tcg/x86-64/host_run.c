@@ -6,7 +6,6 @@
  */
 #include "tcg/ir_host.h"
 #include "tcg/x86-64/regs.h"
-#include "util/error.h"
 #include <cpuid.h>
 #include <errno.h>
 #include <sys/mman.h>
@@ -52,7 +51,10 @@ static bool slots_map(Slots *s, GError **err)
         munmap(s->writable, size);
     if (fd >= 0)
         close(fd);
-    return ok || error_set_errno(err, e, "cannot map memory for the host's instructions");
+    if (!ok)
+        g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(e), "cannot map memory for the host's instructions: %s",
+                    g_strerror(e));
+    return ok;
 }
 
 bool ir_host_reserve(GError **err)

@@ -158,6 +158,11 @@ uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
     return place ? get_bytes(place, memop) : 0;
 }
 
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
+{
+    tcg_store(cs, va, value, memop);
+}
+
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
 {
     clobber_registers();

@@ -1,6 +1,6 @@
 /*
- * Single steps, breakpoints on code, data and ports, RF, DR6 and DR7, what follows mov ss and sti, alignment checks, NMI
- * (SDM volume 3, chapter 19 and sections 7.8.1, 7.8.3 and 7.13).
+ * Single steps, breakpoints on code, data and ports, RF, DR6 and DR7, what follows mov ss and sti, alignment checks,
+ * NMI (SDM volume 3, chapter 19 and sections 7.8.1, 7.8.3 and 7.13).
  * SPDX-License-Identifier: MIT
  */
 #include "modes.h"
@@ -186,7 +186,8 @@ static void test_registers(void)
     uint32_t dr7;
     __asm__ volatile("mov %%dr7, %0" : "=r"(dr7));
     expect("GD is off", dr7, 0x400);
-    c = kernel(CODE32("mov %%eax, %%dr7; mov %%dr7, %%ebx; mov %%eax, %%dr6; mov %%dr6, %%ecx; mov %%edx, %%dr7; mov %%edx, %%dr6"));
+    c = kernel(CODE32(
+        "mov %%eax, %%dr7; mov %%dr7, %%ebx; mov %%eax, %%dr6; mov %%dr6, %%ecx; mov %%edx, %%dr7; mov %%edx, %%dr6"));
     c.ax = 0xffffd0ff & ~0xff;
     c.dx = 0;
     ends("write", &c, DONE);
@@ -222,7 +223,8 @@ static void test_registers(void)
 
 static void test_alignment(void)
 {
-    uint32_t load4 = CODE32("mov (%%ebx), %%eax"), load2 = CODE32("mov (%%ebx), %%ax"), load1 = CODE32("mov (%%ebx), %%al");
+    uint32_t load4 = CODE32("mov (%%ebx), %%eax"), load2 = CODE32("mov (%%ebx), %%ax"),
+             load1 = CODE32("mov (%%ebx), %%al");
     group("alignment");
     write_cr0(read_cr0() | 1 << 18);
     for (unsigned offset = 0; offset < 4; offset++) {
