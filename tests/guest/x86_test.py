@@ -167,14 +167,14 @@ def boot_sector(text):
 
 
 def boot_disks():
-    """A disk by IDE and AHCI, a floppy; what bootindex= says goes before the usual order."""
+    """A disk by IDE and AHCI, a floppy, with shadow RAM and without; what bootindex= says goes before the usual order."""
     with tempfile.TemporaryDirectory() as tmp:
         for name, size in ("Disk", 1 << 20), ("Floppy", 1440 << 10):
             with open(f"{tmp}/{name}", "wb") as f:
                 f.write(boot_sector(f"This is {name}\n").ljust(size, b"\0"))
         disk, floppy = f"{tmp}/Disk", f"{tmp}/Floppy"
         drives = ["-drive", f"if=none,format=raw,id=d,file={disk}", "-fda", floppy]
-        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]),
+        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]), ("Floppy", ["-M", "isapc", "-fda", floppy]),
                            ("Floppy", [*drives, "-device", "ide-hd,drive=d", "-boot", "a"]),
                            ("Disk", [*drives, "-device", "ide-hd,drive=d,bootindex=1", "-boot", "a"])):
             status, out = rhea("x86_64", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args)
@@ -200,13 +200,14 @@ def boot_network():
     """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP a script; the script resets."""
     if not os.path.exists("/usr/lib/ipxe/qemu/efi-virtio.rom"):
         skip("Debian's package ipxe-qemu is not installed")
-    with tempfile.TemporaryDirectory() as tmp:
-        with open(f"{tmp}/boot.ipxe", "w") as f:
-            f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
-        status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
-                           "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n", timeout=300)
-    if status:
-        sys.exit(f"{out}\nstatus {status}")
+    for machine in "pc", "q35":
+        with tempfile.TemporaryDirectory() as tmp:
+            with open(f"{tmp}/boot.ipxe", "w") as f:
+                f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
+            status, out = rhea("x86_64", "-M", machine, "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+                               "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n")
+        if status:
+            sys.exit(f"{out}\n{machine}: status {status}")
 
 
 # ---- the front panel ----
