@@ -167,14 +167,14 @@ def boot_sector(text):
 
 
 def boot_disks():
-    """A disk by IDE and AHCI, a floppy; what bootindex= says goes before the usual order."""
+    """A disk by IDE and AHCI, a floppy, with shadow RAM and without; what bootindex= says goes before the usual order."""
     with tempfile.TemporaryDirectory() as tmp:
         for name, size in ("Disk", 1 << 20), ("Floppy", 1440 << 10):
             with open(f"{tmp}/{name}", "wb") as f:
                 f.write(boot_sector(f"This is {name}\n").ljust(size, b"\0"))
         disk, floppy = f"{tmp}/Disk", f"{tmp}/Floppy"
         drives = ["-drive", f"if=none,format=raw,id=d,file={disk}", "-fda", floppy]
-        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]),
+        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]), ("Floppy", ["-M", "isapc", "-fda", floppy]),
                            ("Floppy", [*drives, "-device", "ide-hd,drive=d", "-boot", "a"]),
                            ("Disk", [*drives, "-device", "ide-hd,drive=d,bootindex=1", "-boot", "a"])):
             status, out = rhea("x86_64", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args)
@@ -203,11 +203,12 @@ def boot_network():
     with tempfile.TemporaryDirectory() as tmp:
         with open(f"{tmp}/boot.ipxe", "w") as f:
             f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
-        for card in "virtio-net-pci", "e1000":
-            status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+        for machine, card in ("pc", "virtio-net-pci"), ("q35", "virtio-net-pci"), ("pc", "e1000"):
+            status, out = rhea("x86_64", "-M", machine, "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
                                "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", f"{card},netdev=n", timeout=300)
             if status:
-                sys.exit(f"{card}: {out}\nstatus {status}")
+                sys.exit(f"{machine}, {card}: {out}\nstatus {status}")
+
 
 
 # ---- bare metal ----
