@@ -187,12 +187,13 @@ def seabios_smp():
     with tempfile.TemporaryDirectory() as tmp:
         with open(f"{tmp}/disk", "wb") as f:
             f.write(boot_sector("Here\n").ljust(1 << 20, b"\0"))
-        for machine, *accel in ("pc",), ("q35",), ("pc", "-accel", "tcg,thread=single"), ("pc", "-icount", "shift=1,sleep=off"):
-            status, out = rhea("x86_64", "-M", machine, *accel, "-m", 64, "-smp", 4, "-display", "none", "-serial", "stdio", "-monitor", "none",
+        for machine, cpus, *accel in (("pc", 4), ("q35", 4), ("pc", 4, "-accel", "tcg,thread=single"), ("pc", 4, "-icount", "shift=1,sleep=off"),
+                                      ("pc", 255), ("q35", 288)):
+            status, out = rhea("x86_64", "-M", machine, *accel, "-m", 128, "-smp", cpus, "-display", "none", "-serial", "stdio", "-monitor", "none",
                                "-no-reboot", "-hda", f"{tmp}/disk", "-debugcon", f"file:{tmp}/log", "-global", "isa-debugcon.iobase=0x402")
             with open(f"{tmp}/log", errors="replace") as f:
                 log = f.read()
-            if status or "Here" not in out or "Found 4 cpu(s)" not in log:
+            if status or "Here" not in out or f"Found {cpus} cpu(s)" not in log:
                 sys.exit(f"{machine} {accel}: status {status}:\n{out}\n{log}")
 
 
