@@ -211,7 +211,6 @@ def boot_network():
                 sys.exit(f"{machine}, {card}: {out}\nstatus {status}")
 
 
-
 # ---- bare metal ----
 
 METAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metal", "x86")
