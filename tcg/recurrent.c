@@ -45,6 +45,8 @@ void ir_mark_recurrent(IrUnit *u)
 {
     Flow f;
     unsigned after_loop = 0;
+    if (!u->has_loops)
+        return;
     for (unsigned i = 0; i < u->count; i++) {
         const IrInsn *insn = &u->insns[i];
         if (insn->op != OP_brcond && insn->op != OP_br)

@@ -14,10 +14,19 @@ int pinned_host(const GuestReg *reg)
     return reg->type == IR_F64 || reg->type == IR_V256 ? XMM0 + 7 + reg->pin : pinned_int[reg->pin - 1];
 }
 
+void regs_begin_unit(Emit *e)
+{
+    if (e->pins_of == e->u->regs)
+        return;
+    e->pins_of = e->u->regs;
+    for (unsigned i = 0; i < e->u->reg_count; i++)
+        e->pins[i] = (int8_t)pinned_host(&e->u->regs[i]);
+}
+
 void regs_begin_segment(Emit *e)
 {
-    for (int r = 0; r < HOST_REGS; r++)
-        e->host[r] = (HostReg){ 0, -1, 0 };
+    static const HostReg nothing[HOST_REGS] = { [0 ... HOST_REGS - 1] = { 0, -1, 0 } };
+    memcpy(e->host, nothing, sizeof(nothing));
     memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
     memset(e->in_state, 0, sizeof(e->in_state));
@@ -167,7 +176,7 @@ void evict(Emit *e, int reg)
     if (t) {
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
-            e->in_state[guest] = true;
+            e->in_state[guest]++;
         } else {
             spill(e, t, reg);
         }
@@ -256,6 +265,7 @@ int use_reg(Emit *e, IrTmp t)
     }
     if (p->where == AT_STATE && e->guest_host[p->slot] != NO_REG && !e->host[e->guest_host[p->slot]].tmp) {
         int reg = e->guest_host[p->slot]; /* loaded for another temporary, which is gone */
+        e->in_state[p->slot]--;
         e->host[reg].tmp = t;
         *p = (Place){ AT_REG, reg, 0 };
         e->busy |= 1u << reg;
@@ -268,6 +278,8 @@ int use_reg(Emit *e, IrTmp t)
     int guest = p->where == AT_STATE ? p->slot : -1;
     if (p->where == AT_SPILL)
         free_slot(e, t);
+    if (guest >= 0)
+        e->in_state[guest]--;
     e->host[reg].tmp = t;
     *p = (Place){ AT_REG, reg, 0 };
     if (guest >= 0)
@@ -338,7 +350,7 @@ static int hinted_pin(const Emit *e, IrTmp dst, uint32_t must_not)
     const IrInsn *next = &u->insns[i];
     if (next->op != OP_setreg || next->arg[0] != dst)
         return NO_REG;
-    int pin = pinned_host(&u->regs[next->imm]);
+    int pin = e->pins[next->imm];
     if (pin == NO_REG || (must_not >> pin & 1))
         return NO_REG;
     IrTmp alias = e->pin_tmp[pin];
@@ -407,6 +419,8 @@ void release_dead(Emit *e, const IrInsn *insn)
             e->pin_tmp[p->reg] = 0;
         else if (p->where == AT_SPILL)
             free_slot(e, t);
+        else if (p->where == AT_STATE)
+            e->in_state[p->slot]--;
         if (p->where != AT_CONST)
             p->where = AT_NOWHERE;
     }
@@ -416,11 +430,11 @@ void release_dead(Emit *e, const IrInsn *insn)
 void emit_getreg(Emit *e, const IrInsn *insn)
 {
     unsigned guest = insn->imm;
-    int pin = pinned_host(&e->u->regs[guest]);
+    int pin = e->pins[guest];
     e->vectors |= ir_is_vector(insn->type);
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
-        e->in_state[guest] = true;
+        e->in_state[guest]++;
     } else if (e->pin_tmp[pin]) { /* another temporary stands for it: copy */
         int reg = take_register(e, is_xmm(pin));
         move_regs(e, reg, pin, insn->type);
@@ -436,7 +450,6 @@ static void save_state_aliases(Emit *e, unsigned guest)
 {
     if (!e->in_state[guest])
         return;
-    e->in_state[guest] = false;
     /* builders keep one temporary per register value, so a short look back finds it */
     const IrUnit *u = e->u;
     for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {
@@ -485,7 +498,7 @@ void emit_setreg(Emit *e, const IrInsn *insn)
 {
     unsigned guest = insn->imm;
     IrTmp t = insn->arg[0];
-    int pin = pinned_host(&e->u->regs[guest]);
+    int pin = e->pins[guest];
     if (pin != NO_REG) {
         set_pinned(e, insn, pin);
         return;
@@ -525,6 +538,7 @@ static void spill_guests(Emit *e)
             continue;
         int reg = xmm_type(type_of(e, t)) ? XMM0 : RAX;
         move_place(e, reg, t);
+        e->in_state[e->place[t].slot]--;
         spill(e, t, reg);
     }
 }

@@ -44,7 +44,7 @@ typedef struct Place {
     uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot (of its kind) */
 } Place;
 
-typedef struct HostReg {
+typedef struct __attribute__((aligned(8))) HostReg {
     IrTmp tmp;      /* lives here; 0: none */
     int16_t guest;  /* unpinned guest register whose value this is; -1: none */
     uint16_t group; /* holds the addend of this group of accesses, or ADDEND_UNKNOWN; 0: none */
@@ -100,8 +100,10 @@ typedef struct Emit {
     bool vectors;                     /* this unit has used vectors, */
     bool wide_vectors;                /* and written upper halves of ymm registers */
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
-    bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
-    int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
+    uint16_t in_state[96];   /* unpinned guest register: temporaries whose place is its slot in the state, or more */
+    const GuestReg *pins_of; /* the table that pins[] is of: */
+    int8_t pins[96];         /* pinned host registers, or NO_REG */
+    int8_t guest_host[96];   /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
     uint8_t *labels[IR_MAX_LABELS];  /* where branches back go */
     uint8_t *entries[IR_MAX_LABELS]; /* where branches forward go: what streams found is forgotten first */
@@ -158,6 +160,8 @@ void store_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
 /* The pinned host register of a guest register, or NO_REG. */
 int pinned_host(const GuestReg *reg);
 
+/* Before a unit. */
+void regs_begin_unit(Emit *e);
 void regs_begin_segment(Emit *e);
 /* Guest registers may have changed: nothing cached equals them any more. */
 void regs_forget_guests(Emit *e);
