@@ -73,7 +73,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->tmp_count = 1;
     u->counted = false;
     u->label_count = 0;
-    u->landmark_count = u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->landmark_count = u->back_count = u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
     u->expected = IR_NOTHING_EXPECTED;
     u->has_loops = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
@@ -563,9 +563,17 @@ void ir_label(IrUnit *u, int label)
     forget(u);
 }
 
+/* The instruction about to be emitted branches to the label. */
 static void note_branch(IrUnit *u, int label)
 {
-    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    bool back = u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    if (!back || u->unreachable)
+        return;
+    u->has_loops = true;
+    if (u->back_count == IR_MAX_BACKS)
+        u->overflow = true;
+    else
+        u->backs[u->back_count++] = (uint16_t)u->count;
 }
 
 void ir_br(IrUnit *u, int label)
@@ -586,11 +594,12 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
-    note_branch(u, label);
-    if (known < 0)
+    if (known < 0) {
+        note_branch(u, label);
         emit_branch(u, OP_brcond, cond, a, b, label);
-    else if (known)
+    } else if (known) {
         ir_br(u, label);
+    }
 }
 
 void ir_brjump(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int64_t offset)

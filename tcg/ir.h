@@ -242,6 +242,7 @@ typedef struct IrCold {
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 #define IR_MAX_GROUPS 128
+#define IR_MAX_BACKS  192
 
 #define IR_NOTHING_EXPECTED UINT32_MAX
 
@@ -269,7 +270,8 @@ typedef struct IrUnit {
     IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
     unsigned loop_count;
     IrLoop loops[IR_MAX_LOOPS]; /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
-    unsigned landmark_count;
+    unsigned landmark_count, back_count;
+    uint16_t backs[IR_MAX_BACKS];       /* indices of br and brcond that lead back */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */

@@ -203,6 +203,16 @@ static void find_loop(IrUnit *u, unsigned head, unsigned last)
     u->insns[head].aux = (uint8_t)++u->loop_count;
 }
 
+/* Does no label stand in between? */
+static bool one_segment(const IrUnit *u, unsigned head, unsigned last)
+{
+    for (unsigned l = 0; l < u->label_count; l++) {
+        if (u->label_insn[l] > head && u->label_insn[l] < last)
+            return false;
+    }
+    return true;
+}
+
 void ir_find_loops(IrUnit *u)
 {
     uint8_t back[IR_MAX_LABELS]; /* branches back to each label, as far as seen */
@@ -210,17 +220,11 @@ void ir_find_loops(IrUnit *u)
     if (!u->has_loops)
         return;
     memset(back, 0, u->label_count);
-    for (unsigned i = 0; i < u->count; i++) {
-        if (u->insns[i].op == OP_br || u->insns[i].op == OP_brcond)
-            back[u->insns[i].imm] += u->label_insn[u->insns[i].imm] < i && back[u->insns[i].imm] < 2;
-    }
-    unsigned head = 0;
-    for (unsigned i = 0; i < u->count && u->loop_count < IR_MAX_LOOPS; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op == OP_label)
-            head = i;
-        bool branch = insn->op == OP_br || insn->op == OP_brcond;
-        if (branch && u->label_insn[insn->imm] == head && u->insns[head].op == OP_label && back[insn->imm] == 1)
-            find_loop(u, head, i);
+    for (unsigned n = 0; n < u->back_count; n++)
+        back[u->insns[u->backs[n]].imm]++;
+    for (unsigned n = 0; n < u->back_count && u->loop_count < IR_MAX_LOOPS; n++) {
+        unsigned last = u->backs[n], label = (unsigned)u->insns[last].imm, head = u->label_insn[label];
+        if (back[label] == 1 && one_segment(u, head, last))
+            find_loop(u, head, last);
     }
 }

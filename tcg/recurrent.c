@@ -45,15 +45,10 @@ void ir_mark_recurrent(IrUnit *u)
 {
     Flow f;
     unsigned after_loop = 0;
-    if (!u->has_loops)
-        return;
-    for (unsigned i = 0; i < u->count; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op != OP_brcond && insn->op != OP_br)
-            continue;
-        unsigned head = u->label_insn[insn->imm];
-        if (head >= i || u->insns[head].op != OP_label || head < after_loop)
-            continue; /* forward, or around another loop */
+    for (unsigned n = 0; n < u->back_count; n++) {
+        unsigned i = u->backs[n], head = u->label_insn[u->insns[i].imm];
+        if (head < after_loop)
+            continue; /* around another loop */
         memset(f.reg, 0, sizeof(f.reg));
         follow(u, &f, head, i);
         follow(u, &f, head, i);

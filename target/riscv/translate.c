@@ -350,19 +350,33 @@ void jump_to(Ctx *c, int64_t displacement)
     c->stop = true;
 }
 
+typedef struct ModeCtx {
+    uint32_t mode;
+    Ctx ctx;
+} ModeCtx;
+
+static ModeCtx mode_context(uint32_t mode, unsigned xlen)
+{
+    return (ModeCtx){ mode,
+                      { .xlen = xlen,
+                        .xt = xlen == 32 ? IR_I32 : IR_I64,
+                        .priv = mode & MODE_PRIV,
+                        .virt = mode & MODE_VIRT,
+                        .pm_bits = "\0\0\7\20"[mode >> MODE_PMM_SHIFT & 3],
+                        .pm_zero = mode & MODE_PMM_ZERO } };
+}
+
 bool riscv_translate(TranslateInsn *insn)
 {
+    static _Thread_local ModeCtx kept; /* what is the same for all instructions of a mode */
     const RiscvState *s = (const RiscvState *)insn->cs;
-    Ctx c = { .insn = insn,
-              .ir = insn->ir,
-              .s = s,
-              .xlen = s->xlen,
-              .xt = s->xlen == 32 ? IR_I32 : IR_I64,
-              .priv = insn->mode & MODE_PRIV,
-              .virt = insn->mode & MODE_VIRT,
-              .length = insn->length,
-              .pm_bits = "\0\0\7\20"[insn->mode >> MODE_PMM_SHIFT & 3],
-              .pm_zero = insn->mode & MODE_PMM_ZERO };
+    if (G_UNLIKELY(kept.mode != insn->mode || kept.ctx.xlen != s->xlen))
+        kept = mode_context(insn->mode, s->xlen);
+    Ctx c = kept.ctx;
+    c.insn = insn;
+    c.ir = insn->ir;
+    c.s = s;
+    c.length = insn->length;
     uint32_t i = fetch(insn->bytes, insn->length);
     if (insn->mode & MODE_TRIGGER)
         ir_call(c.ir, IR_I64, HELPER_TRIGGER, ir_const(c.ir, IR_I64, i), ir_const(c.ir, IR_I64, insn->length), 0, 0);

@@ -639,7 +639,8 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     patch_to(s->from, here);
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
-    emit_stub_nans(e, s);
+    if (s->nans)
+        emit_stub_nans(e, s);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
     if (s->kind == STUB_STORE_VECTOR)

@@ -71,35 +71,41 @@ static Mem spill_mem(unsigned slot, unsigned type)
 /* xmm moves: movsd/movss loads and stores, movaps between registers */
 static void load_place(Emit *e, int reg, Mem m, unsigned type)
 {
+    if (!is_xmm(reg)) {
+        mov_load(&e->a, reg, m, wide_type(type));
+        return;
+    }
     e->unchecked &= ~(1u << reg);
     if (ir_is_vector(type))
         vec_rm(&e->a, VEX_0F | VEX_F3 | 0x6f, type == IR_V256, reg - XMM0, 0, m); /* vmovdqu */
-    else if (is_xmm(reg))
-        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
     else
-        mov_load(&e->a, reg, m, wide_type(type));
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
 }
 static void store_place(Emit *e, Mem m, int reg, unsigned type)
 {
+    if (!is_xmm(reg)) {
+        mov_store(&e->a, m, reg, wide_type(type));
+        return;
+    }
     check_later_nan(e, reg);
     if (ir_is_vector(type))
         vec_rm(&e->a, VEX_0F | VEX_F3 | 0x7f, type == IR_V256, reg - XMM0, 0, m);
-    else if (is_xmm(reg))
-        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
     else
-        mov_store(&e->a, m, reg, wide_type(type));
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
 }
 static void move_regs(Emit *e, int dst, int src, unsigned type)
 {
     if (dst == src)
         return;
+    if (!is_xmm(dst)) {
+        mov_rr(&e->a, dst, src, wide_type(type));
+        return;
+    }
     e->unchecked = (e->unchecked & ~(1u << dst)) | (e->unchecked >> src & 1) << dst;
     if (ir_is_vector(type))
         vec_rr(&e->a, VEX_0F | VEX_66 | 0x6f, type == IR_V256, dst - XMM0, 0, src - XMM0);
-    else if (is_xmm(dst))
-        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
     else
-        mov_rr(&e->a, dst, src, wide_type(type));
+        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
 }
 
 static Mem guest_mem(const Emit *e, unsigned guest)
@@ -189,13 +195,36 @@ void evict(Emit *e, int reg)
 /* More than any other score: nothing is lost. */
 #define FREE 20000
 
+/* Nothing is in the register, nor known of it. */
+static inline bool is_blank(const HostReg *h)
+{
+    static const HostReg blank = { 0, -1, 0, 0 };
+    return !memcmp(h, &blank, sizeof(blank));
+}
+
+static int evict_least(Emit *e, bool xmm);
+
 /* A temporary register: free if there is one, else the least useful. */
-static int take_register(Emit *e, bool xmm)
+static inline int take_register(Emit *e, bool xmm)
+{
+    unsigned n = xmm ? 8 : sizeof(temps_int), k = ++e->clock % n;
+    uint32_t taken = e->busy | e->reserved;
+    for (unsigned i = 0; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
+        int reg = xmm ? XMM0 + (int)k : temps_int[k];
+        if (!(taken >> reg & 1) && is_blank(&e->host[reg])) {
+            e->unchecked &= ~(1u << reg);
+            e->busy |= 1u << reg;
+            return reg;
+        }
+    }
+    return evict_least(e, xmm);
+}
+
+static int evict_least(Emit *e, bool xmm)
 {
     unsigned n = xmm ? 8 : sizeof(temps_int);
     int best = NO_REG;
     unsigned best_score = 0;
-    e->clock++;
     for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
         if ((e->busy | e->reserved) >> reg & 1)
@@ -256,13 +285,9 @@ void move_place(Emit *e, int reg, IrTmp t)
     }
 }
 
-int use_reg(Emit *e, IrTmp t)
+int load_tmp(Emit *e, IrTmp t)
 {
     Place *p = &e->place[t];
-    if (p->where == AT_REG || p->where == AT_PIN) {
-        e->busy |= 1u << p->reg;
-        return p->reg;
-    }
     if (p->where == AT_STATE && e->guest_host[p->slot] != NO_REG && !e->host[e->guest_host[p->slot]].tmp) {
         int reg = e->guest_host[p->slot]; /* loaded for another temporary, which is gone */
         e->in_state[p->slot]--;
@@ -405,26 +430,22 @@ void def_done(Emit *e, IrTmp dst, int reg)
     }
 }
 
-void release_dead(Emit *e, const IrInsn *insn)
+void release(Emit *e, IrTmp t)
 {
-    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
-        IrTmp t = insn->arg[k];
-        if (e->u->tmps[t].last_use != e->index)
-            continue;
-        Place *p = &e->place[t];
-        if (p->where == AT_REG && e->host[p->reg].tmp == t) {
-            e->host[p->reg].tmp = 0;
-            e->unchecked &= ~(1u << p->reg);
-        } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
-            e->pin_tmp[p->reg] = 0;
-        else if (p->where == AT_SPILL)
-            free_slot(e, t);
-        else if (p->where == AT_STATE)
-            e->in_state[p->slot]--;
-        if (p->where != AT_CONST)
-            p->where = AT_NOWHERE;
+    Place *p = &e->place[t];
+    if (p->where == AT_CONST)
+        return;
+    if (p->where == AT_REG && e->host[p->reg].tmp == t) {
+        e->host[p->reg].tmp = 0;
+        e->unchecked &= ~(1u << p->reg);
+    } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t) {
+        e->pin_tmp[p->reg] = 0;
+    } else if (p->where == AT_SPILL) {
+        free_slot(e, t);
+    } else if (p->where == AT_STATE) {
+        e->in_state[p->slot]--;
     }
-    e->busy = 0;
+    p->where = AT_NOWHERE;
 }
 
 void emit_getreg(Emit *e, const IrInsn *insn)

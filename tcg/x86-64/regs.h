@@ -48,6 +48,7 @@ typedef struct __attribute__((aligned(8))) HostReg {
     IrTmp tmp;      /* lives here; 0: none */
     int16_t guest;  /* unpinned guest register whose value this is; -1: none */
     uint16_t group; /* holds the addend of this group of accesses, or ADDEND_UNKNOWN; 0: none */
+    uint16_t unused;
 } HostReg;
 
 /* In place of a group's addend, where the group has no page of its own in the TLB: no addend is odd. */
@@ -166,7 +167,15 @@ void regs_begin_segment(Emit *e);
 /* Guest registers may have changed: nothing cached equals them any more. */
 void regs_forget_guests(Emit *e);
 /* A register that holds t (loaded if need be); it is busy until the instruction ends. */
-int use_reg(Emit *e, IrTmp t);
+int load_tmp(Emit *e, IrTmp t);
+static inline int use_reg(Emit *e, IrTmp t)
+{
+    const Place *p = &e->place[t];
+    if (p->where != AT_REG && p->where != AT_PIN)
+        return load_tmp(e, t);
+    e->busy |= 1u << p->reg;
+    return p->reg;
+}
 /* t as a memory operand if that is where it is (and *m is set), else a register is returned. */
 int use_reg_or_mem(Emit *e, IrTmp t, Mem *m);
 bool is_imm32(const Emit *e, IrTmp t, int32_t *v);
@@ -185,7 +194,15 @@ void def_done(Emit *e, IrTmp dst, int reg);
 /* Make reg free: whatever lives there moves elsewhere. */
 void evict(Emit *e, int reg);
 /* After the instruction: release what died. */
-void release_dead(Emit *e, const IrInsn *insn);
+void release(Emit *e, IrTmp t);
+static inline void release_dead(Emit *e, const IrInsn *insn)
+{
+    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
+        if (e->u->tmps[insn->arg[k]].last_use == e->index)
+            release(e, insn->arg[k]);
+    }
+    e->busy = 0;
+}
 void emit_getreg(Emit *e, const IrInsn *insn);
 void emit_setreg(Emit *e, const IrInsn *insn);
 /* All temporaries that live on out of caller-clobbered registers; if guest registers are going to change, out of these,
