@@ -244,7 +244,7 @@ typedef struct Decoded {
     Arg arg;
     const DecodeRow *row;
 } Decoded;
-#define DECODED 512
+#define DECODED 1024
 typedef struct DecodeCache {
     uint64_t ext;
     unsigned xlen; /* of the hart that the entries are of */

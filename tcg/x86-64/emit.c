@@ -298,11 +298,11 @@ static bool writes_held(const Emit *e, const IrInsn *insn)
            insn->imm + 32 > e->x87.held;
 }
 
-static void emit_insn(Emit *e, const IrInsn *insn)
+static inline void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     unsigned traits = ir_op_traits[insn->op];
-    if (e->x87.held) {
+    if (G_UNLIKELY(e->x87.held)) {
         bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
         if ((traits & IR_LEAVES && !forward) || writes_held(e, insn))
             x87_drop(a, &e->x87);
@@ -420,17 +420,12 @@ static void emit_code(Emit *e, const IrInsn *insn, unsigned i)
     }
     e->index = i;
     e->busy = 0;
-    if (G_LIKELY(!e->loop)) {
-        emit_insn(e, insn);
-        release_dead(e, insn);
-        return;
-    }
-    if (not_in_fast_copy(insn))
+    if (G_UNLIKELY(e->loop != NULL) && not_in_fast_copy(insn))
         e->place[insn->dst].where = AT_NOWHERE;
     else
         emit_insn(e, insn);
     release_dead(e, insn);
-    if (i == e->loop->last) {
+    if (G_UNLIKELY(e->loop != NULL) && i == e->loop->last) {
         e->loop = NULL;
         e->reserved = 0;
     }

@@ -20,7 +20,7 @@ typedef struct Address {
 } Address;
 
 /* The address in a register, with a displacement that fits. */
-static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
+static inline Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
 {
     IrTmp t = insn->arg[0];
     uint32_t busy = e->busy;
@@ -92,12 +92,10 @@ static bool leads_group(const Emit *e, const IrInsn *insn)
     return insn->group && e->u->groups[insn->group].count > 1 && e->u->groups[insn->group].last > e->index;
 }
 
-static Span span_of(const Emit *e, Address at, const IrInsn *insn)
+static inline Span span_of(const Emit *e, Address at, const IrInsn *insn)
 {
     Span s = { at.disp, at.disp + (int32_t)ir_access_bytes(insn) - 1 };
-    if (insn->op != OP_ld && insn->op != OP_st)
-        return s;
-    if (leads_group(e, insn)) {
+    if (leads_group(e, insn)) { /* a load or store */
         const IrGroup *g = &e->u->groups[insn->group];
         int64_t own;
         ir_address_root(e->u, insn, &own);
@@ -142,7 +140,7 @@ static void put_tag_compare(Asm *a, int tag, int index, size_t table)
  * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
  * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
  */
-static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
+static inline int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
 {
     Asm *a = &e->a;
     unsigned size = MO_BYTES(insn->aux);
