@@ -453,8 +453,8 @@ void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
                 forget_write(&set->write[set->log[i]], host_page);
         } else {
             for (TlbEntry *w = set->write; w < set->write + TLB_SIZE; w += 4) { /* almost never is it there */
-                if (G_LIKELY(!(leads_to(w, host_page) | leads_to(w + 1, host_page) | leads_to(w + 2, host_page) |
-                               leads_to(w + 3, host_page))))
+                if (G_LIKELY(!leads_to(w, host_page) && !leads_to(w + 1, host_page) && !leads_to(w + 2, host_page) &&
+                             !leads_to(w + 3, host_page)))
                     continue;
                 for (unsigned i = 0; i < 4; i++)
                     forget_write(w + i, host_page);
