@@ -213,6 +213,21 @@ static bool one_segment(const IrUnit *u, unsigned head, unsigned last)
     return true;
 }
 
+/* Are there accesses, and no calls? */
+static bool only_accesses(const IrUnit *u, unsigned head, unsigned last)
+{
+    bool accesses = false;
+    for (unsigned n = 0; n < u->landmark_count && u->landmarks[n] < last; n++) {
+        const IrInsn *insn = &u->insns[u->landmarks[n]];
+        if (u->landmarks[n] <= head)
+            continue;
+        if (insn->op == OP_call)
+            return false;
+        accesses |= insn->op == OP_ld || insn->op == OP_st;
+    }
+    return accesses;
+}
+
 void ir_find_loops(IrUnit *u)
 {
     uint8_t back[IR_MAX_LABELS]; /* branches back to each label, as far as seen */
@@ -224,7 +239,7 @@ void ir_find_loops(IrUnit *u)
         back[u->insns[u->backs[n]].imm]++;
     for (unsigned n = 0; n < u->back_count && u->loop_count < IR_MAX_LOOPS; n++) {
         unsigned last = u->backs[n], label = (unsigned)u->insns[last].imm, head = u->label_insn[label];
-        if (back[label] == 1 && one_segment(u, head, last))
+        if (back[label] == 1 && one_segment(u, head, last) && only_accesses(u, head, last))
             find_loop(u, head, last);
     }
 }
