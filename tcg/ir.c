@@ -41,6 +41,7 @@ IrUnit *ir_unit_new(void)
     IrUnit *u = g_new0(IrUnit, 1);
     u->insns = g_new0(IrInsn, IR_MAX_INSNS);
     u->tmps = g_new0(IrTmpInfo, IR_MAX_TMPS);
+    u->landmarks = g_new0(uint16_t, IR_MAX_INSNS);
     return u;
 }
 
@@ -49,6 +50,7 @@ IrUnit *ir_unit_copy(const IrUnit *u)
     IrUnit *copy = g_memdup2(u, sizeof(*u));
     copy->insns = g_memdup2(u->insns, u->count * sizeof(*u->insns));
     copy->tmps = g_memdup2(u->tmps, u->tmp_count * sizeof(*u->tmps));
+    copy->landmarks = NULL;
     return copy;
 }
 
@@ -58,6 +60,7 @@ void ir_unit_free(IrUnit *u)
         return;
     g_free(u->insns);
     g_free(u->tmps);
+    g_free(u->landmarks);
     g_free(u);
 }
 
@@ -71,7 +74,7 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->tmp_count = 1;
     u->counted = false;
     u->label_count = 0;
-    u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->landmark_count = u->back_count = u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
     u->cold_from = UINT_MAX;
     u->expected = IR_NOTHING_EXPECTED;
     u->has_loops = u->defers = u->overflow = u->unreachable = false;
@@ -102,6 +105,13 @@ static IrInsn *emit(IrUnit *u, IrOp op, IrType type, unsigned aux)
     IrInsn *insn = &u->insns[index];
     *insn = (IrInsn){ .op = (uint8_t)op, .type = (uint8_t)type, .aux = (uint8_t)aux };
     return insn;
+}
+
+/* The instruction about to be emitted is one that passes look for. */
+static inline void note_landmark(IrUnit *u)
+{
+    u->landmarks[u->landmark_count] = (uint16_t)u->count;
+    u->landmark_count += !u->unreachable && u->count != SPARE_INSN;
 }
 
 /* Give insn, just emitted, a result of its type. */
@@ -528,6 +538,7 @@ static IrTmp fold_offset(const IrUnit *u, IrTmp addr, int64_t *offset)
 IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 {
     addr = fold_offset(u, addr, &offset);
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_ld, type, memop);
     insn->arg[0] = addr;
     insn->imm = offset;
@@ -539,6 +550,7 @@ void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
     if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
         value = definition(u, value)->arg[0];
     addr = fold_offset(u, addr, &offset);
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
@@ -583,13 +595,22 @@ void ir_label(IrUnit *u, int label)
 {
     u->unreachable = false;
     u->label_insn[label] = (uint16_t)u->count;
+    note_landmark(u);
     emit(u, OP_label, IR_NONE, 0)->imm = label;
     forget(u);
 }
 
+/* The instruction about to be emitted branches to the label. */
 static void note_branch(IrUnit *u, int label)
 {
-    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    bool back = u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    if (!back || u->unreachable)
+        return;
+    u->has_loops = true;
+    if (u->back_count == IR_MAX_BACKS)
+        u->overflow = true;
+    else
+        u->backs[u->back_count++] = (uint16_t)u->count;
 }
 
 void ir_br(IrUnit *u, int label)
@@ -610,11 +631,12 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
-    note_branch(u, label);
-    if (known < 0)
+    if (known < 0) {
+        note_branch(u, label);
         emit_branch(u, OP_brcond, cond, a, b, label);
-    else if (known)
+    } else if (known) {
         ir_br(u, label);
+    }
 }
 
 void ir_brjump(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int64_t offset)
@@ -665,6 +687,7 @@ void ir_exit(IrUnit *u, int64_t offset, IrExit why)
 IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c, IrTmp d)
 {
     const HelperDesc *desc = &u->helpers[helper];
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_call, type, 0);
     insn->imm = helper;
     insn->arg[0] = a;

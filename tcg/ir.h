@@ -37,6 +37,17 @@ typedef struct IrOpInfo {
 } IrOpInfo;
 extern const IrOpInfo ir_op_info[OP_COUNT];
 
+/* What passes and the back end ask of each instruction, bits of ir_op_traits[op]. */
+enum {
+    IR_GOES = 1,    /* may go if nothing uses its result */
+    IR_SEES = 2,    /* may leave the unit, where guest registers are seen */
+    IR_MORE = 4,    /* ir_optimise does something particular about it */
+    IR_NO_CODE = 8, /* nop, insn */
+    IR_LEAVES = 16, /* control may go elsewhere on other ways than a cold stub of a memory access */
+    IR_LAST = 32,   /* leaves the unit for good */
+};
+extern const uint8_t ir_op_traits[OP_COUNT];
+
 typedef enum {
     COND_EQ,
     COND_NE,
@@ -244,6 +255,7 @@ typedef struct IrCold {
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 #define IR_MAX_GROUPS 128
+#define IR_MAX_BACKS  192
 
 #define IR_NOTHING_EXPECTED UINT32_MAX
 
@@ -276,9 +288,12 @@ typedef struct IrUnit {
     unsigned loop_count;
     IrLoop loops[IR_MAX_LOOPS];     /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
     uint8_t dead_at[IR_MAX_LABELS]; /* deferred registers (bit: number - 1) that nothing sees from there on */
+    unsigned landmark_count, back_count;
+    uint16_t backs[IR_MAX_BACKS];       /* indices of br and brcond that lead back */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
+    uint16_t *landmarks;                /* indices of ld, st, call and label, as they were built; NULL in a copy */
 } IrUnit;
 
 /* A unit with room, to be started by ir_begin; a copy that can be run and dumped but not built upon. Free with

@@ -284,6 +284,31 @@ static void find_loop(IrUnit *u, unsigned head, unsigned last)
     u->insns[head].aux = (uint8_t)++u->loop_count;
 }
 
+/* Does no label stand in between? */
+static bool one_segment(const IrUnit *u, unsigned head, unsigned last)
+{
+    for (unsigned l = 0; l < u->label_count; l++) {
+        if (u->label_insn[l] > head && u->label_insn[l] < last)
+            return false;
+    }
+    return true;
+}
+
+/* Are there accesses, and no calls? */
+static bool only_accesses(const IrUnit *u, unsigned head, unsigned last)
+{
+    bool accesses = false;
+    for (unsigned n = 0; n < u->landmark_count && u->landmarks[n] < last; n++) {
+        const IrInsn *insn = &u->insns[u->landmarks[n]];
+        if (u->landmarks[n] <= head)
+            continue;
+        if (insn->op == OP_call)
+            return false;
+        accesses |= insn->op == OP_ld || insn->op == OP_st;
+    }
+    return accesses;
+}
+
 void ir_find_loops(IrUnit *u)
 {
     uint8_t back[IR_MAX_LABELS]; /* branches back to each label, as far as seen */
@@ -291,17 +316,12 @@ void ir_find_loops(IrUnit *u)
     if (!u->has_loops)
         return;
     memset(back, 0, u->label_count);
-    for (unsigned i = 0; i < MIN(u->count, u->cold_from); i++) {
-        if (u->insns[i].op == OP_br || u->insns[i].op == OP_brcond)
-            back[u->insns[i].imm] += u->label_insn[u->insns[i].imm] < i && back[u->insns[i].imm] < 2;
-    }
-    unsigned head = 0;
-    for (unsigned i = 0; i < MIN(u->count, u->cold_from) && u->loop_count < IR_MAX_LOOPS; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op == OP_label)
-            head = i;
-        bool branch = insn->op == OP_br || insn->op == OP_brcond;
-        if (branch && u->label_insn[insn->imm] == head && u->insns[head].op == OP_label && back[insn->imm] == 1)
-            find_loop(u, head, i);
+    unsigned count = 0; /* those before the cold part */
+    for (; count < u->back_count && u->backs[count] < u->cold_from; count++)
+        back[u->insns[u->backs[count]].imm]++;
+    for (unsigned n = 0; n < count && u->loop_count < IR_MAX_LOOPS; n++) {
+        unsigned last = u->backs[n], label = (unsigned)u->insns[last].imm, head = u->label_insn[label];
+        if (back[label] == 1 && one_segment(u, head, last) && only_accesses(u, head, last))
+            find_loop(u, head, last);
     }
 }

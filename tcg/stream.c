@@ -198,7 +198,10 @@ static void mark_loop(IrUnit *u, const Graph *g, unsigned head)
 void ir_find_streams(IrUnit *u)
 {
     Graph g;
-    if (!u->has_loops || !find_nodes(u, &g))
+    bool others = false; /* than those of loop.c */
+    for (unsigned n = 0; n < u->back_count; n++)
+        others |= !u->insns[u->label_insn[u->insns[u->backs[n]].imm]].aux;
+    if (!others || !find_nodes(u, &g))
         return;
     for (unsigned n = 0; n < g.count; n++) {
         unsigned head = g.nodes[n].target;

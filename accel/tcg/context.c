@@ -523,9 +523,14 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
     }
 }
 
+static inline bool leads_to(const TlbEntry *entry, uintptr_t host_page)
+{
+    return entry->tag + entry->addend == host_page;
+}
+
 static void forget_write(TlbEntry *entry, uintptr_t host_page)
 {
-    if (G_UNLIKELY(entry->tag + entry->addend == host_page) && entry->tag != TLB_EMPTY)
+    if (leads_to(entry, host_page))
         entry->tag = TLB_EMPTY;
 }
 
@@ -537,8 +542,13 @@ void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
             for (unsigned i = 0; i < set->fills; i++)
                 forget_write(&set->write[set->log[i]], host_page);
         } else {
-            for (unsigned i = 0; i < TLB_SIZE; i++)
-                forget_write(&set->write[i], host_page);
+            for (TlbEntry *w = set->write; w < set->write + TLB_SIZE; w += 4) { /* almost never is it there */
+                if (G_LIKELY(!leads_to(w, host_page) && !leads_to(w + 1, host_page) && !leads_to(w + 2, host_page) &&
+                             !leads_to(w + 3, host_page)))
+                    continue;
+                for (unsigned i = 0; i < 4; i++)
+                    forget_write(w + i, host_page);
+            }
         }
     }
 }

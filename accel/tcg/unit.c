@@ -95,7 +95,7 @@ typedef struct CodeCopy {
 /* At least the instruction at `at` is there, if the limit allows. */
 static inline void copy_ahead(CodeCopy *code, unsigned at)
 {
-    while (code->copied < code->limit && code->copied < at + MAX_INSN_BYTES) {
+    while (G_UNLIKELY(code->copied < at + MAX_INSN_BYTES) && code->copied < code->limit) {
         unsigned n = MIN(COPY_STRETCH, code->limit - code->copied);
         copy_code(code->bytes + code->copied, code->from + code->copied, n);
         code->copied += n;
@@ -111,15 +111,22 @@ typedef struct Scan {
     int16_t label[MAX_UNIT_INSNS]; /* -1, or 0 where an instruction is a branch's target */
     InsnScan straddle;
     bool straddles; /* the one instruction crosses the page */
+    bool labels;    /* there are some */
 } Scan;
 
 static int scan_index(const Scan *s, int64_t offset)
 {
-    for (unsigned i = 0; i < s->count; i++) {
-        if (s->offset[i] == offset)
-            return i;
+    unsigned low = 0, high = s->count;
+    if (!high || offset < s->offset[0] || offset >= s->offset[high])
+        return -1;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (s->offset[middle] <= offset)
+            low = middle;
+        else
+            high = middle;
     }
-    return -1;
+    return s->offset[low] == offset ? (int)low : -1;
 }
 
 /* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far
@@ -130,7 +137,7 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
     int64_t targets[MAX_UNIT_INSNS];
     unsigned target_count = 0, at = offset;
     s->count = 0;
-    s->straddles = false;
+    s->straddles = s->labels = false;
     while (s->count < limit && at < GUEST_PAGE_SIZE) {
         InsnScan i;
         copy_ahead(code, at - offset);
@@ -153,11 +160,13 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
         if (!wanted)
             break;
     }
-    s->offset[s->count] = at;
+    s->offset[s->count] = (uint16_t)at;
     for (unsigned k = 0; k < target_count; k++) {
         int i = scan_index(s, targets[k]);
-        if (i >= 0)
+        if (i >= 0) {
             s->label[i] = 0;
+            s->labels = true;
+        }
     }
 }
 
@@ -221,12 +230,13 @@ static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *code)
 {
     const Target *target = c->vcpu->target;
     IrUnit *ir = c->ir;
-    Labels labels = { .scan = s };
+    Labels labels;
+    labels.scan = s;
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
     ir->counted = c->tcg->machine->icount;
     insn.cold = ir->counted; /* who goes to the cold part has paid for the instruction, which begins again there */
-    for (unsigned i = 0; i < s->count; i++)
+    for (unsigned i = 0; i < s->count && s->labels; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)

@@ -17,7 +17,7 @@ typedef struct Cursor {
 } Cursor;
 
 /* n bytes, little-endian, sign-extended. */
-static int64_t take(Cursor *c, unsigned n)
+static int64_t take_bytes(Cursor *c, unsigned n)
 {
     if (c->at + n > c->available) {
         c->short_of = true;
@@ -29,6 +29,13 @@ static int64_t take(Cursor *c, unsigned n)
         v |= (uint64_t)c->bytes[c->at + i] << (8 * i);
     c->at += n;
     return (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n);
+}
+
+static inline int64_t take(Cursor *c, unsigned n)
+{
+    if (n == 1 && c->at < c->available)
+        return (int8_t)c->bytes[c->at++];
+    return take_bytes(c, n);
 }
 
 typedef struct Prefixes {
@@ -171,16 +178,6 @@ static const X86Row *row_of_length(unsigned bits, const Prefixes *p, uint8_t opc
             return row;
     }
     return NULL;
-}
-
-static bool opcode_has_modrm(unsigned map, uint8_t opcode)
-{
-    unsigned first = x86_index[map][opcode].first;
-    for (unsigned i = 0; i < x86_index[map][opcode].count; i++) {
-        if (x86_rows[first + i].flags & X86_MODRM)
-            return true;
-    }
-    return false;
 }
 
 /* Volume 2, table 2-1: 16-bit addressing. */
@@ -361,7 +358,7 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
         }
     }
     int modrm = -1;
-    if (opcode_has_modrm(p.map, opcode) && !c->short_of) {
+    if (x86_index[p.map][opcode].modrm && !c->short_of) {
         if (c->at == c->available)
             c->short_of = true;
         else

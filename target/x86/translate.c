@@ -708,18 +708,47 @@ static bool vex_allowed(uint32_t mode)
     return (mode & (MODE_PE | MODE_VM86)) == MODE_PE;
 }
 
+/* What was decoded at an address of the translator's copy of the code: scanning decodes first, then translating. */
+typedef struct Decoded {
+    uint64_t features;
+    uint8_t bits;
+    bool vex_allowed;
+    uint8_t bytes[16];
+    X86Insn insn;
+} Decoded;
+#define DECODED 256
+
+/* Stays until the next one is decoded. */
+static const X86Insn *decode(uint32_t mode, uint64_t features, const uint8_t *bytes, unsigned available)
+{
+    static _Thread_local Decoded kept[DECODED];
+    Decoded *d = &kept[(uintptr_t)bytes % DECODED];
+    unsigned bits = code_bits(mode);
+    bool vex = vex_allowed(mode);
+    if (d->insn.row && d->features == features && d->bits == bits && d->vex_allowed == vex &&
+        d->insn.length <= available && !memcmp(d->bytes, bytes, d->insn.length))
+        return &d->insn;
+    d->features = features;
+    d->bits = (uint8_t)bits;
+    d->vex_allowed = vex;
+    memcpy(d->bytes, bytes, MIN(available, sizeof(d->bytes)));
+    x86_decode(bits, features, vex, bytes, available, &d->insn);
+    if (!d->insn.length)
+        d->insn.row = NULL;
+    return &d->insn;
+}
+
 /* Near the end of a page decoding looks at no more than is there. */
 void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out)
 {
     const X86State *s = (const X86State *)cs;
-    X86Insn i;
-    x86_decode(code_bits(cs->mode), s->decode_features, vex_allowed(cs->mode), bytes, MIN(available, 16u), &i);
-    *out = (InsnScan){ .length = i.length, .flow = FLOW_NEXT };
-    if (!i.row) {
+    const X86Insn *i = decode(cs->mode, s->decode_features, bytes, MIN(available, 16u));
+    *out = (InsnScan){ .length = i->length, .flow = FLOW_NEXT };
+    if (!i->row) {
         out->flow = FLOW_END;
         return;
     }
-    switch (i.row->id) {
+    switch (i->row->id) {
     case X86_OP_jcc:
     case X86_OP_loop:
     case X86_OP_loope:
@@ -728,10 +757,10 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
         out->flow = FLOW_BRANCH;
         break;
     case X86_OP_jmp:
-        out->flow = i.row->operands[0].kind == OPERAND_REL ? FLOW_JUMP : FLOW_END;
+        out->flow = i->row->operands[0].kind == OPERAND_REL ? FLOW_JUMP : FLOW_END;
         break;
     case X86_OP_call:
-        out->flow = i.row->operands[0].kind == OPERAND_REL ? FLOW_CALL : FLOW_END;
+        out->flow = i->row->operands[0].kind == OPERAND_REL ? FLOW_CALL : FLOW_END;
         break;
     case X86_OP_ret:
     case X86_OP_retf:
@@ -751,8 +780,8 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
         break;
     }
     if (out->flow == FLOW_BRANCH || out->flow == FLOW_JUMP || out->flow == FLOW_CALL)
-        out->target = i.length + i.imm;
-    if (code_bits(cs->mode) == 32 && i.operand_size == 2 && out->target) /* where the address is cut */
+        out->target = i->length + i->imm;
+    if (code_bits(cs->mode) == 32 && i->operand_size == 2 && out->target) /* where the address is cut */
         out->flow = out->flow == FLOW_BRANCH ? FLOW_NEXT : FLOW_END;
 }
 
@@ -792,16 +821,15 @@ static bool translate_row(Ctx *c)
 bool x86_translate(TranslateInsn *insn)
 {
     const X86State *s = (const X86State *)insn->cs;
-    X86Insn i;
-    Ctx c = { .insn = insn, .ir = insn->ir, .s = s, .i = &i, .mode = insn->mode, .bits = code_bits(insn->mode) };
-    x86_decode(c.bits, s->decode_features, vex_allowed(c.mode), insn->bytes, insn->length, &i);
+    const X86Insn *i = decode(insn->mode, s->decode_features, insn->bytes, insn->length);
+    Ctx c = { .insn = insn, .ir = insn->ir, .s = s, .i = i, .mode = insn->mode, .bits = code_bits(insn->mode) };
     if (c.mode & MODE_BREAK)
         ir_call(c.ir, IR_I64, HELPER_SYSTEM, ir_const(c.ir, IR_I64, SYSTEM_CODE_BREAK), 0, 0,
                 ir_const(c.ir, IR_I64, 0));
     check_fetch(&c);
-    if (i.too_long)
+    if (i->too_long)
         x86_fault(&c, VECTOR_GP, 0);
-    else if (!i.row || !translate_row(&c))
+    else if (!i->row || !translate_row(&c))
         x86_fault(&c, VECTOR_UD, 0);
     if (!c.stop && c.mode & MODE_TF)
         jump_to_linear(&c, next_linear(&c));

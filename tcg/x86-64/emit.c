@@ -349,21 +349,6 @@ static void emit_call(Emit *e, const IrInsn *insn)
 
 /* ---- driver ---- */
 
-/* May control go elsewhere on other ways than a cold stub that looks at unchecked results? */
-static bool leaves(unsigned op)
-{
-    switch (op) {
-    case OP_brcond:
-    case OP_brjump:
-    case OP_poll:
-    case OP_icount:
-    case OP_call:
-        return true;
-    default:
-        return ir_op_info[op].effects == IR_END;
-    }
-}
-
 /* Does it change the state that is in the x87's st(0)? */
 static bool writes_held(const Emit *e, const IrInsn *insn)
 {
@@ -371,33 +356,33 @@ static bool writes_held(const Emit *e, const IrInsn *insn)
            insn->imm + 32 > e->x87.held;
 }
 
-static bool ends_unit(unsigned op)
-{
-    return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
-}
-
 /* What must be in the state before the instruction. Forward branches have stubs for that: they are not always taken. */
 static void settle_before(Emit *e, const IrInsn *insn, bool forward)
 {
     if (insn->op == OP_brcond && (!forward || e->x87.held))
         store_deferred(e, deferred_mask(e, e->u->dead_at[insn->imm]));
-    else if (ends_unit(insn->op) ||
+    else if (ir_op_traits[insn->op] & IR_LAST ||
              (insn->op == OP_call && e->u->helpers[insn->imm].flags & (HELPER_READS | HELPER_WRITES | HELPER_RAISES)))
         settle_deferred(e, 0);
 }
 
-static void emit_insn(Emit *e, const IrInsn *insn)
+static inline void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
-    bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
-    if (e->any_deferred)
-        settle_before(e, insn, forward);
-    if (e->x87.held && ((leaves(insn->op) && !forward) || writes_held(e, insn)))
-        x87_drop(a, &e->x87);
-    if (e->unchecked && leaves(insn->op))
-        check_later_nans(e);
-    if (e->wide_vectors && !thunk_table.pinned_vectors && ends_unit(insn->op))
-        vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
+    unsigned traits = ir_op_traits[insn->op];
+    if (G_UNLIKELY(e->any_deferred || e->x87.held)) {
+        bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
+        if (e->any_deferred)
+            settle_before(e, insn, forward);
+        if (e->x87.held && ((traits & IR_LEAVES && !forward) || writes_held(e, insn)))
+            x87_drop(a, &e->x87);
+    }
+    if (traits & IR_LEAVES) {
+        if (e->unchecked)
+            check_later_nans(e);
+        if (traits & IR_LAST && e->wide_vectors && !thunk_table.pinned_vectors)
+            vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
+    }
     switch (insn->op) {
     case OP_getreg:
         emit_getreg(e, insn);
@@ -508,14 +493,18 @@ static bool not_in_fast_copy(const IrInsn *insn)
 
 static void emit_code(Emit *e, const IrInsn *insn, unsigned i)
 {
+    if (G_UNLIKELY(!asm_room(&e->a))) {
+        e->failed = true;
+        return;
+    }
     e->index = i;
     e->busy = 0;
-    if (e->loop && not_in_fast_copy(insn))
+    if (G_UNLIKELY(e->loop != NULL) && not_in_fast_copy(insn))
         e->place[insn->dst].where = AT_NOWHERE;
     else
         emit_insn(e, insn);
     release_dead(e, insn);
-    if (e->loop && i == e->loop->last) {
+    if (G_UNLIKELY(e->loop != NULL) && i == e->loop->last) {
         e->loop = NULL;
         e->reserved = 0;
     }
@@ -541,7 +530,7 @@ static void emit_slow_turn(Emit *e, unsigned loop)
     e->slow_turns[loop] = e->a.p;
     e->slow_head = i;
     regs_begin_segment(e);
-    while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
+    while (++i < u->count && u->insns[i].op != OP_label && !e->failed)
         emit_one(e, i);
     x87_drop(&e->a, &e->x87);
     if (i < u->count && u->insns[i].op == OP_label)
@@ -561,8 +550,9 @@ static void emit_all(Emit *e)
     e->reserved = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
     e->out->size = e->out->exit_count = e->out->loads = e->out->stores = 0;
+    regs_begin_unit(e);
     regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++)
+    for (unsigned i = 0, count = u->count; i < count && !e->failed; i++)
         emit_one(e, i);
     e->slow_turn = true;
     for (unsigned i = 0; i < u->loop_count && asm_room(&e->a) && !e->failed; i++)
@@ -591,7 +581,8 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     do {
         e->a = (Asm){ buf, buf + room, false };
         emit_all(e);
-    } while (e->failed && u->loop_count && (e->keep_none = !e->keep_none)); /* once more, with all registers */
+    } while (e->failed && !e->a.full && u->loop_count &&
+             (e->keep_none = !e->keep_none)); /* once more, with all registers */
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }
 

@@ -20,7 +20,7 @@ typedef struct Address {
 } Address;
 
 /* The address in a register, with a displacement that fits. */
-static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
+static inline Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
 {
     IrTmp t = insn->arg[0];
     uint32_t busy = e->busy;
@@ -92,12 +92,10 @@ static bool leads_group(const Emit *e, const IrInsn *insn)
     return insn->group && e->u->groups[insn->group].count > 1 && e->u->groups[insn->group].last > e->index;
 }
 
-static Span span_of(const Emit *e, Address at, const IrInsn *insn)
+static inline Span span_of(const Emit *e, Address at, const IrInsn *insn)
 {
     Span s = { at.disp, at.disp + (int32_t)ir_access_bytes(insn) - 1 };
-    if (insn->op != OP_ld && insn->op != OP_st)
-        return s;
-    if (leads_group(e, insn)) {
+    if (leads_group(e, insn)) { /* a load or store */
         const IrGroup *g = &e->u->groups[insn->group];
         int64_t own;
         ir_address_root(e->u, insn, &own);
@@ -119,11 +117,31 @@ static void check_group(Emit *e, Address at, int addend, ColdStub *stub)
     stub->retry = true;
 }
 
+/* A temporary register becomes the offset of the entry: shr index, 8; and index, (TLB_SIZE - 1) << 4. */
+static void put_entry_offset(Asm *a, int index)
+{
+    G_STATIC_ASSERT(GUEST_PAGE_BITS - 4 == 8 && TLB_SIZE <= 1 << 20);
+    put_bytes(a, 0x0000e08108e8c1 | (uint64_t)index << 8 | (uint64_t)index << 32 | (uint64_t)(TLB_SIZE - 1) << 44, 8);
+    put_byte(a, 0);
+}
+
+/* and tag, -GUEST_PAGE_SIZE; cmp tag, the entry's */
+static void put_tag_compare(Asm *a, int tag, int index, size_t table)
+{
+    G_STATIC_ASSERT(GUEST_PAGE_SIZE == 0x1000);
+    uint64_t operands = (uint64_t)tag << 19 | 4 << 16 | (uint64_t)index << 27 | 7 << 24;
+    put_bytes(a, 0xfffff000e08148 | (uint64_t)tag << 16, 7);
+    if (table)
+        put_bytes(a, 0x803b49 | operands | (uint64_t)table << 32, 8);
+    else
+        put_bytes(a, 0x3b49 | operands, 4);
+}
+
 /*
  * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
  * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
  */
-static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
+static inline int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
 {
     Asm *a = &e->a;
     unsigned size = MO_BYTES(insn->aux);
@@ -138,15 +156,13 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
         put_byte(a, size - 1);
         stub->from_misaligned = jcc_forward(a, CC_NE);
     }
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     int32_t last = aligned ? at.disp : span.last;
     if (last)
         lea(a, tag, mem(at.base, last), true);
     else
         mov_rr(a, tag, at.base, true);
-    alu_imm(a, ALU_AND, tag, -GUEST_PAGE_SIZE, true);
-    alu_load(a, ALU_CMP, tag, mem_index(R15, index, table), true);
+    put_tag_compare(a, tag, index, table);
     stub->from = jcc_forward(a, CC_NE);
     note_deferred(e, stub);
     if (insn->op == OP_ld && insn->flags & IR_LD_RECURRENT)
@@ -253,8 +269,7 @@ void emit_stream_stub(Emit *e, ColdStub *s)
     size_t table = s->info >> 8 ? WRITE_TABLE : READ_TABLE;
     patch_to(s->from, a->p);
     lea(a, index, mem(s->va, first), false);
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     lea(a, t, mem(s->va, last), true);
     alu_imm(a, ALU_AND, t, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, t, mem_index(R15, index, table), true);
@@ -623,10 +638,13 @@ static void emit_cas(Emit *e, const IrInsn *insn)
 
 static void frame_store(Emit *e, int32_t slot, int reg)
 {
+    uint64_t operands = 0x24000048 | (uint64_t)(reg >> 3 & 1) << 2 | (uint64_t)(reg & 7) << 19;
     if (is_xmm(reg))
         op_rm(&e->a, P_F2 | P_0F | 0x11, reg - XMM0, mem(RSP, slot), false);
+    else if (slot)
+        put_bytes(&e->a, operands | 0x448900 | (uint64_t)slot << 32, 5);
     else
-        mov_store(&e->a, mem(RSP, slot), reg, true);
+        put_bytes(&e->a, operands | 0x048900, 4);
 }
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
@@ -642,7 +660,8 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     patch_to(s->from, here);
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
-    emit_stub_nans(e, s);
+    if (s->nans)
+        emit_stub_nans(e, s);
     put_deferred(e, s);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
@@ -657,7 +676,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     frame_store(e, FRAME_VA, s->va);
     if (s->disp)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
-    mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
+    put_bytes(a, 0x2444c7 | FRAME_INFO << 24 | (uint64_t)s->info << 32, 8); /* mov dword [rsp + FRAME_INFO], info */
     call_to(a, slow_thunk(e, thunks[s->kind][s->retry]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
@@ -680,8 +699,7 @@ static void emit_probe(Emit *e, const IrInsn *insn)
     size_t table = insn->aux ? WRITE_TABLE : READ_TABLE;
     int index = scratch_int(e), dst = scratch_int(e);
     mov_rr(a, index, at.base, false);
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     lea(a, dst, mem(at.base, (int32_t)insn->imm - 1), true);
     alu_imm(a, ALU_AND, dst, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, dst, mem_index(R15, index, table), true);
