@@ -643,7 +643,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
     emit_stub_nans(e, s);
-    put_deferred(e, s);
+    put_deferred(e, s, false);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
     if (s->kind == STUB_STORE_VECTOR)
