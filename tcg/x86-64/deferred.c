@@ -28,7 +28,8 @@ static void store_constant(Emit *e, Mem m, int64_t value, bool wide)
     mov_mem_imm(&e->a, m, (int32_t)(value >> 32), false);
 }
 
-static void store_from(Emit *e, const Deferred *d, Place p)
+/* scratch: a register to extend the value in, so that it is stored in one piece, as it may be loaded soon; or NO_REG */
+static void store_from(Emit *e, const Deferred *d, Place p, int scratch)
 {
     Asm *a = &e->a;
     Mem m = guest_mem(e, d->guest), high = m;
@@ -36,6 +37,11 @@ static void store_from(Emit *e, const Deferred *d, Place p)
     if (p.where == AT_CONST) {
         int64_t value = e->u->tmps[d->t].value;
         store_constant(e, m, d->low ? (int64_t)(uint32_t)value : value, wide_guest(e, d->guest));
+        return;
+    }
+    if (d->low && p.where != AT_STATE && scratch != NO_REG) {
+        mov_rr(a, scratch, p.reg, false);
+        mov_store(a, m, scratch, true);
         return;
     }
     if (p.where == AT_STATE)
@@ -76,7 +82,7 @@ static void drop(Emit *e, Deferred *d)
 
 static void store_one(Emit *e, Deferred *d)
 {
-    store_from(e, d, e->place[d->t]);
+    store_from(e, d, e->place[d->t], free_register(e));
     drop(e, d);
 }
 
@@ -147,9 +153,24 @@ void note_deferred(Emit *e, ColdStub *s)
     }
 }
 
-void put_deferred(Emit *e, const ColdStub *s)
+/* A temporary register that none of the values is in. */
+static int unused_register(const ColdStub *s)
 {
+    static const uint8_t temps[IR_MAX_DEFERRED + 1] = { RAX, RCX, RDX, RSI };
+    unsigned used = 0;
+    for (unsigned i = 0; i < IR_MAX_DEFERRED; i++)
+        if (s->deferred[i].t && s->deferred[i].place.reg != NO_REG)
+            used |= 1u << s->deferred[i].place.reg;
+    for (unsigned i = 0; i < sizeof(temps); i++)
+        if (!(used >> temps[i] & 1))
+            return temps[i];
+    return NO_REG;
+}
+
+void put_deferred(Emit *e, const ColdStub *s, bool segment_ends)
+{
+    int scratch = segment_ends ? unused_register(s) : NO_REG;
     for (unsigned i = 0; i < IR_MAX_DEFERRED; i++)
         if (s->deferred[i].t)
-            store_from(e, &s->deferred[i], s->deferred[i].place);
+            store_from(e, &s->deferred[i], s->deferred[i].place, scratch);
 }

@@ -177,13 +177,13 @@ static void emit_stub(Emit *e, ColdStub *s)
     switch (s->kind) {
     case STUB_SETTLE:
         patch_to(s->from, a->p);
-        put_deferred(e, s);
+        put_deferred(e, s, true);
         jmp_to(a, e->entries[s->info]);
         break;
     case STUB_SETTLE_JUMP: {
         int64_t target = s->disp;
         patch_to(s->from, a->p);
-        put_deferred(e, s);
+        put_deferred(e, s, true);
         align_field(a, 1);
         add_exit(e, jmp_forward(a), target);
         break;
@@ -191,7 +191,7 @@ static void emit_stub(Emit *e, ColdStub *s)
     case STUB_POLL:
     case STUB_ICOUNT:
         patch_to(s->from, a->p);
-        put_deferred(e, s);
+        put_deferred(e, s, true);
         if (s->info)
             alu_mem_imm(a, ALU_ADD, CPU_FIELD(icount), s->info, false);
         mov_imm(a, RCX, s->disp);
@@ -219,13 +219,13 @@ static void emit_stub(Emit *e, ColdStub *s)
         break;
     case STUB_POLL_IND:
         patch_to(s->from, a->p);
-        put_deferred(e, s);
+        put_deferred(e, s, true);
         jump_by_cache(a, s->disp);
         break;
     case STUB_GUARD:
         patch_to(s->from, a->p);
         emit_stub_nans(e, s);
-        put_deferred(e, s);
+        put_deferred(e, s, false);
         mov_imm(a, RSI, s->info);
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);

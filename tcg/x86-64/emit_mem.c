@@ -662,7 +662,7 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
         patch_to(s->from_misaligned, here);
     if (s->nans)
         emit_stub_nans(e, s);
-    put_deferred(e, s);
+    put_deferred(e, s, false);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
     if (s->kind == STUB_STORE_VECTOR)

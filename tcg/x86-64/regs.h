@@ -221,12 +221,13 @@ void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
 
 /* Deferred registers, see deferred.c. The write of one; those of mask (bit: number - 1) to the state now; those not in
- * dead, and no other is kept any more; their values as they are now, for a stub, and out of a stub. */
+ * dead, and no other is kept any more; their values as they are now, for a stub, and out of a stub (segment_ends: no
+ * temporary lives on where it goes). */
 bool defer_write(Emit *e, const IrInsn *insn);
 void store_deferred(Emit *e, unsigned mask);
 void settle_deferred(Emit *e, unsigned dead);
 void note_deferred(Emit *e, ColdStub *s);
-void put_deferred(Emit *e, const ColdStub *s);
+void put_deferred(Emit *e, const ColdStub *s, bool segment_ends);
 /* Which are not in the state, but for those in dead. */
 unsigned deferred_mask(const Emit *e, unsigned dead);
 /* Does a deferred register have no other place than that of t? The register (and place) of t is about to be lost. */
