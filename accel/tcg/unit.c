@@ -736,12 +736,18 @@ static bool overlaps(const Unit *u, uint64_t from, uint64_t to)
     return from <= MIN(last, page_end) && to >= first && (from & GUEST_PAGE_MASK) == (first & GUEST_PAGE_MASK);
 }
 
-static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
+/* May units have been made of these bytes? */
+static bool has_code_in(const UnitPage *p, unsigned first, unsigned last)
 {
     uint64_t touched = 0;
     for (unsigned g = first / 64; g <= last / 64; g++)
         touched |= 1ull << g;
-    if (!(p->granules & touched))
+    return p->granules & touched;
+}
+
+static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
+{
+    if (!has_code_in(p, first, last))
         return;
     for (Unit *u = p->units, *next; u; u = next) {
         next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
@@ -753,11 +759,12 @@ static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsign
 bool tcg_unit_runs_in(TcgCpu *c, uint64_t ram_addr, unsigned len)
 {
     TcgState *t = c->tcg;
-    uint64_t page = ram_addr & GUEST_PAGE_MASK;
+    uint64_t page = ram_addr & GUEST_PAGE_MASK, first = ram_addr - page;
     bool found = false;
     g_mutex_lock(&t->lock);
     UnitPage *p = g_hash_table_lookup(t->pages, &page);
-    for (Unit *u = p ? p->units : NULL; u && !found; u = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page])
+    for (Unit *u = p && has_code_in(p, first, first + len - 1) ? p->units : NULL; u && !found;
+         u = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page])
         found =
             overlaps(u, ram_addr, ram_addr + len - 1) && ((c->cs->pc - u->ram_addr) & (GUEST_PAGE_SIZE - 1)) < u->bytes;
     g_mutex_unlock(&t->lock);

@@ -154,6 +154,17 @@ static void fill(uint8_t *to, uint64_t value, uint64_t elements, unsigned size)
         memcpy(to + done, to, MIN(done, bytes - done));
 }
 
+/* Host memory of n elements from the one at va on, in one page. A fault is the first element's. */
+static uint8_t *elements_at(const Job *j, uint64_t va, uint64_t n, bool write)
+{
+    CpuState *cs = &j->s->cs;
+    if (j->step > 0)
+        return tcg_host_span(cs, va, (unsigned)(n * j->size), write);
+    if (!tcg_host_span(cs, va, j->size, write))
+        return NULL;
+    return tcg_host_span(cs, va - (n - 1) * j->size, (unsigned)(n * j->size), write);
+}
+
 /* As many elements as can be done at once; 0: none. */
 static uint64_t do_piece(Job *j, uint64_t n)
 {
@@ -172,11 +183,10 @@ static uint64_t do_piece(Job *j, uint64_t n)
         n = MIN(n, in_page(j, from_va, from));
     if (n < 2)
         return 0;
-    uint64_t below = j->step < 0 ? (n - 1) * j->size : 0; /* the lowest element is so far from the first */
     uint8_t *host_to, *host_from = NULL;
-    if (j->kind == STRING_MOVS && !(host_from = tcg_host_span(&s->cs, from_va - below, (unsigned)(n * j->size), false)))
+    if (j->kind == STRING_MOVS && !(host_from = elements_at(j, from_va, n, false)))
         return 0;
-    if (!(host_to = tcg_host_span(&s->cs, to_va - below, (unsigned)(n * j->size), true)))
+    if (!(host_to = elements_at(j, to_va, n, true)))
         return 0;
     if (j->kind == STRING_MOVS && j->step < 0)
         return copy_down(host_to, host_from, n * j->size) ? n : 0;
