@@ -244,8 +244,8 @@ bool x86_has_work(CpuState *cs)
         return inputs & (INPUT_SIPI | INPUT_INIT);
     if (inputs & INPUT_NMI && s->nmi_blocked)
         inputs &= ~(uint32_t)INPUT_NMI;
-    if (inputs & INPUT_SMI && s->smm)
-        inputs &= ~(uint32_t)INPUT_SMI;
+    if (s->smm)
+        inputs &= ~(uint32_t)(INPUT_SMI | INPUT_INIT);
     return inputs & (INPUT_NMI | INPUT_SMI | INPUT_INIT | INPUT_MCE) || (inputs & INPUT_INTR && takes_interrupts(s));
 }
 
@@ -301,7 +301,7 @@ bool x86_deliver_interrupt(CpuState *cs)
     if (!inputs)
         return false;
     x86_take_a20(s);
-    if (inputs & INPUT_INIT)
+    if (inputs & INPUT_INIT && !s->smm) /* else it waits for rsm */
         return take_init(s);
     if (inputs & INPUT_SIPI && take_start_up(s))
         return true;

@@ -245,7 +245,7 @@ struct X86State {
     uint32_t nested_error;
     uint8_t shadow; /* an interrupt shadow covers the instruction at this address: SHADOW_* */
     uint64_t shadow_pc;
-    bool smm, nmi_blocked;
+    bool smm, nmi_blocked, nmi_was_blocked; /* the last: before the SMI */
     uint16_t watch_hit; /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */

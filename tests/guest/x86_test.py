@@ -217,18 +217,22 @@ METAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metal", "x86")
 MODES = "modes", "segments", "gates", "tasks", "v86", "real", "debug", "paging", "system"
 
 
-def modes(*args):
-    """metal/x86: what processors of 32 bits do in each mode. It says which checks fail; 1 is the status of isa-debug-exit for 0."""
+def metal(name, sources, *args):
+    """A program of metal/x86. It says which checks fail; 1 is the status of isa-debug-exit for 0."""
     with tempfile.TemporaryDirectory() as tmp:
         subprocess.run(["gcc", "-m32", "-march=i686", "-mgeneral-regs-only", "-O1", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib",
                         "-static", "-fno-stack-protector", "-fno-delete-null-pointer-checks", "-fno-tree-loop-distribute-patterns",
                         "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds",
-                        f"-Wl,-T{METAL}/link32.ld,--build-id=none,-z,noexecstack,--no-warn-rwx-segments", f"{METAL}/start32.S",
-                        *(f"{METAL}/{name}.c" for name in MODES), "-o", f"{tmp}/modes.elf"], check=True)
+                        f"-Wl,-T{METAL}/link32.ld,--build-id=none,-z,noexecstack,--no-warn-rwx-segments",
+                        *(f"{METAL}/{source}" for source in sources), "-o", f"{tmp}/{name}.elf"], check=True)
         status, out = rhea("x86_64", "-cpu", "max", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
-                           "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", f"{tmp}/modes.elf", *args)
+                           "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", f"{tmp}/{name}.elf", *args)
     if status != 1 or "all passed" not in out:
-        sys.exit(f"{out}\n{args}: status {status}")
+        sys.exit(f"{out}\n{name} {args}: status {status}")
+
+
+def modes(*args):
+    metal("modes", ["start32.S", *(f"{name}.c" for name in MODES)], *args)
 
 
 def metal_modes():
@@ -238,6 +242,12 @@ def metal_modes():
 
 def metal_modes_interpreter():
     modes("-accel", "tcg,jit=off")
+
+
+def metal_smp():
+    """x86-TSO and locked operations under contention, by the JIT and the interpreter, and by one thread."""
+    for accel in [], ["-accel", "tcg,jit=off"], ["-accel", "tcg,thread=single"]:
+        metal("smp", ["smp.S", "smp.c"], "-smp", 4, *accel)
 
 
 # ---- the front panel ----
@@ -279,7 +289,7 @@ def buttons():
 
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter,
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter, metal_smp,
                                  buttons)}
 
 if __name__ == "__main__":
