@@ -51,7 +51,7 @@ static void change_vex(X86Encoding *e, X86Rng *r)
     unsigned last = at + 1 + three;
     static const uint8_t masks[] = { 0x80, 0x78, 0x04, 0x03 }; /* W or R, vvvv, L, the prefix */
     if (three && x86_percent(r, 15))
-        e->bytes[at + 1] = (uint8_t)((e->bytes[at + 1] & 0xe0) | x86_below(r, 8));
+        e->bytes[at + 1] = (uint8_t)((e->bytes[at + 1] & 0xe0) | (1 + x86_below(r, 3)));
     else
         e->bytes[last] ^= (uint8_t)x86_random(r) & masks[x86_below(r, 4)];
 }
