@@ -292,7 +292,7 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
         return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
     switch (e->form->policy->prepare) {
     case PREPARE_JUMP: /* to what is not canonical: Rhea has jumped when it raises #GP */
-        return e->bits == 64 && w->vector == VECTOR_GP && g->vector == VECTOR_GP;
+        return e->bits == 64 && w->vector == VECTOR_GP && (g->vector == VECTOR_GP || g->vector == VECTOR_DB);
     case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
     case PREPARE_FX:
         return load(w->fx + FX_MXCSR, 4) & 1 << 17 && g->vector == VECTOR_GP;
