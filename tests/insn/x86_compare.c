@@ -287,9 +287,12 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     if (e->bits != 64 && (w->vector != VECTOR_MARK || g->vector != VECTOR_MARK) &&
         (in->operand & UINT32_MAX) > 0xfffffc00)
         return true;
-    if (!strcmp(e->form->row->name, "ud0") && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
+    bool undefined = !strcmp(e->form->row->name, "ud0") || !strcmp(e->form->row->name, "ud1");
+    if (undefined && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
         return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
     switch (e->form->policy->prepare) {
+    case PREPARE_JUMP: /* to what is not canonical: Rhea has jumped when it raises #GP */
+        return e->bits == 64 && w->vector == VECTOR_GP && (g->vector == VECTOR_GP || g->vector == VECTOR_DB);
     case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
     case PREPARE_FX:
         return load(w->fx + FX_MXCSR, 4) & 1 << 17 && g->vector == VECTOR_GP;

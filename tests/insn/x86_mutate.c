@@ -9,20 +9,31 @@
 
 static X86Form forms[SLOTS];
 
-/* Of features that hosts have and Rhea does not. */
-static bool of_other_features(unsigned map, unsigned opcode)
-{
-    return (map == 2 && ((opcode >= 0x50 && opcode <= 0x53) || opcode == 0xcf || (opcode >= 0xdb && opcode <= 0xdf))) ||
-           (map == 3 &&
-            (opcode <= 0x01 /* AMD's processors ignore W */ || opcode == 0x44 || opcode == 0xce || opcode == 0xcf));
-}
-
 static unsigned prefix_bytes(const X86Encoding *e)
 {
     unsigned n = 0;
     while (n < e->length && memchr("\x66\x67\xf0\xf2\xf3\x26\x2e\x36\x3e\x64\x65", e->bytes[n], 11))
         n++;
     return n;
+}
+
+/* With a VEX prefix: of features that hosts have and Rhea does not, masks of AVX-512 among them. */
+static bool of_other_features(const X86Encoding *e)
+{
+    const uint8_t *p = e->bytes + prefix_bytes(e);
+    if ((*p & 0xf0) == 0x40)
+        p++;
+    bool three = *p == 0xc4;
+    unsigned map = three ? p[1] & 31 : 1, op = p[three ? 3 : 2];
+    switch (map) {
+    case 1:
+        return (op >= 0x41 && op <= 0x4b) || (op >= 0x90 && op <= 0x93) || op == 0x98 || op == 0x99;
+    case 2:
+        return (op >= 0x49 && op <= 0x53) || op == 0x72 || (op >= 0xb0 && op <= 0xb5) || op == 0xcf ||
+               (op >= 0xdb && op <= 0xdf);
+    default: /* of vpermq and vpermpd AMD's processors ignore W */
+        return op <= 0x01 || (op >= 0x30 && op <= 0x33) || op == 0x44 || op == 0xce || op == 0xcf;
+    }
 }
 
 static void insert(X86Encoding *e, unsigned at, uint8_t byte)
@@ -40,7 +51,7 @@ static void change_vex(X86Encoding *e, X86Rng *r)
     unsigned last = at + 1 + three;
     static const uint8_t masks[] = { 0x80, 0x78, 0x04, 0x03 }; /* W or R, vvvv, L, the prefix */
     if (three && x86_percent(r, 15))
-        e->bytes[at + 1] = (uint8_t)((e->bytes[at + 1] & 0xe0) | x86_below(r, 8));
+        e->bytes[at + 1] = (uint8_t)((e->bytes[at + 1] & 0xe0) | (1 + x86_below(r, 3)));
     else
         e->bytes[last] ^= (uint8_t)x86_random(r) & masks[x86_below(r, 4)];
 }
@@ -112,6 +123,6 @@ bool x86_mutate(X86Encoding *e, X86Rng *r, const X86Layout *layout, uint64_t fea
         change_modrm(e, r, layout->modrm_at, layout->address_bytes);
     else if (e->length < 15)
         insert(e, x86_below(r, prefix_bytes(e) + 1), prefixes[x86_below(r, e->bits == 64 ? 13 : 11)]);
-    return !(e->vex && of_other_features(e->form->map, e->form->opcode)) && identify(e, features, &forms[slot]) &&
-           !(e->vex && of_other_features(e->form->map, e->form->opcode));
+    bool vex = e->vex;
+    return !(vex && of_other_features(e)) && identify(e, features, &forms[slot]);
 }

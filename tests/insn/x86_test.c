@@ -2,7 +2,7 @@
  * Random x86 instructions: JIT and interpreter against the host's CPU.
  *
  *   x86-insn [--bits 64|32|16|all] [--count N] [--seed S] [--only PATTERN] [--except PATTERN] [--group NAME]
- *            [--executor jit|interpreter|both|none] [--failures N] [--list]
+ *            [--executor jit|interpreter|both|none] [--failures N] [--list] [--plain] [--strict] [--coverage]
  *
  * Each seed makes a batch of 64 encodings with 16 inputs each; the encodings of following seeds go round all forms of
  * the opcode tables. --count is for all sizes of code together. A failure names bytes, disassembly, what differs and
