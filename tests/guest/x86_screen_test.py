@@ -171,7 +171,7 @@ def newt_dialog(picture):
     if picture.height < 600:
         return False
     colours = picture.colours(0, picture.height)
-    return part(colours, (0, 0, 170)) > 0.2 and part(colours, (170, 170, 170)) > 0.1 and 0.0005 < part(colours, (170, 0, 0)) < 0.1
+    return part(colours, (0, 0, 170)) > 0.04 and part(colours, (170, 170, 170)) > 0.1 and 0.0005 < part(colours, (170, 0, 0)) < 0.1
 
 
 def gtk_dialog(picture):
