@@ -13,7 +13,7 @@ import images, x86_test
 HANG = 1800  # seconds, for a guest that hangs, not for a busy host
 INSTALLER = "/usr/lib/debian-installer/images/12/amd64"
 VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/qemu/vgabios-stdvga.bin"
-FULL, LOWER = 0xDB, 0xDC  # characters of code page 437
+FULL = 0xDB  # the block in code page 437; the lower half of one comes next
 
 
 def font():
@@ -153,25 +153,25 @@ def text_console():
 
 # ---- Debian's installer ----
 
-def part(picture, top, bottom, colour, near=24):
-    """How much of these rows is of about this colour."""
-    return sum(share for c, share in picture.colours(top, bottom).items() if all(abs(a - b) <= near for a, b in zip(c, colour)))
+def part(colours, colour, near=24):
+    """How much is of about this colour."""
+    return sum(share for c, share in colours.items() if all(abs(a - b) <= near for a, b in zip(c, colour)))
 
 
 def pxelinux_menu(picture):
     """Debian's dark background, the bar of the selected entry, white letters."""
     if (picture.width, picture.height) != (640, 480):
         return False
-    shares = [part(picture, 0, 480, c) for c in ((5, 71, 92), (113, 155, 191), (255, 255, 255))]
-    return shares[0] > 0.3 and 0.01 < shares[1] < 0.1 and 0.005 < shares[2] < 0.1
+    colours = picture.colours(0, 480)
+    return part(colours, (5, 71, 92)) > 0.3 and 0.01 < part(colours, (113, 155, 191)) < 0.1 and 0.005 < part(colours, (255, 255, 255)) < 0.1
 
 
 def newt_dialog(picture):
     """Grey dialog with a red selection on blue."""
     if picture.height < 600:
         return False
-    shares = [part(picture, 0, picture.height, c) for c in ((0, 0, 170), (170, 170, 170), (170, 0, 0))]
-    return shares[0] > 0.2 and shares[1] > 0.1 and 0.0005 < shares[2] < 0.1
+    colours = picture.colours(0, picture.height)
+    return part(colours, (0, 0, 170)) > 0.04 and part(colours, (170, 170, 170)) > 0.1 and 0.0005 < part(colours, (170, 0, 0)) < 0.1
 
 
 def gtk_dialog(picture):
@@ -180,7 +180,7 @@ def gtk_dialog(picture):
         return False
     body = picture.colours(100, picture.height)
     dark = sum(share for c, share in body.items() if sum(c) < 200)
-    return part(picture, 0, 70, (4, 70, 90), 60) > 0.5 and part(picture, 100, picture.height, (237, 233, 226)) > 0.1 and 0.005 < dark < 0.2
+    return part(picture.colours(0, 70), (4, 70, 90), 60) > 0.5 and part(body, (237, 233, 227)) > 0.1 and 0.005 < dark < 0.2
 
 
 def installer_text():
@@ -190,7 +190,7 @@ def installer_text():
         pc = Pc(tmp, "-m", 1024, "-serial", "none", "-boot", "n", "-netdev", f"user,id=n,tftp={folder},bootfile=pxelinux.0", "-device", "virtio-net-pci,netdev=n")
         pc.wait("menu", pxelinux_menu)
         pc.tell("sendkey ret")
-        pc.wait("language", newt_dialog)
+        pc.wait("language", newt_dialog, 5)
         pc.end()
 
 
@@ -198,7 +198,7 @@ def installer_gtk():
     folder = images.package("x86_64", "debian-installer-12-netboot-amd64") + INSTALLER + "/gtk/debian-installer/amd64"
     with tempfile.TemporaryDirectory() as tmp:
         pc = Pc(tmp, "-M", "q35", "-m", 1024, "-serial", "none", "-kernel", f"{folder}/linux", "-initrd", f"{folder}/initrd.gz")
-        pc.wait("language", gtk_dialog)
+        pc.wait("language", gtk_dialog, 5)
         pc.end()
 
 
