@@ -237,35 +237,6 @@ static uint32_t fetch(const uint8_t *bytes, unsigned length)
     return GUINT16_FROM_LE(half);
 }
 
-/* What was decoded before: few encodings make up most of a program. */
-typedef struct Decoded {
-    uint32_t bits;
-    bool known;
-    Arg arg;
-    const DecodeRow *row;
-} Decoded;
-#define DECODED 1024
-typedef struct DecodeCache {
-    uint64_t ext;
-    unsigned xlen; /* of the hart that the entries are of */
-    Decoded entries[DECODED];
-} DecodeCache;
-
-static const Decoded *decode(const RiscvState *s, uint32_t i)
-{
-    static _Thread_local DecodeCache cache;
-    DecodeCache *c = &cache;
-    if (G_UNLIKELY(c->ext != s->ext || c->xlen != s->xlen))
-        *c = (DecodeCache){ .ext = s->ext, .xlen = s->xlen };
-    Decoded *d = &c->entries[i * 0x9e3779b1u >> (32 - __builtin_ctz(DECODED))];
-    if (d->bits != i || !d->known) {
-        d->row = riscv_decode(s, i, &d->arg);
-        d->bits = i;
-        d->known = true;
-    }
-    return d;
-}
-
 /* Flow only: by the major opcode, without the whole decoder. */
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out)
 {
@@ -380,8 +351,9 @@ bool riscv_translate(TranslateInsn *insn)
     uint32_t i = fetch(insn->bytes, insn->length);
     if (insn->mode & MODE_TRIGGER)
         ir_call(c.ir, IR_I64, HELPER_TRIGGER, ir_const(c.ir, IR_I64, i), ir_const(c.ir, IR_I64, insn->length), 0, 0);
-    const Decoded *d = decode(s, i);
-    if (!d->row || !d->row->translate(&c, &d->arg))
+    Arg a;
+    const DecodeRow *row = riscv_decode(s, i, &a);
+    if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);
     return !c.stop;
 }
