@@ -3,8 +3,8 @@
 
     x86_debian_test.py RHEA TEST|list
 
-RHEA may also be another emulator's command, to see that the test is right. Not part of the test run, for they take
-long: `debian`, `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: which of python's) and `stress`
+RHEA may also be another emulator's command, to see that the test is right. Part of the test run is `debian`; the others take
+long: `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: which of python's) and `stress`
 ($RHEA_STRESS_SECONDS, 600 if not said).
 
 SPDX-License-Identifier: MIT
