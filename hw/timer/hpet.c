@@ -97,6 +97,12 @@ static void interrupt(Hpet *s, unsigned n)
 
 /* ---- comparators ---- */
 
+/* Nobody would notice that it fires: no interrupt, no bit of the status. */
+static bool unheard(const Hpet *s, unsigned n)
+{
+    return !(s->timer_config[n] & (TIMER_ENABLE | TIMER_LEVEL));
+}
+
 /* A comparator that has passed comes again when the counter has gone round. */
 static void arm(Hpet *s, unsigned n)
 {
@@ -104,7 +110,7 @@ static void arm(Hpet *s, unsigned n)
     int64_t at = TIMER_NEVER;
     if (!distance)
         distance = mask;
-    if (s->config & CONFIG_ENABLE && distance < INT64_MAX / HPET_PERIOD_NS / 2)
+    if (s->config & CONFIG_ENABLE && !unheard(s, n) && distance < INT64_MAX / HPET_PERIOD_NS / 2)
         at = (int64_t)((clocks(s) + distance) * HPET_PERIOD_NS);
     if (at != TIMER_NEVER && s->timer_config[n] & TIMER_PERIODIC)
         at = MAX(at, s->now + INTERVAL_NS);
@@ -116,6 +122,11 @@ static void advance(Hpet *s, unsigned n)
 {
     uint64_t mask = width_mask(s, n), late = (counter(s) - s->comparator[n]) & mask;
     s->comparator[n] = (s->comparator[n] + (late / s->period[n] + 1) * s->period[n]) & mask;
+}
+
+static bool passed(const Hpet *s, unsigned n)
+{
+    return ((counter(s) - s->comparator[n]) & width_mask(s, n)) <= width_mask(s, n) / 2;
 }
 
 static void fire(Hpet *s, unsigned n)
@@ -133,13 +144,16 @@ static void fired(void *opaque)
     fire(t->hpet, t->n);
 }
 
-/* What was due before a register is written happens before: armed anew, a comparator that has passed would wait until
- * the counter has gone round. */
+/* What was due before a register is read or written happens before: armed anew, a comparator that has passed would wait
+ * until the counter has gone round. A periodic one that nobody hears goes on without its timer. */
 static void catch_up(Hpet *s)
 {
     for (unsigned n = 0; n < s->count; n++) {
         if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= s->now)
             fire(s, n);
+        else if (unheard(s, n) && s->config & CONFIG_ENABLE && s->timer_config[n] & TIMER_PERIODIC && s->period[n] &&
+                 passed(s, n))
+            advance(s, n);
     }
 }
 
@@ -278,6 +292,7 @@ static void write_register(Hpet *s, unsigned reg, uint64_t value, uint64_t lanes
 static uint64_t hpet_read(void *opaque, uint64_t offset, unsigned size)
 {
     look_at_clock(opaque);
+    catch_up(opaque);
     return read_register(opaque, offset & ~7u) >> (offset & 4) * 8;
 }
 

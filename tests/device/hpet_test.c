@@ -111,6 +111,26 @@ static void test_late(void)
     hpet_free(f);
 }
 
+/* A periodic timer that is not enabled goes on, but wakes nobody. */
+static void test_unheard(void)
+{
+    Fixture *f = hpet_new(NULL);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x40 | 8 | 4);
+    w64(f->m, T(0, CMP), 10000);
+    w64(f->m, T(0, CMP), 10000);
+    devm_step(f->m, 500000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 5);
+    w32(f->m, T(0, CFG), 2 << 9 | 8);
+    g_assert_false(timer_armed(&f->hpet->timers[0].timer));
+    devm_step(f->m, INT64_C(100000000000));
+    g_assert_cmpuint(r64(f->m, T(0, CMP)), ==, UINT64_C(10000060000));
+    w32(f->m, T(0, CFG), 2 << 9 | 8 | 4);
+    devm_step(f->m, 500000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 10);
+    hpet_free(f);
+}
+
 /* Comparators that are passed before the host has come to the end of arming them. */
 static void test_busy(void)
 {
@@ -214,6 +234,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hpet/one-shot", test_one_shot);
     g_test_add_func("/hpet/periodic", test_periodic);
     g_test_add_func("/hpet/late", test_late);
+    g_test_add_func("/hpet/unheard", test_unheard);
     g_test_add_func("/hpet/busy", test_busy);
     g_test_add_func("/hpet/late-period", test_late_period);
     g_test_add_func("/hpet/legacy", test_legacy);
