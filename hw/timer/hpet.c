@@ -203,7 +203,8 @@ static void write_timer_config(Hpet *s, unsigned n, uint64_t value)
 }
 
 /* Of a periodic timer, a write is the period; the first after SET_VALUE the comparator, too. If it has fired between
- * that and the write of the period, it went on by too much. */
+ * that and the write of the period, it went on by too much. If the guest's counter + period has passed when it comes to
+ * write it, the host kept it waiting: it need not wait until the counter has gone round. */
 static void write_comparator(Hpet *s, unsigned n, uint64_t value, uint64_t lanes)
 {
     bool periodic = s->timer_config[n] & TIMER_PERIODIC, sets = s->timer_config[n] & TIMER_SET_VALUE;
@@ -219,7 +220,10 @@ static void write_comparator(Hpet *s, unsigned n, uint64_t value, uint64_t lanes
     }
     s->no_period = periodic && sets ? s->no_period | bit : s->no_period & ~bit;
     s->timer_config[n] &= ~(uint64_t)TIMER_SET_VALUE;
-    arm(s, n);
+    if (periodic && !sets && s->period[n] && !(mask & ~lanes) && s->config & CONFIG_ENABLE && passed(s, n))
+        fire(s, n);
+    else
+        arm(s, n);
 }
 
 static uint64_t read_timer(const Hpet *s, unsigned n, unsigned reg)

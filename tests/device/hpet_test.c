@@ -111,6 +111,23 @@ static void test_late(void)
     hpet_free(f);
 }
 
+/* The host keeps the guest waiting between its look at the counter and its write of a periodic comparator. */
+static void test_late_start(void)
+{
+    Fixture *f = hpet_new(NULL);
+    devm_step(f->m, 12345);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    uint32_t first = r32(f->m, HPET_BASE + COUNTER) + 10000;
+    devm_step(f->m, 250000);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 0x40 | 8 | 4);
+    w32(f->m, T(0, CMP), first);
+    w32(f->m, T(0, CMP), 10000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 1);
+    devm_step(f->m, 1000000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 11);
+    hpet_free(f);
+}
+
 /* A periodic timer that is not enabled goes on, but wakes nobody. */
 static void test_unheard(void)
 {
@@ -234,6 +251,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hpet/one-shot", test_one_shot);
     g_test_add_func("/hpet/periodic", test_periodic);
     g_test_add_func("/hpet/late", test_late);
+    g_test_add_func("/hpet/late-start", test_late_start);
     g_test_add_func("/hpet/unheard", test_unheard);
     g_test_add_func("/hpet/busy", test_busy);
     g_test_add_func("/hpet/late-period", test_late_period);
