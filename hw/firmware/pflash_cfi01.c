@@ -4,6 +4,8 @@
  *
  * One or more chips side by side make up a bus word; all get the same command. Operations take no time. Programming
  * clears bits, erasing a sector sets all of its bits; both are written to the drive before the status says ready.
+ * As in the reference, "clear status" clears "ready" too, until the next operation: OVMF takes the zero as the sign
+ * that it has a flash and neither RAM nor ROM, without which it keeps its variables in RAM.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/pflash_cfi01.h"
@@ -114,8 +116,8 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
     case COMMAND_ERASE:
         s->state = ERASE;
         break;
-    case COMMAND_CLEAR_STATUS:
-        s->status = STATUS_READY;
+    case COMMAND_CLEAR_STATUS: /* with "ready", which comes back with the next operation: see above */
+        s->status = 0;
         break;
     case COMMAND_LOCK:
         s->state = LOCK;
@@ -129,6 +131,7 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
         set_read_mode(s, READ_CFI);
         break;
     case COMMAND_BUFFERED:
+        s->status |= STATUS_READY;
         s->state = BUFFER_COUNT;
         break;
     default:
@@ -145,7 +148,7 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
 static void sequence_error(PflashCfi01 *s)
 {
     guest_error(&s->dev, "wrong command sequence");
-    s->status |= STATUS_PROGRAM_ERROR | STATUS_ERASE_ERROR;
+    s->status |= STATUS_READY | STATUS_PROGRAM_ERROR | STATUS_ERASE_ERROR;
     s->state = IDLE;
 }
 
@@ -206,6 +209,7 @@ static void flash_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
         program(s, s->buffer_first, s->buffer, s->buffer_used);
         break;
     }
+    s->status |= STATUS_READY;
     s->state = IDLE;
 }
 

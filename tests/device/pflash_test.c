@@ -111,6 +111,9 @@ static void test_programming(void)
     g_assert_cmphex(r32(f.m, BASE), ==, 0x00b000b0);
     command(&f, 0, 0x50);
     command(&f, 0, 0x70);
+    g_assert_cmphex(r32(f.m, BASE), ==, 0); /* by which OVMF knows it for a flash */
+    command(&f, 0, 0x20);
+    command(&f, 0, 0xd0);
     g_assert_cmphex(r32(f.m, BASE), ==, READY);
     fixture_free(&f);
 }
