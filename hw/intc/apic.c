@@ -207,23 +207,25 @@ static int64_t deadline_at(const Apic *a)
     return ns > INT64_MAX / 2 ? TIMER_NEVER : now(a) + (int64_t)ns + 1;
 }
 
-static void arm(Apic *a)
+/* at_now: when what is being done to the timer happens. One reading of the clock for all of it: the host may take the
+ * thread away between two, and a count that has run out since would not be armed nor have expired. */
+static void arm(Apic *a, int64_t at_now)
 {
     uint64_t period = (uint64_t)a->initial_count << divide_shift(a) * APIC_PERIOD_NS;
-    uint64_t elapsed = MAX(now(a) - a->timer_start, 0);
+    uint64_t elapsed = MAX(at_now - a->timer_start, 0);
     int64_t at = TIMER_NEVER;
     if (a->lvt[APIC_LVT_TIMER] & LVT_MASKED)
         at = TIMER_NEVER;
     else if (timer_mode(a) == TIMER_DEADLINE)
         at = a->deadline ? deadline_at(a) : TIMER_NEVER;
     else if (period && timer_mode(a) == TIMER_PERIODIC)
-        at = MAX(a->timer_start + (int64_t)((elapsed / period + 1) * period), now(a) + INTERVAL_NS);
+        at = MAX(a->timer_start + (int64_t)((elapsed / period + 1) * period), at_now + INTERVAL_NS);
     else if (period && elapsed < period)
         at = a->timer_start + (int64_t)period;
     timer_set(&a->timer, at);
 }
 
-static void expire(Apic *a)
+static void expire(Apic *a, int64_t at_now)
 {
     bool early = timer_mode(a) == TIMER_DEADLINE && a->deadline > a->ops->tsc(a->cpu);
     bool off = timer_mode(a) == TIMER_DEADLINE && !a->deadline; /* taken back just now */
@@ -232,29 +234,31 @@ static void expire(Apic *a)
             a->deadline = 0;
         local_event(a, APIC_LVT_TIMER);
     }
-    arm(a);
+    arm(a, at_now);
 }
 
 static void timer_fired(void *opaque)
 {
     Apic *a = opaque;
     g_mutex_lock(&a->lock);
-    expire(a);
+    expire(a, now(a));
     g_mutex_unlock(&a->lock);
 }
 
-/* Before a register of the timer is written: what was due by then is not lost by arming it anew. */
-static void catch_up(Apic *a)
+/* Before a register of the timer is written: what was due by then is not lost by arming it anew. Returns when that is.
+ */
+static int64_t catch_up(Apic *a)
 {
-    if (__atomic_load_n(&a->timer.deadline_ns, __ATOMIC_RELAXED) <= now(a))
-        expire(a);
+    int64_t at_now = now(a);
+    if (__atomic_load_n(&a->timer.deadline_ns, __ATOMIC_RELAXED) <= at_now)
+        expire(a, at_now);
+    return at_now;
 }
 
 static void write_lvt(Apic *a, unsigned n, uint32_t value)
 {
     unsigned mode = timer_mode(a);
-    if (n == APIC_LVT_TIMER)
-        catch_up(a);
+    int64_t at_now = n == APIC_LVT_TIMER ? catch_up(a) : 0;
     a->lvt[n] = value & lvt_writable[n];
     if (!software_enabled(a))
         a->lvt[n] |= LVT_MASKED;
@@ -263,7 +267,7 @@ static void write_lvt(Apic *a, unsigned n, uint32_t value)
             a->deadline = 0;
             a->initial_count = 0;
         }
-        arm(a);
+        arm(a, at_now);
     }
 }
 
@@ -273,7 +277,7 @@ static void write_svr(Apic *a, uint32_t value)
     if (!(value & SVR_ENABLE)) {
         for (unsigned n = 0; n < APIC_LVTS; n++)
             a->lvt[n] |= LVT_MASKED;
-        arm(a);
+        arm(a, now(a));
     }
 }
 
@@ -340,6 +344,7 @@ static int end_of_interrupt(Apic *a)
 /* False: there is no such register that can be written. */
 static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
 {
+    int64_t at_now;
     if (is_lvt(reg)) {
         write_lvt(a, reg - REG_LVT, value);
         update(a);
@@ -373,17 +378,17 @@ static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
         a->icr_high = value & 0xff000000;
         break;
     case REG_INITIAL:
-        catch_up(a);
+        at_now = catch_up(a);
         if (timer_mode(a) != TIMER_DEADLINE) {
             a->initial_count = value;
-            a->timer_start = now(a);
-            arm(a);
+            a->timer_start = at_now;
+            arm(a, at_now);
         }
         break;
     case REG_DIVIDE:
-        catch_up(a);
+        at_now = catch_up(a);
         a->divide = value & 0xb;
-        arm(a);
+        arm(a, at_now);
         break;
     default:
         return false;
@@ -458,7 +463,7 @@ static void reset_registers(Apic *a)
         a->lvt[n] = LVT_MASKED;
     if (x2apic(a))
         enter_x2apic(a);
-    arm(a);
+    arm(a, now(a));
 }
 
 /* Disabled, xAPIC and x2APIC follow each other in this order only; x2APIC goes to disabled. */
@@ -484,10 +489,10 @@ static bool write_deadline(Apic *a, uint64_t value)
 {
     if (!a->has_deadline)
         return false;
-    catch_up(a);
+    int64_t at_now = catch_up(a);
     if (timer_mode(a) == TIMER_DEADLINE) {
         a->deadline = value;
-        arm(a);
+        arm(a, at_now);
     }
     return true;
 }

@@ -363,6 +363,42 @@ static void test_late_timer(void)
     }
 }
 
+static int64_t busy_now; /* time of a host that takes a while between any two readings of it */
+static int64_t busy_read(void *opaque)
+{
+    return busy_now += 700;
+}
+static void busy_set(void *opaque, int64_t ns)
+{
+    busy_now = ns;
+}
+static void busy_earlier(void *opaque) {}
+
+/* A count that runs out while its register is being written has expired or will, in every mode. */
+static void test_short_timer(void)
+{
+    static const ClockDriver busy = { busy_read, busy_set, busy_earlier };
+    static const uint32_t counts[] = { 1, 500, 700, 1000, 5000 }, modes[] = { 0xec, 0x200ec, 0x400ec };
+    for (unsigned i = 0; i < G_N_ELEMENTS(counts) * G_N_ELEMENTS(modes) * 2; i++) {
+        Fixture *f = apic_setup();
+        Clocks *clocks = f->m->machine->clocks;
+        uint32_t mode = modes[i / 2 % G_N_ELEMENTS(modes)], count = counts[i / 2 / G_N_ELEMENTS(modes)];
+        clock_drive(clocks, &busy, NULL);
+        reg(f, 0, DIVIDE, 0xb);
+        reg(f, 0, TIMER, mode);
+        if (mode == 0x400ec)
+            msr(f, 0, MSR_DEADLINE, tsc(&f->cpu[0]) + 2 * count);
+        else
+            reg(f, 0, INITIAL, count);
+        if (i & 1)
+            reg(f, 0, TIMER, mode);
+        busy_now += 100000;
+        clock_fire_due(clocks);
+        g_assert_cmphex(apic_acknowledge(f->apic[0]), ==, 0xec);
+        apic_teardown(f);
+    }
+}
+
 static void test_x2apic(void)
 {
     Fixture *f = apic_setup();
@@ -567,6 +603,7 @@ int main(int argc, char **argv)
     g_test_add_func("/apic/ipi", test_ipi);
     g_test_add_func("/apic/timer", test_timer);
     g_test_add_func("/apic/late-timer", test_late_timer);
+    g_test_add_func("/apic/short-timer", test_short_timer);
     g_test_add_func("/apic/x2apic", test_x2apic);
     g_test_add_func("/apic/local-inputs", test_local_inputs);
     g_test_add_func("/apic/ioapic", test_ioapic);
