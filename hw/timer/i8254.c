@@ -40,10 +40,15 @@ static int64_t now(const Pit *s)
 }
 
 /* Clocks since the count was loaded. */
+static uint64_t elapsed_at(const PitChannel *c, int64_t ns)
+{
+    ns = (c->stopped >= 0 ? c->stopped : ns) - c->start;
+    return ns < 0 ? 0 : (unsigned __int128)ns * PIT_HZ / SECOND;
+}
+
 static uint64_t elapsed(const Pit *s, const PitChannel *c)
 {
-    int64_t ns = (c->stopped >= 0 ? c->stopped : now(s)) - c->start;
-    return ns < 0 ? 0 : (unsigned __int128)ns * PIT_HZ / SECOND;
+    return elapsed_at(c, now(s));
 }
 
 static int64_t time_of(const PitChannel *c, uint64_t clocks)
@@ -97,13 +102,15 @@ static uint16_t counter(const Pit *s, const PitChannel *c)
 
 /* ---- channel 0's interrupt ---- */
 
-static void arm(Pit *s)
+/* at_now: when the count was loaded, or what else was done to it. A later reading of the clock may find that a short
+ * count has run out, which then would never interrupt. */
+static void arm(Pit *s, int64_t at_now)
 {
     const PitChannel *c = &s->channels[0];
-    uint64_t d = elapsed(s, c);
+    uint64_t d = elapsed_at(c, at_now);
     int64_t at = TIMER_NEVER;
     if (c->loaded && c->stopped < 0 && periodic(c))
-        at = MAX(time_of(c, (d / c->count + 1) * c->count), now(s) + INTERVAL_NS);
+        at = MAX(time_of(c, (d / c->count + 1) * c->count), at_now + INTERVAL_NS);
     else if (c->loaded && c->stopped < 0 && d < c->count)
         at = time_of(c, c->count);
     timer_set(&s->timer, at);
@@ -114,7 +121,7 @@ static void fire(void *opaque)
     Pit *s = opaque;
     irq_set(&s->irq, false);
     irq_set(&s->irq, !s->irq_off);
-    arm(s);
+    arm(s, now(s));
 }
 
 static void disable_set(void *opaque, int n, bool level)
@@ -134,10 +141,11 @@ Irq pit_disable_input(Pit *pit)
 
 static void start(Pit *s, PitChannel *c)
 {
-    c->start = now(s);
-    c->stopped = c->gate ? -1 : c->start;
+    int64_t at_now = now(s);
+    c->start = at_now;
+    c->stopped = c->gate ? -1 : at_now;
     if (c == &s->channels[0])
-        arm(s);
+        arm(s, at_now);
 }
 
 static void load_count(Pit *s, PitChannel *c, unsigned value)
@@ -206,7 +214,7 @@ static void write_control(Pit *s, uint8_t value)
     c->read_high = c->write_high = c->latch_left = c->status_latched = c->loaded = 0;
     if (!n) {
         irq_set(&s->irq, false);
-        arm(s);
+        arm(s, now(s));
     }
 }
 
@@ -296,7 +304,7 @@ static void reset(Device *dev)
             .count = 0x10000, .control = ACCESS_BOTH << 4 | MODE_SQUARE << 1, .stopped = i == 2 ? 0 : -1, .gate = i != 2
         };
     irq_set(&s->irq, false);
-    arm(s);
+    arm(s, now(s));
 }
 
 static void post_load(Device *dev)

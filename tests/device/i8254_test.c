@@ -150,6 +150,33 @@ static void test_limits(void)
     pit_free(f);
 }
 
+static int64_t busy_now; /* time of a host that takes a while between any two readings of it */
+static int64_t busy_read(void *opaque)
+{
+    return busy_now += 3000;
+}
+static void busy_set(void *opaque, int64_t ns)
+{
+    busy_now = ns;
+}
+static void busy_earlier(void *opaque) {}
+
+/* A short count is not over before it is armed. */
+static void test_busy(void)
+{
+    static const ClockDriver busy = { busy_read, busy_set, busy_earlier };
+    Fixture *f = pit_new();
+    timer_cancel(&f->pit->timer);
+    clock_drive(f->m->machine->clocks, &busy, NULL);
+    for (unsigned n = 1; n < 10; n++) {
+        load(f, 0, 0, n);
+        busy_now += 100000;
+        clock_fire_due(f->m->machine->clocks);
+        g_assert_cmpuint(f->irq.rises, ==, n);
+    }
+    pit_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -158,5 +185,6 @@ int main(int argc, char **argv)
     g_test_add_func("/i8254/gate", test_gate);
     g_test_add_func("/i8254/read-back", test_read_back);
     g_test_add_func("/i8254/limits", test_limits);
+    g_test_add_func("/i8254/busy", test_busy);
     return g_test_run();
 }
