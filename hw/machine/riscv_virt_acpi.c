@@ -5,6 +5,7 @@
  * The goldfish RTC and the finisher have no ACPI identity: time and power-off are the firmware's runtime services.
  * SPDX-License-Identifier: MIT
  */
+#include "hw/acpi/pci_osc.h"
 #include "hw/acpi/tables.h"
 #include "hw/machine/riscv_virt.h"
 #include "target/riscv/cpu.h"
@@ -128,35 +129,6 @@ static void put_routes(Aml *a)
     aml_end(a);
 }
 
-/* PCI Firmware Specification 3.3, 4.5.1: all of PCI Express native features are granted but SHPC hot-plug. */
-static void put_osc(Aml *a)
-{
-    enum { GRANTED = 0x1d, QUERY_UUID = 4, BAD_REVISION = 8, MASKED = 16 };
-    static const char *const words[] = { "CDW1", "CDW2", "CDW3" };
-    aml_method(a, "_OSC", 4);
-    for (unsigned i = 0; i < G_N_ELEMENTS(words); i += 2) {
-        aml_op(a, AML_CREATE_DWORD_FIELD), aml_arg(a, 3), aml_integer(a, 4 * i), aml_path(a, words[i]);
-    }
-    aml_if(a);
-    aml_op(a, AML_EQUAL), aml_arg(a, 0), aml_uuid(a, "33db4d5b-1ff7-401c-9657-7441c03dd766");
-    aml_op(a, AML_AND), aml_path(a, "CDW3"), aml_integer(a, GRANTED), aml_local(a, 0);
-    aml_if(a);
-    aml_op(a, AML_NOT), aml_op(a, AML_EQUAL), aml_arg(a, 1), aml_integer(a, 1);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, BAD_REVISION), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_if(a);
-    aml_op(a, AML_NOT), aml_op(a, AML_EQUAL), aml_path(a, "CDW3"), aml_local(a, 0);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, MASKED), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_op(a, AML_STORE), aml_local(a, 0), aml_path(a, "CDW3");
-    aml_end(a);
-    aml_else(a);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, QUERY_UUID), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_op(a, AML_RETURN), aml_arg(a, 3);
-    aml_end(a);
-}
-
 /* The configuration space is nobody else's: a device of the mainboard has it (PCI Firmware Specification, 4.1.2). */
 static void put_ecam(Aml *a)
 {
@@ -187,7 +159,7 @@ static void put_pci(Aml *a, const RiscvVirt *v)
     aml_resource_window(r, AML_RANGE_IO, 0, map[PCI_PIO].size, map[PCI_PIO].base);
     aml_resource_window(r, AML_RANGE_MEMORY, v->pci_high, v->pci_high_size, 0);
     aml_name_resources(a, "_CRS", r);
-    put_osc(a);
+    aml_pci_osc(a, OSC_ALL & ~OSC_SHPC_HOT_PLUG);
     put_ecam(a);
     aml_end(a);
 }

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/acpi/ged.h"
+#include "hw/acpi/pci_osc.h"
 #include "hw/firmware/fw_cfg.h"
 #include "hw/machine/x86/pc_acpi.h"
 #include "hw/pci/pci.h"
@@ -245,31 +246,6 @@ static void put_isa(Aml *a, const PcAcpiInfo *info)
 
 /* ---- PCI ---- */
 
-/* PCI Firmware Specification 3.3, 4.5.1: all of PCI Express native features are granted but its hot-plug. */
-static void put_osc(Aml *a)
-{
-    enum { GRANTED = 0x1e, UNKNOWN_UUID = 4, BAD_REVISION = 8, MASKED = 16 };
-    aml_method(a, "_OSC", 4);
-    aml_op(a, AML_CREATE_DWORD_FIELD), aml_arg(a, 3), aml_integer(a, 0), aml_path(a, "CDW1");
-    aml_if(a);
-    aml_op(a, AML_EQUAL), aml_arg(a, 0), aml_uuid(a, "33db4d5b-1ff7-401c-9657-7441c03dd766");
-    aml_op(a, AML_CREATE_DWORD_FIELD), aml_arg(a, 3), aml_integer(a, 8), aml_path(a, "CDW3");
-    aml_op(a, AML_AND), aml_path(a, "CDW3"), aml_integer(a, GRANTED), aml_local(a, 0);
-    aml_if(a), aml_op(a, AML_NOT), aml_op(a, AML_EQUAL), aml_arg(a, 1), aml_integer(a, 1);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, BAD_REVISION), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_if(a), aml_op(a, AML_NOT), aml_op(a, AML_EQUAL), aml_path(a, "CDW3"), aml_local(a, 0);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, MASKED), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_op(a, AML_STORE), aml_local(a, 0), aml_path(a, "CDW3");
-    aml_end(a);
-    aml_else(a);
-    aml_op(a, AML_OR), aml_path(a, "CDW1"), aml_integer(a, UNKNOWN_UUID), aml_path(a, "CDW1");
-    aml_end(a);
-    aml_op(a, AML_RETURN), aml_arg(a, 3);
-    aml_end(a);
-}
-
 /* What the host bridge passes on: all but its own ports and what the board has. */
 static void put_windows(Aml *a, const PcAcpiInfo *info)
 {
@@ -340,7 +316,7 @@ static void put_pci(Aml *a, const PcAcpiInfo *info)
         aml_name_integer(a, "_PXM", 0);
     put_windows(a, info);
     if (q35)
-        put_osc(a);
+        aml_pci_osc(a, OSC_ALL & ~OSC_HOT_PLUG);
     put_reserved(a, "GPE0", "PNP0A06", "GPE0 resources", q35 ? info->pm_base + 0x20 : PC_GPE_I440FX, q35 ? 16 : 4);
     put_fw_cfg(a);
     aml_end(a);
