@@ -47,12 +47,9 @@ static void find_extensions(void)
 }
 
 /* ---- options and the image ---- */
-unsigned xlen = 64;
-bool machine_mode;
 static unsigned blocks = 1000, length = 24, passes = 4;
 static bool full;
 static const char *only;
-static uint64_t seed = 1;
 static Tally tallies[TALLY_EXTENSIONS];
 
 #define BASE    0x80000000u
@@ -63,57 +60,11 @@ enum { INPUT_SETS = 61, SET_BYTES = 33 * 8 + 32 * 8, INPUT_BYTES = (INPUT_SETS *
 /* in the state area; registers are saved as a set: x0..x31 (8 bytes each), fcsr, f0..f31 */
 enum { SAVE = 0, RESULT = 0x400, INPUT = 0x408, NEXT = 0x410, PASS = 0x418, SAVED_RA = 0x420, MACHINE = 0x428 };
 
-static uint8_t *image;
-static uint32_t at; /* where code goes next */
-
-uint64_t rnd(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-unsigned below(unsigned n)
-{
-    return rnd() % n;
-}
-void put16(uint32_t v)
-{
-    memcpy(image + at, &v, 2);
-    at += 2;
-}
-void put(uint32_t v)
-{
-    memcpy(image + at, &v, 4);
-    at += 4;
-}
-
 /* ---- plain encoders ---- */
-uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
-{
-    return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20;
-}
-uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
-{
-    return op | (imm & 31) << 7 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 127) << 25;
-}
-uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
-{
-    return op | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 63) << 25 |
-           (uint32_t)(imm >> 12 & 1) << 31;
-}
 uint32_t enc_j(int rd, int imm)
 {
     return 0x6f | rd << 7 | (imm & 0xff000) | (imm >> 11 & 1) << 20 | (uint32_t)(imm >> 1 & 0x3ff) << 21 |
            (uint32_t)(imm >> 20 & 1) << 31;
-}
-uint32_t enc_load(int rd, int rs1, int imm)
-{
-    return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm);
-}
-uint32_t enc_store(int rs2, int rs1, int imm)
-{
-    return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm);
 }
 static void li32(int rd, uint32_t v)
 {

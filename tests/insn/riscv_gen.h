@@ -5,6 +5,7 @@
 #ifndef TESTS_INSN_RISCV_GEN_H
 #define TESTS_INSN_RISCV_GEN_H
 
+#include "riscv_image.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -122,16 +123,9 @@ extern const unsigned section_count;
 extern const Kind ext_kinds[];
 extern const unsigned ext_kind_count;
 
-extern unsigned xlen;
-extern bool machine_mode; /* the program is for machine mode; else for the oracle */
-
 /* What the instruction just made is compared with; oracle_model: a function of riscv_gen_ext.c, with constants. */
 extern const char *oracle, *const oracle_model;
 
-uint64_t rnd(void);
-unsigned below(unsigned n);
-void put16(uint32_t v);
-void put(uint32_t v);
 uint64_t random_value(bool is_float);
 
 /* gp, sp, s0, s1 keep their values: the state area, and scratch addresses: s1 is 64-byte aligned, s0 is 3 more than
@@ -141,11 +135,6 @@ int dest_x(void);
 int any_f(void);
 int base_x(void);
 
-uint32_t enc_i(uint32_t op, int rd, int rs1, int imm);
-uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm);
-uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm);
 uint32_t enc_j(int rd, int imm);
-uint32_t enc_load(int rd, int rs1, int imm);
-uint32_t enc_store(int rs2, int rs1, int imm);
 
 #endif

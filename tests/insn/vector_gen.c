@@ -37,38 +37,17 @@ static const struct {
 enum { MEMORY_KINDS = sizeof memory_kinds / sizeof *memory_kinds };
 
 /* ---- options and the image ---- */
-unsigned xlen = 64, vlen = 128;
-bool machine_mode;
+unsigned vlen = 128;
 static unsigned blocks = 1000, length = 10, passes = 4;
 static bool full;
 static const char *only;
-static uint64_t seed = 1;
 static Tally tallies[TALLY_EXTENSIONS];
 
 #define BASE 0x80000000u
 /* offsets from gp: words of the state area, what is folded, the scratch memory, inputs */
 enum { COUNT = 0, RESULT = 8, INPUT = 16, NEXT = 24, PASS = 32, MACHINE = 40, ACTION = 48, KEEP = 96, SAVE = 0x800 };
 enum { SCALARS = 8 + 6 + 8, SCRATCH = 0x4000, SCRATCH_BYTES = 0x20000, INPUTS = SCRATCH + SCRATCH_BYTES };
-static uint8_t *image;
-uint32_t at;
 static uint32_t data_start, result_start, input_bytes, file_size;
-
-uint64_t rnd(void)
-{
-    uint64_t z = seed += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-unsigned below(unsigned n)
-{
-    return rnd() % n;
-}
-void put(uint32_t v)
-{
-    memcpy(image + at, &v, 4);
-    at += 4;
-}
 
 void put_data(const void *data, unsigned bytes)
 {
@@ -77,30 +56,9 @@ void put_data(const void *data, unsigned bytes)
 }
 
 /* ---- plain encoders ---- */
-uint32_t enc_i(uint32_t op, int rd, int rs1, int imm)
-{
-    return op | rd << 7 | rs1 << 15 | (uint32_t)imm << 20;
-}
-static uint32_t enc_s(uint32_t op, int rs1, int rs2, int imm)
-{
-    return op | (imm & 31) << 7 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 127) << 25;
-}
-static uint32_t enc_b(uint32_t op, int rs1, int rs2, int imm)
-{
-    return op | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | rs1 << 15 | rs2 << 20 | (uint32_t)(imm >> 5 & 63) << 25 |
-           (uint32_t)(imm >> 12 & 1) << 31;
-}
 static uint32_t enc_r(unsigned f7, unsigned f3, int rd, int rs1, int rs2)
 {
     return 0x33 | f7 << 25 | f3 << 12 | rd << 7 | rs1 << 15 | rs2 << 20;
-}
-uint32_t enc_load(int rd, int rs1, int imm)
-{
-    return enc_i(xlen == 64 ? 0x3003 : 0x2003, rd, rs1, imm);
-}
-static uint32_t enc_store(int rs2, int rs1, int imm)
-{
-    return enc_s(xlen == 64 ? 0x3023 : 0x2023, rs1, rs2, imm);
 }
 static void addi(int rd, int rs1, int imm)
 {

@@ -5,6 +5,7 @@
 #ifndef TESTS_INSN_VECTOR_GEN_H
 #define TESTS_INSN_VECTOR_GEN_H
 
+#include "riscv_image.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -54,17 +55,10 @@ extern const unsigned kind_count;
 
 /* Options, and the vector configuration as the program will have it at this place: log2 of SEW in bytes, and of LMUL.
  */
-extern unsigned xlen, vlen, vl, frm;
-extern bool machine_mode;
+extern unsigned vlen, vl, frm;
 extern int sew, lmul;
-extern uint32_t at; /* where code goes next */
 
-uint64_t rnd(void);
-unsigned below(unsigned n);
-void put(uint32_t v);
 void put_data(const void *data, unsigned bytes);
-uint32_t enc_i(uint32_t op, int rd, int rs1, int imm);
-uint32_t enc_load(int rd, int rs1, int imm);
 void csr_write_imm(unsigned csr, unsigned imm);
 uint64_t random_value(void);
 
