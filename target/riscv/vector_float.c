@@ -336,26 +336,11 @@ static uint32_t to_odd(uint64_t v, KernelEnv *e)
 }
 KERNEL_UNARY(fncvt_rod_f_f_w_32, U32, U64, to_odd(x, e))
 
-#define K4(name) \
-    {            \
-        NULL     \
-    }
-#define K3(name) \
-    {            \
-        NULL     \
-    }
-#define KX2(name) \
-    {             \
-        NULL      \
-    }
-#define KX4(name) \
-    {             \
-        NULL      \
-    }
-#define KX8(name) \
-    {             \
-        NULL      \
-    }
+#define K4 NO_KERNELS
+#define K3 NO_KERNELS
+#define KX2 NO_KERNELS
+#define KX4 NO_KERNELS
+#define KX8 NO_KERNELS
 #define KF(name)                         \
     {                                    \
         NULL, NULL, name##_32, name##_64 \
@@ -368,22 +353,10 @@ KERNEL_UNARY(fncvt_rod_f_f_w_32, U32, U64, to_odd(x, e))
     {                              \
         NULL, name##_16, name##_32 \
     }
-#define KB(name) \
-    {            \
-        NULL     \
-    }
-#define KB3(name) \
-    {             \
-        NULL      \
-    }
-#define KC(name) \
-    {            \
-        NULL     \
-    }
-#define KH(name) \
-    {            \
-        NULL     \
-    }
+#define KB NO_KERNELS
+#define KB3 NO_KERNELS
+#define KC NO_KERNELS
+#define KH NO_KERNELS
 const VectorKernels KERNELS = {
 #define V(name, forms, kernels, flags) kernels(name),
     VECTOR_ELEMENTWISE(V)

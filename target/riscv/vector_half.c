@@ -124,14 +124,14 @@ static inline uint16_t to_odd(KernelEnv *e, uint32_t v)
 KERNEL_UNARY(fncvt_rod_f_f_w_16, U16, U32, to_odd(e, x))
 
 /* clang-format off */
-#define K4(name) { NULL }
-#define K3 K4
-#define KX2 K4
-#define KX4 K4
-#define KX8 K4
-#define KB K4
-#define KB3 K4
-#define KC K4
+#define K4 NO_KERNELS
+#define K3 NO_KERNELS
+#define KX2 NO_KERNELS
+#define KX4 NO_KERNELS
+#define KX8 NO_KERNELS
+#define KB NO_KERNELS
+#define KB3 NO_KERNELS
+#define KC NO_KERNELS
 #define KF(name) { NULL, name##_16 }
 #define KW KF
 #define KH KF

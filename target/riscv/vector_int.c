@@ -212,34 +212,13 @@ EACH3(CLIP, )
     {                               \
         NULL, NULL, NULL, name##_64 \
     }
-#define KF(name) \
-    {            \
-        NULL     \
-    }
-#define KW(name) \
-    {            \
-        NULL     \
-    }
-#define KI(name) \
-    {            \
-        NULL     \
-    }
-#define KB(name) \
-    {            \
-        NULL     \
-    }
-#define KB3(name) \
-    {             \
-        NULL      \
-    }
-#define KC(name) \
-    {            \
-        NULL     \
-    }
-#define KH(name) \
-    {            \
-        NULL     \
-    }
+#define KF NO_KERNELS
+#define KW NO_KERNELS
+#define KI NO_KERNELS
+#define KB NO_KERNELS
+#define KB3 NO_KERNELS
+#define KC NO_KERNELS
+#define KH NO_KERNELS
 const VectorKernels KERNELS = {
 #define V(name, forms, kernels, flags) kernels(name),
     VECTOR_ELEMENTWISE(V)

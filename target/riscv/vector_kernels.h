@@ -24,6 +24,12 @@ TYPES(64, 128)
 typedef unsigned __int128 U128;
 typedef __int128 S128;
 
+/* Of VECTOR_ELEMENTWISE, what another file has. */
+#define NO_KERNELS(name) \
+    {                    \
+        NULL             \
+    }
+
 /* Of each element: x from vs2, y from vs1. */
 #define KERNEL(name, D, A, B, expression)                                                \
     static void name(void *d_, const void *a_, const void *b_, unsigned n, KernelEnv *e) \
