@@ -8,14 +8,7 @@
 #include "hw/acpi/aml.h"
 
 /* Of the control field. */
-enum {
-    OSC_HOT_PLUG = 1,
-    OSC_SHPC_HOT_PLUG = 2,
-    OSC_PME = 4,
-    OSC_AER = 8,
-    OSC_CAPABILITY = 16,
-    OSC_ALL = 31
-};
+enum { OSC_HOT_PLUG = 1, OSC_SHPC_HOT_PLUG = 2, OSC_PME = 4, OSC_AER = 8, OSC_CAPABILITY = 16, OSC_ALL = 31 };
 
 /* The method, into an open device; granted: OSC_*. */
 void aml_pci_osc(Aml *a, unsigned granted);
