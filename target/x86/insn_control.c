@@ -69,12 +69,14 @@ static bool t_loop(Ctx *c, unsigned kind)
         condition(c, kind == LOOP_EQUAL ? 4 : 5, &cond, &a, &b);
         again = ir_binary(u, OP_and, IR_I32, again, ir_setcond(u, IR_I32, cond, a, b));
     }
+    IrTmp none = ir_const(u, IR_I32, 0);
+    check_near_if(c, COND_NE, again, none, c->i->imm);
     /* a poll at the jump begins the instruction anew: the counter changes on both ways out of it */
     int64_t target = c->insn->offset + c->i->length + c->i->imm;
     if (target <= c->insn->offset)
         ir_poll(u, c->insn->offset);
     set_reg(c, RCX, size, n);
-    jump_counted_if(c, COND_NE, again, ir_const(u, IR_I32, 0), c->i->imm);
+    jump_counted_if(c, COND_NE, again, none, c->i->imm);
     return true;
 }
 

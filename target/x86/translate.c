@@ -610,8 +610,15 @@ void jump_near(Ctx *c, int64_t displacement)
     c->stop = true;
 }
 
+void check_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
+{
+    if (may_leave(c, displacement))
+        check_target(c, ir_select(c->ir, IR_I32, cond, a, b, near_ip(c, displacement), ir_const(c->ir, IR_I32, 0)));
+}
+
 void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 {
+    check_near_if(c, cond, a, b, displacement);
     if (c->i->length + displacement <= 0 && !far_away(c, c->insn->offset + c->i->length + displacement))
         ir_poll(c->ir, c->insn->offset);
     jump_counted_if(c, cond, a, b, displacement);
@@ -620,8 +627,6 @@ void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 void jump_counted_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 {
     int64_t target = c->insn->offset + c->i->length + displacement;
-    if (may_leave(c, displacement))
-        check_target(c, ir_select(c->ir, IR_I32, cond, a, b, near_ip(c, displacement), ir_const(c->ir, IR_I32, 0)));
     if (far_away(c, target)) {
         IrTmp there = near_target(c, displacement);
         jump_to_linear(c, ir_select(c->ir, IR_I64, cond, a, b, there, next_linear(c)));

@@ -142,9 +142,10 @@ void jump_to_ip(Ctx *c, IrTmp ip);
 /* #GP if the target is beyond CS's limit: before anything that the jump changes. */
 void check_target(Ctx *c, IrTmp ip);
 void check_near(Ctx *c, int64_t displacement);
+void check_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
 /* Jump near if cond holds, else go on. */
 void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
-/* The same without the poll that a jump back has. */
+/* The same without the check, and the poll that a jump back has. */
 void jump_counted_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
 /* What follows is looked up anew: its mode may be another. */
 void x86_end_at_next(Ctx *c);

@@ -121,6 +121,20 @@ static void test_code_limits(void)
     happened = go(&c);
     expect("jump beyond the limit", happened, EVENT(GP, 0));
     expect("jump beyond the limit: ip", c.ip, 0);
+    code = CODE32("loop 1f; .skip 100; 1: nop");
+    c = user(0);
+    c.cs = make(0, code, 50, CODE | USER, BIG);
+    c.cx = 2;
+    happened = go(&c);
+    expect("loop beyond the limit", happened, EVENT(GP, 0));
+    expect("loop beyond the limit: ip", c.ip, 0);
+    expect("loop beyond the limit: cx", c.cx, 2);
+    c = user(0);
+    c.cs = make(0, code, 50, CODE | USER, BIG);
+    c.cx = 1;
+    happened = go(&c);
+    expect("loop that ends", happened, EVENT(GP, 0)); /* of what lies behind it, zeros */
+    expect("loop that ends: cx", c.cx, 0);
     code = CODE32("call *%%ebx");
     c = user(0);
     c.cs = make(0, code, 50, CODE | USER, BIG);
