@@ -54,6 +54,7 @@ extern bool world_vectors; /* instead: wide, with vectors in place of floating-p
 const GuestReg *world_regs(bool narrow);
 unsigned world_reg_count(bool narrow);
 extern const HelperDesc world_helpers[];
+enum { HELPER_GOES = 8, HELPER_REFUSES }; /* those that end the unit, or may */
 
 /* A world with empty TLB sets; the one that tcg_load and its like act on is the one that holds their cs. Free with
  * world_free. */
@@ -68,6 +69,7 @@ char *world_difference(const World *a, const World *b, bool narrow);
 
 /* ---- random numbers and units ---- */
 uint64_t world_random(uint64_t *state);
+unsigned world_below(uint64_t *state, unsigned limit); /* less than limit */
 /* An integer with a bias to edges of types and immediates. */
 int64_t world_random_int(uint64_t *state);
 /* Bits of an F32 or F64 with a bias to special values. */
