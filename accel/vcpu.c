@@ -109,6 +109,8 @@ static void vcpu_run_work(Vcpu *vcpu)
         g_mutex_unlock(&vcpu->lock);
         if (!work)
             return;
+        if (vcpu->machine->accel->vcpu_read_state)
+            vcpu->machine->accel->vcpu_read_state(vcpu);
         work->fn(vcpu, work->opaque);
         if (work->done) {
             g_mutex_lock(&vcpu->lock);
@@ -123,6 +125,8 @@ static void vcpu_reset_registers(Vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
     vcpu->target->cpu_reset(vcpu->state); /* which may say that it waits for another to start it */
+    if (vcpu->machine->accel->vcpu_was_reset)
+        vcpu->machine->accel->vcpu_was_reset(vcpu);
     if (log_on(LOG_CPU_RESET)) {
         g_autoptr(GString) text = g_string_new(NULL);
         vcpu->target->cpu_dump(vcpu->state, text);

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu_models.h"
-#include "accel/vcpu.h"
+#include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "target/x86/cpu.h"
 #include "util/error.h"
@@ -117,6 +117,9 @@ static const X86Model models[] = {
     { "max", NULL, "*", AMD, 6, 6, 3, 0xd, 0x8000000a, "QEMU TCG CPU version 2.5+" },
 };
 
+/* -cpu host: what the accelerator's processor is, once it was asked for. */
+static X86Model host_model = { .name = "host" };
+
 static const X86Model *find_model(const char *name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
@@ -135,10 +138,44 @@ static const Feature *find_feature(const char *name)
     return NULL;
 }
 
+/* Where CPUID has the words: leaf, subleaf, register. X86_WORD_KVM is nowhere. */
+static const struct {
+    uint32_t leaf;
+    uint8_t subleaf, reg;
+} words_at[X86_WORD_COUNT] = { [X86_WORD_1_EDX] = { 1, 0, 3 },
+                               [X86_WORD_1_ECX] = { 1, 0, 2 },
+                               [X86_WORD_7_EBX] = { 7, 0, 1 },
+                               [X86_WORD_7_ECX] = { 7, 0, 2 },
+                               [X86_WORD_7_EDX] = { 7, 0, 3 },
+                               [X86_WORD_6_EAX] = { 6, 0, 0 },
+                               [X86_WORD_D_1_EAX] = { 0xd, 1, 0 },
+                               [X86_WORD_8000_0001_EDX] = { 0x80000001, 0, 3 },
+                               [X86_WORD_8000_0001_ECX] = { 0x80000001, 0, 2 },
+                               [X86_WORD_8000_0007_EDX] = { 0x80000007, 0, 3 },
+                               [X86_WORD_8000_0008_EBX] = { 0x80000008, 0, 1 } };
+
+/* The accelerator's processor, where that is not the target's own code; false: it is. */
+static bool accel_cpuid(const X86State *s, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    Machine *machine = s->cs.vcpu->machine;
+    if (!machine->accel->cpuid)
+        return false;
+    machine->accel->cpuid(machine, leaf, subleaf, out);
+    return true;
+}
+
+static bool is_there(const X86State *s, const Feature *f)
+{
+    uint32_t out[4];
+    if (!accel_cpuid(s, words_at[f->word].leaf, words_at[f->word].subleaf, out))
+        return f->decode != X86_NEVER;
+    return out[words_at[f->word].reg] >> f->bit & 1;
+}
+
 static void switch_feature(X86State *s, const Feature *f, bool on)
 {
     uint32_t bit = 1u << f->bit;
-    if (on && f->decode != X86_NEVER)
+    if (on && is_there(s, f))
         s->cpuid_features[f->word] |= bit;
     else if (!on)
         s->cpuid_features[f->word] &= ~bit;
@@ -200,21 +237,70 @@ static bool apply_feature(X86State *s, const char *word, GError **err)
     const Feature *f = find_feature(name);
     if (!f)
         return error_set(err, "-cpu: unknown feature '%s'; see -cpu help", name);
-    if (on && f->decode == X86_NEVER)
+    if (on && !is_there(s, f))
         g_printerr("rhea: warning: -cpu: feature '%s' is not there, and stays off\n", name);
     switch_feature(s, f, on);
     return true;
 }
 
+/* The same for all vCPUs of this process: the host does not change. */
+static void find_host(const X86State *s)
+{
+    static char text[3 * 16 + 1];
+    uint32_t out[4], text_words[12];
+    accel_cpuid(s, 0, 0, out);
+    host_model.level = out[0];
+    host_model.vendor = out[2] == 0x444d4163 ? AMD : INTEL; /* "cAMD" */
+    accel_cpuid(s, 1, 0, out);
+    host_model.family = (uint8_t)((out[0] >> 8 & 15) + (out[0] >> 20 & 0xff));
+    host_model.model = (uint8_t)((out[0] >> 4 & 15) | (out[0] >> 12 & 0xf0));
+    host_model.stepping = out[0] & 15;
+    accel_cpuid(s, 0x80000000, 0, out);
+    host_model.extended_level = out[0];
+    for (unsigned i = 0; i < 3; i++)
+        accel_cpuid(s, 0x80000002 + i, 0, &text_words[4 * i]);
+    memcpy(text, text_words, sizeof(text_words));
+    host_model.text = text;
+}
+
+static void add_host(X86State *s)
+{
+    find_host(s);
+    for (unsigned word = 0; word < X86_WORD_COUNT; word++) {
+        uint32_t out[4];
+        accel_cpuid(s, words_at[word].leaf, words_at[word].subleaf, out);
+        s->cpuid_features[word] = words_at[word].leaf ? out[words_at[word].reg] : 0;
+    }
+}
+
+static bool is_host(const X86State *s)
+{
+    return s->model == &host_model;
+}
+
+/* "host", and with it "max", are the accelerator's processor where it has one. */
+static const X86Model *choose_model(const X86State *s, const char *name)
+{
+    bool host = name && !strcmp(name, "host"), max = name && !strcmp(name, "max");
+    if ((host || max) && s->cs.vcpu->machine->accel->cpuid)
+        return &host_model;
+    return name ? find_model(name) : NULL;
+}
+
 bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
 {
     g_auto(GStrv) words = g_strsplit(text, ",", -1);
-    const X86Model *m = words[0] ? find_model(words[0]) : NULL;
+    const X86Model *m = choose_model(s, words[0]);
+    if (!m && words[0] && !strcmp(words[0], "host"))
+        return error_set(err, "-cpu host: needs -accel kvm; 'max' is all that there is here");
     if (!m)
         return error_set(err, "-cpu: unknown model '%s'; see -cpu help", words[0] ? words[0] : "");
     s->model = m;
     memset(s->cpuid_features, 0, sizeof(s->cpuid_features));
-    add_model(s, m);
+    if (is_host(s))
+        add_host(s);
+    else
+        add_model(s, m);
     s->cpuid_features[X86_WORD_1_ECX] |= X86_BIT_HYPERVISOR;
     if (!long_mode)
         drop_long_mode(s);
@@ -225,6 +311,9 @@ bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
     s->physical_bits = s->cpuid_features[X86_WORD_8000_0001_EDX] & X86_BIT_LM ? 40
                        : s->cpuid_features[X86_WORD_1_EDX] & X86_BIT_PAE      ? 36
                                                                               : 32;
+    uint32_t out[4];
+    if (is_host(s) && accel_cpuid(s, 0x80000008, 0, out) && out[0])
+        s->physical_bits = (uint8_t)out[0];
     derive_decoding(s);
     return true;
 }
@@ -239,6 +328,7 @@ char *x86_cpu_help(void)
     GString *out = g_string_new("Available CPUs:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
         g_string_append_printf(out, "  %-20s %s\n", models[i].name, models[i].text);
+    g_string_append_printf(out, "  %-20s %s\n", host_model.name, "the host's processor (-accel kvm)");
     g_string_append(
         out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there:\n");
     for (unsigned i = 0, column = 0; i < G_N_ELEMENTS(features); i++) {
@@ -354,6 +444,15 @@ static void leaf_d(const X86State *s, uint32_t subleaf, uint32_t out[4])
     uint64_t valid = x86_xcr0_valid(s);
     if (!(s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_XSAVE))
         return;
+    if (accel_cpuid(s, 0xd, subleaf, out)) { /* sizes and places are its own */
+        if (subleaf == 0)
+            out[0] &= (uint32_t)valid, out[3] = 0;
+        else if (subleaf == 1)
+            out[0] = s->cpuid_features[X86_WORD_D_1_EAX];
+        else if (subleaf > 63 || !(valid >> subleaf & 1))
+            memset(out, 0, 16);
+        return;
+    }
     if (subleaf == 0) {
         out[0] = (uint32_t)valid;
         out[1] = x86_xsave_size(s->xcr0, false);
@@ -454,10 +553,18 @@ static void extended_leaf(const X86State *s, uint32_t leaf, uint32_t subleaf, ui
     }
 }
 
+/* Leaves that a host's processor has of its own. */
+static bool is_of_caches(uint32_t leaf)
+{
+    return leaf == 2 || leaf == 4 || leaf == 0x80000005 || leaf == 0x80000006 || leaf == 0x8000001d;
+}
+
 void x86_cpuid(const CpuState *cs, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const X86State *s = (const X86State *)cs;
     memset(out, 0, 16);
+    if (is_host(s) && is_of_caches(leaf) && accel_cpuid(s, leaf, subleaf, out))
+        return;
     if (leaf >= 0x80000000) {
         if (leaf <= MAX(s->model->extended_level, 0x80000000u))
             extended_leaf(s, leaf, subleaf, out);

@@ -39,6 +39,7 @@ enum {
 #define X86_BIT_HYPERVISOR (1u << 31)
 #define X86_BIT_FSGSBASE   (1u << 0) /* 7_EBX */
 #define X86_BIT_SMEP       (1u << 7)
+#define X86_BIT_AVX512F    (1u << 16)
 #define X86_BIT_SMAP       (1u << 20)
 #define X86_BIT_UMIP       (1u << 2) /* 7_ECX */
 #define X86_BIT_PKU        (1u << 3)

@@ -67,8 +67,12 @@ static bool add_accel(CommandLine *c, const char *value, GError **err)
 {
     if (is_help(value)) {
         GString *out = g_string_new("Accelerators supported:\n");
-        for (const AccelType *const *t = accel_types(); *t; t++)
+        for (const AccelType *const *t = accel_types(); *t; t++) {
+            g_autoptr(GError) why = NULL;
             g_string_append_printf(out, "%-6s %s\n", (*t)->name, (*t)->desc);
+            if ((*t)->usable && !(*t)->usable(c->target, &why))
+                g_string_append_printf(out, "       not here: %s\n", why->message);
+        }
         return print_text(c, g_string_free(out, FALSE));
     }
     Opts *opts = opts_parse("-accel", value, "accel", err);
@@ -76,6 +80,11 @@ static bool add_accel(CommandLine *c, const char *value, GError **err)
         return false;
     g_ptr_array_add(c->accels, opts);
     return true;
+}
+
+static bool enable_kvm(CommandLine *c, const char *value, GError **err)
+{
+    return add_accel(c, "kvm", err);
 }
 
 static char *machine_help(const CommandLine *c)
@@ -570,6 +579,7 @@ static const Option options[] = {
     { { "version" }, NULL, "version", print_version },
     { { "target" }, "NAME", "guest: riscv64, riscv32, x86_64, i386 (else by the program's name)", set_target },
     { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
+    { { "enable-kvm" }, NULL, "the same as -accel kvm", enable_kvm },
     { { "accel" },
       "[accel=]NAME[,KEY=VALUE...]",
       "accelerator; help lists them; repeated: the first that works",

@@ -3,6 +3,7 @@
  * their places and interrupts as in QEMU, which SeaBIOS and EDK2 are built for.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/accel.h"
 #include "hw/acpi/hotplug.h"
 #include "hw/acpi/piix4_pm.h"
 #include "hw/block/fdc.h"
@@ -117,6 +118,11 @@ static void connect_lines(Pc *pc)
 
 /* ---- chip sets ---- */
 
+static bool has_smm(const Pc *pc)
+{
+    return pc->smm != SWITCH_OFF && !pc->x.machine.accel->no_smm;
+}
+
 static bool add_piix(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
@@ -129,7 +135,7 @@ static bool add_piix(Pc *pc, GError **err)
         return false;
     Device *dev = device_new(&x->machine, &piix4_pm_type);
     pc->piix4 = (Piix4Pm *)dev;
-    pc->piix4->smm = pc->smm != SWITCH_OFF;
+    pc->piix4->smm = has_smm(pc);
     if (!device_set(dev, "addr", "01.3", err) || !device_realize(dev, x->pci->bus, err)) {
         device_free(dev);
         return false;
@@ -143,7 +149,8 @@ static bool add_piix(Pc *pc, GError **err)
 static bool add_ich9(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    Ich9Lpc *lpc = pc->lpc = x86_place(x, &ich9_lpc_type, x->pci->bus, "addr=1f.0,multifunction=on", err);
+    const char *props = has_smm(pc) ? "addr=1f.0,multifunction=on" : "addr=1f.0,multifunction=on,smm-enabled=off";
+    Ich9Lpc *lpc = pc->lpc = x86_place(x, &ich9_lpc_type, x->pci->bus, props, err);
     if (!lpc)
         return false;
     pc->lines = &lpc->isa;

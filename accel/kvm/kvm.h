@@ -1,0 +1,109 @@
+/*
+ * KVM: vCPUs that the host's processor runs (Linux, Documentation/virt/kvm/api.rst; <linux/kvm.h>).
+ *
+ * kvm.c opens /dev/kvm and makes the VM; slots.c gives it memory; run.c is a vCPU's thread: what KVM_RUN returns with,
+ * and kicks; x86_state.c carries registers between KVM and X86State, x86_cpuid.c says what CPUID answers.
+ *
+ * A vCPU's registers live in the kernel while it runs. They are fetched into vcpu->state when somebody wants to look
+ * (accel->vcpu_read_state), and go back before the next KVM_RUN.
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef ACCEL_KVM_KVM_H
+#define ACCEL_KVM_KVM_H
+
+#include "accel/accel.h"
+#include <linux/kvm.h>
+#include <pthread.h>
+
+enum { KVM_SPACE_MEMORY, KVM_SPACE_IO, KVM_SPACES };
+
+typedef struct KvmSpace {
+    MemListener listener;
+    AddressSpace *as;
+    uint32_t version; /* atomic: its view has changed so often */
+} KvmSpace;
+
+typedef struct KvmSlot {
+    uint64_t base, size; /* size 0: free */
+    uint8_t *host;
+    bool readonly;
+} KvmSlot;
+
+typedef struct KvmState {
+    Machine *machine;
+    int fd, vm;
+    size_t run_bytes;
+    KvmSpace spaces[KVM_SPACES];
+    GArray *slots; /* KvmSlot, by KVM's number */
+    unsigned most_slots;
+    GArray *gone, *come; /* KvmSlot: of the change under way */
+    GMutex lock;         /* leaf: guards the members below */
+    GCond resumed;
+    uint32_t held; /* atomic: no vCPU may enter KVM_RUN; changed under the lock */
+    struct kvm_cpuid2 *supported;
+    struct kvm_msr_list *msrs;
+    size_t xsave_bytes;
+} KvmState;
+
+/* Everything that KVM keeps for a vCPU and X86State has no member for: it goes back as it came. */
+typedef struct KvmRest {
+    struct kvm_vcpu_events events;
+    struct kvm_mp_state mp_state;
+    uint64_t pending[4]; /* interrupts that were injected and not delivered */
+} KvmRest;
+
+typedef struct KvmVcpu {
+    Vcpu *vcpu;
+    KvmState *kvm;
+    int fd;
+    struct kvm_run *run;
+    pthread_t thread;
+    uint32_t running;        /* atomic: it is in KVM_RUN, or about to be */
+    bool state_here;         /* vcpu->state holds the registers, not the kernel */
+    bool was_reset;          /* those too that only a reset changes */
+    bool started;            /* it has been in KVM_RUN */
+    bool broken;             /* nothing goes on until a reset */
+    bool has_xsave, has_avx; /* of the model */
+    bool unfinished;         /* the device access that KVM_RUN left with is not over for KVM */
+    FlatView *views[KVM_SPACES];
+    uint32_t seen[KVM_SPACES];
+    KvmRest rest;
+    struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
+    struct kvm_xsave *xsave;
+    uint64_t exits; /* KVM_RUN has returned so often */
+} KvmVcpu;
+
+static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
+{
+    return vcpu->accel;
+}
+
+/* ---- slots.c ---- */
+bool kvm_slots_init(KvmState *kvm, GError **err);
+void kvm_slots_free(KvmState *kvm);
+/* The range of a space that holds addr, or NULL. On the vCPU's thread; valid until the next call. */
+const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr);
+
+/* ---- run.c ---- */
+void kvm_vcpu_run(Vcpu *vcpu);
+void kvm_vcpu_kick(Vcpu *vcpu);
+/* No vCPU is in KVM_RUN between these. Machine lock held. */
+void kvm_hold(KvmState *kvm);
+void kvm_resume(KvmState *kvm);
+void kvm_signals_init(void);
+/* kvm_get_state, after what KVM_RUN has begun is over. */
+bool kvm_fetch_state(KvmVcpu *k, GError **err);
+
+/* ---- x86_state.c ---- */
+bool kvm_state_init(KvmVcpu *k, GError **err);
+void kvm_state_free(KvmVcpu *k);
+/* On the vCPU's thread, which is not in KVM_RUN. False: what the kernel refused is in *err. */
+bool kvm_get_state(KvmVcpu *k, GError **err);
+bool kvm_put_state(KvmVcpu *k, GError **err);
+
+/* ---- x86_cpuid.c ---- */
+/* What CPUID may say under KVM: out: eax, ebx, ecx, edx; zeros where it says nothing. */
+void kvm_supported_cpuid(const KvmState *kvm, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+bool kvm_set_cpuid(KvmVcpu *k, GError **err);
+
+#endif
