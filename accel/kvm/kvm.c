@@ -5,6 +5,7 @@
 #include "accel/kvm/kvm.h"
 #include "hw/core/machine.h"
 #include "target/target.h"
+#include "target/x86/x86.h"
 #include "util/error.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -148,7 +149,10 @@ static void kvm_destroy(Machine *machine)
     KvmState *kvm = machine->accel_state;
     if (!kvm)
         return;
+    machine->irqchip = NULL;
+    machine_remove_hooks(machine, kvm);
     kvm_slots_free(kvm);
+    g_free(kvm->routes);
     if (kvm->vm >= 0)
         close(kvm->vm);
     if (kvm->fd >= 0)
@@ -174,15 +178,25 @@ static bool build(KvmState *kvm, GError **err)
     return kvm_slots_init(kvm, err);
 }
 
+/* Of -accel kvm, or -machine as before there was that. */
+static bool choose_irqchip(Machine *machine, Opts *opts, unsigned *mode, GError **err)
+{
+    static const char *const names[] = { "on", "split", "off", NULL };
+    Opts *machine_opts = machine->config.machine_opts;
+    if (machine_opts && opts_has(machine_opts, "kernel-irqchip") &&
+        !opts_enum(machine_opts, "kernel-irqchip", names, mode, err))
+        return false;
+    return !opts || opts_enum(opts, "kernel-irqchip", names, mode, err);
+}
+
 static bool kvm_init(Machine *machine, Opts *opts, GError **err)
 {
-    static const char *const irqchips[] = { "off", NULL };
-    unsigned irqchip = 0;
+    unsigned irqchip = KVM_IRQCHIP_WHOLE;
     if (machine->config.icount)
         return error_set(err, "-accel kvm: nothing counts instructions there: -icount needs -accel tcg");
     if (machine->target && !is_x86(machine->target->name))
         return kvm_usable(machine->target->name, err);
-    if (opts && !opts_enum(opts, "kernel-irqchip", irqchips, &irqchip, err))
+    if (!choose_irqchip(machine, opts, &irqchip, err))
         return false;
     KvmState *kvm = g_new0(KvmState, 1);
     machine->accel_state = kvm;
@@ -190,7 +204,7 @@ static bool kvm_init(Machine *machine, Opts *opts, GError **err)
     kvm->vm = -1;
     g_mutex_init(&kvm->lock);
     g_cond_init(&kvm->resumed);
-    if (build(kvm, err))
+    if (build(kvm, err) && kvm_irqchip_init(kvm, irqchip, err))
         return true;
     kvm_destroy(machine);
     return false;
@@ -216,7 +230,7 @@ static void vcpu_unmap(KvmVcpu *k)
 static bool vcpu_map(KvmVcpu *k, GError **err)
 {
     KvmState *kvm = k->kvm;
-    k->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, (unsigned long)k->vcpu->index);
+    k->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, (unsigned long)x86_apic_id(k->vcpu->state));
     if (k->fd < 0)
         return error_set_errno(err, errno, "KVM: cannot create vCPU %u", k->vcpu->index);
     void *run = mmap(NULL, kvm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0);
@@ -262,6 +276,8 @@ static void kvm_vcpu_was_reset(Vcpu *vcpu)
     KvmVcpu *k = kvm_vcpu(vcpu);
     k->state_here = k->was_reset = true;
     k->broken = k->unfinished = false;
+    if (vcpu->machine->irqchip) /* who waits for a start-up IPI does so in the kernel */
+        __atomic_store_n(&vcpu->halted, false, __ATOMIC_SEQ_CST);
 }
 
 static void kvm_cpuid(Machine *machine, uint32_t leaf, uint32_t subleaf, uint32_t out[4])

@@ -12,6 +12,7 @@
 #define ACCEL_KVM_KVM_H
 
 #include "accel/accel.h"
+#include "hw/intc/irqchip.h"
 #include <linux/kvm.h>
 #include <pthread.h>
 
@@ -43,12 +44,17 @@ typedef struct KvmState {
     struct kvm_cpuid2 *supported;
     struct kvm_msr_list *msrs;
     size_t xsave_bytes;
+    Irqchip irqchip;                /* if machine->irqchip is set */
+    struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */
+    struct kvm_irqchip reset_chips[3];
+    struct kvm_pit_state2 reset_pit;
 } KvmState;
 
 /* Everything that KVM keeps for a vCPU and X86State has no member for: it goes back as it came. */
 typedef struct KvmRest {
     struct kvm_vcpu_events events;
     struct kvm_mp_state mp_state;
+    struct kvm_lapic_state lapic;
     uint64_t pending[4]; /* interrupts that were injected and not delivered */
 } KvmRest;
 
@@ -93,6 +99,16 @@ void kvm_resume(KvmState *kvm);
 void kvm_signals_init(void);
 /* kvm_get_state, after what KVM_RUN has begun is over. */
 bool kvm_fetch_state(KvmVcpu *k, GError **err);
+
+/* ---- irqchip.c ---- */
+typedef enum {
+    KVM_IRQCHIP_WHOLE,
+    KVM_IRQCHIP_SPLIT,
+    KVM_IRQCHIP_NONE
+} KvmIrqchipMode; /* kernel-irqchip=on|split|off */
+bool kvm_irqchip_init(KvmState *kvm, KvmIrqchipMode mode, GError **err);
+/* k->rest.lapic as after a reset. */
+void kvm_reset_lapic(KvmVcpu *k, uint32_t id, bool bootstrap);
 
 /* ---- x86_state.c ---- */
 bool kvm_state_init(KvmVcpu *k, GError **err);

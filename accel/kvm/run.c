@@ -52,7 +52,7 @@ void kvm_hold(KvmState *kvm)
     for (guint i = 0; i < kvm->machine->vcpus->len; i++) {
         KvmVcpu *k = kvm_vcpu(kvm->machine->vcpus->pdata[i]);
         while (__atomic_load_n(&k->running, __ATOMIC_SEQ_CST)) {
-            kick(k);
+            kvm_vcpu_kick(k->vcpu);
             g_usleep(HOLD_POLL_US);
         }
     }
@@ -214,6 +214,14 @@ static void halt(KvmVcpu *k)
     __atomic_store_n(&k->vcpu->state->poll, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Split: of a pin's route. */
+static void end_of_interrupt(KvmVcpu *k)
+{
+    const KvmState *kvm = k->kvm;
+    if (kvm->irqchip.eoi)
+        kvm->irqchip.eoi(kvm->irqchip.eoi_opaque, k->run->eoi.vector);
+}
+
 static void handle_exit(KvmVcpu *k)
 {
     g_autofree char *text = NULL;
@@ -232,6 +240,9 @@ static void handle_exit(KvmVcpu *k)
         __atomic_store_n(&k->vcpu->state->poll, 1, __ATOMIC_SEQ_CST);
         break;
     case KVM_EXIT_SET_TPR:
+        break;
+    case KVM_EXIT_IOAPIC_EOI:
+        end_of_interrupt(k);
         break;
     case KVM_EXIT_SHUTDOWN:
         triple_fault(k);
@@ -273,12 +284,21 @@ static void deliver_by_state(KvmVcpu *k)
     k->vcpu->target->deliver_interrupt(k->vcpu->state);
 }
 
+/* The local APIC's vector; where that is the kernel's, the 8259's. */
+static int acknowledge(KvmVcpu *k, X86State *s)
+{
+    const Irqchip *chip = &k->kvm->irqchip;
+    if (k->vcpu->machine->irqchip)
+        return chip->pic_acknowledge ? chip->pic_acknowledge(chip->pic) : -1;
+    return s->apic ? s->apic->acknowledge(s->apic_opaque) : -1;
+}
+
 static void inject_interrupt(KvmVcpu *k, X86State *s)
 {
     k->run->request_interrupt_window = 1;
     if (!k->run->ready_for_interrupt_injection || !k->run->if_flag)
         return;
-    int vector = s->apic ? s->apic->acknowledge(s->apic_opaque) : -1;
+    int vector = acknowledge(k, s);
     if (vector >= 0) {
         struct kvm_interrupt interrupt = { .irq = (uint32_t)vector };
         ioctl(k->fd, KVM_INTERRUPT, &interrupt);
@@ -346,19 +366,19 @@ static void run_guest(KvmVcpu *k)
     if (!give_state(k))
         return;
     uint8_t tpr = s->apic ? s->apic->get_tpr(s->apic_opaque) >> 4 : 0;
+    int result;
     do {
         k->run->cr8 = tpr;
-        int result = enter(k);
-        if (k->run->cr8 != tpr && s->apic)
+        result = enter(k);
+        if (s->apic && k->run->cr8 != tpr)
             s->apic->set_tpr(s->apic_opaque, (uint8_t)(k->run->cr8 << 4));
         if (result)
             run_failed(k, -result);
         else
             handle_exit(k);
-        if (result || !s->apic)
-            break;
-        tpr = s->apic->get_tpr(s->apic_opaque) >> 4;
-    } while (!__atomic_load_n(&k->vcpu->state->poll, __ATOMIC_RELAXED));
+        if (s->apic)
+            tpr = s->apic->get_tpr(s->apic_opaque) >> 4;
+    } while (!result && !__atomic_load_n(&k->vcpu->state->poll, __ATOMIC_RELAXED));
 }
 
 void kvm_vcpu_run(Vcpu *vcpu)

@@ -14,6 +14,18 @@ enum { MOST_ENTRIES = 128, MOST_SUBLEAVES = 64 };
 #define HYPERVISOR_LEAF 0x40000000u
 #define EXTENDED_LEAF   0x80000000u
 
+/* What needs the kernel's local APIC, and is not in its list, or is without one. */
+static void mend_features(const KvmState *kvm, uint32_t *ecx)
+{
+    enum { X2APIC = 1 << 21, TSC_DEADLINE = 1 << 24 };
+    *ecx &= ~(uint32_t)(X2APIC | TSC_DEADLINE);
+    if (!kvm->machine->irqchip)
+        return;
+    *ecx |= X2APIC;
+    if (ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+        *ecx |= TSC_DEADLINE;
+}
+
 void kvm_supported_cpuid(const KvmState *kvm, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     memset(out, 0, 16);
@@ -22,6 +34,8 @@ void kvm_supported_cpuid(const KvmState *kvm, uint32_t leaf, uint32_t subleaf, u
         bool indexed = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
         if (e->function == leaf && (!indexed || e->index == subleaf)) {
             memcpy(out, (const uint32_t[]){ e->eax, e->ebx, e->ecx, e->edx }, 16);
+            if (leaf == 1)
+                mend_features(kvm, &out[2]);
             return;
         }
     }

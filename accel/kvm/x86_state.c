@@ -131,6 +131,8 @@ static bool put_special(KvmVcpu *k, X86State *s, GError **err)
                            .apic_base = s->apic_base };
     for (unsigned n = 0; n < 6; n++)
         *segment(&r, n) = put_segment(&s->segment[n]);
+    if (k->was_reset)
+        memset(k->rest.pending, 0, sizeof(k->rest.pending));
     memcpy(r.interrupt_bitmap, k->rest.pending, sizeof(k->rest.pending));
     return SET(k, SREGS, &r, err);
 }
@@ -242,6 +244,12 @@ static bool get_events(KvmVcpu *k, X86State *s, GError **err)
     struct kvm_vcpu_events *e = &k->rest.events;
     if (!GET(k, VCPU_EVENTS, e, err) || !GET(k, MP_STATE, &k->rest.mp_state, err))
         return false;
+    if (k->vcpu->machine->irqchip) {
+        if (!GET(k, LAPIC, &k->rest.lapic, err))
+            return false;
+        s->waiting = k->rest.mp_state.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+                     k->rest.mp_state.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    }
     s->nmi_blocked = e->nmi.masked;
     s->shadow = e->interrupt.shadow != 0;
     s->shadow_pc = s->cs.pc;
@@ -252,9 +260,14 @@ static bool put_events(KvmVcpu *k, X86State *s, GError **err)
 {
     struct kvm_vcpu_events *e = &k->rest.events;
     if (k->was_reset) {
-        memset(&k->rest, 0, sizeof(k->rest));
-        k->rest.mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+        memset(e, 0, sizeof(*e));
+        k->rest.mp_state.mp_state =
+            s->waiting && k->vcpu->machine->irqchip ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+        if (k->vcpu->machine->irqchip)
+            kvm_reset_lapic(k, s->apic_id, s->bootstrap);
     }
+    if (k->vcpu->machine->irqchip && !SET(k, LAPIC, &k->rest.lapic, err))
+        return false;
     e->nmi.masked = s->nmi_blocked;
     bool shadow = s->shadow && s->shadow_pc == s->cs.pc;
     if (shadow != (e->interrupt.shadow != 0))
@@ -397,7 +410,7 @@ bool kvm_state_init(KvmVcpu *k, GError **err)
     if (!kvm_set_cpuid(k, err))
         return false;
     find_msrs(k);
-    return true;
+    return !k->vcpu->machine->irqchip || GET(k, LAPIC, &k->rest.lapic, err);
 }
 
 void kvm_state_free(KvmVcpu *k)

@@ -93,7 +93,8 @@ struct Machine {
     const Target *target;
     const AccelType *accel;
     void *accel_state;
-    bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
+    struct Irqchip *irqchip; /* interrupt controllers of the accelerator's own (hw/intc/irqchip.h); NULL: none */
+    bool single_thread;      /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
     struct Icount *icount;   /* -icount; NULL: off */

@@ -13,6 +13,7 @@
 #include "hw/ide/ahci.h"
 #include "hw/ide/piix.h"
 #include "hw/input/i8042.h"
+#include "hw/intc/irqchip.h"
 #include "hw/isa/ich9_lpc.h"
 #include "hw/isa/pc_ports.h"
 #include "hw/isa/piix3.h"
@@ -45,6 +46,17 @@ enum { IRQ_RTC = 8, IRQ_FPU = 13 };
 
 /* ---- what is on each board ---- */
 
+static bool has_kernel_pit(const X86Machine *x)
+{
+    return x->machine.irqchip && x->machine.irqchip->has_chips;
+}
+
+static void disable_kernel_pit(void *opaque, int n, bool level)
+{
+    Machine *machine = opaque;
+    machine->irqchip->pit_disable(machine, level);
+}
+
 static bool add_hpet(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
@@ -58,13 +70,15 @@ static bool add_hpet(Pc *pc, GError **err)
         pc->hpet->irqs[n] = gsi_input(&x->gsi, n);
     if (pc->pit)
         pc->hpet->legacy = pit_disable_input(pc->pit);
+    else if (has_kernel_pit(x))
+        pc->hpet->legacy = (Irq){ disable_kernel_pit, &x->machine, 0 };
     return true;
 }
 
 static bool add_clocks(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    if (pc->has_pit && !(pc->pit = x86_place(x, &i8254_type, NULL, NULL, err)))
+    if (pc->has_pit && !has_kernel_pit(x) && !(pc->pit = x86_place(x, &i8254_type, NULL, NULL, err)))
         return false;
     if (pc->pit)
         pc->pit->irq = gsi_input(&x->gsi, 0);
