@@ -299,6 +299,17 @@ void net_remove(Netdev *n)
     g_free(n);
 }
 
+bool net_delete(const char *id, GError **err)
+{
+    Netdev *n = net_find(id);
+    if (!n)
+        return error_set(err, "there is no netdev '%s'; info network lists them", id);
+    if (is_taken(n, err))
+        return false;
+    net_remove(n);
+    return true;
+}
+
 void net_remove_all(void)
 {
     while (all && all->len)

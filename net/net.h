@@ -37,6 +37,7 @@ void net_init(void);
 /* -netdev type,id=ID,...: creates and registers. NULL and *err on failure. */
 Netdev *net_add(Opts *opts, GError **err);
 Netdev *net_find(const char *id);
+bool net_delete(const char *id, GError **err); /* not while a NIC uses it */
 void net_remove_all(void);
 char *net_help(void);     /* -netdev help. Free with g_free */
 char *net_describe(void); /* info network. Free with g_free */

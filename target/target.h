@@ -20,9 +20,10 @@ typedef struct AddressSpace AddressSpace;
 /* A register that IR names: getreg/setreg number = place in the target's table. */
 typedef struct GuestReg {
     const char *name;
-    uint32_t offset; /* in the target's state struct; bytes */
-    uint8_t type;    /* IrType: IR_I32, IR_I64, IR_F64 */
-    uint8_t pin;     /* 1 = pinned first ... ; 0 = lives in the state. Integers and floats count apart */
+    uint32_t offset;  /* in the target's state struct; bytes */
+    uint8_t type;     /* IrType: IR_I32, IR_I64, IR_F64 */
+    uint8_t pin;      /* 1 = pinned first ... ; 0 = lives in the state. Integers and floats count apart */
+    uint8_t deferred; /* 1 to IR_MAX_DEFERRED, each once: it is seldom read, so that writes wait (tcg/defer.c); 0: no */
 } GuestReg;
 
 typedef enum { ACCESS_LOAD, ACCESS_STORE, ACCESS_FETCH } Access;
@@ -58,6 +59,7 @@ typedef struct TranslateInsn {
     int32_t offset; /* of the instruction from the start of the unit's page (0..4095) */
     uint8_t length;
     const uint8_t *bytes; /* length bytes */
+    bool first;           /* of the unit: where it is entered */
     bool cold;            /* once more, for where an assumption was wrong: make none (ir_cold) */
     /* Label of the instruction at this offset if the unit has one there and it starts a segment; -1 otherwise */
     int (*label_at)(struct TranslateInsn *insn, int32_t offset);

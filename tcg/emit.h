@@ -31,10 +31,14 @@ typedef struct EmitRuntime {
 typedef struct EmitExit {
     uint32_t jump;  /* offset in the unit's code of the 4-byte aligned rel32 field of a jmp or jcc */
     uint32_t stub;  /* offset of the cold stub that the jump leads to while unlinked */
+    uint32_t other; /* of code that goes to the target by the jump cache; 0: there is none, see EMIT_CROSSING */
     int32_t target; /* offset of the target from the page start (0..4095) */
 } EmitExit;
 
 #define EMIT_MAX_EXITS 130
+/* An instruction that begins so near the page's end may go on in the next one: its unit depends on what is mapped
+ * there, so nothing is linked to it. */
+#define EMIT_CROSSING (GUEST_PAGE_SIZE - 15)
 
 typedef struct EmitResult {
     uint32_t size; /* bytes of code; 0: did not fit in the room given, or the unit is too large */

@@ -51,12 +51,12 @@ void ir_group_accesses(IrUnit *u)
 {
     unsigned open = 0; /* groups before this one are of other segments */
     u->group_count = 1;
-    for (unsigned i = 0; i < u->count; i++) {
+    for (unsigned n = 0; n < u->landmark_count; n++) {
+        unsigned i = u->landmarks[n];
         IrInsn *insn = &u->insns[i];
         int64_t low;
         if (insn->op == OP_label || insn->op == OP_call) /* a helper may change what is mapped */
             open = u->group_count;
-        insn->group = 0;
         if (!may_share(u, insn))
             continue;
         IrTmp root = ir_address_root(u, insn, &low);

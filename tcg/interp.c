@@ -200,7 +200,7 @@ static uint64_t memory(Run *r, const IrInsn *i)
     case OP_ld:
         return tcg_load(r->cs, address(r, i), i->aux);
     case OP_st:
-        tcg_store(r->cs, address(r, i), r->t[i->arg[1]], i->aux);
+        tcg_store_again(r->cs, address(r, i), r->t[i->arg[1]], i->aux);
         return 0;
     case OP_amo:
         return tcg_amo(r->cs, address(r, i), r->t[i->arg[1]], i->aux, i->imm);
@@ -278,6 +278,7 @@ IrExit ir_interpret(const IrUnit *u, CpuState *cs)
     static _Thread_local Run run;
     static const IrInsn none;
     Run *r = &run;
+    __asm__("" : "+r"(r)); /* its address is in a register, rather than worked out at each use */
     r->u = u;
     r->cs = cs;
     r->insn = &none;

@@ -21,6 +21,7 @@ static void forget(IrUnit *u)
 {
     memset(u->reg_value, 0, sizeof(u->reg_value));
     memset(u->recent_const, 0, sizeof(u->recent_const));
+    memset(u->recent_sum, 0, sizeof(u->recent_sum));
     memset(u->held, 0, sizeof(u->held));
     u->guarded = u->marked = u->assumed = 0;
 }
@@ -40,6 +41,7 @@ IrUnit *ir_unit_new(void)
     IrUnit *u = g_new0(IrUnit, 1);
     u->insns = g_new0(IrInsn, IR_MAX_INSNS);
     u->tmps = g_new0(IrTmpInfo, IR_MAX_TMPS);
+    u->landmarks = g_new0(uint16_t, IR_MAX_INSNS);
     return u;
 }
 
@@ -48,6 +50,7 @@ IrUnit *ir_unit_copy(const IrUnit *u)
     IrUnit *copy = g_memdup2(u, sizeof(*u));
     copy->insns = g_memdup2(u->insns, u->count * sizeof(*u->insns));
     copy->tmps = g_memdup2(u->tmps, u->tmp_count * sizeof(*u->tmps));
+    copy->landmarks = NULL;
     return copy;
 }
 
@@ -57,6 +60,7 @@ void ir_unit_free(IrUnit *u)
         return;
     g_free(u->insns);
     g_free(u->tmps);
+    g_free(u->landmarks);
     g_free(u);
 }
 
@@ -70,9 +74,10 @@ void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperD
     u->tmp_count = 1;
     u->counted = false;
     u->label_count = 0;
-    u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->landmark_count = u->back_count = u->group_count = u->loop_count = u->cold_count = u->held_next = 0;
+    u->cold_from = UINT_MAX;
     u->expected = IR_NOTHING_EXPECTED;
-    u->has_loops = u->overflow = u->unreachable = false;
+    u->has_loops = u->defers = u->overflow = u->unreachable = false;
     u->insn_offset = 0;
     u->tmps[0] = (IrTmpInfo){ .type = IR_NONE };
     forget(u);
@@ -100,6 +105,13 @@ static IrInsn *emit(IrUnit *u, IrOp op, IrType type, unsigned aux)
     IrInsn *insn = &u->insns[index];
     *insn = (IrInsn){ .op = (uint8_t)op, .type = (uint8_t)type, .aux = (uint8_t)aux };
     return insn;
+}
+
+/* The instruction about to be emitted is one that passes look for. */
+static inline void note_landmark(IrUnit *u)
+{
+    u->landmarks[u->landmark_count] = (uint16_t)u->count;
+    u->landmark_count += !u->unreachable && u->count != SPARE_INSN;
 }
 
 /* Give insn, just emitted, a result of its type. */
@@ -196,6 +208,7 @@ void ir_setreg(IrUnit *u, unsigned reg, IrTmp value)
     insn->imm = reg;
     insn->arg[0] = value;
     u->reg_value[reg] = value;
+    u->tmps[value].in_register = true;
 }
 
 IrTmp ir_ldstate(IrUnit *u, IrType type, uint32_t offset, unsigned memop)
@@ -303,6 +316,24 @@ static bool is_commutative(IrOp op)
            op == OP_mulhu;
 }
 
+/* Sums and shifts of I64, of which addresses consist, are made once in a segment, so that accesses are seen to be near
+ * each other. */
+static IrTmp emit_sum(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
+{
+    if (type != IR_I64 || (op != OP_add && op != OP_shl))
+        return emit2(u, op, type, 0, a, b);
+    IrTmp *recent = &u->recent_sum[(a + b * 5u + op) % G_N_ELEMENTS(u->recent_sum)];
+    if (*recent) {
+        const IrInsn *insn = definition(u, *recent);
+        if (insn->op == op && insn->arg[0] == a && insn->arg[1] == b)
+            return *recent;
+    }
+    IrTmp t = emit2(u, op, type, 0, a, b);
+    if (t != SPARE_TMP)
+        *recent = t;
+    return t;
+}
+
 IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
 {
     b = ir_canonical(type, (uint64_t)b);
@@ -316,7 +347,7 @@ IrTmp ir_binary_imm(IrUnit *u, IrOp op, IrType type, IrTmp a, int64_t b)
         b = ~b;
     }
     IrTmp folded = fold_right(u, op, type, a, b);
-    return folded ? folded : emit2(u, op, type, 0, a, ir_const(u, type, b));
+    return folded ? folded : emit_sum(u, op, type, a, ir_const(u, type, b));
 }
 
 /* a << n | a >> (width - n), in either order and with xor or add as well, is a rotation. 0 if it is not that. */
@@ -371,7 +402,7 @@ IrTmp ir_binary(IrUnit *u, IrOp op, IrType type, IrTmp a, IrTmp b)
     IrTmp folded = fold_rotation(u, op, type, a, b);
     if (!folded)
         folded = fold_words(u, op, type, a, b);
-    return folded ? folded : emit2(u, op, type, 0, a, b);
+    return folded ? folded : emit_sum(u, op, type, a, b);
 }
 
 IrTmp ir_unary(IrUnit *u, IrOp op, IrType type, IrTmp a)
@@ -490,8 +521,24 @@ IrTmp ir_select(IrUnit *u, IrType type, IrCond cond, IrTmp a, IrTmp b, IrTmp c, 
 
 /* ---- guest memory ---- */
 
+/* A constant that the address ends with is part of the access; not if the sum is what a register has: its value of
+ * before would have to be kept. */
+static IrTmp fold_offset(const IrUnit *u, IrTmp addr, int64_t *offset)
+{
+    const IrInsn *insn = definition(u, addr);
+    if (u->tmps[addr].in_register || insn->op != OP_add || insn->type != IR_I64 || !is_const(u, insn->arg[1]))
+        return addr;
+    int64_t sum = (int64_t)((uint64_t)*offset + (uint64_t)u->tmps[insn->arg[1]].value);
+    if (sum > INT32_MAX - 64 || sum < INT32_MIN)
+        return addr;
+    *offset = sum;
+    return insn->arg[0];
+}
+
 IrTmp ir_ld(IrUnit *u, IrType type, unsigned memop, IrTmp addr, int64_t offset)
 {
+    addr = fold_offset(u, addr, &offset);
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_ld, type, memop);
     insn->arg[0] = addr;
     insn->imm = offset;
@@ -502,6 +549,8 @@ void ir_st(IrUnit *u, unsigned memop, IrTmp addr, int64_t offset, IrTmp value)
 {
     if ((memop & MO_SIZE) == MO_32 && definition(u, value)->op == OP_fbox)
         value = definition(u, value)->arg[0];
+    addr = fold_offset(u, addr, &offset);
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_st, u->tmps[value].type, memop);
     insn->arg[0] = addr;
     insn->arg[1] = value;
@@ -546,13 +595,22 @@ void ir_label(IrUnit *u, int label)
 {
     u->unreachable = false;
     u->label_insn[label] = (uint16_t)u->count;
+    note_landmark(u);
     emit(u, OP_label, IR_NONE, 0)->imm = label;
     forget(u);
 }
 
+/* The instruction about to be emitted branches to the label. */
 static void note_branch(IrUnit *u, int label)
 {
-    u->has_loops |= u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    bool back = u->label_insn[label] || (u->insns[0].op == OP_label && u->insns[0].imm == label);
+    if (!back || u->unreachable)
+        return;
+    u->has_loops = true;
+    if (u->back_count == IR_MAX_BACKS)
+        u->overflow = true;
+    else
+        u->backs[u->back_count++] = (uint16_t)u->count;
 }
 
 void ir_br(IrUnit *u, int label)
@@ -573,11 +631,12 @@ static void emit_branch(IrUnit *u, IrOp op, IrCond cond, IrTmp a, IrTmp b, int64
 void ir_brcond(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int label)
 {
     int known = simplify_condition(u, &cond, &a, &b);
-    note_branch(u, label);
-    if (known < 0)
+    if (known < 0) {
+        note_branch(u, label);
         emit_branch(u, OP_brcond, cond, a, b, label);
-    else if (known)
+    } else if (known) {
         ir_br(u, label);
+    }
 }
 
 void ir_brjump(IrUnit *u, IrCond cond, IrTmp a, IrTmp b, int64_t offset)
@@ -628,6 +687,7 @@ void ir_exit(IrUnit *u, int64_t offset, IrExit why)
 IrTmp ir_call(IrUnit *u, IrType type, unsigned helper, IrTmp a, IrTmp b, IrTmp c, IrTmp d)
 {
     const HelperDesc *desc = &u->helpers[helper];
+    note_landmark(u);
     IrInsn *insn = emit(u, OP_call, type, 0);
     insn->imm = helper;
     insn->arg[0] = a;
@@ -856,4 +916,17 @@ int ir_cold(IrUnit *u)
     int label = ir_new_label(u);
     u->cold[u->cold_count++] = (IrCold){ u->insn_offset, (uint16_t)label, u->expected };
     return label;
+}
+
+void ir_begin_cold(IrUnit *u)
+{
+    u->cold_from = u->count;
+}
+
+bool ir_tests_state(const IrUnit *u, const IrInsn *insn)
+{
+    const IrTmpInfo *a = &u->tmps[insn->arg[0]], *b = &u->tmps[insn->arg[1]];
+    const IrInsn *load = &u->insns[a->def];
+    return insn->op == OP_brcond && (insn->aux == COND_NE || insn->aux == COND_EQ) && b->constant && !b->value &&
+           load->op == OP_ldstate && load->dst == insn->arg[0] && load->aux == MO_8 && a->uses == 1;
 }

@@ -37,6 +37,17 @@ typedef struct IrOpInfo {
 } IrOpInfo;
 extern const IrOpInfo ir_op_info[OP_COUNT];
 
+/* What passes and the back end ask of each instruction, bits of ir_op_traits[op]. */
+enum {
+    IR_GOES = 1,    /* may go if nothing uses its result */
+    IR_SEES = 2,    /* may leave the unit, where guest registers are seen */
+    IR_MORE = 4,    /* ir_optimise does something particular about it */
+    IR_NO_CODE = 8, /* nop, insn */
+    IR_LEAVES = 16, /* control may go elsewhere on other ways than a cold stub of a memory access */
+    IR_LAST = 32,   /* leaves the unit for good */
+};
+extern const uint8_t ir_op_traits[OP_COUNT];
+
 typedef enum {
     COND_EQ,
     COND_NE,
@@ -76,6 +87,9 @@ enum {
 };
 /* insn.flags of ld, which a pass sets: the address depends on what this load gave in an earlier turn of a loop. */
 enum { IR_LD_RECURRENT = 1 };
+/* insn.flags of setreg, which a pass sets: the low half of the value is written, zero-extended. */
+enum { IR_SET_LOW = 1 };
+#define IR_MAX_DEFERRED 3
 /* insn.flags of vhost: nothing but the result counts (no floating-point exceptions). */
 enum { IR_HOST_PURE = 1 };
 /* insn.flags of ld and st, from this bit on, which a pass sets: 1 + the number of the access's stream (see
@@ -151,11 +165,20 @@ typedef struct IrGroup {
     bool store;
 } IrGroup;
 
-/* Bytes [low, high) from a guest register as it is at the head of a loop, which the loop loads or stores. */
+#define IR_NO_REGISTER 255
+/* An address: offset and guest registers, as they are at the start of the segment: base, index << scale; either may be
+ * IR_NO_REGISTER. */
+typedef struct IrSum {
+    int64_t offset;
+    uint8_t base, index, scale;
+} IrSum;
+
+/* Bytes [low, high) from a sum of guest registers as it is at the head of a loop, which the loop loads or stores. */
 typedef struct IrWalk {
     int32_t low, high;
-    uint16_t step;             /* what the register grows by in a turn */
-    uint8_t reg, shift;        /* step << shift is the leading register's */
+    IrSum sum;                 /* without offset */
+    uint16_t step;             /* what it grows by in a turn */
+    int8_t shift;              /* step << shift (below 0: >>) is the leading register's */
     bool moves, loads, stores; /* step is not 0 */
     uint8_t align, phase;      /* register + phase must be a multiple of align; 0: any will do */
 } IrWalk;
@@ -167,7 +190,7 @@ typedef struct IrWalk {
 /* A loop of one segment, see tcg/loop.c. */
 typedef struct IrLoop {
     uint16_t head, last; /* indices of its label and of the branch back */
-    uint8_t count, lead; /* walks; that of the leading register */
+    uint8_t count, lead; /* walks; the leading register */
     bool light;          /* short: likely to leave registers free */
     IrWalk walks[IR_MAX_WALKS];
     uint8_t guard_count, boxed_count;
@@ -182,6 +205,7 @@ enum { IR_LOOP_GIVEN = 0x40, IR_LOOP_DEAD = 0x80 };
 typedef struct IrTmpInfo {
     uint8_t type; /* IrType */
     bool constant;
+    bool in_register;  /* for builders: a guest register has been set to it */
     uint16_t def;      /* index of the defining instruction */
     uint16_t uses;     /* after ir_optimise */
     uint16_t last_use; /* index of the last instruction that uses it, after ir_optimise */
@@ -231,6 +255,7 @@ typedef struct IrCold {
 #define IR_MAX_TMPS   4000
 #define IR_MAX_LABELS 256
 #define IR_MAX_GROUPS 128
+#define IR_MAX_BACKS  192
 
 #define IR_NOTHING_EXPECTED UINT32_MAX
 
@@ -240,6 +265,7 @@ typedef struct IrUnit {
     const HelperDesc *helpers;
     unsigned count, tmp_count, label_count;
     bool has_loops;      /* a branch leads back */
+    bool defers;         /* ir_defer_writes has found some */
     bool overflow;       /* a builder ran out of room: the translator retries with fewer guest instructions */
     bool counted;        /* an instruction count is wanted (-icount); set after ir_begin */
     bool unreachable;    /* the segment has ended: what builders are asked for before the next label is dropped */
@@ -247,20 +273,27 @@ typedef struct IrUnit {
     /* block-local knowledge of the builder: constants already made, values of registers known in this segment */
     IrTmp reg_value[96];      /* last getreg/setreg of each register in this segment, 0: unknown */
     IrTmp recent_const[16];   /* constants of this segment that may be used again, by their low bits; 0: none */
+    IrTmp recent_sum[16];     /* sums and shifts of I64, likewise */
     uint32_t guarded, marked; /* state bytes that this segment has guarded, or set to 1 */
     bool vectors;             /* set by who translates: operations on vectors can be run */
     uint32_t assumed;         /* what this segment has checked, in the target's own terms; 0: nothing */
     uint32_t expected;        /* what the target expects to find at run time; IR_NOTHING_EXPECTED */
     IrHeld held[16];
     unsigned held_next, cold_count;
+    unsigned
+        cold_from; /* index of the first instruction of the cold part, see ir_begin_cold; UINT_MAX: there is none */
     IrCold cold[IR_MAX_COLD];
     unsigned group_count;
     IrGroup groups[IR_MAX_GROUPS]; /* from 1 on, after ir_group_accesses */
     unsigned loop_count;
-    IrLoop loops[IR_MAX_LOOPS]; /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
+    IrLoop loops[IR_MAX_LOOPS];     /* after ir_find_loops; a label's insn.aux: 1 + the index of its loop, 0: none */
+    uint8_t dead_at[IR_MAX_LABELS]; /* deferred registers (bit: number - 1) that nothing sees from there on */
+    unsigned landmark_count, back_count;
+    uint16_t backs[IR_MAX_BACKS];       /* indices of br and brcond that lead back */
     uint16_t label_insn[IR_MAX_LABELS]; /* index of each label's instruction; those not placed: 0 */
     IrInsn *insns;                      /* room for IR_MAX_INSNS */
     IrTmpInfo *tmps;                    /* room for IR_MAX_TMPS */
+    uint16_t *landmarks;                /* indices of ld, st, call and label, as they were built; NULL in a copy */
 } IrUnit;
 
 /* A unit with room, to be started by ir_begin; a copy that can be run and dumped but not built upon. Free with
@@ -268,6 +301,9 @@ typedef struct IrUnit {
 IrUnit *ir_unit_new(void);
 IrUnit *ir_unit_copy(const IrUnit *u);
 void ir_unit_free(IrUnit *u);
+
+/* Does this instruction go to the cold part if a byte of the state, which nothing else looks at here, is not 0? */
+bool ir_tests_state(const IrUnit *u, const IrInsn *insn);
 
 /* Start an empty unit. */
 void ir_begin(IrUnit *u, const GuestReg *regs, unsigned reg_count, const HelperDesc *helpers);
@@ -329,6 +365,8 @@ IrTmp ir_host(IrUnit *u, IrType type, int64_t what, bool pure, IrTmp a, IrTmp b,
 /* The label of this guest instruction's translation without assumptions, to go to from before it has changed anything.
  */
 int ir_cold(IrUnit *u);
+/* What follows is the cold part. Branches from there to labels before it enter loops, they do not go round in them. */
+void ir_begin_cold(IrUnit *u);
 
 /* Once a segment: call the raising helper with argument if the state byte at offset is not zero. */
 void ir_guard(IrUnit *u, uint32_t offset, unsigned helper, uint32_t argument);
@@ -352,9 +390,13 @@ void ir_group_accesses(IrUnit *u);
 void ir_find_loops(IrUnit *u);
 /* Set the streams of loads and stores in other loops. */
 void ir_find_streams(IrUnit *u);
+/* Writes of registers with GuestReg.deferred wait; last, and of units that are not counted. */
+void ir_defer_writes(IrUnit *u);
 /* The guest register that the address of a load or store is a constant away from, as the register was at the start of
  * the segment; -1: none. */
 int ir_address_register(const IrUnit *u, const IrInsn *insn, int64_t *offset);
+/* The address of a load or store as a sum. False: it is none. */
+bool ir_address_sum(const IrUnit *u, const IrInsn *insn, IrSum *sum);
 /* May the access do without a look-up of its own? */
 bool ir_may_stream(const IrUnit *u, const IrInsn *insn);
 /* Is the guest register in a host register throughout? */

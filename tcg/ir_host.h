@@ -84,6 +84,9 @@ static inline uint8_t ir_host_flags(uint32_t m)
            (m & 16 ? IR_FP_UF : 0) | (m & 32 ? IR_FP_NX : 0);
 }
 
+/* Have memory ready for one thread that will call ir_host_run or ir_x87_run. */
+bool ir_host_reserve(GError **err);
+
 /* The instruction on vectors v and integers t by number of the operand, vector[] says which of the two it is: the
  * result is in *out or returned. MXCSR is used as it is. */
 uint64_t ir_host_run(int64_t what, IrType type, const bool vector[3], const IrVector *const v[3], const uint64_t t[3],

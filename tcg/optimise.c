@@ -65,34 +65,16 @@ static bool visit_registers(Pass *p, const IrInsn *insn, unsigned index)
         p->written.bits[0] &= target.bits[0];
         p->written.bits[1] &= target.bits[1];
         break;
-    case OP_ld:
-    case OP_st:
-    case OP_amo:
-    case OP_cas:
-    case OP_guard:
-    case OP_poll:
-    case OP_icount:
-    case OP_brjump:
-    case OP_jump:
-    case OP_jump_ind:
-    case OP_lookup:
-    case OP_exit:
-        everything_seen(p);
-        break;
     default:
         break;
     }
     return false;
 }
 
-/* May an instruction go if nothing uses its result? */
-static bool only_result_counts(const IrUnit *u, const IrInsn *insn)
+static bool is_pure(const IrUnit *u, const IrInsn *insn)
 {
-    if (insn->op == OP_call)
-        return u->helpers[insn->imm].flags & HELPER_PURE;
-    return ir_op_info[insn->op].effects == IR_PURE || insn->op == OP_getreg || insn->op == OP_ldstate ||
-           insn->op == OP_getpc || (insn->op == OP_vhost && insn->flags & IR_HOST_PURE) || insn->op == OP_vldstate ||
-           insn->op == OP_vld || insn->op == OP_probe;
+    return insn->op == OP_call ? u->helpers[insn->imm].flags & HELPER_PURE
+                               : insn->op == OP_vhost && insn->flags & IR_HOST_PURE;
 }
 
 static void count_use(IrUnit *u, IrTmp t, unsigned index)
@@ -160,28 +142,38 @@ static bool fuse_setcond(IrUnit *u, const IrInsn *setcond)
     return true;
 }
 
+/* What is particular about some ops. True: the instruction may go. */
+static bool visit_particular(Pass *p, const IrInsn *insn, unsigned index)
+{
+    if (insn->op == OP_setcond)
+        return fuse_setcond(p->u, insn);
+    if (insn->dst && !p->u->tmps[insn->dst].uses && is_pure(p->u, insn))
+        return true;
+    return visit_registers(p, insn, index);
+}
+
 void ir_optimise(IrUnit *u)
 {
     Pass p; /* at_label is filled in as labels are passed */
     p.u = u;
     everything_seen(&p);
-    for (unsigned t = 1; t < u->tmp_count; t++)
-        u->tmps[t].uses = u->tmps[t].last_use = 0;
-
     for (unsigned i = u->count; i-- > 0;) {
         IrInsn *insn = &u->insns[i];
-        bool dead = insn->dst && !u->tmps[insn->dst].uses && only_result_counts(u, insn);
-        if (!dead && insn->op == OP_setcond)
-            dead = fuse_setcond(u, insn);
-        if (!dead)
-            dead = visit_registers(&p, insn, i);
-        if (dead) {
+        unsigned traits = ir_op_traits[insn->op];
+        if (traits & IR_NO_CODE)
+            continue;
+        if ((traits & IR_GOES && !u->tmps[insn->dst].uses) || (traits & IR_MORE && visit_particular(&p, insn, i))) {
             *insn = (IrInsn){ .op = OP_nop };
             continue;
         }
+        if (traits & IR_SEES)
+            everything_seen(&p);
         if (insn->type == IR_I32)
             skip_truncs(u, insn);
-        for (unsigned a = 0; a < 4 && insn->arg[a]; a++)
-            count_use(u, insn->arg[a], i);
+        for (unsigned a = 0; a < 4 && insn->arg[a]; a++) {
+            IrTmpInfo *info = &u->tmps[insn->arg[a]];
+            if (!info->uses++) /* the last one, as this walk goes backward */
+                info->last_use = (uint16_t)i;
+        }
     }
 }

@@ -41,20 +41,28 @@ static void follow(IrUnit *u, Flow *f, unsigned first, unsigned last)
     }
 }
 
+static bool has_loads(const IrUnit *u, unsigned first, unsigned last)
+{
+    for (unsigned n = 0; n < u->landmark_count && u->landmarks[n] < last; n++) {
+        if (u->landmarks[n] > first && u->insns[u->landmarks[n]].op == OP_ld)
+            return true;
+    }
+    return false;
+}
+
 void ir_mark_recurrent(IrUnit *u)
 {
     Flow f;
     unsigned after_loop = 0;
-    for (unsigned i = 0; i < u->count; i++) {
-        const IrInsn *insn = &u->insns[i];
-        if (insn->op != OP_brcond && insn->op != OP_br)
+    for (unsigned n = 0; n < u->back_count; n++) {
+        unsigned i = u->backs[n], head = u->label_insn[u->insns[i].imm];
+        if (head < after_loop)
+            continue; /* around another loop */
+        after_loop = i + 1;
+        if (!has_loads(u, head, i))
             continue;
-        unsigned head = u->label_insn[insn->imm];
-        if (head >= i || u->insns[head].op != OP_label || head < after_loop)
-            continue; /* forward, or around another loop */
         memset(f.reg, 0, sizeof(f.reg));
         follow(u, &f, head, i);
         follow(u, &f, head, i);
-        after_loop = i + 1;
     }
 }

@@ -40,6 +40,7 @@ typedef struct JumpCacheEntry {
     uint64_t pc; /* jump_empty() of its index matches nothing */
     void *code;
 } JumpCacheEntry;
+#define JUMP_LOG 1024
 /* An address that has another index: instructions may be anywhere. */
 static inline uint64_t jump_empty(unsigned index)
 {
@@ -97,11 +98,12 @@ typedef struct ContextSet {
     uint64_t space;     /* what the target calls this address space (root and ASID), */
     uint64_t outer;     /* the one that it lies in, where translation has two stages, */
     uint32_t mmu_index; /* and mode */
-    uint32_t mode;      /* CpuState.mode, which is the same whenever this set is used */
     uint64_t last_use;
     uint8_t next[2];         /* the sets, by number, that were switched to from here last and before that */
     uint64_t exec_pages[16]; /* Bloom filter of pages that jumps[] may hold */
     uint64_t global_jumps[JUMP_CACHE_SIZE / 64]; /* entries of jumps[] in pages that all address spaces have */
+    uint32_t own_jumps;                          /* others made since the last flush: in jump_log, if they fit */
+    uint16_t jump_log[JUMP_LOG];
 } ContextSet;
 
 typedef struct Vcpu Vcpu;
@@ -166,6 +168,9 @@ void tcg_fetch_barrier(CpuState *cs);
  * (cs->raised becomes 1) and return 0; cs->pc must be exact before. */
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop);
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
+/* A store that the whole instruction may begin again before: where the target's code is coherent and the running unit
+ * would change it raises, and the instruction is executed alone. */
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop);
 /* Host memory of bytes at va, for a copy right now. NULL: an exception was raised; or it is not RAM, in several pages,
  * has code, or is watched: then it is to be accessed piece by piece. */
 uint8_t *tcg_host_span(CpuState *cs, uint64_t va, unsigned bytes, bool write);

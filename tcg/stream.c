@@ -67,7 +67,7 @@ static bool find_nodes(const IrUnit *u, Graph *g)
     }
     for (unsigned n = 0; n < g->count; n++) {
         const IrInsn *insn = &u->insns[g->nodes[n].last];
-        if (is_branch(insn))
+        if (is_branch(insn) && g->nodes[n].last < u->cold_from) /* the cold part enters loops anew */
             g->nodes[n].target = (uint16_t)node_at(g, u->label_insn[insn->imm]);
     }
     return true;
@@ -149,6 +149,17 @@ static bool find_motions(const IrUnit *u, const Graph *g, Motion *motions)
     return true;
 }
 
+/* That of a sum of registers. False: not as a stream wants it. */
+static bool motion_of(const Motion *motions, const IrSum *sum, bool *up, bool *down)
+{
+    const Motion still = { .sum = 0 };
+    const Motion *base = sum->base == IR_NO_REGISTER ? &still : &motions[sum->base];
+    const Motion *index = sum->index == IR_NO_REGISTER ? &still : &motions[sum->index];
+    *up = base->up || index->up;
+    *down = base->down || index->down;
+    return !base->otherwise && !index->otherwise && base->turn + index->turn * (1 << sum->scale) <= MAX_TURN;
+}
+
 typedef struct Loop {
     IrInsn *label;
     Motion motions[REGS];
@@ -159,13 +170,11 @@ static void mark_access(IrUnit *u, Loop *l, unsigned index, bool each_turn)
 {
     static const uint8_t end[] = { IR_STREAM_DOWN, IR_STREAM_ANY, IR_STREAMS };
     IrInsn *insn = &u->insns[index];
-    int64_t sum;
-    bool leads = !insn->group || u->groups[insn->group].first == index;
-    int reg = leads && ir_may_stream(u, insn) ? ir_address_register(u, insn, &sum) : -1;
-    if (reg < 0 || l->motions[reg].otherwise)
+    IrSum sum;
+    bool up, down, leads = !insn->group || u->groups[insn->group].first == index;
+    if (!leads || !ir_may_stream(u, insn) || !ir_address_sum(u, insn, &sum) || !motion_of(l->motions, &sum, &up, &down))
         return;
-    const Motion *m = &l->motions[reg];
-    unsigned kind = !each_turn || (m->up && m->down) ? 2 : m->down ? 1 : 0;
+    unsigned kind = !each_turn || (up && down) ? 2 : down ? 1 : 0;
     if (l->next[kind] == end[kind])
         return;
     insn->flags |= (uint8_t)((l->next[kind] + 1) << IR_STREAM_SHIFT);
@@ -189,7 +198,10 @@ static void mark_loop(IrUnit *u, const Graph *g, unsigned head)
 void ir_find_streams(IrUnit *u)
 {
     Graph g;
-    if (!u->has_loops || !find_nodes(u, &g))
+    bool others = false; /* than those of loop.c */
+    for (unsigned n = 0; n < u->back_count; n++)
+        others |= !u->insns[u->label_insn[u->insns[u->backs[n]].imm]].aux;
+    if (!others || !find_nodes(u, &g))
         return;
     for (unsigned n = 0; n < g.count; n++) {
         unsigned head = g.nodes[n].target;

@@ -160,6 +160,9 @@ static void check_types(Check *c, const IrInsn *insn)
     case OP_trunc:
         expect(c, insn, 0, 1 << IR_I64);
         break;
+    case OP_setreg:
+        expect(c, insn, 0, insn->flags & IR_SET_LOW ? ANY_INT : own);
+        break;
     case OP_setcond:
     case OP_select:
         expect(c, insn, 0, ANY_INT);

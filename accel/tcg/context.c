@@ -8,11 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static unsigned upper_half(uint64_t va)
-{
-    return va >> 63;
-}
-
 static unsigned bloom_bit(uint64_t page)
 {
     return (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> 54; /* 0..1023 */
@@ -35,9 +30,25 @@ static bool global_jump(const ContextSet *set, unsigned i)
     return set->global_jumps[i >> 6] >> (i & 63) & 1;
 }
 
+/* Of what is in pages of the address space alone each entry was logged; exec_pages may be more than there is. */
+static void clear_own_jumps(ContextSet *set)
+{
+    for (unsigned i = 0; i < set->own_jumps; i++) {
+        unsigned index = set->jump_log[i];
+        if (!global_jump(set, index))
+            set->jumps[index].pc = jump_empty(index);
+    }
+    set->own_jumps = 0;
+}
+
 /* What is in pages of the address space alone goes, or all. */
 static void clear_jumps(ContextSet *set, bool keep_global)
 {
+    if (keep_global && set->own_jumps <= JUMP_LOG) {
+        clear_own_jumps(set);
+        return;
+    }
+    set->own_jumps = 0;
     memset(set->exec_pages, 0, sizeof(set->exec_pages));
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
         JumpCacheEntry *entry = &set->jumps[i];
@@ -65,24 +76,46 @@ static void clear_jumps_to(ContextSet *set, uint64_t page)
     }
 }
 
-/* A new set begins with what the kernel's code has led to in others. */
-static void inherit_jumps(TcgCpu *c, ContextSet *set)
+/* ---- jumps of all sets ---- */
+
+static unsigned shared_index(uint64_t pc)
 {
-    const ContextSet *from = NULL;
-    for (unsigned i = 0; i < c->set_count; i++) {
-        const ContextSet *other = c->sets[i];
-        if (other != set && tcg_has_globals(other) && other->mode == set->mode &&
-            (!from || other->last_use > from->last_use))
-            from = other;
+    return pc >> 1 & (SHARED_JUMPS - 1);
+}
+
+static uint64_t *shared_page(TcgCpu *c, uint64_t page, uint64_t *mask)
+{
+    unsigned bit = (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> (64 - SHARED_PAGE_BITS);
+    *mask = UINT64_C(1) << (bit & 63);
+    return &c->shared_pages[bit >> 6];
+}
+
+static void note_shared(TcgCpu *c, uint64_t pc, void *code)
+{
+    uint64_t mask;
+    *shared_page(c, pc & GUEST_PAGE_MASK, &mask) |= mask;
+    c->shared_jumps[shared_index(pc)] = (SharedJump){ pc, code, c->cs->mode, c->shared_generation };
+}
+
+static void forget_shared(TcgCpu *c)
+{
+    memset(c->shared_pages, 0, sizeof(c->shared_pages));
+    if (!++c->shared_generation) {
+        memset(c->shared_jumps, 0, SHARED_JUMPS * sizeof(SharedJump));
+        c->shared_generation = 1;
     }
-    if (!from || !tcg_has_globals(set))
+}
+
+/* Those that begin in the page. */
+static void forget_shared_in(TcgCpu *c, uint64_t page)
+{
+    uint64_t mask;
+    if (!(*shared_page(c, page, &mask) & mask))
         return;
-    memcpy(set->global_jumps, from->global_jumps, sizeof(set->global_jumps));
-    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
-        if (!global_jump(from, i) || from->jumps[i].pc == jump_empty(i))
-            continue;
-        set->jumps[i] = from->jumps[i];
-        note_exec_page(set, set->jumps[i].pc);
+    for (unsigned i = 0; i < GUEST_PAGE_SIZE / 2; i++) {
+        SharedJump *jump = &c->shared_jumps[shared_index(page) + i];
+        if ((jump->pc & GUEST_PAGE_MASK) == page)
+            jump->generation = 0;
     }
 }
 
@@ -94,7 +127,42 @@ static bool has_jumps(const ContextSet *set)
     return any;
 }
 
-static const LargeRange no_range = { { UINT64_MAX, UINT64_MAX }, { 0, 0 } };
+/* ---- large pages ---- */
+
+static const uint8_t large_bits[] = { 21, 30, 39 };
+
+static unsigned seen_bit(uint64_t va, unsigned bits)
+{
+    return ((va >> bits) + bits) * 0x9e3779b97f4a7c15 >> (64 - LARGE_SEEN_BITS);
+}
+
+static void forget_large(LargePages *l)
+{
+    if (l->sizes)
+        memset(l, 0, sizeof(*l));
+}
+
+/* The next size that is no smaller; of 4 MiB, both halves. */
+static void note_large(LargePages *l, uint64_t va, unsigned page_bits)
+{
+    unsigned i = page_bits <= 22 ? 0 : page_bits <= 30 ? 1 : 2, bits = large_bits[i];
+    uint64_t other = page_bits == 22 ? va ^ UINT64_C(1) << 21 : va;
+    l->sizes |= 1u << i;
+    l->seen[seen_bit(va, bits) >> 6] |= UINT64_C(1) << (seen_bit(va, bits) & 63);
+    l->seen[seen_bit(other, bits) >> 6] |= UINT64_C(1) << (seen_bit(other, bits) & 63);
+}
+
+static bool may_be_large(const LargePages *l, uint64_t va)
+{
+    for (unsigned i = 0; l->sizes >> i; i++) {
+        unsigned bit = seen_bit(va, large_bits[i]);
+        if (l->sizes >> i & 1 && l->seen[bit >> 6] >> (bit & 63) & 1)
+            return true;
+    }
+    return false;
+}
+
+/* ---- flushing ---- */
 
 static void set_generation(ContextSet *set, bool global, uint32_t generation)
 {
@@ -146,7 +214,7 @@ static void flush_set(TcgCpu *c, unsigned n, bool keep_global)
     set_generation(c->sets[n], false, new_generation(c));
     if (alone)
         set_generation(c->sets[n], true, c->sets[n]->generation[0] >> 1);
-    c->range[n] = no_range;
+    forget_large(&c->large_pages[n]);
 }
 
 /* The sets of one MMU mode share global pages, where there are such. */
@@ -168,7 +236,8 @@ static void flush_everything(TcgCpu *c)
 {
     for (unsigned i = 0; i < c->set_count; i++)
         flush_set(c, i, false);
-    c->global_range = no_range;
+    forget_shared(c);
+    forget_large(&c->global_large_pages);
     uint32_t fresh = new_generation(c); /* before any is given out below */
     for (unsigned i = 0; i < c->set_count; i++) {
         if (tcg_has_globals(c->sets[i]))
@@ -192,7 +261,8 @@ bool tcg_contexts_init(TcgCpu *c)
     c->set_count = 0;
     c->l2 = g_aligned_alloc(1, sizeof(L2Table), 64);
     memset(c->l2->lines, 0xff, sizeof(c->l2->lines));
-    c->global_range = no_range;
+    c->shared_jumps = g_new0(SharedJump, SHARED_JUMPS);
+    c->shared_generation = 1;
     tcg_context_changed(c->cs, 0, 0, 0);
     return true;
 }
@@ -202,6 +272,7 @@ void tcg_contexts_free(TcgCpu *c)
     for (unsigned i = 0; i < c->set_count; i++)
         g_aligned_free(c->sets[i]);
     g_aligned_free(c->l2);
+    g_free(c->shared_jumps);
 }
 
 /* A set for a new context: another one, or the one that was not used for longest. */
@@ -215,7 +286,6 @@ static unsigned new_set(TcgCpu *c)
         memset(&set->guesses_spent, 0, sizeof(*set) - offsetof(ContextSet, guesses_spent));
         set->l2 = c->l2;
         c->sets[c->set_count] = set;
-        c->range[c->set_count] = no_range;
         set_generation(set, false, new_generation(c));
         return c->set_count++;
     }
@@ -268,9 +338,7 @@ void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t 
         c->sets[n]->space = space;
         c->sets[n]->outer = outer;
         c->sets[n]->mmu_index = mmu_index;
-        c->sets[n]->mode = cs->mode;
         share_globals(c, n);
-        inherit_jumps(c, c->sets[n]);
     }
     c->sets[n]->last_use = ++c->clock;
     c->current = n;
@@ -314,16 +382,10 @@ void tcg_flush_all(CpuState *cs)
     flush_everything(c);
 }
 
-static bool in_range(const LargeRange *r, uint64_t page)
-{
-    unsigned half = upper_half(page);
-    return page >= r->low[half] && page <= r->high[half];
-}
-
 static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 {
     ContextSet *set = c->sets[n];
-    if (in_range(&c->range[n], page)) {
+    if (may_be_large(&c->large_pages[n], page)) {
         flush_set(c, n, true);
         return;
     }
@@ -351,10 +413,12 @@ void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);
-    if (with_globals(&match) && in_range(&c->global_range, va)) {
+    if (with_globals(&match) && may_be_large(&c->global_large_pages, va)) {
         flush_everything(c);
         return;
     }
+    forget_shared_in(c, va & GUEST_PAGE_MASK);
+    forget_shared_in(c, (va & GUEST_PAGE_MASK) - GUEST_PAGE_SIZE); /* whose last instruction may go on here */
     for (unsigned i = 0; i < c->set_count; i++) {
         if (matches(c->sets[i], &match))
             flush_page_in(c, i, va & GUEST_PAGE_MASK);
@@ -381,37 +445,58 @@ void tcg_note_fill(TcgCpu *c, unsigned index, bool write)
 }
 
 /* Where one address is flushed, all of a large page must go. Of what only one set can find, only that set's. */
-void tcg_note_large(TcgCpu *c, uint64_t va, bool global)
+void tcg_note_large(TcgCpu *c, uint64_t va, unsigned page_bits, bool global)
 {
-    LargeRange *range = global && tcg_has_globals(c->cs->set) ? &c->global_range : &c->range[c->current];
-    unsigned half = upper_half(va);
-    uint64_t low = va >> 21 << 21, high = low | ((1 << 21) - 1);
-    range->low[half] = MIN(range->low[half], low);
-    range->high[half] = MAX(range->high[half], high);
+    bool all = global && tcg_has_globals(c->cs->set);
+    note_large(all ? &c->global_large_pages : &c->large_pages[c->current], va, page_bits);
+}
+
+static void enter_jump(ContextSet *set, uint64_t pc, void *code, bool global)
+{
+    unsigned index = pc >> 1 & (JUMP_CACHE_SIZE - 1);
+    JumpCacheEntry *entry = &set->jumps[index];
+    note_exec_page(set, pc);
+    set->global_jumps[index >> 6] &= ~(1ull << (index & 63));
+    set->global_jumps[index >> 6] |= (uint64_t)global << (index & 63);
+    if (!global && set->own_jumps < JUMP_LOG)
+        set->jump_log[set->own_jumps] = (uint16_t)index;
+    set->own_jumps += !global && set->own_jumps <= JUMP_LOG;
+    entry->pc = pc;
+    entry->code = code;
 }
 
 /* First the mark, then the look whether it is valid: who drops a unit does it the other way round, and writes to all
  * that have the mark. */
 void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global)
 {
-    ContextSet *set = c->cs->set;
-    unsigned index = pc >> 1 & (JUMP_CACHE_SIZE - 1);
-    JumpCacheEntry *entry = &set->jumps[index];
     uint64_t mark = UINT64_C(1) << c->vcpu->index % 64;
     if (!(__atomic_load_n(&u->users, __ATOMIC_RELAXED) & mark))
         __atomic_fetch_or(&u->users, mark, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&u->valid, __ATOMIC_SEQ_CST))
         return;
-    note_exec_page(set, pc);
-    set->global_jumps[index >> 6] &= ~(1ull << (index & 63));
-    set->global_jumps[index >> 6] |= (uint64_t)global << (index & 63);
-    entry->pc = pc;
-    entry->code = u->code;
+    enter_jump(c->cs->set, pc, u->code, global);
+    if (global)
+        note_shared(c, pc, u->code);
+}
+
+void *tcg_shared_jump(TcgCpu *c, uint64_t pc)
+{
+    const SharedJump *jump = &c->shared_jumps[shared_index(pc)];
+    if (jump->pc != pc || jump->mode != c->cs->mode || jump->generation != c->shared_generation ||
+        !tcg_has_globals(c->cs->set))
+        return NULL;
+    TCG_COUNT(&c->stats, shared_jumps);
+    enter_jump(c->cs->set, pc, jump->code, true);
+    return jump->code;
 }
 
 /* The place in its page is the lower part of an entry's index. */
 void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page)
 {
+    for (unsigned i = in_page >> 1; i < SHARED_JUMPS; i += GUEST_PAGE_SIZE / 2) {
+        if ((uintptr_t)c->shared_jumps[i].code == code)
+            c->shared_jumps[i].generation = 0;
+    }
     for (unsigned n = 0; n < c->set_count; n++) {
         for (unsigned i = in_page >> 1; i < JUMP_CACHE_SIZE; i += GUEST_PAGE_SIZE / 2) {
             JumpCacheEntry *entry = &c->sets[n]->jumps[i];
@@ -424,6 +509,11 @@ G_STATIC_ASSERT(JUMP_CACHE_SIZE >= GUEST_PAGE_SIZE / 2);
 
 void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
 {
+    for (unsigned i = 0; i < SHARED_JUMPS; i++) {
+        SharedJump *jump = &c->shared_jumps[i];
+        if ((uintptr_t)jump->code >= from && (uintptr_t)jump->code < to)
+            jump->generation = 0;
+    }
     for (unsigned n = 0; n < c->set_count; n++) {
         for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++) {
             JumpCacheEntry *entry = &c->sets[n]->jumps[i];
@@ -433,9 +523,14 @@ void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to)
     }
 }
 
+static inline bool leads_to(const TlbEntry *entry, uintptr_t host_page)
+{
+    return entry->tag + entry->addend == host_page;
+}
+
 static void forget_write(TlbEntry *entry, uintptr_t host_page)
 {
-    if (G_UNLIKELY(entry->tag + entry->addend == host_page) && entry->tag != TLB_EMPTY)
+    if (leads_to(entry, host_page))
         entry->tag = TLB_EMPTY;
 }
 
@@ -447,8 +542,13 @@ void tcg_forget_writes(TcgCpu *c, uintptr_t host_page)
             for (unsigned i = 0; i < set->fills; i++)
                 forget_write(&set->write[set->log[i]], host_page);
         } else {
-            for (unsigned i = 0; i < TLB_SIZE; i++)
-                forget_write(&set->write[i], host_page);
+            for (TlbEntry *w = set->write; w < set->write + TLB_SIZE; w += 4) { /* almost never is it there */
+                if (G_LIKELY(!leads_to(w, host_page) && !leads_to(w + 1, host_page) && !leads_to(w + 2, host_page) &&
+                             !leads_to(w + 3, host_page)))
+                    continue;
+                for (unsigned i = 0; i < 4; i++)
+                    forget_write(w + i, host_page);
+            }
         }
     }
 }

@@ -32,11 +32,13 @@
     STAT(invalidated, "units invalidated by stores")                  \
     STAT(invalidated_barrier, "units invalidated by a fetch barrier") \
     STAT(links, "jumps linked")                                       \
+    STAT(links_cached, "jumps linked to the jump cache")              \
     STAT(evicted_chunks, "chunks of the cache evicted")               \
     STAT(evicted, "units evicted with them")                          \
     STAT(cache_waits, "waits for a chunk")                            \
     STAT(mails, "messages from other CPUs")                           \
     STAT(find_code, "jumps that missed the jump cache")               \
+    STAT(shared_jumps, "of these, known from other address spaces")   \
     STAT(finds, "look-ups of a unit, of these and after exits")       \
     STAT(exits, "exits to C")                                         \
     STAT(polls, "exits by poll")                                      \
@@ -173,10 +175,23 @@ typedef struct FetchEntry {
     MemRegion *region;
 } FetchEntry;
 
-/* Virtual addresses from large pages, in the lower and the upper half. */
-typedef struct LargeRange {
-    uint64_t low[2], high[2];
-} LargeRange;
+/* Jumps to code that all address spaces have, for all sets of a vCPU: behind their jump caches. */
+#define SHARED_JUMP_BITS 15
+#define SHARED_JUMPS     (1u << SHARED_JUMP_BITS)
+#define SHARED_PAGE_BITS 15
+typedef struct SharedJump {
+    uint64_t pc;
+    void *code;
+    uint32_t mode;       /* CpuState.mode */
+    uint32_t generation; /* TcgCpu.shared_generation, else it is not there; never 0 */
+} SharedJump;
+
+/* Large pages that a flush of one address may be in: hashes of their numbers, by size. */
+#define LARGE_SEEN_BITS 14
+typedef struct LargePages {
+    uint32_t sizes; /* bit: index of the size; 0: nothing is in seen */
+    uint64_t seen[1 << (LARGE_SEEN_BITS - 6)];
+} LargePages;
 
 /* What a vCPU is doing: PHASE(name, text) */
 #define TCG_PHASES(PHASE)                                    \
@@ -199,7 +214,10 @@ typedef struct TcgCpu {
     CpuState *cs;
     struct TcgState *tcg;
     ContextSet *sets[CONTEXT_SETS];
-    LargeRange range[CONTEXT_SETS], global_range;
+    SharedJump *shared_jumps; /* [SHARED_JUMPS], by pc >> 1 */
+    uint32_t shared_generation;
+    uint64_t shared_pages[1 << (SHARED_PAGE_BITS - 6)]; /* Bloom filter of their pages */
+    LargePages large_pages[CONTEXT_SETS], global_large_pages;
     unsigned set_count, current;
     uint64_t clock;
     uint32_t last_generation;
@@ -373,9 +391,12 @@ void tcg_contexts_free(TcgCpu *c);
 /* Loads that stopped guessing in the current set may try again. */
 void tcg_renew_guesses(TcgCpu *c);
 void tcg_note_fill(TcgCpu *c, unsigned index, bool write);
-void tcg_note_large(TcgCpu *c, uint64_t va, bool global);
+/* There is, or may be, something of a page of so many address bits, more than GUEST_PAGE_BITS. */
+void tcg_note_large(TcgCpu *c, uint64_t va, unsigned page_bits, bool global);
 /* u is at pc; global: in all address spaces. */
 void tcg_note_jump(TcgCpu *c, uint64_t pc, Unit *u, bool global);
+/* Code for pc that another set may have found, or that has left this one's jump cache, where it is entered; or NULL. */
+void *tcg_shared_jump(TcgCpu *c, uint64_t pc);
 /* c's own jump caches: no entry with this code, which is at `in_page`; with code in [from, to). */
 void tcg_forget_jump(TcgCpu *c, uintptr_t code, unsigned in_page);
 void tcg_forget_code(TcgCpu *c, uintptr_t from, uintptr_t to);

@@ -150,7 +150,7 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
         large->phys = w.phys >> 21 << 21;
     }
     if (w.page_bits > GUEST_PAGE_BITS)
-        tcg_note_large(c, va, w.global);
+        tcg_note_large(c, va, w.page_bits, w.global);
     describe_phys(c, w.phys, e);
     remember(c, e);
     return true;
@@ -203,7 +203,7 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
             return false;
         }
         if (w.page_bits > GUEST_PAGE_BITS)
-            tcg_note_large(c, va, w.global);
+            tcg_note_large(c, va, w.page_bits, w.global);
         *f = (FetchEntry){ page, tcg_generation(c, w.global), e.region->ram_addr + e.offset, e.host, e.region };
     }
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
@@ -283,15 +283,22 @@ static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     written(c, e, in_page, size);
 }
 
+/* Would the store change the running unit? Then it is not made now: the instruction is executed alone first. Only for
+ * accesses that nothing of the instruction comes before. */
+static bool postponed(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size)
+{
+    unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
+    return page_has_code(e) && tcg_unit_runs_in(c, e->region->ram_addr + e->offset + in_page, size) &&
+           tcg_step_store(c);
+}
+
 static bool store_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t value)
 {
     PageEntry e;
     if (!find_page(c, va, ACCESS_STORE, &e))
         return false;
     if (e.kind == PAGE_RAM && e.write) {
-        unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
-        if (c->own_code && page_has_code(&e) && tcg_unit_runs_in(c, e.region->ram_addr + e.offset + in_page, size) &&
-            tcg_step_store(c))
+        if (c->own_code && postponed(c, &e, va, size))
             return false;
         ram_store(c, &e, va, size, value);
         return true;
@@ -376,10 +383,12 @@ static void slow_store(TcgCpu *c, uint64_t va, uint64_t value, uint64_t memop)
         store_in_page(c, wrap(c, va + i), 1, value >> 8 * i & 0xff);
 }
 
-/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. */
+/* Vectors: in pieces of at most 8 bytes. False: misaligned, and raised. What may be misaligned but is checked has to be
+ * aligned to 16 bytes at most. */
 static bool vector_aligned(TcgCpu *c, uint64_t va, uint64_t memop, Access access)
 {
-    if (!(memop & MO_ALIGN) || !(va & ((1u << (memop & IR_VECTOR_SIZE)) - 1)))
+    unsigned bytes = 1u << (memop & IR_VECTOR_SIZE);
+    if (!(memop & MO_ALIGN) || !(va & ((memop & MO_ACQUIRE ? MIN(bytes, 16) : bytes) - 1)))
         return true;
     const Target *target = c->vcpu->target;
     (target->raise_misaligned_vector && !(memop & MO_ACQUIRE) ? target->raise_misaligned_vector
@@ -410,6 +419,8 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
     bool good = vector_aligned(c, va, memop, ACCESS_STORE);
     if (good && bytes > first) /* both pages must take it before either is changed */
         good = find_page(c, va, ACCESS_STORE, &e) && find_page(c, wrap(c, va + first), ACCESS_STORE, &e);
+    if (good && c->vcpu->target->coherent_code && find_page(c, va, ACCESS_STORE, &e) && e.kind == PAGE_RAM && e.write)
+        good = !postponed(c, &e, va, MIN(bytes, first));
     for (unsigned i = 0; i < bytes && good && !cs->raised; i += piece) {
         uint64_t v = 0;
         memcpy(&v, (const uint8_t *)buffer + i, piece);
@@ -438,6 +449,8 @@ static void *atomic_host(TcgCpu *c, uint64_t va, unsigned size, PageEntry *e)
         c->vcpu->target->raise_bus_error(c->cs, va, ACCESS_STORE);
         return NULL;
     }
+    if (c->vcpu->target->coherent_code && postponed(c, e, va, size))
+        return NULL;
     return e->host + (va & (GUEST_PAGE_SIZE - 1));
 }
 
@@ -633,15 +646,36 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
     return v;
 }
 
+/* Host memory that the first level knows, for an access that needs nothing else; NULL: the slow path is asked. */
+static uint8_t *at_hand(const CpuState *cs, const TlbEntry *table, uint64_t va, uint32_t memop)
+{
+    const TlbEntry *entry = &table[va >> GUEST_PAGE_BITS & (TLB_SIZE - 1)];
+    unsigned size = MO_BYTES(memop);
+    if (entry->tag != (va & GUEST_PAGE_MASK) || size > bytes_to_page_end(va) || cs->watching ||
+        memop & (MO_BIG_ENDIAN | MO_ALIGN | MO_FOR_WRITE))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(va + entry->addend);
+}
+
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
 {
-    return tcg_slow_load(cs, va, 0, memop);
+    const uint8_t *host = at_hand(cs, cs->set->read, va, memop);
+    return host ? extend(ram_get(host, MO_BYTES(memop)), memop) : tcg_slow_load(cs, va, 0, memop);
 }
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
 {
+    uint8_t *host = at_hand(cs, cs->set->write, va, memop);
+    if (host) {
+        ram_put(host, MO_BYTES(memop), value);
+        return;
+    }
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
     slow_store(tcg_cpu(cs), va, value, memop);
     tcg_phase(tcg_cpu(cs), was);
+}
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
+{
+    tcg_slow_store(cs, va, value, memop);
 }
 uint64_t tcg_amo(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop, uint32_t kind)
 {

@@ -95,7 +95,7 @@ typedef struct CodeCopy {
 /* At least the instruction at `at` is there, if the limit allows. */
 static inline void copy_ahead(CodeCopy *code, unsigned at)
 {
-    while (code->copied < code->limit && code->copied < at + MAX_INSN_BYTES) {
+    while (G_UNLIKELY(code->copied < at + MAX_INSN_BYTES) && code->copied < code->limit) {
         unsigned n = MIN(COPY_STRETCH, code->limit - code->copied);
         copy_code(code->bytes + code->copied, code->from + code->copied, n);
         code->copied += n;
@@ -111,15 +111,22 @@ typedef struct Scan {
     int16_t label[MAX_UNIT_INSNS]; /* -1, or 0 where an instruction is a branch's target */
     InsnScan straddle;
     bool straddles; /* the one instruction crosses the page */
+    bool labels;    /* there are some */
 } Scan;
 
 static int scan_index(const Scan *s, int64_t offset)
 {
-    for (unsigned i = 0; i < s->count; i++) {
-        if (s->offset[i] == offset)
-            return i;
+    unsigned low = 0, high = s->count;
+    if (!high || offset < s->offset[0] || offset >= s->offset[high])
+        return -1;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (s->offset[middle] <= offset)
+            low = middle;
+        else
+            high = middle;
     }
-    return -1;
+    return s->offset[low] == offset ? (int)low : -1;
 }
 
 /* Instructions from `offset` on. Behind an unconditional transfer the unit goes on only where a branch seen so far
@@ -130,7 +137,7 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
     int64_t targets[MAX_UNIT_INSNS];
     unsigned target_count = 0, at = offset;
     s->count = 0;
-    s->straddles = false;
+    s->straddles = s->labels = false;
     while (s->count < limit && at < GUEST_PAGE_SIZE) {
         InsnScan i;
         copy_ahead(code, at - offset);
@@ -153,11 +160,13 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
         if (!wanted)
             break;
     }
-    s->offset[s->count] = at;
+    s->offset[s->count] = (uint16_t)at;
     for (unsigned k = 0; k < target_count; k++) {
         int i = scan_index(s, targets[k]);
-        if (i >= 0)
+        if (i >= 0) {
             s->label[i] = 0;
+            s->labels = true;
+        }
     }
 }
 
@@ -181,6 +190,7 @@ static void translate_insn(const Target *target, TranslateInsn *insn, const Scan
 {
     insn->offset = s->offset[i];
     insn->length = s->length[i];
+    insn->first = !i;
     insn->bytes = code + (s->offset[i] - s->offset[0]);
     ir_insn(insn->ir, insn->offset, insn->length);
     target->translate(insn);
@@ -201,6 +211,7 @@ static void translate_cold(const Target *target, TranslateInsn *insn, const Scan
 {
     IrUnit *ir = insn->ir;
     insn->cold = true;
+    ir_begin_cold(ir);
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
             ir_br(ir, labels->number[i]);
@@ -219,12 +230,13 @@ static void translate_insns(TcgCpu *c, const Scan *s, const uint8_t *code)
 {
     const Target *target = c->vcpu->target;
     IrUnit *ir = c->ir;
-    Labels labels = { .scan = s };
+    Labels labels;
+    labels.scan = s;
     TranslateInsn insn = { .ir = ir, .mode = c->cs->mode, .label_at = label_at, .opaque = &labels, .cs = c->cs };
     ir_begin(ir, target->regs, target->reg_count, target->helpers);
     ir->counted = c->tcg->machine->icount;
     insn.cold = ir->counted; /* who goes to the cold part has paid for the instruction, which begins again there */
-    for (unsigned i = 0; i < s->count; i++)
+    for (unsigned i = 0; i < s->count && s->labels; i++)
         labels.number[i] = s->label[i] >= 0 ? ir_new_label(ir) : -1;
     for (unsigned i = 0; i < s->count && !ir->overflow; i++) {
         if (s->label[i] >= 0)
@@ -485,6 +497,8 @@ static Unit *make_unit(TcgCpu *c, const PageRef *ref, CodeCopy *code, bool strad
         if (!c->ir->counted) { /* they make copies that would not count */
             ir_find_loops(c->ir);
             ir_find_streams(c->ir);
+            if (c->tcg->jit)
+                ir_defer_writes(c->ir);
         }
         if (!generate(c, &u)) {
             *full = true;
@@ -578,7 +592,7 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
     if (!u)
         u = translate_once(c, &ref, crossing, full);
     if (u && u->code && !c->stepping)
-        tcg_note_jump(c, c->cs->pc, u, ref.global && !crossing);
+        tcg_note_jump(c, c->cs->pc, u, ref.global && (!crossing || second.global));
     return u;
 }
 
@@ -598,6 +612,11 @@ void *tcg_find_code(CpuState *cs)
     if (c->step || c->stepping)
         return NULL;
     cs->raised = 0;
+    void *shared = tcg_shared_jump(c, cs->pc);
+    if (shared) {
+        tcg_phase(c, was);
+        return shared;
+    }
     unsigned saved = tcg_leave_guest_fp(cs);
     Unit *u = tcg_unit_find(c, &full);
     tcg_enter_guest_fp(cs, saved);
@@ -616,8 +635,12 @@ void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
     Unit *from = k && id % CHUNK_UNITS < k->units->len ? k->units->pdata[id % CHUNK_UNITS] : NULL;
     UnitExit *exit = from && number % EMIT_MAX_EXITS < from->exit_count ? &from->exits[number % EMIT_MAX_EXITS] : NULL;
     bool same_page = exit && ((from->ram_addr ^ to->ram_addr) & GUEST_PAGE_MASK) == 0 && from->mode == to->mode &&
-                     to->second == UINT64_MAX && exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
-    if (exit && from->valid && to->valid && !exit->to && same_page) {
+                     exit->emit.target == (int32_t)(to->ram_addr & (GUEST_PAGE_SIZE - 1));
+    bool straddles = to->second != UINT64_MAX;
+    if (same_page && straddles && from->valid && exit->emit.other) { /* for good: it is right for whatever is there */
+        emit_link(from->code - t->exec_offset, t->exec_offset, &exit->emit, from->code + exit->emit.other);
+        TCG_COUNT(&c->stats, links_cached);
+    } else if (same_page && !straddles && from->valid && to->valid && !exit->to) {
         exit->to = to;
         exit->next = to->incoming;
         to->incoming = exit;
@@ -713,12 +736,18 @@ static bool overlaps(const Unit *u, uint64_t from, uint64_t to)
     return from <= MIN(last, page_end) && to >= first && (from & GUEST_PAGE_MASK) == (first & GUEST_PAGE_MASK);
 }
 
-static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
+/* May units have been made of these bytes? */
+static bool has_code_in(const UnitPage *p, unsigned first, unsigned last)
 {
     uint64_t touched = 0;
     for (unsigned g = first / 64; g <= last / 64; g++)
         touched |= 1ull << g;
-    if (!(p->granules & touched))
+    return p->granules & touched;
+}
+
+static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsigned first, unsigned last)
+{
+    if (!has_code_in(p, first, last))
         return;
     for (Unit *u = p->units, *next; u; u = next) {
         next = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page];
@@ -730,11 +759,12 @@ static void invalidate_in_page(TcgState *t, uint64_t *count, UnitPage *p, unsign
 bool tcg_unit_runs_in(TcgCpu *c, uint64_t ram_addr, unsigned len)
 {
     TcgState *t = c->tcg;
-    uint64_t page = ram_addr & GUEST_PAGE_MASK;
+    uint64_t page = ram_addr & GUEST_PAGE_MASK, first = ram_addr - page;
     bool found = false;
     g_mutex_lock(&t->lock);
     UnitPage *p = g_hash_table_lookup(t->pages, &page);
-    for (Unit *u = p ? p->units : NULL; u && !found; u = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page])
+    for (Unit *u = p && has_code_in(p, first, first + len - 1) ? p->units : NULL; u && !found;
+         u = u->page_next[(u->ram_addr & GUEST_PAGE_MASK) != p->page])
         found =
             overlaps(u, ram_addr, ram_addr + len - 1) && ((c->cs->pc - u->ram_addr) & (GUEST_PAGE_SIZE - 1)) < u->bytes;
     g_mutex_unlock(&t->lock);

@@ -86,9 +86,23 @@ void acpi_pci_hotplug_request(AcpiPciHotplug *hp, unsigned slot)
     acpi_pm_gpe(hp->pm, ACPI_GPE_PCI_HOTPLUG);
 }
 
+static void slot_plugged(void *opaque, unsigned slot)
+{
+    acpi_pci_hotplug_plugged(opaque, slot);
+}
+
+static void slot_request(void *opaque, unsigned slot)
+{
+    acpi_pci_hotplug_request(opaque, slot);
+}
+
+static const PciHotplug slot_ops = { slot_plugged, slot_request };
+
+/* The DSDT has slots 2 to 30. */
 static bool realize(Device *dev, GError **err)
 {
     AcpiPciHotplug *hp = (AcpiPciHotplug *)dev;
+    pci_set_hotplug(hp->pci, ~(hp->fixed | 0x80000003), &slot_ops, hp);
     mem_io_init(&hp->ports, dev->machine, "acpi-pci-hotplug", ACPI_PCI_HOTPLUG_PORTS, &hotplug_ops, hp);
     mem_add(isa_ports(dev->machine), hp->base, &hp->ports, 0);
     return true;

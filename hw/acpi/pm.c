@@ -57,9 +57,28 @@ void acpi_pm_set_sci_enabled(AcpiPm *pm, bool on)
     pm->control_value = on ? pm->control_value | CONTROL_SCI : pm->control_value & ~CONTROL_SCI;
 }
 
+bool acpi_pm_wake(AcpiPm *pm, uint16_t status)
+{
+    if (!pm->asleep)
+        return false;
+    pm->wake_status = ACPI_PM1_WAKE | status;
+    machine_request_wakeup(pm->dev->machine);
+    return true;
+}
+
 void acpi_pm_power_button(AcpiPm *pm)
 {
+    if (acpi_pm_wake(pm, ACPI_PM1_POWER_BUTTON))
+        return;
     pm->status |= ACPI_PM1_POWER_BUTTON;
+    acpi_pm_update(pm);
+}
+
+void acpi_pm_alarm(AcpiPm *pm)
+{
+    if (pm->enable & ACPI_PM1_RTC && acpi_pm_wake(pm, ACPI_PM1_RTC))
+        return;
+    pm->status |= ACPI_PM1_RTC;
     acpi_pm_update(pm);
 }
 
@@ -99,10 +118,14 @@ static uint64_t control_read(void *opaque, uint64_t offset, unsigned size)
 
 static void sleep_now(AcpiPm *pm, unsigned type)
 {
-    if (type == TYPE_OFF || (type == pm->s4_type && !pm->s4_disabled))
+    if (type == TYPE_OFF || (type == pm->s4_type && !pm->s4_disabled)) {
         machine_request_shutdown(pm->dev->machine, SHUTDOWN_GUEST_OFF, 0);
-    else
-        unimplemented(pm->dev, "sleep type %u%s", type, type == TYPE_SUSPEND ? " (suspend to RAM)" : "");
+    } else if (type == TYPE_SUSPEND && !pm->s3_disabled) {
+        pm->asleep = true;
+        machine_request_stop(pm->dev->machine, RUN_SUSPENDED);
+    } else {
+        guest_error(pm->dev, "there is no sleep type %u", type);
+    }
 }
 
 static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -180,7 +203,9 @@ void acpi_pm_init(AcpiPm *pm, Device *dev, MemRegion *ports, unsigned gpe_bytes)
 
 void acpi_pm_reset(AcpiPm *pm)
 {
-    pm->status = pm->enable = pm->control_value = 0;
+    pm->status = pm->wake_status;
+    pm->enable = pm->control_value = pm->wake_status = 0;
+    pm->asleep = false;
     pm->halves = ticks(pm) / TIMER_HALF;
     memset(pm->gpe_status, 0, sizeof(pm->gpe_status));
     memset(pm->gpe_enable, 0, sizeof(pm->gpe_enable));

@@ -367,25 +367,28 @@ static const DeviceType *creatable_find(const Machine *machine, const char *name
     return NULL;
 }
 
-static bool device_id_taken(const GPtrArray *devices, const char *id)
+static Device *find_among(const GPtrArray *devices, const char *id)
 {
-    for (unsigned i = 0; i < devices->len; i++) {
-        const Device *dev = g_ptr_array_index(devices, i);
-        if (dev->id && !strcmp(dev->id, id))
-            return true;
-        for (GSList *link = dev->buses; link; link = link->next) {
-            if (device_id_taken(((Bus *)link->data)->devices, id))
-                return true;
-        }
+    Device *found = NULL;
+    for (unsigned i = 0; i < devices->len && !found; i++) {
+        Device *dev = g_ptr_array_index(devices, i);
+        found = dev->id && !strcmp(dev->id, id) ? dev : NULL;
+        for (GSList *link = dev->buses; link && !found; link = link->next)
+            found = find_among(((Bus *)link->data)->devices, id);
     }
-    return false;
+    return found;
+}
+
+Device *device_find(const Machine *machine, const char *id)
+{
+    return find_among(machine->devices, id);
 }
 
 static bool device_id_check(Machine *machine, const char *id, GError **err)
 {
     if (!g_ascii_isalpha(*id) || id[strspn(id, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-._")])
         return error_set(err, "id '%s' is not one: a letter, then letters, digits, '-', '.', '_'", id);
-    if (device_id_taken(machine->devices, id))
+    if (device_find(machine, id))
         return error_set(err, "id '%s' is taken", id);
     return true;
 }
@@ -411,11 +414,17 @@ static Device *device_build(Machine *machine, Opts *opts, GError **err)
     Bus *bus = bus_name ? bus_find_named(machine, type, bus_name, err) : bus_find_free(machine, type, err);
     if (!bus)
         return NULL;
+    if (machine->prepared && !bus->plugged) {
+        error_set(err, "bus '%s' takes no devices while the machine runs", bus->name);
+        return NULL;
+    }
     Device *dev = device_new(machine, type);
     dev->id = g_strdup(id);
     bool set = opts_foreach(opts, device_add_prop, dev, err);
     if (set && device_realize(dev, bus, err)) {
         device_reset(dev);
+        if (machine->prepared)
+            bus->plugged(bus, dev);
         return dev;
     }
     if (set)
@@ -430,6 +439,14 @@ Device *device_add(Machine *machine, Opts *opts, GError **err)
     if (!dev)
         g_prefix_error(err, "%s: ", opts_name(opts));
     return dev;
+}
+
+bool device_request_unplug(Device *dev, GError **err)
+{
+    const char *name = dev->id ? dev->id : dev->type->name;
+    if (!dev->bus || !dev->bus->request_unplug)
+        return error_set(err, "'%s' cannot be taken out while the machine runs", name);
+    return dev->bus->request_unplug(dev->bus, dev, err);
 }
 
 /* ---- saved state ---- */

@@ -173,6 +173,10 @@ struct Bus {
      */
     bool (*plug)(Bus *bus, Device *dev, GError **err);
     void (*unplug)(Bus *bus, Device *dev);
+    /* Tell the guest that dev has come while the machine runs; ask it to give dev up, after which dev is freed. NULL:
+     * devices of this bus do not come or go. */
+    void (*plugged)(Bus *bus, Device *dev);
+    bool (*request_unplug)(Bus *bus, Device *dev, GError **err);
     /* Text for info qtree ("addr 01.0"), appended. May be NULL. */
     void (*describe)(Bus *bus, Device *dev, GString *out);
 };
@@ -196,8 +200,13 @@ bool device_realize(Device *dev, Bus *bus, GError **err);
 void device_reset(Device *dev);
 /* Takes it off its bus and frees it, its buses and all on them. */
 void device_free(Device *dev);
-/* Do -device: driver=, id=, bus=, and properties; finds a bus with room. NULL and *err on failure. */
+/* Do -device: driver=, id=, bus=, and properties; finds a bus with room. Once the machine is prepared, the bus has to
+ * be one for hot-plug. NULL and *err on failure. */
 Device *device_add(Machine *machine, Opts *opts, GError **err);
+/* The device of this id, or NULL. */
+Device *device_find(const Machine *machine, const char *id);
+/* Ask the guest to give up a device; it is freed when the guest has done so. */
+bool device_request_unplug(Device *dev, GError **err);
 /* "-device help" and "-device X,help". Free with g_free. */
 char *device_help(const DeviceType *type_or_null);
 /* info qtree. Free with g_free. */

@@ -325,7 +325,7 @@ static void machine_fail(Machine *machine, GError *err)
 void machine_reset(Machine *machine)
 {
     g_autoptr(GError) err = NULL;
-    bool running = machine->state == RUN_RUNNING;
+    bool running = machine->state == RUN_RUNNING, suspended = machine->state == RUN_SUSPENDED;
     vcpus_stop(machine);
     machine->prepared = true;
     if (!machine_reset_all(machine, &err)) {
@@ -336,6 +336,15 @@ void machine_reset(Machine *machine)
         vcpus_start(machine);
     else if (machine->state != RUN_PRELAUNCH)
         machine->state = RUN_PAUSED;
+    if (suspended)
+        machine_start(machine);
+}
+
+static void machine_wake(Machine *machine)
+{
+    machine->waking = true;
+    machine_reset(machine);
+    machine->waking = false;
 }
 
 /* ---- run control ---- */
@@ -347,7 +356,8 @@ const char *run_state_name(RunState state)
                                          [RUN_PAUSED] = "paused",
                                          [RUN_SHUTDOWN] = "shutdown",
                                          [RUN_INTERNAL_ERROR] = "internal-error",
-                                         [RUN_IO_ERROR] = "io-error" };
+                                         [RUN_IO_ERROR] = "io-error",
+                                         [RUN_SUSPENDED] = "suspended" };
     return names[state];
 }
 
@@ -419,10 +429,12 @@ static void machine_act(void *opaque)
     Machine *machine = opaque;
     g_mutex_lock(&machine->pending.lock);
     bool reset = machine->pending.reset, shutdown = machine->pending.shutdown, stop = machine->pending.stop;
+    bool wake = machine->pending.wake;
     RunState stop_state = machine->pending.stop_state;
     ShutdownCause cause = machine->pending.cause;
     int status = machine->pending.status;
-    machine->pending.reset = machine->pending.shutdown = machine->pending.stop = machine->pending.posted = false;
+    machine->pending.reset = machine->pending.shutdown = machine->pending.stop = false;
+    machine->pending.wake = machine->pending.posted = false;
     g_mutex_unlock(&machine->pending.lock);
     machine_lock(machine);
     if (!shutdown && reset && (machine->config.no_reboot || machine->config.on_reboot == ACTION_SHUTDOWN_ON_RESET))
@@ -433,6 +445,8 @@ static void machine_act(void *opaque)
         machine_reset(machine);
     else if (stop && machine->state == RUN_RUNNING)
         machine_stop(machine, stop_state);
+    if (wake && machine->state == RUN_SUSPENDED)
+        machine_wake(machine);
     if (machine->icount && machine->state == RUN_RUNNING)
         vcpus_start(machine); /* held, and not stopped after all */
     machine_unlock(machine);
@@ -467,17 +481,30 @@ static void machine_request(Machine *machine, bool shutdown, ShutdownCause cause
         mainloop_post(machine_act, machine);
 }
 
+/* Under pending.lock, which it lets go. */
+static void machine_post(Machine *machine)
+{
+    bool post = !machine->pending.posted;
+    machine->pending.posted = true;
+    g_mutex_unlock(&machine->pending.lock);
+    if (post)
+        mainloop_post(machine_act, machine);
+}
+
 void machine_request_stop(Machine *machine, RunState why)
 {
     machine_hold(machine);
     g_mutex_lock(&machine->pending.lock);
     machine->pending.stop = true;
     machine->pending.stop_state = why;
-    bool post = !machine->pending.posted;
-    machine->pending.posted = true;
-    g_mutex_unlock(&machine->pending.lock);
-    if (post)
-        mainloop_post(machine_act, machine);
+    machine_post(machine);
+}
+
+void machine_request_wakeup(Machine *machine)
+{
+    g_mutex_lock(&machine->pending.lock);
+    machine->pending.wake = true;
+    machine_post(machine);
 }
 
 void machine_request_shutdown(Machine *machine, ShutdownCause cause, int status)

@@ -28,7 +28,8 @@ typedef enum {
     RUN_PAUSED,   /* stop, or an action */
     RUN_SHUTDOWN, /* guest is off, -no-shutdown */
     RUN_INTERNAL_ERROR,
-    RUN_IO_ERROR, /* a disk failed, and its werror= or rerror= says stop */
+    RUN_IO_ERROR,  /* a disk failed, and its werror= or rerror= says stop */
+    RUN_SUSPENDED, /* the guest sleeps (ACPI S3): machine_request_wakeup */
 } RunState;
 
 typedef enum {
@@ -84,6 +85,7 @@ struct MachineType {
      */
     bool (*load)(Machine *machine, GError **err);
     void (*powerdown)(Machine *machine); /* press the power button; NULL: not there */
+    bool (*wakeup)(Machine *machine);    /* end the guest's sleep; false: it does not sleep. NULL: it never does */
     void (*nmi)(Machine *machine);       /* non-maskable interrupt to all vCPUs; NULL: there is none */
     const char *default_nic; /* what there is on -netdev user unless the command line says anything of NICs, or NULL */
 };
@@ -122,9 +124,10 @@ struct Machine {
     GSList *reset_hooks, *state_hooks;
     GHashTable *regions; /* MemRegion *: all that are initialised */
     bool prepared;       /* machine_prepare has run */
+    bool waking;         /* the reset that is going on ends RUN_SUSPENDED: RAM stays as it is */
     struct {
         GMutex lock; /* leaf: guards the members below */
-        bool reset, shutdown, stop, posted;
+        bool reset, shutdown, stop, wake, posted;
         RunState stop_state;
         ShutdownCause cause;
         int status;
@@ -162,6 +165,8 @@ void machine_request_shutdown(Machine *machine, ShutdownCause cause, int status)
 void machine_request_reset(Machine *machine, ShutdownCause cause);
 /* Pause for this reason. From any thread. */
 void machine_request_stop(Machine *machine, RunState why);
+/* End RUN_SUSPENDED: a reset that leaves RAM alone, and the guest runs on. From any thread. */
+void machine_request_wakeup(Machine *machine);
 void machine_powerdown(Machine *machine);
 const char *run_state_name(RunState state);
 

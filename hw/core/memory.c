@@ -212,6 +212,15 @@ static bool view_equal(const FlatView *a, const FlatView *b)
     return true;
 }
 
+static void tell(AddressSpace *as)
+{
+    for (GSList *link = as->listeners; link; link = link->next) {
+        MemListener *listener = link->data;
+        if (listener->commit)
+            listener->commit(listener, as->view);
+    }
+}
+
 static void as_update(AddressSpace *as)
 {
     FlatView *old = as->view, *view = view_make(as->root);
@@ -224,11 +233,9 @@ static void as_update(AddressSpace *as)
     g_mutex_unlock(&as->lock);
     view_differ(as, old, view, false);
     view_differ(as, view, old, true);
-    for (GSList *link = as->listeners; link; link = link->next) {
-        MemListener *listener = link->data;
-        if (listener->commit)
-            listener->commit(listener, view);
-    }
+    tell(as);
+    if (as->told)
+        tell(as->told);
     view_put(old);
 }
 

@@ -101,6 +101,8 @@ struct AddressSpace {
     GMutex lock; /* leaf: guards view */
     FlatView *view;
     GSList *listeners;
+    /* Its listeners hear of this one's new views as well (commit, with their own space's view); NULL: nobody else. */
+    struct AddressSpace *told;
 };
 
 /* ---- building (machine lock, or before the machine runs). name is copied; regions are embedded in their devices. ----

@@ -109,7 +109,7 @@ static void identify_disk(const IdeDrive *d, uint16_t *words)
     put(words, 0, 0x0040); /* fixed disk */
     put_names(d, words);
     put(words, 47, 0x8010); /* 16 sectors of READ MULTIPLE */
-    put(words, 48, 1);
+    put(words, 48, 0x4000); /* valid, no Trusted Computing */
     put(words, 49, d->ide->host->dma_map ? 0x0b00 : 0x0a00);
     put(words, 51, 0x200);
     put(words, 52, 0x200);

@@ -6,6 +6,7 @@
 #include "hw/pci/pc_host.h"
 #include "hw/core/ram_access.h"
 #include "hw/isa/isa.h"
+#include <string.h>
 
 enum { ADDRESS_ENABLE = 1u << 31, RESET_CONTROL = 1, RESET_SYSTEM = 2, RESET_CPU = 4 };
 enum { PAM_BASE = 0xc0000, PAM_SIZE = 0x4000, PAM_LAST_BASE = 0xf0000, PAM_LAST_SIZE = 0x10000 };
@@ -109,6 +110,7 @@ static void init_pam(PcHost *host, unsigned n)
 /* PAM0's upper half is for 0xf0000; the others have two areas each, the lower half the lower one. */
 void pc_host_set_pam(PcHost *host, const uint8_t registers[PAM_REGISTERS])
 {
+    memmove(host->pam_registers, registers, PAM_REGISTERS);
     memory_begin(host->dev.machine);
     for (unsigned n = 0; n < PAM_AREAS; n++) {
         bool last = n == PAM_AREAS - 1;
@@ -117,6 +119,13 @@ void pc_host_set_pam(PcHost *host, const uint8_t registers[PAM_REGISTERS])
             mem_set_enabled(&host->pam[n].views[i], i == mode);
     }
     memory_commit(host->dev.machine);
+}
+
+void pc_host_reset_pam(PcHost *host, uint8_t registers[PAM_REGISTERS])
+{
+    if (host->dev.machine->waking)
+        memcpy(registers, host->pam_registers, PAM_REGISTERS);
+    pc_host_set_pam(host, registers);
 }
 
 /* ---- system management RAM ---- */
@@ -151,6 +160,7 @@ static void init_smram(PcHost *host)
     mem_add(&machine->root, 0, &host->tseg_hole, OVER_RAM);
     pc_host_set_smram(host, false, false, false, 0, 0);
     as_init(&host->smm, machine, &host->smm_root, "smm");
+    host->smm.told = &machine->memory; /* processors run in either */
 }
 
 static void place(MemRegion *region, uint64_t base, uint64_t size)
@@ -228,6 +238,7 @@ static const StateField state[] = { STATE(PcHost, address),
                                     STATE_SKIP(PcHost, pci_space, "wiring"),
                                     STATE_SKIP(PcHost, config_address, "wiring"),
                                     STATE_SKIP(PcHost, config_data, "wiring"),
+                                    STATE_SKIP(PcHost, pam_registers, "function 00.0 has them"),
                                     STATE_SKIP(PcHost, pam, "follows from function 00.0"),
                                     STATE_SKIP(PcHost, smm, "wiring"),
                                     STATE_SKIP(PcHost, smm_root, "wiring"),

@@ -32,8 +32,9 @@ struct PcHost {
     MemRegion legacy;
     AddressSpace pci_space; /* the same, for reads behind RAM */
     MemRegion config_address, config_data;
-    uint32_t address;      /* port cf8 */
-    uint8_t reset_control; /* port cf9 */
+    uint32_t address;                     /* port cf8 */
+    uint8_t reset_control;                /* port cf9 */
+    uint8_t pam_registers[PAM_REGISTERS]; /* as they were set last */
     PamArea pam[PAM_AREAS];
     /* System management: smm is what x86_set_smm_space wants. smram_open shows the RAM behind VGA to everybody,
      * tseg_hole hides the TSEG from all but it. */
@@ -47,7 +48,9 @@ bool pc_host_realize(PcHost *host, const char *bus_name, const DeviceType *funct
 void pc_host_unrealize(PcHost *host);
 /* The host bridge that a function sits behind. */
 PcHost *pc_host_of(PciDevice *function);
-/* registers: PAM0 to PAM6. */
+/* registers: PAM0 to PAM6, of function 00.0. A reset: they keep what they were where the guest wakes from a sleep, as
+ * firmware expects of the reference, whose copy of itself in shadow RAM knows how to go on. */
+void pc_host_reset_pam(PcHost *host, uint8_t registers[PAM_REGISTERS]);
 void pc_host_set_pam(PcHost *host, const uint8_t registers[PAM_REGISTERS]);
 /* The 128 KiB behind VGA: seen by SMM; by everybody; and at 0xfeda0000 by SMM. TSEG: at base, size bytes (0: none). */
 void pc_host_set_smram(PcHost *host, bool smm, bool open, bool high, uint64_t tseg_base, uint64_t tseg_size);

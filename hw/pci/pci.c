@@ -384,9 +384,13 @@ static bool plug(Bus *bus, Device *dev, GError **err)
 {
     PciBus *pci = bus->state;
     PciDevice *function = (PciDevice *)dev;
+    const uint32_t slots = dev->machine->prepared ? pci->hotplug_slots : UINT32_MAX;
     if (function->addr_text) {
         if (!parse_addr(function->addr_text, &function->addr, err))
             return false;
+        if (!(slots >> (function->addr >> 3) & 1) || (dev->machine->prepared && function->addr & 7))
+            return error_set(err, "addr=%s: what is added while the machine runs is function 0 of a slot 02 to 1e",
+                             function->addr_text);
         if (pci->devices[function->addr])
             return error_set(err, "addr=%s is taken by '%s'", function->addr_text,
                              pci->devices[function->addr]->dev.type->name);
@@ -396,7 +400,7 @@ static bool plug(Bus *bus, Device *dev, GError **err)
                              function->addr_text, first->dev.type->name);
     } else {
         function->addr = 8;
-        while (function->addr < 256 && pci->devices[function->addr])
+        while (function->addr < 256 && (pci->devices[function->addr] || !(slots >> (function->addr >> 3) & 1)))
             function->addr += 8;
         if (function->addr == 256)
             return error_set(err, "bus '%s' has no free slot", bus->name);
@@ -418,6 +422,32 @@ static void describe(Bus *bus, Device *dev, GString *out)
     g_string_append_printf(out, "addr %02x.%x, pci id %04x:%04x (sub %04x:%04x)", d->addr >> 3, d->addr & 7,
                            pci_get16(d->config + PCI_VENDOR_ID), pci_get16(d->config + PCI_DEVICE_ID),
                            pci_get16(d->config + PCI_SUBSYSTEM_VENDOR), pci_get16(d->config + PCI_SUBSYSTEM_ID));
+}
+
+static void plugged(Bus *bus, Device *dev)
+{
+    const PciBus *pci = bus->state;
+    pci->hotplug->plugged(pci->hotplug_opaque, ((PciDevice *)dev)->addr >> 3);
+}
+
+static bool request_unplug(Bus *bus, Device *dev, GError **err)
+{
+    const PciBus *pci = bus->state;
+    unsigned slot = ((PciDevice *)dev)->addr >> 3;
+    if (!(pci->hotplug_slots >> slot & 1))
+        return error_set(err, "'%s' is in slot %02x, which is part of the board", dev->id ? dev->id : dev->type->name,
+                         slot);
+    pci->hotplug->request(pci->hotplug_opaque, slot);
+    return true;
+}
+
+void pci_set_hotplug(PciBus *pci, uint32_t slots, const PciHotplug *hotplug, void *opaque)
+{
+    pci->hotplug = hotplug;
+    pci->hotplug_opaque = opaque;
+    pci->hotplug_slots = slots;
+    pci->bus->plugged = plugged;
+    pci->bus->request_unplug = request_unplug;
 }
 
 void pci_bus_init(PciBus *pci, Device *owner, const char *name)

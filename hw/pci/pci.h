@@ -51,6 +51,12 @@ typedef struct PciBar {
     bool mapped;
 } PciBar;
 
+/* Who tells the guest of functions that come and go, by slot. */
+typedef struct PciHotplug {
+    void (*plugged)(void *opaque, unsigned slot);
+    void (*request)(void *opaque, unsigned slot); /* the function is to be freed when the guest agrees */
+} PciHotplug;
+
 typedef struct PciBus {
     Bus *bus;
     PciDevice *devices[256];                           /* by device and function number */
@@ -59,7 +65,10 @@ typedef struct PciBus {
     unsigned (*map_intx)(unsigned slot, unsigned pin); /* line of a pin (0: INTA); NULL: four, swizzled by slot */
     bool msi;                                          /* message-signalled interrupts reach an interrupt controller */
     bool express;                                      /* functions have extended configuration space */
-    GMutex lock; /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
+    const PciHotplug *hotplug;                         /* NULL: functions do not come or go */
+    void *hotplug_opaque;
+    uint32_t hotplug_slots; /* those that take part */
+    GMutex lock;            /* leaf but for what intx leads to: guards raised and the functions' interrupt state */
     unsigned raised[PCI_INTX_LINES]; /* functions that assert each of intx */
 } PciBus;
 
@@ -106,6 +115,10 @@ extern const DeviceType pci_device_type; /* parent of all functions */
 /* Make the bus of a host bridge or PCI bridge; pci is the owner's member with memory, io, msi, express set. */
 void pci_bus_init(PciBus *pci, Device *owner, const char *name);
 void pci_bus_destroy(PciBus *pci);
+/* From now on functions may come and go in these slots (a bit each). */
+void pci_set_hotplug(PciBus *pci, uint32_t slots, const PciHotplug *hotplug, void *opaque);
+/* info pci: all functions of a machine. Free with g_free. */
+char *pci_describe(Machine *machine);
 /* An access to configuration space, of 1, 2 or 4 bytes, aligned. addr: device << 3 | function. Nobody there: all ones.
  */
 uint32_t pci_config_read(PciBus *pci, unsigned addr, uint32_t offset, unsigned size);

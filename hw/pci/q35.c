@@ -115,7 +115,7 @@ static void config_written(PciDevice *dev, uint32_t offset, unsigned size)
 static void update(Device *dev)
 {
     PciDevice *pci = (PciDevice *)dev;
-    pc_host_set_pam(pc_host_of(pci), pci->config + PAM0);
+    pc_host_reset_pam(pc_host_of(pci), pci->config + PAM0);
     update_ecam(pci);
     update_smram(pci);
 }

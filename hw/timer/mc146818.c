@@ -199,6 +199,8 @@ static void update_fired(void *opaque)
     Mc146818 *s = opaque;
     notice_updates(s);
     update_irq(s);
+    if (s->cmos[REG_C] & s->cmos[REG_B] & C_AF)
+        irq_set(&s->wake, true);
     arm_update(s);
 }
 
@@ -366,6 +368,7 @@ static const StateField state[] = { STATE_ARRAY(Mc146818, cmos),
                                     STATE_TIMER(Mc146818, update),
                                     STATE_SKIP(Mc146818, ports, "wiring"),
                                     STATE_SKIP(Mc146818, irq, "wiring"),
+                                    STATE_SKIP(Mc146818, wake, "wiring"),
                                     STATE_END };
 
 const DeviceType mc146818rtc_type = {

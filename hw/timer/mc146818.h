@@ -19,7 +19,8 @@ typedef struct Mc146818 {
     int64_t noticed;       /* guest second of the last update that was acted on */
     int64_t periodic_next; /* virtual time */
     Timer periodic, update;
-    Irq irq; /* IRQ 8 */
+    Irq irq;  /* IRQ 8 */
+    Irq wake; /* power management: a pulse when the alarm interrupts */
 } Mc146818;
 
 extern const DeviceType mc146818rtc_type;

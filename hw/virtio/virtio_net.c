@@ -9,6 +9,7 @@
  */
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_pci.h"
+#include "net/checksum.h"
 #include "net/net.h"
 #include "util/error.h"
 #include "util/mainloop.h"
@@ -261,32 +262,13 @@ static void received(void *opaque)
 
 /* ---- from the driver ---- */
 
-/* The ones' complement sum (RFC 1071) of len bytes, complemented, as bytes in memory order. */
-static uint16_t checksum(const uint8_t *data, size_t len)
-{
-    uint64_t sum = 0;
-    for (; len >= 4; data += 4, len -= 4) {
-        uint32_t word;
-        memcpy(&word, data, 4);
-        sum += word;
-    }
-    if (len) {
-        uint32_t word = 0;
-        memcpy(&word, data, len);
-        sum += word;
-    }
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return ~sum;
-}
-
 /* The sum of the pseudo header is in its place already (5.1.6.2). */
 static bool complete_checksum(VirtioNet *s, const uint8_t *header, size_t len)
 {
     size_t start = pci_get16(header + HDR_CSUM_START), at = start + pci_get16(header + HDR_CSUM_OFFSET);
     if (at + 2 > len)
         return false;
-    uint16_t sum = checksum(s->frame + start, len - start);
+    uint16_t sum = net_checksum(s->frame + start, len - start);
     sum = sum ? sum : 0xffff; /* 0 means "none" in UDP; in ones' complement it is the same */
     memcpy(s->frame + at, &sum, 2);
     return true;

@@ -5,6 +5,7 @@
  */
 #define DECODE_TABLES
 #include "target/riscv/translate.h"
+#include <string.h>
 
 static uint32_t bits(uint32_t v, unsigned high, unsigned low)
 {
@@ -226,7 +227,14 @@ const DecodeRow *riscv_row_of(bool (*translate)(Ctx *c, const Arg *a))
 
 static uint32_t fetch(const uint8_t *bytes, unsigned length)
 {
-    return bytes[0] | bytes[1] << 8 | (length == 4 ? bytes[2] << 16 | (uint32_t)bytes[3] << 24 : 0);
+    uint16_t half;
+    uint32_t word;
+    if (length == 4) {
+        memcpy(&word, bytes, 4);
+        return GUINT32_FROM_LE(word);
+    }
+    memcpy(&half, bytes, 2);
+    return GUINT16_FROM_LE(half);
 }
 
 /* Flow only: by the major opcode, without the whole decoder. */
@@ -313,23 +321,37 @@ void jump_to(Ctx *c, int64_t displacement)
     c->stop = true;
 }
 
+typedef struct ModeCtx {
+    uint32_t mode;
+    Ctx ctx;
+} ModeCtx;
+
+static ModeCtx mode_context(uint32_t mode, unsigned xlen)
+{
+    return (ModeCtx){ mode,
+                      { .xlen = xlen,
+                        .xt = xlen == 32 ? IR_I32 : IR_I64,
+                        .priv = mode & MODE_PRIV,
+                        .virt = mode & MODE_VIRT,
+                        .pm_bits = "\0\0\7\20"[mode >> MODE_PMM_SHIFT & 3],
+                        .pm_zero = mode & MODE_PMM_ZERO } };
+}
+
 bool riscv_translate(TranslateInsn *insn)
 {
+    static _Thread_local ModeCtx kept; /* what is the same for all instructions of a mode */
     const RiscvState *s = (const RiscvState *)insn->cs;
-    Ctx c = { .insn = insn,
-              .ir = insn->ir,
-              .s = s,
-              .xlen = s->xlen,
-              .xt = s->xlen == 32 ? IR_I32 : IR_I64,
-              .priv = insn->mode & MODE_PRIV,
-              .virt = insn->mode & MODE_VIRT,
-              .length = insn->length,
-              .pm_bits = "\0\0\7\20"[insn->mode >> MODE_PMM_SHIFT & 3],
-              .pm_zero = insn->mode & MODE_PMM_ZERO };
+    if (G_UNLIKELY(kept.mode != insn->mode || kept.ctx.xlen != s->xlen))
+        kept = mode_context(insn->mode, s->xlen);
+    Ctx c = kept.ctx;
+    c.insn = insn;
+    c.ir = insn->ir;
+    c.s = s;
+    c.length = insn->length;
     uint32_t i = fetch(insn->bytes, insn->length);
-    Arg a;
     if (insn->mode & MODE_TRIGGER)
         ir_call(c.ir, IR_I64, HELPER_TRIGGER, ir_const(c.ir, IR_I64, i), ir_const(c.ir, IR_I64, insn->length), 0, 0);
+    Arg a;
     const DecodeRow *row = riscv_decode(s, i, &a);
     if (!row || !row->translate(&c, &a))
         raise_exception(&c, CAUSE_ILLEGAL, i);

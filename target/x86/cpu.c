@@ -7,6 +7,7 @@
 #include "accel/vcpu.h"
 #include "hw/core/machine.h"
 #include "target/x86/translate.h"
+#include "tcg/ir_host.h"
 #include "util/error.h"
 #include <inttypes.h>
 #include <string.h>
@@ -38,9 +39,9 @@ static const GuestReg x86_regs[X86_REG_COUNT] = {
     GPR("r13", R13, 0),
     GPR("r14", R14, 0),
     GPR("r15", R15, 0),
-    { "cc_result", offsetof(X86State, cc_result), IR_I64, 0 },
-    { "cc_source", offsetof(X86State, cc_source), IR_I64, 0 },
-    { "cc_op", offsetof(X86State, cc_op), IR_I32, 0 },
+    { "cc_result", offsetof(X86State, cc_result), IR_I64, 0, 1 },
+    { "cc_source", offsetof(X86State, cc_source), IR_I64, 0, 2 },
+    { "cc_op", offsetof(X86State, cc_op), IR_I32, 0, 3 },
 #define XMM(n, pin)                                                \
     {                                                              \
         "xmm" #n, offsetof(X86State, xmm) + 32 * (n), IR_V256, pin \
@@ -89,7 +90,12 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     s->apic_id = apic_id_of(&vcpu->machine->config, vcpu->index);
     s->tsc_frequency = TSC_HZ;
     s->a20_mask = UINT64_MAX;
-    return x86_set_model(s, model ? model : long_mode ? "qemu64" : "qemu32", long_mode, err);
+    return x87_init(err) && ir_host_reserve(err) &&
+           x86_set_model(s,
+                         model       ? model
+                         : long_mode ? "qemu64"
+                                     : "qemu32",
+                         long_mode, err);
 }
 
 static void cpu_free(CpuState *cs) {}
@@ -254,8 +260,8 @@ bool x86_has_work(CpuState *cs)
         return inputs & (INPUT_SIPI | INPUT_INIT);
     if (inputs & INPUT_NMI && s->nmi_blocked)
         inputs &= ~(uint32_t)INPUT_NMI;
-    if (inputs & INPUT_SMI && s->smm)
-        inputs &= ~(uint32_t)INPUT_SMI;
+    if (s->smm)
+        inputs &= ~(uint32_t)(INPUT_SMI | INPUT_INIT);
     return inputs & (INPUT_NMI | INPUT_SMI | INPUT_INIT | INPUT_MCE) || (inputs & INPUT_INTR && takes_interrupts(s));
 }
 
@@ -283,8 +289,10 @@ static bool take_start_up(X86State *s)
     return true;
 }
 
-static void take_a20(X86State *s)
+void x86_take_a20(X86State *s)
 {
+    if (!(__atomic_load_n(&s->inputs, __ATOMIC_SEQ_CST) & INPUT_A20))
+        return;
     clear_input(s, INPUT_A20);
     s->a20_mask = __atomic_load_n(&s->a20_off, __ATOMIC_SEQ_CST) ? ~(1ull << 20) : UINT64_MAX;
     tcg_flush_all(&s->cs);
@@ -308,9 +316,8 @@ bool x86_deliver_interrupt(CpuState *cs)
     s->shadow = 0;
     if (!inputs)
         return false;
-    if (inputs & INPUT_A20)
-        take_a20(s);
-    if (inputs & INPUT_INIT)
+    x86_take_a20(s);
+    if (inputs & INPUT_INIT && !s->smm) /* else it waits for rsm */
         return take_init(s);
     if (inputs & INPUT_SIPI && take_start_up(s))
         return true;
@@ -439,10 +446,16 @@ static void raise_misaligned_vector(CpuState *cs, uint64_t va, Access access)
     x86_raise(x86(cs), VECTOR_GP, 0);
 }
 
-static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
+void x86_raise_misaligned(CpuState *cs, uint64_t va, Access access)
 {
-    if (cs->mode & MODE_ALIGN)
-        x86_raise(x86(cs), VECTOR_AC, 0);
+    X86State *s = x86(cs);
+    Walk w;
+    if (!(cs->mode & MODE_ALIGN))
+        return;
+    if (x86_long(s) && !x86_canonical(s, va)) /* #GP or #SS, which come first; page faults do not */
+        x86_walk(cs, va, access, cs->mmu_index, true, &w);
+    else
+        x86_raise(s, VECTOR_AC, 0);
 }
 
 #define TARGET_COMMON                                                                                              \
@@ -450,7 +463,7 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .helpers = x86_helpers, .helper_count = HELPER_COUNT, .state_size = sizeof(X86State), .cpu_init = cpu_init,    \
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = x86_cpu_help,                  \
     .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk, .coherent_code = true, \
-    .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned,                                      \
+    .raise_bus_error = raise_bus_error, .raise_misaligned = x86_raise_misaligned,                                  \
     .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                      \
     .translate = x86_translate, .disassemble = x86_disassemble
 

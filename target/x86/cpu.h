@@ -42,6 +42,7 @@ enum {
     FLAG_VIF = 1 << 19,
     FLAG_VIP = 1 << 20,
     FLAG_ID = 1 << 21,
+    X86_FLAGS_ALL = 0x3f7fd7, /* those that exist */
     FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
 };
 
@@ -106,8 +107,12 @@ enum {
     VECTOR_COUNT = 32
 };
 
+/* X86State.shadow; behind mov ss and pop ss there are no debug exceptions either. */
+enum { SHADOW_STI = 1, SHADOW_SS };
+
 /* DR6 */
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };
+enum { NO_STEP = 1 << 12 }; /* in watch_hit: TF was not set when the instruction began */
 #define DR6_RESET 0xffff0ff0ull
 #define DR7_RESET 0x400ull
 
@@ -226,7 +231,8 @@ struct X86State {
     X86SegmentReg ldt, tr;
     X86Table gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0, pkru;
-    uint64_t pdpte[4]; /* PAE: loaded by writes to CR3 */
+    uint32_t keys_seen; /* protection keys of pages that were walked to since the last flush for PKRU */
+    uint64_t pdpte[4];  /* PAE: loaded by writes to CR3 */
     uint64_t dr[8];
     uint64_t xmm[16][4] __attribute__((aligned(32))); /* 256 bits each */
     uint8_t avx_dirty;                                /* upper halves may be other than 0 */
@@ -237,10 +243,10 @@ struct X86State {
     bool delivering, nested;
     uint8_t nested_vector;
     uint32_t nested_error;
-    uint8_t shadow; /* an interrupt shadow (sti, mov ss) covers the instruction at this address: */
+    uint8_t shadow; /* an interrupt shadow covers the instruction at this address: SHADOW_* */
     uint64_t shadow_pc;
-    bool smm, nmi_blocked;
-    uint8_t watch_hit; /* breakpoints on data that the present instruction has met: bits of DR6 */
+    bool smm, nmi_blocked, nmi_was_blocked; /* the last: before the SMI */
+    uint16_t watch_hit; /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */
     uint32_t inputs; /* INPUT_* */
@@ -307,16 +313,22 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
 void x86_mode_changed(X86State *s);
 /* The same where nothing but eflags has: before is what they were. */
 void x86_eflags_changed(X86State *s, uint32_t before);
+/* PKRU, with a flush if translations depend on what changes. */
+void x86_set_pkru(X86State *s, uint32_t value);
 bool x86_load_pdptes(X86State *s, uint64_t cr3); /* false: #GP is to be raised */
 /* What the present address space is called to the TLB. */
 uint64_t x86_space(const X86State *s);
 /* Accesses as supervisor (tables, stacks of handlers). False: the fault has been raised. size: 1 to 8 bytes. */
+/* A context in which these need no change of it: for several in a row, until x86_mode_changed. */
+void x86_enter_system(X86State *s);
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value);
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value);
 
 /* ---- segment.c ---- */
 /* Load a segment register as mov, pop and lXs do. False: raised. */
 bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector);
+/* Likewise; vector: what a bad selector raises. */
+bool x86_load_segment_or(X86State *s, X86Segment segment, uint16_t selector, unsigned vector);
 void x86_load_segment_real(X86State *s, X86Segment segment, uint16_t selector);
 typedef struct X86Descriptor {
     uint32_t low, high;
@@ -340,11 +352,16 @@ bool x86_inner_stack(X86State *s, unsigned cpl, uint16_t *ss, uint64_t *sp);
 /* Raise at cs.pc. error: pushed where the exception has an error code. Sets cs.raised. */
 void x86_raise(X86State *s, unsigned vector, uint32_t error);
 /* int n, int3, into, int1: return goes behind the instruction. */
-void x86_software_interrupt(X86State *s, unsigned vector, unsigned length);
+void x86_software_interrupt(X86State *s, unsigned vector, unsigned length, bool by_opcode);
+/* int n in virtual-8086 mode: true if the program's own handler gets it (or an exception was raised). */
+bool x86_redirected_interrupt(X86State *s, unsigned vector, unsigned length);
 /* NMI, or what the local APIC gave: taken before the instruction at cs.pc. */
 void x86_external_interrupt(X86State *s, unsigned vector);
 bool x86_deliver_interrupt(CpuState *cs);
 bool x86_has_work(CpuState *cs);
+
+/* ---- cpu.c ---- */
+void x86_take_a20(X86State *s); /* if the gate has changed: what is executed next sees it */
 
 /* ---- translate.c ---- */
 void x86_translate_init(void);
@@ -352,7 +369,9 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
 bool x86_translate(TranslateInsn *insn);
 
 /* Does the instruction at cs.pc access memory through SS? Decodes it: for faults only. */
-bool x86_accesses_stack(X86State *s);
+bool x86_accesses_stack(X86State *s, uint64_t va);
+/* #AC where alignment is checked. */
+void x86_raise_misaligned(CpuState *cs, uint64_t va, Access access);
 
 /* ---- xsave.c ---- */
 uint64_t x86_xcr0_valid(const X86State *s); /* components that the processor has */
@@ -378,6 +397,7 @@ void x86_debug_trap(X86State *s, uint64_t dr6);
 
 /* ---- watch.c ---- */
 void x86_watch_changed(X86State *s); /* DR0 to DR3 or DR7 changed */
+void x86_watch_port(X86State *s, uint16_t port, unsigned size); /* it was accessed */
 bool x86_watched_page(const X86State *s, uint64_t va);
 bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);
 

@@ -22,12 +22,12 @@ static const Feature features[] = {
 #undef FEATURE
 };
 
-typedef enum { INTEL, AMD } Vendor;
+typedef enum { INTEL, AMD, HYGON } Vendor;
 
 typedef struct X86Model {
     const char *name;
-    const char *base; /* another model, whose features it has too; NULL */
-    const char *features;
+    const char *base;     /* another model, whose features it has too; NULL */
+    const char *features; /* more than base; with a minus sign: not */
     Vendor vendor;
     uint8_t family, model, stepping;
     uint32_t level, extended_level;
@@ -89,7 +89,7 @@ static const X86Model models[] = {
       0x80000008, "Intel Xeon Processor (SapphireRapids)" },
     { "Denverton", "Westmere",
       "movbe tsc-deadline xsave x2apic rdrand fsgsbase smep erms rdseed smap clflushopt sha-ni xsaveopt xsavec xgetbv1 "
-      "xsaves rdtscp pdpe1gb 3dnowprefetch",
+      "monitor rdtscp pdpe1gb 3dnowprefetch",
       INTEL, 6, 95, 1, 21, 0x80000008, "Intel Atom Processor (Denverton)" },
     { "Snowridge", "Denverton", "umip clwb cldemote movdiri movdir64b", INTEL, 6, 134, 1, 27, 0x80000008,
       "Intel Atom Processor (SnowRidge)" },
@@ -104,7 +104,8 @@ static const X86Model models[] = {
       AMD, 21, 1, 2, 0xd, 0x8000001a, "AMD Opteron 62xx class CPU" },
     { "Opteron_G5", "Opteron_G4", "fma f16c tbm", AMD, 21, 2, 0, 0xd, 0x8000001a, "AMD Opteron 63xx class CPU" },
     { "EPYC", "Opteron_G2",
-      "popcnt abm sse4a misalignsse rdtscp ssse3 sse4.1 sse4.2 pclmulqdq aes xsave avx pdpe1gb 3dnowprefetch fma f16c "
+      "monitor popcnt abm sse4a misalignsse rdtscp ssse3 sse4.1 sse4.2 pclmulqdq aes xsave avx pdpe1gb 3dnowprefetch "
+      "fma f16c "
       "movbe rdrand fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt sha-ni xsaveopt xsavec xgetbv1 arat mmxext "
       "fxsr-opt cr8legacy osvw topoext",
       AMD, 23, 1, 2, 0xd, 0x8000001e, "AMD EPYC Processor" },
@@ -114,14 +115,111 @@ static const X86Model models[] = {
       "AMD EPYC-Milan Processor" },
     { "EPYC-Genoa", "EPYC-Milan", "la57 avx512f gfni vaes vpclmulqdq", AMD, 25, 17, 0, 0xd, 0x80000022,
       "AMD EPYC-Genoa Processor" },
+    /* Versions: what they have more, or with a minus sign have not. */
+    { "Nehalem-v2", "Nehalem", "spec-ctrl", INTEL, 6, 26, 3, 11, 0x80000008,
+      "Intel Core i7 9xx (Nehalem Core i7, IBRS update)" },
+    { "Westmere-v2", "Westmere", "spec-ctrl", INTEL, 6, 44, 1, 11, 0x80000008,
+      "Westmere E56xx/L56xx/X56xx (IBRS update)" },
+    { "SandyBridge-v2", "SandyBridge", "spec-ctrl", INTEL, 6, 42, 1, 0xd, 0x80000008,
+      "Intel Xeon E312xx (Sandy Bridge, IBRS update)" },
+    { "IvyBridge-v2", "IvyBridge", "spec-ctrl", INTEL, 6, 58, 9, 0xd, 0x80000008,
+      "Intel Xeon E3-12xx v2 (Ivy Bridge, IBRS)" },
+    { "Haswell-v2", "Haswell", "-hle -rtm", INTEL, 6, 60, 1, 0xd, 0x80000008,
+      "Intel Core Processor (Haswell, no TSX)" },
+    { "Haswell-v3", "Haswell", "spec-ctrl", INTEL, 6, 60, 4, 0xd, 0x80000008, "Intel Core Processor (Haswell, IBRS)" },
+    { "Haswell-v4", "Haswell", "spec-ctrl -hle -rtm", INTEL, 6, 60, 1, 0xd, 0x80000008,
+      "Intel Core Processor (Haswell, no TSX, IBRS)" },
+    { "Broadwell-v2", "Broadwell", "-hle -rtm", INTEL, 6, 61, 2, 0xd, 0x80000008,
+      "Intel Core Processor (Broadwell, no TSX)" },
+    { "Broadwell-v3", "Broadwell", "spec-ctrl", INTEL, 6, 61, 2, 0xd, 0x80000008,
+      "Intel Core Processor (Broadwell, IBRS)" },
+    { "Broadwell-v4", "Broadwell", "spec-ctrl -hle -rtm", INTEL, 6, 61, 2, 0xd, 0x80000008,
+      "Intel Core Processor (Broadwell, no TSX, IBRS)" },
+    { "Skylake-Client-v2", "Skylake-Client", "spec-ctrl", INTEL, 6, 94, 3, 0xd, 0x80000008,
+      "Intel Core Processor (Skylake, IBRS)" },
+    { "Skylake-Client-v3", "Skylake-Client-v2", "-hle -rtm", INTEL, 6, 94, 3, 0xd, 0x80000008,
+      "Intel Core Processor (Skylake, IBRS, no TSX)" },
+    { "Skylake-Client-v4", "Skylake-Client-v3", "xsaves", INTEL, 6, 94, 3, 0xd, 0x80000008,
+      "Intel Core Processor (Skylake, IBRS, no TSX)" },
+    { "Skylake-Server-v2", "Skylake-Server", "spec-ctrl -clflushopt", INTEL, 6, 85, 4, 0xd, 0x80000008,
+      "Intel Xeon Processor (Skylake, IBRS)" },
+    { "Skylake-Server-v3", "Skylake-Server-v2", "-hle -rtm", INTEL, 6, 85, 4, 0xd, 0x80000008,
+      "Intel Xeon Processor (Skylake, IBRS, no TSX)" },
+    { "Skylake-Server-v4", "Skylake-Server-v3", "", INTEL, 6, 85, 4, 0xd, 0x80000008,
+      "Intel Xeon Processor (Skylake, IBRS, no TSX)" },
+    { "Skylake-Server-v5", "Skylake-Server-v4", "xsaves", INTEL, 6, 85, 4, 0xd, 0x80000008,
+      "Intel Xeon Processor (Skylake, IBRS, no TSX)" },
+    { "Cascadelake-Server-v2", "Cascadelake-Server", "arch-capabilities", INTEL, 6, 85, 6, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cascadelake)" },
+    { "Cascadelake-Server-v3", "Cascadelake-Server-v2", "-hle -rtm", INTEL, 6, 85, 6, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cascadelake)" },
+    { "Cascadelake-Server-v4", "Cascadelake-Server-v3", "", INTEL, 6, 85, 6, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cascadelake)" },
+    { "Cascadelake-Server-v5", "Cascadelake-Server-v4", "xsaves", INTEL, 6, 85, 6, 0xd, 0x80000008,
+      "Intel Xeon Processor (Cascadelake)" },
+    { "Cooperlake-v2", "Cooperlake", "xsaves", INTEL, 6, 85, 10, 0xd, 0x80000008, "Intel Xeon Processor (Cooperlake)" },
+    { "Icelake-Server-v2", "Icelake-Server", "-hle -rtm", INTEL, 6, 134, 0, 0xd, 0x80000008,
+      "Intel Xeon Processor (Icelake)" },
+    { "Icelake-Server-v3", "Icelake-Server-v2", "arch-capabilities", INTEL, 6, 134, 0, 0xd, 0x80000008,
+      "Intel Xeon Processor (Icelake)" },
+    { "Icelake-Server-v4", "Icelake-Server-v3", "sha-ni rdpid fsrm", INTEL, 6, 106, 0, 0xd, 0x80000008,
+      "Intel Xeon Processor (Icelake)" },
+    { "Icelake-Server-v5", "Icelake-Server-v4", "xsaves", INTEL, 6, 106, 0, 0xd, 0x80000008,
+      "Intel Xeon Processor (Icelake)" },
+    { "Icelake-Server-v6", "Icelake-Server-v5", "", INTEL, 6, 106, 0, 0xd, 0x80000008,
+      "Intel Xeon Processor (Icelake)" },
+    { "KnightsMill", "Westmere",
+      "ss movbe fma f16c rdrand avx xsave xsaveopt x2apic tsc-deadline rdtscp fsgsbase bmi1 avx2 smep bmi2 erms rdseed "
+      "adx pdpe1gb abm 3dnowprefetch avx512f",
+      INTEL, 6, 133, 0, 0xd, 0x80000008, "Intel Xeon Phi Processor (Knights Mill)" },
+    { "Denverton-v2", "Denverton", "-monitor", INTEL, 6, 95, 1, 21, 0x80000008, "Intel Atom Processor (Denverton)" },
+    { "Denverton-v3", "Denverton-v2", "xsaves", INTEL, 6, 95, 1, 21, 0x80000008, "Intel Atom Processor (Denverton)" },
+    { "Snowridge-v2", "Snowridge", "", INTEL, 6, 134, 1, 27, 0x80000008, "Intel Atom Processor (Snowridge, no MPX)" },
+    { "Snowridge-v3", "Snowridge-v2", "xsaves", INTEL, 6, 134, 1, 27, 0x80000008,
+      "Intel Atom Processor (Snowridge, no MPX)" },
+    { "Snowridge-v4", "Snowridge-v3", "", INTEL, 6, 134, 1, 27, 0x80000008,
+      "Intel Atom Processor (Snowridge, no MPX)" },
+    { "EPYC-v2", "EPYC", "ibpb", AMD, 23, 1, 2, 0xd, 0x8000001e, "AMD EPYC Processor (with IBPB)" },
+    { "EPYC-v3", "EPYC-v2", "clzero xsaveerptr xsaves", AMD, 23, 1, 2, 0xd, 0x8000001e, "AMD EPYC Processor" },
+    { "EPYC-Rome-v2", "EPYC-Rome", "amd-ssbd", AMD, 23, 49, 0, 0xd, 0x8000001e, "AMD EPYC-Rome Processor" },
+    { "Dhyana", "EPYC", "-pclmulqdq -aes -sha-ni", HYGON, 24, 0, 1, 0xd, 0x8000001e, "Hygon Dhyana Processor" },
+    { "Dhyana-v2", "Dhyana", "xsaves", HYGON, 24, 0, 1, 0xd, 0x8000001e, "Hygon Dhyana Processor" },
     { "max", NULL, "*", AMD, 6, 6, 3, 0xd, 0x8000000a, "QEMU TCG CPU version 2.5+" },
 };
 
 /* -cpu host: what the accelerator's processor is, once it was asked for. */
 static X86Model host_model = { .name = "host" };
 
+/* Other names of versions; besides, every model's first version is itself. */
+static const struct {
+    const char *name, *model;
+} aliases[] = { { "Nehalem-IBRS", "Nehalem-v2" },
+                { "Westmere-IBRS", "Westmere-v2" },
+                { "SandyBridge-IBRS", "SandyBridge-v2" },
+                { "IvyBridge-IBRS", "IvyBridge-v2" },
+                { "Haswell-noTSX", "Haswell-v2" },
+                { "Haswell-IBRS", "Haswell-v3" },
+                { "Haswell-noTSX-IBRS", "Haswell-v4" },
+                { "Broadwell-noTSX", "Broadwell-v2" },
+                { "Broadwell-IBRS", "Broadwell-v3" },
+                { "Broadwell-noTSX-IBRS", "Broadwell-v4" },
+                { "Skylake-Client-IBRS", "Skylake-Client-v2" },
+                { "Skylake-Client-noTSX-IBRS", "Skylake-Client-v3" },
+                { "Skylake-Server-IBRS", "Skylake-Server-v2" },
+                { "Skylake-Server-noTSX-IBRS", "Skylake-Server-v3" },
+                { "Cascadelake-Server-noTSX", "Cascadelake-Server-v3" },
+                { "Icelake-Server-noTSX", "Icelake-Server-v2" },
+                { "EPYC-IBPB", "EPYC-v2" } };
+
 static const X86Model *find_model(const char *name)
 {
+    g_autofree char *first = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(aliases); i++) {
+        if (!g_ascii_strcasecmp(aliases[i].name, name))
+            name = aliases[i].model;
+    }
+    if (g_str_has_suffix(name, "-v1"))
+        name = first = g_strndup(name, strlen(name) - 3);
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
         if (!g_ascii_strcasecmp(models[i].name, name))
             return &models[i];
@@ -192,10 +290,10 @@ static void add_model(X86State *s, const X86Model *m)
     }
     g_auto(GStrv) words = g_strsplit(m->features, " ", -1);
     for (char **word = words; *word; word++) {
-        const Feature *f = find_feature(*word);
+        const Feature *f = find_feature(*word + (**word == '-'));
         g_assert(f || !**word);
         if (f)
-            switch_feature(s, f, true);
+            switch_feature(s, f, **word != '-');
     }
 }
 
@@ -320,15 +418,17 @@ bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
 
 bool x86_is_amd(const X86State *s)
 {
-    return s->model->vendor == AMD;
+    return s->model->vendor != INTEL;
 }
 
 char *x86_cpu_help(void)
 {
     GString *out = g_string_new("Available CPUs:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
-        g_string_append_printf(out, "  %-20s %s\n", models[i].name, models[i].text);
-    g_string_append_printf(out, "  %-20s %s\n", host_model.name, "the host's processor (-accel kvm)");
+        g_string_append_printf(out, "  %-26s %s\n", models[i].name, models[i].text);
+    g_string_append_printf(out, "  %-26s %s\n", host_model.name, "the host's processor (-accel kvm)");
+    for (unsigned i = 0; i < G_N_ELEMENTS(aliases); i++)
+        g_string_append_printf(out, "  %-26s (alias of %s)\n", aliases[i].name, aliases[i].model);
     g_string_append(
         out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there:\n");
     for (unsigned i = 0, column = 0; i < G_N_ELEMENTS(features); i++) {
@@ -375,7 +475,7 @@ static void put_text(uint32_t out[4], const char *text, unsigned from)
 
 static void leaf_0(const X86State *s, uint32_t out[4])
 {
-    static const char *const vendors[] = { "GenuineIntel", "AuthenticAMD" };
+    static const char *const vendors[] = { "GenuineIntel", "AuthenticAMD", "HygonGenuine" };
     const char *v = vendors[s->model->vendor];
     out[0] = s->model->level;
     memcpy(&out[1], v, 4);
@@ -519,7 +619,7 @@ static void extended_leaf(const X86State *s, uint32_t leaf, uint32_t subleaf, ui
         break;
     case 0x80000001:
         out[0] = signature(s->model);
-        out[2] = s->cpuid_features[X86_WORD_8000_0001_ECX] | (count > 1 && s->model->vendor == AMD ? 2 : 0);
+        out[2] = s->cpuid_features[X86_WORD_8000_0001_ECX] | (count > 1 && s->model->vendor != INTEL ? 2 : 0);
         out[3] = s->cpuid_features[X86_WORD_8000_0001_EDX];
         if (s->model->vendor == AMD) /* the bits that are as in leaf 1 */
             out[3] |= s->cpuid_features[X86_WORD_1_EDX] & 0x0183f3ff;

@@ -45,6 +45,7 @@ enum {
 #define X86_BIT_PKU        (1u << 3)
 #define X86_BIT_OSPKE      (1u << 4)
 #define X86_BIT_LA57       (1u << 16)
+#define X86_BIT_CR8LEGACY  (1u << 4)  /* 8000_0001_ECX */
 #define X86_BIT_SYSCALL    (1u << 11) /* 8000_0001_EDX */
 #define X86_BIT_NX         (1u << 20)
 #define X86_BIT_FXSR_OPT   (1u << 25)

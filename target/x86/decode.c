@@ -17,7 +17,7 @@ typedef struct Cursor {
 } Cursor;
 
 /* n bytes, little-endian, sign-extended. */
-static int64_t take(Cursor *c, unsigned n)
+static int64_t take_bytes(Cursor *c, unsigned n)
 {
     if (c->at + n > c->available) {
         c->short_of = true;
@@ -31,12 +31,20 @@ static int64_t take(Cursor *c, unsigned n)
     return (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n);
 }
 
+static inline int64_t take(Cursor *c, unsigned n)
+{
+    if (n == 1 && c->at < c->available)
+        return (int8_t)c->bytes[c->at++];
+    return take_bytes(c, n);
+}
+
 typedef struct Prefixes {
     bool operand, address, lock;
     uint8_t repeat, segment;
     bool rex, vex; /* present */
     bool w, r, x, b, l;
     uint8_t vvvv, vex_prefix, map;
+    bool vvvv_named; /* not 1111b, which it has to be where it names nothing */
 } Prefixes;
 
 static uint8_t take_legacy_prefixes(Cursor *c, unsigned bits, Prefixes *p)
@@ -110,6 +118,7 @@ static bool take_vex(Cursor *c, unsigned bits, bool three_bytes, Prefixes *p)
         p->w = first & 0x80;
     }
     p->vvvv = ~(first >> 3) & 15;
+    p->vvvv_named = p->vvvv;
     p->l = first & 4;
     p->vex_prefix = prefixes[first & 3];
     if (bits != 64) { /* eight registers only */
@@ -159,14 +168,16 @@ static const X86Row *find_row(unsigned bits, uint64_t features, const Prefixes *
     return NULL;
 }
 
-static bool opcode_has_modrm(unsigned map, uint8_t opcode)
+/* Of an instruction that is none: one of the same length, since all of its bytes are fetched before that is found. */
+static const X86Row *row_of_length(unsigned bits, const Prefixes *p, uint8_t opcode)
 {
-    unsigned first = x86_index[map][opcode].first;
-    for (unsigned i = 0; i < x86_index[map][opcode].count; i++) {
-        if (x86_rows[first + i].flags & X86_MODRM)
-            return true;
+    unsigned first = x86_index[p->map][opcode].first;
+    for (unsigned i = 0; i < x86_index[p->map][opcode].count; i++) {
+        const X86Row *row = &x86_rows[first + i];
+        if (!(row->mode == BITS_LEGACY && bits == 64) && !(row->mode == BITS_LONG && bits != 64))
+            return row;
     }
-    return false;
+    return NULL;
 }
 
 /* Volume 2, table 2-1: 16-bit addressing. */
@@ -311,17 +322,18 @@ unsigned x86_operand_bytes(const X86Insn *insn, X86Operand operand)
 /* A lock prefix is for the rows that allow it, with a destination in memory; a VEX prefix for no others. */
 static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *insn)
 {
-    bool uses_vvvv = false;
+    bool uses_vvvv = false, control = row->operands[0].kind == OPERAND_CR || row->operands[1].kind == OPERAND_CR;
     for (unsigned i = 0; i < 4; i++)
         uses_vvvv |= row->operands[i].kind == OPERAND_XMM_VEX || row->operands[i].kind == OPERAND_VEX_REG;
-    if (p->vex && !uses_vvvv && p->vvvv)
+    if (p->vex && !uses_vvvv && p->vvvv_named)
         return false;
-    return !p->lock || ((row->flags & X86_LOCK) && insn->mod != 3);
+    return !p->lock || (row->flags & X86_LOCK && (insn->mod != 3 || control));
 }
 
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)
 {
     Prefixes p = { .segment = X86_NO_SEGMENT };
+    bool illegal = false;
     uint8_t opcode = take_legacy_prefixes(c, bits, &p);
     if (c->short_of || c->at > MAX_LENGTH)
         return;
@@ -331,9 +343,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
             return;
         }
         if (bits == 64 || c->bytes[c->at] >> 6 == 3) {
-            bool illegal = p.operand || p.repeat || p.lock || p.rex;
+            illegal = p.operand || p.repeat || p.lock || p.rex;
             p.w = p.r = p.x = p.b = p.rex = false;
-            if (!take_vex(c, bits, opcode == 0xc4, &p) || illegal)
+            if (!take_vex(c, bits, opcode == 0xc4, &p))
                 return;
             opcode = (uint8_t)take(c, 1);
         }
@@ -346,7 +358,7 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
         }
     }
     int modrm = -1;
-    if (opcode_has_modrm(p.map, opcode) && !c->short_of) {
+    if (x86_index[p.map][opcode].modrm && !c->short_of) {
         if (c->at == c->available)
             c->short_of = true;
         else
@@ -354,8 +366,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     }
     if (c->short_of)
         return;
-    const X86Row *row = find_row(bits, features, &p, opcode, modrm);
-    if (!row)
+    const X86Row *row = illegal ? NULL : find_row(bits, features, &p, opcode, modrm);
+    illegal = !row;
+    if (illegal && !(row = row_of_length(bits, &p, opcode)))
         return;
     *insn = (X86Insn){ .row = row,
                        .lock = p.lock,
@@ -383,7 +396,7 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     take_immediates(c, bits, insn);
     if (p.segment != X86_NO_SEGMENT && insn->segment != X86_NO_SEGMENT)
         insn->segment = p.segment;
-    if (!prefixes_legal(&p, row, insn))
+    if (illegal || !prefixes_legal(&p, row, insn))
         insn->row = NULL;
 }
 

@@ -12,7 +12,8 @@
 #define ERROR_EXT 1 /* the event was not the program's */
 #define ERROR_IDT 2
 
-typedef enum { FROM_EXCEPTION, FROM_INSTRUCTION, FROM_OUTSIDE } Origin;
+/* FROM_INT1 is an instruction that asks for no privilege. */
+typedef enum { FROM_EXCEPTION, FROM_INSTRUCTION, FROM_OUTSIDE, FROM_INT1 } Origin;
 
 typedef struct Event {
     uint8_t vector;
@@ -117,7 +118,7 @@ static bool handler_code(X86State *s, const Event *e, const IdtGate *g, X86Segme
     if (!x86_read_descriptor(s, g->selector, VECTOR_GP, &d))
         return false;
     x86_segment_from(code, g->selector, &d);
-    unsigned a = code->attributes, dpl = a >> DESC_DPL_SHIFT & 3;
+    unsigned a = code->attributes | DESC_ACCESSED, dpl = a >> DESC_DPL_SHIFT & 3;
     bool is_code = (a & (DESC_S | DESC_CODE)) == (DESC_S | DESC_CODE), conforming = a & DESC_EXPAND_DOWN;
     if (!is_code || dpl > now || (x86_long(s) && (a & (DESC_L | DESC_DB)) != DESC_L))
         return fail(s, VECTOR_GP, selector_error(e, g->selector));
@@ -126,14 +127,17 @@ static bool handler_code(X86State *s, const Event *e, const IdtGate *g, X86Segme
     *cpl = conforming ? now : dpl;
     if (s->eflags & FLAG_VM && *cpl)
         return fail(s, VECTOR_GP, selector_error(e, g->selector));
-    return x86_long(s) ? x86_canonical(s, g->offset) || fail(s, VECTOR_GP, 0)
-                       : (uint32_t)g->offset <= code->limit || fail(s, VECTOR_GP, e->origin != FROM_INSTRUCTION);
+    if (x86_long(s) ? !x86_canonical(s, g->offset) : (uint32_t)g->offset > code->limit)
+        return fail(s, VECTOR_GP, 0);
+    code->attributes = (uint16_t)a;
+    return x86_set_accessed(s, g->selector, &d);
 }
 
 typedef struct Frame {
     X86SegmentReg ss;
     uint64_t sp, mask;
-    unsigned size; /* of a pushed word */
+    unsigned size;  /* of a pushed word */
+    uint16_t error; /* code of #SS: the selector of a stack that is not in use yet */
 } Frame;
 
 static bool push(X86State *s, Frame *f, uint64_t value)
@@ -142,10 +146,10 @@ static bool push(X86State *s, Frame *f, uint64_t value)
     uint64_t offset = f->sp & f->mask;
     bool long_mode = x86_long(s), down = (f->ss.attributes & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
     bool inside = long_mode ? x86_canonical(s, offset)
-                  : down    ? offset > f->ss.limit
+                  : down    ? offset > f->ss.limit && offset + f->size - 1 <= f->mask
                             : offset + f->size - 1 <= f->ss.limit;
     if (!inside)
-        return fail(s, VECTOR_SS, f->ss.selector != s->segment[X86_SS].selector ? f->ss.selector & 0xfffc : 0);
+        return fail(s, VECTOR_SS, f->error);
     return x86_system_store(s, long_mode ? offset : (uint32_t)(f->ss.base + offset), f->size, value);
 }
 
@@ -173,6 +177,7 @@ static bool open_frame(X86State *s, const Event *e, const IdtGate *g, unsigned c
     f->ss = s->segment[X86_SS];
     f->sp = s->gpr[RSP];
     f->size = x86_long(s) ? 8 : g->type & 8 ? 4 : 2;
+    f->error = 0;
     if (x86_long(s)) {
         uint64_t at = g->ist ? 36 + 8 * (g->ist - 1u) : 4 + 8 * cpl;
         f->mask = UINT64_MAX;
@@ -190,6 +195,7 @@ static bool open_frame(X86State *s, const Event *e, const IdtGate *g, unsigned c
     if (inner && (!x86_inner_stack(s, cpl, &selector, &f->sp) || !load_inner_segment(s, e, selector, cpl, &f->ss)))
         return false;
     f->mask = f->ss.attributes & DESC_DB ? UINT32_MAX : 0xffff;
+    f->error = inner ? selector & 0xfffc : 0;
     return true;
 }
 
@@ -204,6 +210,9 @@ static bool push_frame(X86State *s, const Event *e, unsigned cpl, Frame *f)
     if ((x86_long(s) || cpl < x86_cpl(s)) && (!push(s, f, s->segment[X86_SS].selector) || !push(s, f, s->gpr[RSP])))
         return false;
     uint32_t flags = x86_eflags(s);
+    if (!(s->cs.mode &
+          MODE_BREAK)) /* it lasts for one instruction, and is looked at only where there are breakpoints */
+        flags &= ~(uint32_t)FLAG_RF;
     if (e->origin == FROM_EXCEPTION && e->vector != VECTOR_DB) /* so that a breakpoint there is not hit again */
         flags |= FLAG_RF;
     return push(s, f, flags) && push(s, f, s->segment[X86_CS].selector) && push(s, f, e->return_ip) &&
@@ -221,12 +230,12 @@ static bool enter_protected(X86State *s, const Event *e)
         return false;
     if (g.type == GATE_TASK) {
         if (g.selector & 4)
-            return fail(s, VECTOR_TS, selector_error(e, g.selector));
-        if (!x86_read_descriptor(s, g.selector, VECTOR_TS, &tss) ||
+            return fail(s, VECTOR_GP, selector_error(e, g.selector));
+        if (!x86_read_descriptor(s, g.selector, VECTOR_GP, &tss) ||
             !x86_switch_task(s, g.selector, &tss, TASK_CALL, e->return_ip))
             return false;
         f = (Frame){ s->segment[X86_SS], s->gpr[RSP], s->segment[X86_SS].attributes & DESC_DB ? UINT32_MAX : 0xffff,
-                     (s->tr.attributes & 8) ? 4 : 2 };
+                     (s->tr.attributes & 8) ? 4 : 2, 0 };
         if (e->has_error && !push(s, &f, e->error))
             return false;
         s->gpr[RSP] = f.sp;
@@ -293,6 +302,7 @@ static void deliver(X86State *s, Event e)
     s->delivering = true;
     for (;;) {
         s->nested = false;
+        x86_enter_system(s);
         log_printf(LOG_INT, "x86: vector %u error %x at %" PRIx64 "\n", e.vector, e.error, s->cs.pc);
         if (s->cr0 & CR0_PE ? enter_protected(s, &e) : enter_real(s, &e))
             break;
@@ -335,15 +345,40 @@ void x86_raise(X86State *s, unsigned vector, uint32_t error)
     s->cs.raised = 1;
 }
 
-void x86_software_interrupt(X86State *s, unsigned vector, unsigned length)
+void x86_software_interrupt(X86State *s, unsigned vector, unsigned length, bool by_opcode)
 {
-    bool vm86 = s->eflags & FLAG_VM && s->cr0 & CR0_PE;
-    if (vm86 && (s->eflags & FLAG_IOPL) != FLAG_IOPL && vector != VECTOR_BP && vector != VECTOR_OF) {
-        x86_raise(s, VECTOR_GP, 0);
-        return;
-    }
-    deliver(s, (Event){ .vector = (uint8_t)vector, .origin = FROM_INSTRUCTION, .return_ip = x86_ip(s) + length });
+    Origin origin = by_opcode && vector == VECTOR_DB ? FROM_INT1 : FROM_INSTRUCTION;
+    deliver(s, (Event){ .vector = (uint8_t)vector, .origin = origin, .return_ip = x86_ip(s) + length });
     s->cs.raised = 1;
+}
+
+/* In virtual-8086 mode with CR4.VME: what real mode does (SDM volume 3, section 22.3.3, methods 5 and 6). */
+bool x86_redirected_interrupt(X86State *s, unsigned vector, unsigned length)
+{
+    bool is_virtual = (s->eflags & FLAG_IOPL) != FLAG_IOPL;
+    uint64_t map, bits, target, sp = s->gpr[RSP];
+    uint32_t flags = x86_eflags(s) & 0xffff & ~(uint32_t)FLAG_NT;
+    if (!(s->cr4 & CR4_VME) || s->tr.limit < 103 || !(s->tr.attributes & 8))
+        return false;
+    if (!x86_system_load(s, s->tr.base + 102, 2, &map))
+        return true;
+    map = map + vector / 8 - 32;
+    if (map > s->tr.limit)
+        return false;
+    if (!x86_system_load(s, s->tr.base + map, 1, &bits))
+        return true;
+    if (bits >> (vector & 7) & 1)
+        return false;
+    if (is_virtual)
+        flags = (flags & ~(uint32_t)FLAG_IF) | FLAG_IOPL | (s->eflags & FLAG_VIF ? FLAG_IF : 0);
+    if (!x86_system_load(s, vector * 4, 4, &target) || !push_real(s, &sp, flags) ||
+        !push_real(s, &sp, s->segment[X86_CS].selector) || !push_real(s, &sp, x86_ip(s) + length))
+        return true;
+    s->gpr[RSP] = (s->gpr[RSP] & ~0xffffull) | (sp & 0xffff);
+    x86_load_segment_real(s, X86_CS, (uint16_t)(target >> 16));
+    s->cs.pc = (uint32_t)(s->segment[X86_CS].base + (target & 0xffff));
+    x86_set_eflags(s, 0, FLAG_TF | FLAG_NT | (is_virtual ? FLAG_VIF : FLAG_IF));
+    return true;
 }
 
 void x86_external_interrupt(X86State *s, unsigned vector)

@@ -38,16 +38,37 @@ bool x86_check_segment(X86State *s, unsigned segment, uint64_t offset, unsigned 
 
 static uint64_t helper_check_segment(CpuState *cs, uint64_t offset, uint64_t what, uint64_t c, uint64_t d)
 {
-    x86_check_segment(x86(cs), what & 0xff, (uint32_t)offset, what >> 8 & 0xff, what >> 16 & 1);
+    x86_check_segment(x86(cs), what & 0xff, (uint32_t)offset, what >> 8 & 0xffff, what >> 24 & 1);
+    return 0;
+}
+
+static uint64_t helper_check_write(CpuState *cs, uint64_t va, uint64_t bytes, uint64_t c, uint64_t d)
+{
+    if (cs->mode & MODE_ALIGN && va & (bytes - 1))
+        x86_raise_misaligned(cs, va, ACCESS_STORE);
+    else
+        x86_check_write(x86(cs), va, (unsigned)bytes);
+    return 0;
+}
+
+/* Is the instruction of so many bytes within CS, or else is the target of a jump? */
+static uint64_t helper_check_code(CpuState *cs, uint64_t length, uint64_t target, uint64_t c, uint64_t d)
+{
+    X86State *s = x86(cs);
+    if ((length ? x86_ip(s) + length - 1 : target) > s->segment[X86_CS].limit)
+        x86_raise(s, VECTOR_GP, 0);
     return 0;
 }
 
 static uint64_t helper_step(CpuState *cs, uint64_t next, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = x86(cs);
-    uint64_t bits = s->watch_hit | (s->eflags & FLAG_TF ? DR6_BS : 0);
-    s->watch_hit = 0;
     cs->pc = next;
+    if (s->shadow == SHADOW_SS && s->shadow_pc == next) /* after the next one */
+        return 0;
+    bool step = s->eflags & FLAG_TF && !(s->watch_hit & NO_STEP);
+    uint64_t bits = (s->watch_hit & ~(uint64_t)NO_STEP) | (step ? DR6_BS : 0);
+    s->watch_hit = 0;
     if (bits)
         x86_debug_trap(s, bits);
     return 0;
@@ -235,7 +256,7 @@ static uint64_t locked_result(unsigned kind, uint64_t old, uint64_t value, uint6
 
 static uint64_t helper_locked(CpuState *cs, uint64_t va, uint64_t value, uint64_t what, uint64_t carry)
 {
-    unsigned memop = what >> 8 & 3, kind = what & 0xff;
+    unsigned memop = (what >> 8 & 3) | (cs->mode & MODE_ALIGN ? MO_ALIGN : 0), kind = what & 0xff;
     uint64_t old = tcg_load(cs, va, memop | MO_FOR_WRITE), seen;
     carry &= 1;
     for (; !cs->raised; old = seen) {

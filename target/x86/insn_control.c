@@ -16,10 +16,14 @@ static bool t_jcc(Ctx *c, unsigned arg)
 
 static bool t_jmp(Ctx *c, unsigned arg)
 {
-    if (c->i->row->operands[0].kind == OPERAND_REL)
+    if (c->i->row->operands[0].kind == OPERAND_REL) {
+        check_near(c, c->i->imm);
         jump_near(c, c->i->imm);
-    else
-        jump_to_ip(c, get_operand(c, 0));
+    } else {
+        IrTmp target = get_operand(c, 0);
+        check_target(c, target);
+        jump_to_ip(c, target);
+    }
     return true;
 }
 
@@ -27,11 +31,13 @@ static bool t_call(Ctx *c, unsigned arg)
 {
     unsigned size = c->i->operand_size;
     if (c->i->row->operands[0].kind == OPERAND_REL) {
+        check_near(c, c->i->imm);
         push(c, size, next_ip(c, type_of(size)));
         jump_near(c, c->i->imm);
         return true;
     }
     IrTmp target = get_operand(c, 0);
+    check_target(c, target);
     push(c, size, next_ip(c, type_of(size)));
     jump_to_ip(c, target);
     return true;
@@ -41,6 +47,7 @@ static bool t_ret(Ctx *c, unsigned arg)
 {
     unsigned size = c->i->operand_size;
     IrTmp target = pop_value(c, size);
+    check_target(c, target);
     unsigned extra = c->i->row->operands[0].kind == OPERAND_IMM ? (uint16_t)c->i->imm : 0;
     set_reg(c, RSP, stack_size(c), stack_pointer(c, size + extra));
     jump_to_ip(c, target);
@@ -144,7 +151,7 @@ static bool t_into(Ctx *c, unsigned arg)
 
 static bool t_bound(Ctx *c, unsigned arg)
 {
-    unsigned size = c->i->operand_size, memop = log2_of(size) | MO_SIGNED;
+    unsigned size = c->i->operand_size, memop = data(c, size) | MO_SIGNED;
     IrTmp va = memory_address(c, 2 * size, false), low = ir_ld(c->ir, IR_I32, memop, va, 0);
     IrTmp high = ir_ld(c->ir, IR_I32, memop, va, size), index = extend(c, get_reg(c, c->i->reg, size), size, true);
     IrTmp bad = ir_binary(c->ir, OP_or, IR_I32, ir_setcond(c->ir, IR_I32, COND_LT, index, low),

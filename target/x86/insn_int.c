@@ -68,7 +68,7 @@ static bool t_movbe(Ctx *c, unsigned arg)
     unsigned size = c->i->operand_size, reg = c->i->reg;
     bool store = c->i->row->operands[0].kind == OPERAND_MEM;
     IrTmp va = memory_address(c, size, store);
-    unsigned memop = log2_of(size) | MO_BIG_ENDIAN;
+    unsigned memop = data(c, size) | MO_BIG_ENDIAN;
     if (store)
         ir_st(c->ir, memop, va, 0, get_reg(c, reg, size));
     else
@@ -565,15 +565,13 @@ static bool t_pusha(Ctx *c, unsigned arg)
 static bool t_popa(Ctx *c, unsigned arg)
 {
     unsigned size = c->i->operand_size;
-    IrTmp value[8];
-    for (unsigned i = 0; i < 8; i++)
-        value[7 - i] =
-            ir_ld(c->ir, IR_I32, data(c, size), linear(c, X86_SS, stack_pointer(c, i * size), size, false), 0);
-    set_reg(c, RSP, stack_size(c), stack_pointer(c, 8 * size));
-    for (unsigned i = 0; i < 8; i++) {
-        if (i != RSP)
-            set_reg(c, i, size, value[i]);
+    for (unsigned i = 0; i < 8; i++) { /* one after the other: a fault leaves the registers before it changed */
+        IrTmp at = linear(c, X86_SS, stack_pointer(c, i * size), size, false);
+        IrTmp value = ir_ld(c->ir, IR_I32, data(c, size), at, 0);
+        if (7 - i != RSP)
+            set_reg(c, 7 - i, size, value);
     }
+    set_reg(c, RSP, stack_size(c), stack_pointer(c, 8 * size));
     return true;
 }
 
@@ -611,8 +609,12 @@ static bool t_enter(Ctx *c, unsigned arg)
         depth += size;
         ir_st(u, data(c, size), slot_below(c, RSP, depth, size, true), 0, frame);
     }
-    IrTmp sp =
-        ir_binary_imm(u, OP_add, type_of(address), get_reg(c, RSP, address), -(int64_t)(depth + (uint16_t)c->i->imm));
+    depth += (uint16_t)c->i->imm;
+    /* it faults where a store at the new stack pointer would */
+    IrTmp last = slot_below(c, RSP, depth, size, true);
+    last = u->tmps[last].type == IR_I64 ? last : ir_ext(u, IR_I64, MO_32, last);
+    ir_call(u, IR_I64, HELPER_CHECK_WRITE, last, ir_const(u, IR_I64, size), 0, 0);
+    IrTmp sp = ir_binary_imm(u, OP_add, type_of(address), get_reg(c, RSP, address), -(int64_t)depth);
     set_reg(c, RSP, address, sp);
     if (size == 8 || address >= size)
         set_reg(c, RBP, size, size != 8 && address == 8 ? ir_unary(u, OP_trunc, IR_I32, frame) : frame);

@@ -95,14 +95,17 @@ static IrTmp binary(Ctx *c, IrTmp a, IrTmp b)
     }
 }
 
-/* Conversions between packed integers in MMX registers and floats. */
+/* Conversions between packed integers in MMX registers and floats. What they raise comes after the stack was set. */
 static bool convert(Ctx *c)
 {
     enum { DQ2PS = IR_HOST_0F | 0x5b, DQ2PD = IR_HOST_0F | IR_HOST_F3 | 0xe6 };
     const X86Row *row = c->i->row;
     bool doubles = row->prefix == PREFIX_66;
     if (row->operands[0].kind == OPERAND_XMM) {
-        IrTmp v = host_op(c, IR_V256, HOST(RM, doubles ? DQ2PD : DQ2PS), false, mmx_rm(c, 1), 0, 0);
+        IrTmp source = mmx_rm(c, 1);
+        if (c->i->mod == 3)
+            set_stack(c, 0xff);
+        IrTmp v = host_op(c, IR_V256, HOST(RM, doubles ? DQ2PD : DQ2PS), false, source, 0, 0);
         if (!doubles)
             v = host_move(c, HOST(RVM, HOST_MOVSD), get_xmm(c, c->i->reg), v);
         set_xmm(c, c->i->reg, v, false);
@@ -113,6 +116,7 @@ static bool convert(Ctx *c)
     IrTmp v = get_xmm_rm(c, doubles ? 16 : 8);
     if (!doubles)
         v = host_move(c, HOST(RM, HOST_MOVQ), v, 0);
+    set_stack(c, 0xff);
     set_mmx(c, c->i->reg, host_op(c, IR_V256, HOST(RM, to_int[doubles][c->i->opcode == 0x2c]), false, v, 0, 0));
     return true;
 }
@@ -190,8 +194,11 @@ static bool compute(Ctx *c)
     if (i->map == 1 && (i->opcode == 0x2a || i->opcode == 0x2c || i->opcode == 0x2d))
         return convert(c);
     if (i->map == 1 && i->opcode == 0xf7) {
-        ir_call(c->ir, IR_I64, HELPER_SIMD, ir_const(c->ir, IR_I64, SIMD_MASKED_STORE_MMX), implicit_address(c),
-                ir_const(c->ir, IR_I64, i->reg | (int64_t)i->rm << 8), 0);
+        uint64_t flags = 0;
+        IrTmp offset = implicit_offset(c, &flags);
+        set_stack(c, 0xff); /* before a fault, too */
+        ir_call(c->ir, IR_I64, HELPER_SIMD, ir_const(c->ir, IR_I64, (int64_t)(SIMD_MASKED_STORE_MMX | flags << 8)),
+                offset, ir_const(c->ir, IR_I64, i->reg | (int64_t)i->rm << 8), 0);
         return true;
     }
     if (i->map == 1 &&

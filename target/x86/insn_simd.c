@@ -57,6 +57,11 @@ IrTmp get_xmm(Ctx *c, unsigned reg)
     return ir_getreg(c->ir, REG_XMM0 + reg);
 }
 
+static IrTmp as_i64(Ctx *c, IrTmp t)
+{
+    return c->ir->tmps[t].type == IR_I64 ? t : ir_ext(c->ir, IR_I64, MO_32, t);
+}
+
 #define DIRTY offsetof(X86State, avx_dirty)
 
 /* Are all upper halves zero, as this segment has checked? Else the instruction must merge. */
@@ -375,6 +380,15 @@ static bool has_mmx(const X86Row *row)
     return false;
 }
 
+/* 16 bytes are made of 8. */
+static bool duplicate_low(Ctx *c, unsigned arg)
+{
+    bool wide = c->i->vector_size == 32;
+    IrTmp v = get_xmm_rm(c, wide ? 32 : 8);
+    set_xmm(c, c->i->reg, host_move(c, encoding(c) | HOST(RM, 0), v, 0), wide);
+    return true;
+}
+
 /* arg: bytes that are stored */
 static bool move_scalar_store(Ctx *c, unsigned arg)
 {
@@ -382,11 +396,26 @@ static bool move_scalar_store(Ctx *c, unsigned arg)
     return true;
 }
 
+/* What the store faults for comes before the flags that its operand's computation sets. */
+static void check_store(Ctx *c, unsigned bytes)
+{
+    IrUnit *u = c->ir;
+    int fine = ir_new_label(u);
+    IrTmp va = as_i64(c, memory_address(c, bytes, true));
+    if (!(c->mode & MODE_ALIGN))
+        ir_brcond(u, COND_NE, ir_probe(u, va, bytes, true), ir_const(u, IR_I64, 0), fine);
+    ir_call(u, IR_I64, HELPER_CHECK_WRITE, va, ir_const(u, IR_I64, bytes), 0, 0);
+    ir_label(u, fine);
+    c->address = 0;
+}
+
 /* vextractf128, vcvtps2ph: from reg to register or memory. */
 static bool extract_vector(Ctx *c, unsigned arg)
 {
     unsigned bytes = bytes_of(c, c->i->row, 0);
     int64_t what = encoding(c) | HOST(MR, IR_HOST_IMM(c->i->imm));
+    if (computes(c->i) && c->i->mod != 3)
+        check_store(c, bytes);
     IrTmp v = host_op(c, IR_V256, what, !computes(c->i), get_xmm(c, c->i->reg), 0, 0);
     if (c->i->mod == 3)
         set_xmm(c, c->i->rm, v, false);
@@ -443,27 +472,24 @@ static bool zero_registers(Ctx *c, unsigned all)
 
 /* ---- helpers with vectors: operands through the state ---- */
 
-static IrTmp as_i64(Ctx *c, IrTmp t)
-{
-    return c->ir->tmps[t].type == IR_I64 ? t : ir_ext(c->ir, IR_I64, MO_32, t);
-}
-
-IrTmp implicit_address(Ctx *c)
+IrTmp implicit_offset(Ctx *c, uint64_t *flags)
 {
     unsigned segment = c->i->segment_override == X86_NO_SEGMENT ? X86_DS : c->i->segment_override;
-    return as_i64(c, linear(c, segment, get_address_reg(c, RDI), 1, true));
+    *flags |= (uint64_t)segment << SIMD_SEGMENT;
+    return as_i64(c, get_address_reg(c, RDI));
 }
 
-/* What a gather adds its indices to. */
-static IrTmp gather_base(Ctx *c)
+/* Offset of a memory operand; of a gather without the indices. */
+static IrTmp helper_offset(Ctx *c, bool vsib)
 {
     X86Insn without = *c->i;
     const X86Insn *real = c->i;
-    without.index = X86_NO_REG;
+    if (vsib)
+        without.index = X86_NO_REG;
     c->i = &without;
-    IrTmp address = as_i64(c, memory_address(c, 0, false));
+    IrTmp offset = as_i64(c, memory_offset(c));
     c->i = real;
-    return address;
+    return offset;
 }
 
 /* arg: SIMD_*. The helper gets the operands' numbers, see SimdOperands. */
@@ -486,10 +512,12 @@ static bool by_helper(Ctx *c, unsigned what)
     if (what == SIMD_GATHER && (o.reg == o.vvvv || o.reg == o.index || o.index == o.vvvv))
         return false;
     memcpy(&packed, &o, sizeof(o));
-    if (what == SIMD_MASKED_STORE_BYTES)
-        address = implicit_address(c);
-    else if (i->mod != 3)
-        address = what == SIMD_GATHER ? gather_base(c) : as_i64(c, memory_address(c, i->vector_size, false));
+    if (what == SIMD_MASKED_STORE_BYTES) {
+        address = implicit_offset(c, &flags);
+    } else if (what == SIMD_GATHER || what == SIMD_MASKED_MOVE) {
+        address = helper_offset(c, what == SIMD_GATHER);
+        flags |= (uint64_t)i->segment << SIMD_SEGMENT;
+    }
     if ((what == SIMD_COMPARE_STRINGS || what == SIMD_SHA) && i->mod != 3)
         ir_vststate(u, 5, simd_in(0), load_vector_operand(c, 16));
     ir_call(u, IR_I64, HELPER_SIMD, ir_const(u, IR_I64, (int64_t)(what | flags << 8)), address,
@@ -534,6 +562,7 @@ static const X86Translator special[] = {
     V("testps", simd_test, 0),
     V("testpd", simd_test, 0),
     V("insertps", insert_single, 0),
+    V("movddup", duplicate_low, 0),
     { "blendvps", blend_implicit, 0x4a },
     { "blendvpd", blend_implicit, 0x4b },
     { "pblendvb", blend_implicit, 0x4c },
@@ -596,5 +625,7 @@ bool x86_translate_simd(Ctx *c, unsigned arg)
     if (!simd_available(c, c->i->vex ? NEED_AVX : NEED_SSE))
         return true;
     const X86Translator *t = by_id[row->id];
+    if (!c->i->vex && row->operands[0].kind == OPERAND_XMM && !(t && t->translate == simd_test))
+        assume_clean(c); /* before operands are loaded, so that nothing stands between the operation and its register */
     return t ? t->translate(c, t->arg) : by_row(c);
 }

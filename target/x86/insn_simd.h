@@ -52,8 +52,8 @@ IrTmp get_xmm_rm(Ctx *c, unsigned bytes);
 /* ZF, PF, CF as an I64: the others are 0. */
 void set_test_flags(Ctx *c, IrTmp flags);
 
-/* The linear address of maskmovq's and maskmovdqu's operand, DS:rDI, as an I64. */
-IrTmp implicit_address(Ctx *c);
+/* Offset and segment of maskmovq's and maskmovdqu's operand, DS:rDI, as the helper gets them: an I64; flags. */
+IrTmp implicit_offset(Ctx *c, uint64_t *flags);
 
 /* ---- insn_x87.c ---- */
 /* The stack's top is not what this segment knows any more. */

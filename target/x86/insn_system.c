@@ -49,11 +49,13 @@ static bool is_privileged(Ctx *c)
 
 /* ---- segment registers ---- */
 
+#define SHADOW_FOLLOWS 256 /* if it is SS; not behind lss */
+
 static bool load_segment(Ctx *c, unsigned segment, IrTmp selector)
 {
     if (segment == X86_CS || segment > X86_GS)
         return false;
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment), selector, true);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(c->ir, IR_I64, segment | SHADOW_FOLLOWS), selector, true);
     return true;
 }
 
@@ -77,7 +79,7 @@ bool x86_pop_segment(Ctx *c, unsigned segment)
     IrUnit *u = c->ir;
     unsigned size = c->i->operand_size;
     IrTmp selector = ir_ext(u, IR_I64, MO_16, pop_value(c, size)), sp = stack_pointer(c, size);
-    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment), selector, false);
+    system_call(c, SYSTEM_LOAD_SEGMENT, ir_const(u, IR_I64, segment | SHADOW_FOLLOWS), selector, false);
     set_reg(c, RSP, stack_size(c), sp);
     x86_end_at_next(c);
     return true;
@@ -179,6 +181,8 @@ static bool t_halt(Ctx *c, unsigned what)
 
 static bool t_pause(Ctx *c, unsigned arg)
 {
+    if (c->mode & MODE_TF)
+        return true;
     ir_exit(c->ir, c->insn->offset + c->i->length, EXIT_YIELD);
     c->stop = true;
     return true;
@@ -204,8 +208,11 @@ static bool t_movcr(Ctx *c, unsigned dr)
     IrUnit *u = c->ir;
     unsigned n = c->i->reg;
     bool write = c->i->row->operands[0].kind == OPERAND_CR || c->i->row->operands[0].kind == OPERAND_DR;
-    if (!dr && c->i->lock && n == 0) /* AMD: CR8 */
+    if (c->i->lock) { /* AMD: CR8 */
+        if (n || !(c->s->cpuid_features[X86_WORD_8000_0001_ECX] & X86_BIT_CR8LEGACY))
+            return false;
         n = 8;
+    }
     if (!dr && n != 0 && n != 2 && n != 3 && n != 4 && n != 8)
         return false;
     unsigned size = c->bits == 64 ? 8 : 4;
@@ -286,8 +293,16 @@ static bool t_arpl(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     IrTmp a = selector_operand(c, 0), b = selector_operand(c, 1);
     IrTmp v = system_call(c, SYSTEM_ARPL, a, b, false);
+    int same = ir_new_label(u), end = ir_new_label(u);
+    ir_brcond(u, COND_EQ, ir_binary_imm(u, OP_shr, IR_I64, v, 16), ir_const(u, IR_I64, 0), same);
+    c->address = 0; /* it must be one that may be written, too */
     set_operand(c, 0, ir_unary(u, OP_trunc, IR_I32, v));
-    set_zero_flag(c, ir_binary_imm(u, OP_shr, IR_I64, v, 16));
+    set_zero_flag(c, ir_const(u, IR_I64, 1));
+    ir_br(u, end);
+    ir_label(u, same);
+    set_zero_flag(c, ir_const(u, IR_I64, 0));
+    ir_label(u, end);
+    c->address = 0;
     return true;
 }
 
@@ -357,7 +372,12 @@ static bool t_clzero(Ctx *c, unsigned arg)
     IrUnit *u = c->ir;
     IrTmp offset = get_address_reg(c, RAX);
     unsigned segment = c->i->segment_override == X86_NO_SEGMENT ? X86_DS : c->i->segment_override;
-    IrTmp va = linear(c, segment, ir_binary_imm(u, OP_and, u->tmps[offset].type, offset, -64), 64, true);
+    /* the line that has this byte, all of which must be within the segment */
+    IrType t = (IrType)u->tmps[offset].type;
+    bool based = c->bits != 64 || segment >= X86_FS;
+    IrTmp base = based ? ir_ldstate(u, t, x86_base_of(segment), t == IR_I64 ? MO_64 : MO_32) : ir_const(u, t, 0);
+    IrTmp line = ir_binary_imm(u, OP_and, t, ir_binary(u, OP_add, t, offset, base), -64);
+    IrTmp va = linear(c, segment, ir_binary(u, OP_sub, t, line, base), 64, true);
     for (unsigned i = 0; i < 8; i++)
         ir_st(u, MO_64, va, 8 * i, ir_const(u, IR_I64, 0));
     return true;

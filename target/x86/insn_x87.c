@@ -254,7 +254,7 @@ static bool inline_memory(Ctx *c, unsigned escape, unsigned digit)
         pop(c);
         return true;
     case 0x17: /* fnstcw */
-        ir_st(u, MO_16, memory_address(c, 2, true), 0, ir_ldstate(u, IR_I32, FPU(control), MO_16));
+        ir_st(u, data(c, 2), memory_address(c, 2, true), 0, ir_ldstate(u, IR_I32, FPU(control), MO_16));
         return true;
     default:
         return false;
@@ -421,6 +421,12 @@ static uint32_t expected_after(uint32_t before, unsigned escape, unsigned modrm)
     return top | used << 8;
 }
 
+/* Of instructions with an operand in memory: not fnstenv, fnstcw, fnsave, fnstsw. */
+static bool x87_waits(unsigned escape, unsigned modrm)
+{
+    return !((escape == 1 || escape == 5) && (modrm >> 3 & 7) >= 6);
+}
+
 bool x86_translate_x87(Ctx *c, unsigned arg)
 {
     const X86Insn *i = c->i;
@@ -429,13 +435,19 @@ bool x86_translate_x87(Ctx *c, unsigned arg)
     if (!simd_available(c, NEED_X87))
         return true;
     u->assumed &= ~(uint32_t)MMX_BITS;
-    if (has_inline(escape, i->modrm) && begin_inline(c) &&
+    bool extended = escape == 3 && i->mod != 3 && (i->modrm >> 3 & 7) >= 5;
+    if (has_inline(escape, i->modrm) && !(extended && c->mode & MODE_ALIGN) && begin_inline(c) &&
         (i->mod == 3 ? inline_registers(c, escape, i->modrm) : inline_memory(c, escape, i->modrm >> 3 & 7)))
         return true;
     unsigned bytes = x87_operand_bytes(opcode);
     IrTmp address = ir_const(u, IR_I64, 0);
-    if (i->mod != 3)
-        address = as_i64(c, memory_address(c, bytes ? bytes : 14, x87_is_store(opcode)));
+    if (i->mod != 3) {
+        if (x87_waits(escape, i->modrm))
+            ir_guard(u, FPU(pending), HELPER_X87_PENDING, 0);
+        if (!bytes)
+            bytes = (escape == 5 ? 80 : 0) + (i->operand_size == 2 ? 14 : 28);
+        address = as_i64(c, memory_address(c, bytes, x87_is_store(opcode)));
+    }
     ir_call(u, IR_I64, HELPER_X87, ir_const(u, IR_I64, opcode), address, ir_const(u, IR_I64, i->operand_size == 2), 0);
     uint32_t after = expected_after(u->expected, escape, i->modrm);
     x87_forget_top(c);
@@ -468,9 +480,8 @@ static bool translate_state(Ctx *c, unsigned what)
         return true;
     }
     bool load = what == STATE_FXRSTOR || what == STATE_XRSTOR || what == STATE_XRSTORS;
-    IrTmp address = as_i64(c, memory_address(c, 512, !load));
-    ir_call(c->ir, IR_I64, HELPER_STATE, ir_const(c->ir, IR_I64, what), address,
-            ir_const(c->ir, IR_I64, c->i->operand_size == 8), 0);
+    ir_call(c->ir, IR_I64, HELPER_STATE, ir_const(c->ir, IR_I64, what | (int64_t)c->i->segment << 8),
+            as_i64(c, memory_offset(c)), ir_const(c->ir, IR_I64, c->i->operand_size == 8), 0);
     if (load)
         x86_end_at_next(c); /* the mode may be another */
     return true;

@@ -50,8 +50,8 @@ static bool reserved(const X86State *s, uint64_t pte, unsigned level, bool leaf,
     if (level > 2)
         return pte & PTE_PS;
     if (leaf && level)
-        return pte & ((1ull << (12 + 9 * level)) - 1) & 0x1fe000;
-    return false;
+        return pte & ((1ull << (12 + 9 * level)) - (1ull << 13));
+    return level == 2 && pte & PTE_PS; /* no pages of 1 GiB */
 }
 
 static bool leaf_entry(const X86State *s, uint64_t pte, unsigned level, unsigned pte_size)
@@ -158,7 +158,7 @@ static bool page_fault(X86State *s, uint64_t va, Access access, unsigned mmu_ind
     if (!raise)
         return false;
     error |= (access == ACCESS_STORE ? PF_W : 0) | (mmu_index & MMU_USER ? PF_U : 0);
-    if (access == ACCESS_FETCH && (s->efer & EFER_NXE || s->cr4 & CR4_SMEP))
+    if (access == ACCESS_FETCH && ((s->efer & EFER_NXE && s->cr4 & CR4_PAE) || s->cr4 & CR4_SMEP))
         error |= PF_I;
     log_printf(LOG_MMU, "x86: page fault at %" PRIx64 ", error code %x\n", va, error);
     s->cr2 = va;
@@ -187,7 +187,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
         va = (uint32_t)va;
     else if (!x86_canonical(s, va)) {
         if (raise)
-            x86_raise(s, access != ACCESS_FETCH && x86_accesses_stack(s) ? VECTOR_SS : VECTOR_GP, 0);
+            x86_raise(s, access != ACCESS_FETCH && x86_accesses_stack(s, va) ? VECTOR_SS : VECTOR_GP, 0);
         return false;
     }
     Translation t = { 0 };
@@ -198,6 +198,7 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
         if (result == WALK_OK) {
             *w = (Walk){ .page_bits = t.page_bits };
             allow(s, &t, mmu_index, w, &by_key);
+            s->keys_seen |= t.rights & PTE_U ? 1u << t.key : 0;
             bool ok = access == ACCESS_LOAD ? w->read : access == ACCESS_STORE ? w->write : w->execute;
             if (!ok)
                 return page_fault(s, va, access, mmu_index, PF_P | (by_key >> access & 1 ? PF_PK : 0), raise);
@@ -217,6 +218,19 @@ bool x86_walk(CpuState *cs, uint64_t va, Access access, unsigned mmu_index, bool
     }
     w->global = t.rights & PTE_G && s->cr4 & CR4_PGE;
     return true;
+}
+
+void x86_set_pkru(X86State *s, uint32_t value)
+{
+    uint32_t changed = (uint32_t)s->pkru ^ value;
+    bool seen = false;
+    for (unsigned key = 0; key < 16; key++)
+        seen |= changed >> 2 * key & 3 && s->keys_seen >> key & 1;
+    s->pkru = value;
+    if (!seen)
+        return;
+    s->keys_seen = 0;
+    tcg_flush_all(&s->cs);
 }
 
 bool x86_load_pdptes(X86State *s, uint64_t cr3)
@@ -328,10 +342,23 @@ uint64_t x86_space(const X86State *s)
 }
 
 /* Run access with the supervisor's rights, whatever the CPL. */
-static void enter_system(X86State *s)
+static uint32_t system_index(const X86State *s)
 {
-    uint32_t mode = s->cs.mode & ~(uint32_t)MODE_CPL;
-    tcg_context_changed(&s->cs, x86_space(s), 0, mmu_index_of(s, false, true) | mode << MMU_MODE_SHIFT);
+    return mmu_index_of(s, false, true) | (s->cs.mode & ~(uint32_t)MODE_CPL) << MMU_MODE_SHIFT;
+}
+
+/* A set that is made here is one of supervisor mode. */
+void x86_enter_system(X86State *s)
+{
+    uint32_t mode = s->cs.mode, index = system_index(s);
+    s->cs.mode &= ~(uint32_t)MODE_CPL;
+    tcg_context_changed(&s->cs, x86_space(s), 0, index);
+    s->cs.mode = mode;
+}
+
+static bool in_system(const X86State *s)
+{
+    return s->cs.set && s->cs.mmu_index == system_index(s) && s->cs.set->space == x86_space(s);
 }
 
 /* What the access did is looked at; the context is as before, unless an exception has changed it. */
@@ -346,22 +373,34 @@ static bool leave_system(X86State *s, uint32_t mmu_index, uint8_t raised)
     return ok;
 }
 
+/* The access was made without a change of the context. */
+static bool stay_system(X86State *s, uint8_t raised)
+{
+    bool ok = !s->cs.raised;
+    s->cs.raised |= raised;
+    return ok;
+}
+
 bool x86_system_load(X86State *s, uint64_t va, unsigned size, uint64_t *value)
 {
     uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
+    bool there = in_system(s);
     s->cs.raised = 0;
-    enter_system(s);
+    if (!there)
+        x86_enter_system(s);
     *value = tcg_load(&s->cs, va, (uint32_t)__builtin_ctz(size));
-    return leave_system(s, mmu_index, raised);
+    return there ? stay_system(s, raised) : leave_system(s, mmu_index, raised);
 }
 
 bool x86_system_store(X86State *s, uint64_t va, unsigned size, uint64_t value)
 {
     uint32_t mmu_index = s->cs.mmu_index;
     uint8_t raised = s->cs.raised;
+    bool there = in_system(s);
     s->cs.raised = 0;
-    enter_system(s);
+    if (!there)
+        x86_enter_system(s);
     tcg_store(&s->cs, va, value, (uint32_t)__builtin_ctz(size));
-    return leave_system(s, mmu_index, raised);
+    return there ? stay_system(s, raised) : leave_system(s, mmu_index, raised);
 }

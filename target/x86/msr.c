@@ -231,7 +231,7 @@ bool x86_write_msr(X86State *s, uint32_t index, uint64_t value)
     if ((member = find_mtrr(s, index)))
         return write_mtrr(s, index, member, value);
     if ((member = find_bank(s, index))) {
-        if ((index & 3) == 0 ? value != 0 && value != UINT64_MAX : (index & 3) == 1 && value)
+        if ((index & 3) == 1 && value) /* status can only be cleared; each bit of CTL is a switch of its own */
             return false;
         *member = value;
         return true;

@@ -112,6 +112,7 @@ def emit_row(row, f, vex):
     name = ("v" if vex else "") + row["name"]
     f.write(f'    {{ X86_OP_{name}, "{name}", {{ {", ".join(operands) or "{ 0 }"} }}, {flags}, PREFIX_{row["prefix"]}, BITS_{row["mode"]}, ENCODING_{encoding}, MOD_{row["mod"]}, '
             f'{row["digit"]}, {row["modrm"]}, {row["w"]}, {l}, {{ {features[0]}, {features[1]} }}, {need256} }},\n')
+    return bool(needs)
 
 
 def main():
@@ -133,22 +134,20 @@ def main():
         f.write("enum {\n" + "".join(f"    X86_OP_{n},\n" for n in names) + "    X86_OP_COUNT\n};\n")
         f.write("#ifdef X86_OPCODE_NAMES\nstatic const char *const x86_op_names[] = {\n" + "".join(f'    "{n}",\n' for n in names) + "};\n#endif\n")
         f.write("#ifdef X86_OPCODE_TABLES\nstatic const X86Row x86_rows[] = {\n")
-        index, written, place = [], {}, 0
+        index, written, place, modrm = [], {}, 0, {}
         for rows in (rows for per_map in opcodes for rows in per_map):
             key = tuple(id(r) for r in rows)
             if rows and key not in written:
                 written[key] = place
                 for row in rows:
-                    emit_row(row, f, False)
-                    place += 1
-                    if row["form"]:
-                        emit_row(row, f, True)
+                    for vex in [False, True] if row["form"] else [False]:
+                        modrm[key] = emit_row(row, f, vex) or modrm.get(key, False)
                         place += 1
             total = sum(2 if r["form"] else 1 for r in rows)
-            index.append((written.get(key, 0), total))
-        f.write("};\nstatic const struct {\n    uint16_t first;\n    uint8_t count;\n} x86_index[4][256] = {\n")
+            index.append((written.get(key, 0), total, int(modrm.get(key, False))))
+        f.write("};\nstatic const struct {\n    uint16_t first;\n    uint8_t count;\n    bool modrm; /* of any of the rows */\n} x86_index[4][256] = {\n")
         for m in range(4):
-            f.write("    { " + ", ".join(f"{{ {a}, {b} }}" for a, b in index[m * 256:m * 256 + 256]) + " },\n")
+            f.write("    { " + ", ".join(f"{{ {a}, {b}, {c} }}" for a, b, c in index[m * 256:m * 256 + 256]) + " },\n")
         f.write("};\n#endif\n")
 
 

@@ -2,7 +2,8 @@
  * x86: repeated string instructions, in pieces that stay in one page of source and destination (SDM volume 2, REP;
  * volume 1, section 7.3.9.3), and ports (SDM volume 1, chapter 19).
  *
- * What moves forward inside pages that are RAM and at hand is copied or filled at once; else element by element.
+ * What stays inside pages that are RAM and at hand is copied or filled at once, forward or backward; else element by
+ * element.
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/rep.h"
@@ -47,13 +48,17 @@ uint32_t x86_port_in(X86State *s, uint16_t port, unsigned size)
         return 0;
     if (as_load(&s->cs.vcpu->machine->io, port, size, &value) != MEM_OK)
         value = UINT64_MAX;
+    x86_watch_port(s, port, size);
     return (uint32_t)(size == 4 ? value : value & ((1u << 8 * size) - 1));
 }
 
 void x86_port_out(X86State *s, uint16_t port, unsigned size, uint32_t value)
 {
-    if (!tcg_step_for_device(&s->cs))
-        as_store(&s->cs.vcpu->machine->io, port, size, value);
+    if (tcg_step_for_device(&s->cs))
+        return;
+    as_store(&s->cs.vcpu->machine->io, port, size, value);
+    x86_watch_port(s, port, size);
+    x86_take_a20(s); /* port 92 */
 }
 
 /* ---- registers ---- */
@@ -128,6 +133,15 @@ static void copy_up(uint8_t *to, const uint8_t *from, uint64_t bytes, unsigned s
         memmove(to + i, from + i, size);
 }
 
+/* Downward, from the last element on. False: what was written is read again, so it is to be done by the element. */
+static bool copy_down(uint8_t *to, const uint8_t *from, uint64_t bytes)
+{
+    if (to < from && from < to + bytes)
+        return false;
+    memmove(to, from, bytes);
+    return true;
+}
+
 static void fill(uint8_t *to, uint64_t value, uint64_t elements, unsigned size)
 {
     uint64_t bytes = elements * size, done = size;
@@ -140,12 +154,23 @@ static void fill(uint8_t *to, uint64_t value, uint64_t elements, unsigned size)
         memcpy(to + done, to, MIN(done, bytes - done));
 }
 
+/* Host memory of n elements from the one at va on, in one page. A fault is the first element's. */
+static uint8_t *elements_at(const Job *j, uint64_t va, uint64_t n, bool write)
+{
+    CpuState *cs = &j->s->cs;
+    if (j->step > 0)
+        return tcg_host_span(cs, va, (unsigned)(n * j->size), write);
+    if (!tcg_host_span(cs, va, j->size, write))
+        return NULL;
+    return tcg_host_span(cs, va - (n - 1) * j->size, (unsigned)(n * j->size), write);
+}
+
 /* As many elements as can be done at once; 0: none. */
 static uint64_t do_piece(Job *j, uint64_t n)
 {
     X86State *s = j->s;
     uint64_t to = get(j, RDI), from = get(j, RSI), to_va, from_va = 0;
-    if (s->cs.mode & MODE_ALIGN || j->step < 0 || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
+    if (s->cs.mode & MODE_ALIGN || (j->kind != STRING_MOVS && j->kind != STRING_STOS))
         return 0;
     n = in_segment(j, X86_ES, to, n);
     if (j->kind == STRING_MOVS)
@@ -159,10 +184,12 @@ static uint64_t do_piece(Job *j, uint64_t n)
     if (n < 2)
         return 0;
     uint8_t *host_to, *host_from = NULL;
-    if (j->kind == STRING_MOVS && !(host_from = tcg_host_span(&s->cs, from_va, (unsigned)(n * j->size), false)))
+    if (j->kind == STRING_MOVS && !(host_from = elements_at(j, from_va, n, false)))
         return 0;
-    if (!(host_to = tcg_host_span(&s->cs, to_va, (unsigned)(n * j->size), true)))
+    if (!(host_to = elements_at(j, to_va, n, true)))
         return 0;
+    if (j->kind == STRING_MOVS && j->step < 0)
+        return copy_down(host_to, host_from, n * j->size) ? n : 0;
     if (j->kind == STRING_MOVS)
         copy_up(host_to, host_from, n * j->size, j->size);
     else
@@ -198,7 +225,7 @@ static bool store(Job *j, uint64_t value)
     uint64_t va;
     if (!linear(j, X86_ES, get(j, RDI), j->size, true, &va))
         return false;
-    tcg_store(&j->s->cs, va, value, memop(j));
+    tcg_store_again(&j->s->cs, va, value, memop(j));
     return !j->s->cs.raised;
 }
 
@@ -301,7 +328,7 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
         do_one(&j);
         return false;
     }
-    for (uint64_t budget = MOST_ELEMENTS, count = get(&j, RCX); count;) {
+    for (uint64_t budget = s->cs.mode & MODE_TF ? 1 : MOST_ELEMENTS, count = get(&j, RCX); count;) {
         uint64_t n = do_piece(&j, MIN(count, budget));
         if (s->cs.raised)
             return false;
@@ -319,7 +346,7 @@ bool x86_string(X86State *s, uint32_t what, unsigned address_size)
         if (compares && (s->cc_result << (64 - 8 * j.size) == s->cc_source << (64 - 8 * j.size)) != (j.repeat == 0xf3))
             return false;
         budget -= n;
-        if (count && (!budget || __atomic_load_n(&s->cs.poll, __ATOMIC_RELAXED) || s->cs.mode & MODE_TF))
+        if (count && (!budget || __atomic_load_n(&s->cs.poll, __ATOMIC_RELAXED)))
             return true;
     }
     return false;

@@ -137,6 +137,11 @@ static bool load_stack_segment(X86State *s, uint16_t selector, unsigned cpl, uns
 
 bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector)
 {
+    return x86_load_segment_or(s, segment, selector, VECTOR_GP);
+}
+
+bool x86_load_segment_or(X86State *s, X86Segment segment, uint16_t selector, unsigned vector)
+{
     X86Descriptor d;
     if (!x86_protected(s)) {
         x86_load_segment_real(s, segment, selector);
@@ -145,7 +150,7 @@ bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector)
     }
     unsigned cpl = x86_cpl(s);
     if (segment == X86_SS) {
-        if (!load_stack_segment(s, selector, cpl, VECTOR_GP))
+        if (!load_stack_segment(s, selector, cpl, vector))
             return false;
         x86_mode_changed(s);
         return true;
@@ -155,12 +160,12 @@ bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector)
         x86_mode_changed(s);
         return true;
     }
-    if (!x86_read_descriptor(s, selector, VECTOR_GP, &d))
+    if (!x86_read_descriptor(s, selector, vector, &d))
         return false;
     bool readable = !is_system(&d) && (!is_code(&d) || attributes(&d) & DESC_WRITABLE);
     bool bound = !is_code(&d) || !is_conforming(&d);
     if (!readable || (bound && (SELECTOR_RPL(selector) > dpl(&d) || cpl > dpl(&d))))
-        return raise_selector(s, VECTOR_GP, selector);
+        return raise_selector(s, vector, selector);
     if (!present(&d))
         return raise_selector(s, VECTOR_NP, selector);
     if (!x86_set_accessed(s, selector, &d))
@@ -175,7 +180,8 @@ bool x86_load_segment(X86State *s, X86Segment segment, uint16_t selector)
 typedef struct Stack {
     X86SegmentReg ss;
     uint64_t sp, mask;
-    bool user; /* the accesses are made with the present CPL's rights, else as supervisor */
+    bool user;      /* the accesses are made with the present CPL's rights, else as supervisor */
+    uint16_t error; /* code of #SS: the selector of a stack that is not in use yet */
 } Stack;
 
 static uint64_t stack_mask(const X86State *s, const X86SegmentReg *ss, bool code64)
@@ -215,12 +221,12 @@ static bool stack_access(X86State *s, Stack *k, bool store, unsigned size, uint6
     if (k->mask != UINT64_MAX && !x86_long(s))
         va = (uint32_t)va;
     if (!in_stack(s, k, k->sp & k->mask, size)) {
-        x86_raise(s, VECTOR_SS, 0);
+        x86_raise(s, VECTOR_SS, k->error);
         return false;
     }
     if (!k->user)
         return store ? x86_system_store(s, va, size, *value) : x86_system_load(s, va, size, value);
-    unsigned memop = (unsigned)__builtin_ctz(size);
+    unsigned memop = (unsigned)__builtin_ctz(size) | (s->cs.mode & MODE_ALIGN ? MO_ALIGN : 0);
     if (store)
         tcg_store(&s->cs, va, *value, memop);
     else
@@ -392,6 +398,7 @@ static bool open_inner(X86State *s, unsigned cpl, Stack *out)
         return false;
     out->mask = stack_mask(s, &out->ss, x86_long(s));
     out->user = false;
+    out->error = SELECTOR_ERROR(selector);
     return true;
 }
 
@@ -444,7 +451,8 @@ static void far_system(X86State *s, uint16_t selector, X86Descriptor *d, bool ca
         return;
     }
     bool task = type == GATE_TSS || type == GATE_TSS16 || type == GATE_TASK;
-    if (!task || x86_long(s) || dpl(d) < x86_cpl(s) || dpl(d) < SELECTOR_RPL(selector)) {
+    bool in_ldt = selector & 4 && type != GATE_TASK; /* a TSS is in the GDT */
+    if (!task || x86_long(s) || dpl(d) < x86_cpl(s) || dpl(d) < SELECTOR_RPL(selector) || in_ldt) {
         raise_selector(s, VECTOR_GP, selector);
         return;
     }
@@ -503,6 +511,8 @@ void x86_far_call(X86State *s, uint16_t selector, uint64_t offset, unsigned oper
             return;
     }
     Stack stack = present_stack(s);
+    if (protected_mode && x86_long(s)) /* the stack is used as the code that is called will use it */
+        stack.mask = stack_mask(s, &stack.ss, attributes(&d) & DESC_L);
     if (!push(s, &stack, operand_size, s->segment[X86_CS].selector) || !push(s, &stack, operand_size, return_ip))
         return;
     if (protected_mode) {
@@ -614,18 +624,26 @@ static void iret_real(X86State *s, unsigned operand_size)
 {
     Stack stack = present_stack(s);
     uint64_t ip, selector, flags;
-    bool vm86 = s->eflags & FLAG_VM && s->cr0 & CR0_PE;
-    if (vm86 && (s->eflags & FLAG_IOPL) != FLAG_IOPL) {
+    bool vm86 = s->eflags & FLAG_VM && s->cr0 & CR0_PE, is_virtual = vm86 && (s->eflags & FLAG_IOPL) != FLAG_IOPL;
+    if (is_virtual && (!(s->cr4 & CR4_VME) || operand_size != 2)) {
         x86_raise(s, VECTOR_GP, 0);
         return;
     }
     if (!pop(s, &stack, operand_size, &ip) || !pop(s, &stack, operand_size, &selector) ||
         !pop(s, &stack, operand_size, &flags))
         return;
+    if (is_virtual && (flags & FLAG_TF || (flags & FLAG_IF && s->eflags & FLAG_VIP))) {
+        x86_raise(s, VECTOR_GP, 0);
+        return;
+    }
     far_real(s, (uint16_t)selector, ip, operand_size);
     if (s->cs.raised)
         return;
     set_sp(s, stack.sp, stack.mask);
+    if (is_virtual) {
+        x86_set_eflags(s, (uint32_t)flags | (flags & FLAG_IF ? FLAG_VIF : 0), IRET_FLAGS | FLAG_VIF);
+        return;
+    }
     uint32_t mask =
         IRET_FLAGS | FLAG_IF | (vm86 ? 0 : FLAG_IOPL) | (operand_size > 2 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
     x86_set_eflags(s, (uint32_t)flags, mask);
@@ -641,13 +659,17 @@ static void iret_to_vm86(X86State *s, Stack *stack, uint64_t ip, uint64_t select
         if (!pop(s, stack, 4, &segments[i]))
             return;
     }
+    if ((uint32_t)ip > 0xffff) {
+        x86_raise(s, VECTOR_GP, 0);
+        return;
+    }
     x86_set_eflags(s, (uint32_t)flags,
                    IRET_FLAGS | FLAG_IF | FLAG_IOPL | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_VM | FLAG_VIF | FLAG_VIP);
     x86_load_segment_real(s, X86_CS, (uint16_t)selector);
     for (unsigned i = 0; i < 5; i++)
         x86_load_segment_real(s, order[i], (uint16_t)segments[i]);
     s->gpr[RSP] = (uint32_t)sp;
-    s->cs.pc = (uint32_t)(s->segment[X86_CS].base + (ip & 0xffff));
+    s->cs.pc = (uint32_t)(s->segment[X86_CS].base + ip);
     x86_mode_changed(s);
 }
 

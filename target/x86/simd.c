@@ -1,11 +1,10 @@
 /*
  * x86: vector instructions that are not the host's one to one: masked moves and gathers (element by element, as each
- * may fault), comparisons of strings, SSE4A, SHA; and arithmetic whose exceptions are unmasked (SDM volume 2; AMD64
- * Architecture Programmer's Manual volume 4 for SSE4A).
+ * may fault), comparisons of strings, SSE4A, SHA (SDM volume 2; AMD64 Architecture Programmer's Manual volume 4 for
+ * SSE4A).
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu.h"
-#include "tcg/ir_host.h"
 #include <string.h>
 
 static uint8_t *bytes_of(X86State *s, unsigned reg)
@@ -33,17 +32,29 @@ static unsigned memop_of(unsigned size)
 bool x86_check_write(X86State *s, uint64_t va, unsigned bytes)
 {
     uint64_t last = va + bytes - 1;
-    for (unsigned i = 0; i < 2 && !s->cs.raised; i++) {
-        uint64_t at = i ? last & GUEST_PAGE_MASK : va;
-        if (i && (va ^ last) >> GUEST_PAGE_BITS == 0)
-            break;
-        tcg_amo(&s->cs, (at & (GUEST_PAGE_SIZE - 1)) > GUEST_PAGE_SIZE - 4 ? at & ~UINT64_C(3) : at, 0, MO_32, AMO_OR);
-    }
+    tcg_load(&s->cs, va, MO_8 | MO_FOR_WRITE);
+    if (!s->cs.raised && (va ^ last) >> GUEST_PAGE_BITS)
+        tcg_load(&s->cs, last & GUEST_PAGE_MASK, MO_8 | MO_FOR_WRITE);
     return !s->cs.raised;
 }
 
+/* Linear address of bytes at an offset in the segment that flags name, of which those from first to end (not included)
+ * are accessed. False: raised. */
+static bool linear(X86State *s, unsigned flags, uint64_t offset, unsigned first, unsigned end, bool write, uint64_t *va)
+{
+    unsigned segment = flags >> SIMD_SEGMENT & 7;
+    uint64_t base = s->segment[segment].base;
+    if (x86_code_bits(s) == 64) {
+        *va = offset + (segment >= X86_FS ? base : 0);
+        return true;
+    }
+    *va = (uint32_t)(base + offset);
+    return x86_check_segment(s, segment, (uint32_t)offset + first, end - first, write);
+}
+
 /* May the bytes of a masked store be written? Nothing is before all of them may. */
-static bool masked_check(X86State *s, uint64_t address, const uint8_t *mask, unsigned bytes, unsigned size)
+static bool masked_check(X86State *s, unsigned flags, uint64_t *address, const uint8_t *mask, unsigned bytes,
+                         unsigned size)
 {
     unsigned first = bytes, end = 0;
     for (unsigned i = 0; i < bytes; i += size) {
@@ -52,44 +63,55 @@ static bool masked_check(X86State *s, uint64_t address, const uint8_t *mask, uns
         first = MIN(first, i);
         end = i + size;
     }
+    if (size == 1) { /* maskmovq, maskmovdqu: all of it, whatever is masked */
+        first = 0;
+        end = bytes;
+    }
     if (first >= end)
         return true;
-    bool begins_here = size == 1 && (address ^ (address + first)) >> GUEST_PAGE_BITS == 0;
-    uint64_t from = begins_here ? address : address + first;
-    return x86_check_write(s, from, (unsigned)(address + end - from));
+    if (!linear(s, flags, *address, first, end, true, address))
+        return false;
+    if (size == 1 && s->cs.mode & MODE_ALIGN && *address & 7) {
+        x86_raise_misaligned(&s->cs, *address, ACCESS_STORE);
+        return false;
+    }
+    return x86_check_write(s, *address + first, end - first);
 }
 
 /* Elements whose mask has its top bit set. False: raised. */
-static bool masked_store(X86State *s, uint64_t address, const uint8_t *value, const uint8_t *mask, unsigned bytes,
-                         unsigned size)
+static bool masked_store(X86State *s, unsigned flags, uint64_t address, const uint8_t *value, const uint8_t *mask,
+                         unsigned bytes, unsigned size)
 {
-    if (!masked_check(s, address, mask, bytes, size))
+    if (!masked_check(s, flags, &address, mask, bytes, size))
         return false;
     for (unsigned i = 0; i < bytes; i += size) {
         uint64_t v = 0;
         memcpy(&v, value + i, size);
         if (!sign_of(mask + i, size))
             continue;
-        tcg_store(&s->cs, address + i, v, memop_of(size));
+        tcg_store_again(&s->cs, address + i, v, memop_of(size));
         if (s->cs.raised)
             return false;
     }
     return true;
 }
 
-static void masked_move(X86State *s, uint64_t address, const SimdOperands *o, unsigned size)
+static void masked_move(X86State *s, unsigned flags, uint64_t offset, const SimdOperands *o, unsigned size)
 {
     bool store = o->opcode == 0x2e || o->opcode == 0x2f || o->opcode == 0x8e;
     const uint8_t *mask = bytes_of(s, o->vvvv);
     uint8_t out[32] = { 0 };
     if (store) {
-        masked_store(s, address, bytes_of(s, o->reg), mask, o->bytes, size);
+        masked_store(s, flags, offset, bytes_of(s, o->reg), mask, o->bytes, size);
         return;
     }
     for (unsigned i = 0; i < o->bytes; i += size) {
         if (!sign_of(mask + i, size))
             continue;
-        uint64_t v = tcg_load(&s->cs, address + i, memop_of(size));
+        uint64_t v, address;
+        if (!linear(s, flags, offset, i, i + size, false, &address))
+            return;
+        v = tcg_load(&s->cs, address + i, memop_of(size));
         if (s->cs.raised)
             return;
         memcpy(out + i, &v, size);
@@ -114,10 +136,12 @@ static void gather(X86State *s, uint64_t base, const SimdOperands *o, unsigned s
         memcpy(&index, indices + i * index_size, index_size);
         if (index_size == 4)
             index = (int32_t)index;
-        uint64_t address = base + ((uint64_t)index << scale);
+        uint64_t offset = base + ((uint64_t)index << scale), address, v;
         if (flags & SIMD_SHORT_ADDRESS)
-            address = (uint32_t)address;
-        uint64_t v = tcg_load(&s->cs, address, memop_of(size));
+            offset = (uint32_t)offset;
+        if (!linear(s, flags, offset, 0, size, false, &address))
+            return;
+        v = tcg_load(&s->cs, address, memop_of(size));
         if (s->cs.raised)
             return;
         memcpy(out + i * size, &v, size);
@@ -307,13 +331,13 @@ uint64_t x86_simd(X86State *s, uint64_t what, uint64_t address, uint64_t operand
     memcpy(&o, &operands, sizeof(o));
     switch (what & 0xff) {
     case SIMD_MASKED_STORE_BYTES:
-        masked_store(s, address, bytes_of(s, o.reg), bytes_of(s, o.rm), 16, 1);
+        masked_store(s, flags, address, bytes_of(s, o.reg), bytes_of(s, o.rm), 16, 1);
         break;
     case SIMD_MASKED_STORE_MMX:
-        masked_store(s, address, s->fpu.reg[o.reg & 7], s->fpu.reg[o.rm & 7], 8, 1);
+        masked_store(s, flags, address, s->fpu.reg[o.reg & 7], s->fpu.reg[o.rm & 7], 8, 1);
         break;
     case SIMD_MASKED_MOVE: /* the floats' sizes are in the opcode, the integers' in W */
-        masked_move(s, address, &o, o.opcode < 0x30 ? (o.opcode & 1 ? 8 : 4) : wide ? 8 : 4);
+        masked_move(s, flags, address, &o, o.opcode < 0x30 ? (o.opcode & 1 ? 8 : 4) : wide ? 8 : 4);
         break;
     case SIMD_GATHER:
         gather(s, address, &o, wide ? 8 : 4, flags);
@@ -331,68 +355,4 @@ uint64_t x86_simd(X86State *s, uint64_t what, uint64_t address, uint64_t operand
         run_sha(s, &o, flags);
     }
     return 0;
-}
-
-/* ---- unmasked exceptions ---- */
-
-/* Is some result denormal? Underflow, where it is unmasked, is that alone, exact or not. */
-static bool any_denormal(int64_t what, const IrVector *out)
-{
-    unsigned map = what >> 8 & 3, opcode = what & 0xff, prefix = what & IR_HOST_F2;
-    bool doubles = map == 2 ? what & IR_HOST_W : prefix == IR_HOST_66 || prefix == IR_HOST_F2;
-    bool scalar =
-        map == 2 ? opcode & 1 && (opcode & 15) > 8
-                 : prefix == IR_HOST_F3 || (prefix == IR_HOST_F2 && opcode != 0x7c && opcode != 0x7d && opcode != 0xd0);
-    if (map == 1 && (opcode == 0xc2 || opcode == 0x2c || opcode == 0x2d || opcode == 0x2e || opcode == 0x2f ||
-                     opcode == 0x5d || opcode == 0x5f || opcode == 0x5b || opcode == 0xe6))
-        return false; /* compares, or makes integers */
-    if (map == 3 && opcode != 0x40 && opcode != 0x41)
-        return false; /* rounds */
-    if (map == 3)
-        doubles = opcode == 0x41;
-    if (map == 1 && (opcode == 0x7c || opcode == 0x7d || opcode == 0xd0))
-        doubles = prefix == IR_HOST_66;
-    if (map == 1 && opcode == 0x5a) /* to the other size */
-        doubles = !doubles;
-    unsigned size = doubles ? 8 : 4, bytes = scalar ? size : what & IR_HOST_256 ? 32 : 16;
-    for (unsigned i = 0; i < bytes; i += size) {
-        uint64_t v = 0;
-        memcpy(&v, out->bytes + i, size);
-        v &= doubles ? INT64_MAX : INT32_MAX;
-        if (v && v < (doubles ? UINT64_C(1) << 52 : 1u << 23))
-            return true;
-    }
-    return false;
-}
-
-uint64_t x86_simd_checked(X86State *s, int64_t what, uint64_t vectors)
-{
-    enum { FLAGS = 0x3f, BEFORE = 0x07 /* invalid, denormal, zero divide */, UNDERFLOW = 0x10, MASK_SHIFT = 7 };
-    bool tiny = !(s->mxcsr >> MASK_SHIFT & UNDERFLOW); /* is an exception, and nothing is flushed to zero */
-    bool vector[3];
-    const IrVector *v[3];
-    uint64_t t[3];
-    IrVector out;
-    for (unsigned i = 0; i < 3; i++) {
-        vector[i] = vectors >> i & 1;
-        v[i] = &s->simd.in[i];
-        memcpy(&t[i], v[i], 8);
-    }
-    uint32_t saved = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(ir_host_mxcsr((uint8_t)(s->cs.fp_round & (tiny ? ~IR_FP_FLUSH : 0xff))));
-    uint64_t result = ir_host_run(what, vectors & 8 ? IR_V256 : IR_I64, vector, v, t, &out);
-    uint32_t raised = __builtin_ia32_stmxcsr() & FLAGS;
-    if (tiny && any_denormal(what, &out))
-        raised |= UNDERFLOW;
-    uint32_t unmasked = raised & ~(s->mxcsr >> MASK_SHIFT);
-    __builtin_ia32_ldmxcsr(saved);
-    if (unmasked & BEFORE)
-        raised &= BEFORE;
-    s->cs.fp_flags |= ir_host_flags(raised);
-    if (unmasked) {
-        x86_raise(s, s->cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
-        return 0;
-    }
-    s->simd.out = out;
-    return result;
 }

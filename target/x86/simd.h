@@ -25,7 +25,14 @@ enum {
     SIMD_SHA,
 };
 /* Besides, from bit 8 on: */
-enum { SIMD_VEX = 1, SIMD_W = 2, SIMD_REGISTER = 4, SIMD_SHORT_ADDRESS = 8, SIMD_SCALE = 4 /* two bits from here */ };
+enum {
+    SIMD_VEX = 1,
+    SIMD_W = 2,
+    SIMD_REGISTER = 4,
+    SIMD_SHORT_ADDRESS = 8, /* 32 bits, of a gather's elements */
+    SIMD_SCALE = 4,         /* two bits from here */
+    SIMD_SEGMENT = 6        /* three bits from here */
+};
 
 typedef struct SimdOperands {
     uint8_t reg, rm, vvvv, index, bytes, imm, imm2, opcode;
@@ -34,7 +41,7 @@ _Static_assert(sizeof(SimdOperands) == 8, "fits a helper's argument");
 
 /* May these bytes, which are less than a page, be written? False: raised. */
 bool x86_check_write(X86State *s, uint64_t va, unsigned bytes);
-/* HELPER_SIMD: what and flags, linear address, SimdOperands. */
+/* HELPER_SIMD: what and flags, offset in the segment, SimdOperands. */
 uint64_t x86_simd(X86State *s, uint64_t what, uint64_t address, uint64_t operands);
 /* HELPER_SIMD_CHECKED: run the instruction on the scratch operands; raise #XM where an exception is unmasked. vectors:
  * which operands are, bit 3: the result. */

@@ -118,6 +118,8 @@ void x86_enter_smm(X86State *s)
     uint64_t ip = x86_ip(s);
     uint32_t flags = x86_eflags(s);
     s->smm = true;
+    s->nmi_was_blocked = s->nmi_blocked;
+    s->nmi_blocked = true;
     tcg_set_memory(&s->cs, s->smm_space);
     if (long_format(s)) {
         save(s, saved64, G_N_ELEMENTS(saved64));
@@ -144,6 +146,7 @@ void x86_enter_smm(X86State *s)
     s->segment[X86_CS].selector = (uint16_t)(s->smbase >> 4);
     s->cs.pc = (uint32_t)s->smbase + 0x8000;
     x86_set_eflags(s, 0, ~(uint32_t)FLAG_1);
+    x86_watch_changed(s);
     x86_mode_changed(s);
     tcg_flush_all(&s->cs);
 }
@@ -166,8 +169,10 @@ bool x86_leave_smm(X86State *s)
     if (revision & 1 << 17)
         s->smbase = load(s, wide ? 0x7f00 : 0x7ef8, 4);
     s->smm = false;
+    s->nmi_blocked = s->nmi_was_blocked;
     tcg_set_memory(&s->cs, NULL);
-    x86_set_eflags(s, flags, ~(uint32_t)FLAG_1);
+    x86_set_eflags(s, flags & X86_FLAGS_ALL, ~(uint32_t)FLAG_1);
+    x86_watch_changed(s);
     bool code64 = x86_long(s) && s->segment[X86_CS].attributes & DESC_L;
     s->cs.pc = code64 ? ip : (uint32_t)(s->segment[X86_CS].base + ip);
     if (s->cr0 & CR0_PG && s->cr4 & CR4_PAE && !x86_long(s))

@@ -134,6 +134,26 @@ static void get_upper(X86State *s, const uint8_t *area)
 
 /* ---- memory ---- */
 
+/* The operand as the segment's limit is checked for it. */
+typedef struct Area {
+    unsigned segment;
+    uint64_t offset;
+} Area;
+
+static uint64_t to_linear(const X86State *s, unsigned segment, uint64_t offset)
+{
+    uint64_t base = s->segment[segment].base;
+    if (x86_code_bits(s) == 64)
+        return offset + (segment >= X86_FS ? base : 0);
+    return (uint32_t)(base + offset);
+}
+
+/* Are this many bytes within the segment? False: raised. */
+static bool inside(X86State *s, const Area *a, unsigned bytes, bool write)
+{
+    return x86_code_bits(s) == 64 || x86_check_segment(s, a->segment, a->offset, bytes, write);
+}
+
 static bool load_area(X86State *s, uint64_t address, uint8_t *out, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes && !s->cs.raised; i += 8) {
@@ -156,7 +176,7 @@ static void store_area(X86State *s, uint64_t address, const uint8_t *in, unsigne
     for (unsigned i = 0; i < bytes && !s->cs.raised; i += 8) {
         uint64_t v;
         memcpy(&v, in + i, 8);
-        tcg_store(&s->cs, address + i, v, MO_64);
+        tcg_store_again(&s->cs, address + i, v, MO_64);
     }
 }
 
@@ -249,10 +269,10 @@ static void xsave(X86State *s, uint64_t address, unsigned what, bool wide)
         store_area(s, address + avx, upper, 16 * xmm_count(s));
     }
     if (parts & PKRU_STATE)
-        tcg_store(&s->cs, address + pkru, s->pkru, MO_64);
-    tcg_store(&s->cs, address + HEADER, compact ? mask & use : (old[0] & ~mask) | (mask & use), MO_64);
+        tcg_store_again(&s->cs, address + pkru, s->pkru, MO_64);
+    tcg_store_again(&s->cs, address + HEADER, compact ? mask & use : (old[0] & ~mask) | (mask & use), MO_64);
     if (compact)
-        tcg_store(&s->cs, address + HEADER + 8, COMPACT | mask, MO_64);
+        tcg_store_again(&s->cs, address + HEADER + 8, COMPACT | mask, MO_64);
 }
 
 /* Is the header one that xrstor takes? */
@@ -266,7 +286,7 @@ static bool header_legal(const X86State *s, const uint64_t header[8], bool super
     return !supervisor && !header[1] && !(header[0] & ~s->xcr0) && !header[2];
 }
 
-static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
+static void xrstor(X86State *s, const Area *where, uint64_t address, bool supervisor, bool wide)
 {
     uint8_t area[FX_BYTES], upper[AVX_BYTES];
     uint64_t mask = requested(s), header[8];
@@ -281,6 +301,8 @@ static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
         x86_raise(s, VECTOR_GP, 0);
         return;
     }
+    if (mask & AVX_STATE && !inside(s, where, AVX_OFFSET + AVX_BYTES, false))
+        return;
     if ((present & AVX_STATE && !load_area(s, address + AVX_OFFSET, upper, AVX_BYTES)) ||
         (present & PKRU_STATE && !load_area(s, address + pkru, (uint8_t *)&pkru_value, 8)))
         return;
@@ -302,14 +324,27 @@ static void xrstor(X86State *s, uint64_t address, bool supervisor, bool wide)
     if (mask & AVX_STATE)
         get_upper(s, present & AVX_STATE ? upper : NULL);
     if (mask & PKRU_STATE)
-        s->pkru = pkru_value;
+        x86_set_pkru(s, (uint32_t)pkru_value);
 }
 
-uint64_t x86_state_area(X86State *s, unsigned what, uint64_t address, bool wide)
+uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide)
 {
+    unsigned segment = what >> 8;
+    what &= 0xff;
     bool fx = what == STATE_FXSAVE || what == STATE_FXRSTOR;
+    bool load = what == STATE_FXRSTOR || what == STATE_XRSTOR || what == STATE_XRSTORS;
+    bool all = !fx && !load && requested(s) & AVX_STATE;
+    Area area = { .segment = segment, .offset = offset };
+    uint64_t address = to_linear(s, segment, offset);
+    if (!inside(s, &area, fx ? FX_BYTES : all ? AVX_OFFSET + AVX_BYTES : AVX_OFFSET, !load))
+        return 0;
+    Walk w;
+    if (x86_long(s) && !x86_canonical(s, address)) { /* #SS or #GP */
+        x86_walk(&s->cs, address, ACCESS_LOAD, s->cs.mmu_index, true, &w);
+        return 0;
+    }
     if (address & (fx ? 15 : 63)) {
-        x86_raise(s, VECTOR_GP, 0);
+        x86_raise(s, fx && s->cs.mode & MODE_ALIGN && address & 3 ? VECTOR_AC : VECTOR_GP, 0);
         return 0;
     }
     switch (what) {
@@ -321,7 +356,7 @@ uint64_t x86_state_area(X86State *s, unsigned what, uint64_t address, bool wide)
         break;
     case STATE_XRSTOR:
     case STATE_XRSTORS:
-        xrstor(s, address, what == STATE_XRSTORS, wide);
+        xrstor(s, &area, address, what == STATE_XRSTORS, wide);
         break;
     default:
         xsave(s, address, what, wide);

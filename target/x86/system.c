@@ -73,9 +73,13 @@ static uint64_t sys_iret(X86State *s, uint64_t size, uint64_t b, unsigned length
 
 static uint64_t sys_interrupt(X86State *s, uint64_t vector, uint64_t by_opcode, unsigned length)
 {
-    if (vm86(s) && !by_opcode && iopl(s) < 3)
-        return gp(s);
-    x86_software_interrupt(s, (unsigned)vector, length);
+    if (vm86(s) && !by_opcode) {
+        if (x86_redirected_interrupt(s, (unsigned)vector, length))
+            return 0;
+        if (iopl(s) < 3)
+            return gp(s);
+    }
+    x86_software_interrupt(s, (unsigned)vector, length, by_opcode);
     return 0;
 }
 
@@ -85,8 +89,8 @@ static uint64_t sys_load_segment(X86State *s, uint64_t a, uint64_t selector, uns
     X86Segment segment = a & 0xff;
     if (!x86_load_segment(s, segment, (uint16_t)selector))
         return 0;
-    if (segment == X86_SS) {
-        s->shadow = 1;
+    if (segment == X86_SS && a & 256) {
+        s->shadow = SHADOW_SS;
         s->shadow_pc = s->cs.pc + length;
     }
     return 0;
@@ -123,6 +127,8 @@ static uint64_t sys_popf(X86State *s, uint64_t size, uint64_t value, unsigned le
     if (!cpl)
         mask |= FLAG_IOPL;
     uint32_t before = s->eflags;
+    if (s->cs.mode & MODE_TF)
+        s->watch_hit |= before & FLAG_TF ? DR6_BS : NO_STEP;
     x86_put_eflags(s, flags & ~(uint32_t)FLAG_RF, mask);
     x86_eflags_changed(s, before);
     return 0;
@@ -161,7 +167,7 @@ static uint64_t sys_sti(X86State *s, uint64_t a, uint64_t b, unsigned length)
         return 0;
     }
     if (!(s->eflags & FLAG_IF)) {
-        s->shadow = 1;
+        s->shadow = SHADOW_STI;
         s->shadow_pc = s->cs.pc + length;
     }
     s->eflags |= FLAG_IF;
@@ -281,6 +287,8 @@ static uint64_t sys_wrmsr(X86State *s, uint64_t a, uint64_t b, unsigned length)
 static bool write_cr0(X86State *s, uint64_t value)
 {
     uint64_t old = s->cr0;
+    if (value >> 32)
+        return false;
     value = (value & 0xe005003f) | CR0_ET;
     if ((value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
         return false;
@@ -288,7 +296,8 @@ static bool write_cr0(X86State *s, uint64_t value)
         return false;
     if (value & CR0_PG && !(old & CR0_PG)) {
         if (s->efer & EFER_LME) {
-            if (!(s->cr4 & CR4_PAE) || s->segment[X86_CS].attributes & DESC_L)
+            bool tss16 = (s->tr.attributes & (DESC_P | DESC_TYPE)) == (DESC_P | GATE_TSS16_BUSY) && s->tr.selector & 0xfffc;
+            if (!(s->cr4 & CR4_PAE) || s->segment[X86_CS].attributes & DESC_L || tss16)
                 return false;
             s->efer |= EFER_LMA;
         } else if (s->cr4 & CR4_PAE && !x86_load_pdptes(s, s->cr3)) {
@@ -354,6 +363,8 @@ static bool write_cr4(X86State *s, uint64_t value)
     }
     if (paging)
         tcg_flush_all(&s->cs);
+    if (changed & CR4_DE)
+        x86_watch_changed(s);
     return true;
 }
 
@@ -475,6 +486,8 @@ static uint64_t sys_write_dr(X86State *s, uint64_t n, uint64_t value, unsigned l
 static uint64_t sys_code_break(X86State *s, uint64_t a, uint64_t b, unsigned length)
 {
     uint64_t hit = 0;
+    if (s->shadow == SHADOW_SS && s->shadow_pc == s->cs.pc)
+        return 0;
     if (s->eflags & FLAG_RF) {
         s->eflags &= ~(uint32_t)FLAG_RF;
         return 0;
@@ -850,8 +863,7 @@ static uint64_t sys_wrpkru(X86State *s, uint64_t a, uint64_t b, unsigned length)
         return ud(s);
     if ((uint32_t)s->gpr[RCX] || (uint32_t)s->gpr[RDX])
         return gp(s);
-    s->pkru = (uint32_t)s->gpr[RAX];
-    tcg_flush_all(&s->cs);
+    x86_set_pkru(s, (uint32_t)s->gpr[RAX]);
     return 0;
 }
 
@@ -913,8 +925,8 @@ G_STATIC_ASSERT(SYSTEM_COUNT <= 64);
 uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned length)
 {
     unsigned n = what & 0xff;
-    bool to_ss = n == SYSTEM_LOAD_SEGMENT && a == X86_SS; /* the trap comes after the next instruction */
-    bool tf = s->eflags & FLAG_TF && !(CLEAR_TF >> n & 1) && !to_ss;
+    bool to_ss = n == SYSTEM_LOAD_SEGMENT && a == (X86_SS | 256); /* the trap comes after the next instruction */
+    bool tf = s->eflags & FLAG_TF && !(CLEAR_TF >> n & 1);
     uint64_t pc = s->cs.pc;
     bool code64 = x86_code_bits(s) == 64;
     uint64_t value = systems[n](s, a, b, length);
@@ -923,7 +935,7 @@ uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned
     if (!(TRANSFERS >> n & 1))
         s->cs.pc = code64 ? pc + length : (uint32_t)(pc + length);
     uint64_t bits = s->watch_hit | (tf ? DR6_BS : 0);
-    if (bits && what & X86_SYSTEM_ENDS) {
+    if (bits && what & X86_SYSTEM_ENDS && !to_ss) {
         s->watch_hit = 0;
         x86_debug_trap(s, bits);
     }

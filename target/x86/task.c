@@ -12,8 +12,10 @@ typedef struct TssLayout {
 static const TssLayout layout32 = { 28, 32, 36, 40, 72, 96, 6, 4, 103 };
 static const TssLayout layout16 = { 0, 14, 16, 18, 34, 42, 4, 2, 43 };
 
+#define TRAP_PLACE 100 /* in one of 32 bits */
+
 typedef struct TssImage {
-    uint64_t cr3, ip, flags, gprs[8], segments[6], ldt;
+    uint64_t cr3, ip, flags, gprs[8], segments[6], ldt, trap;
 } TssImage;
 
 static bool read_image(X86State *s, const X86SegmentReg *tss, const TssLayout *l, TssImage *t)
@@ -30,7 +32,8 @@ static bool read_image(X86State *s, const X86SegmentReg *tss, const TssLayout *l
     return x86_system_load(s, tss->base + l->ip, l->word, &t->ip) &&
            x86_system_load(s, tss->base + l->flags, l->word, &t->flags) &&
            x86_system_load(s, tss->base + l->ldt, 2, &t->ldt) &&
-           (!l->cr3 || x86_system_load(s, tss->base + l->cr3, 4, &t->cr3));
+           (!l->cr3 || (x86_system_load(s, tss->base + l->cr3, 4, &t->cr3) &&
+                        x86_system_load(s, tss->base + TRAP_PLACE, 2, &t->trap)));
 }
 
 static bool save_old(X86State *s, const TssLayout *l, uint64_t return_ip, uint32_t flags)
@@ -62,10 +65,12 @@ static void load_segments(X86State *s, const TssImage *t)
     static const uint8_t order[] = { X86_SS, X86_DS, X86_ES, X86_FS, X86_GS };
     X86Descriptor d;
     for (unsigned i = 0; i < 6; i++) {
-        s->segment[i] = (X86SegmentReg){ .selector = (uint16_t)t->segments[i] };
+        s->segment[i] = (X86SegmentReg){ .selector = (uint16_t)t->segments[i], .attributes = DESC_DB };
         if (s->eflags & FLAG_VM)
             x86_load_segment_real(s, i, (uint16_t)t->segments[i]);
     }
+    s->cs.pc = (uint32_t)t->ip; /* until CS is there */
+    x86_mode_changed(s);
     s->ldt = (X86SegmentReg){ .selector = (uint16_t)t->ldt };
     if (t->ldt & 4) {
         x86_raise(s, VECTOR_TS, (uint32_t)t->ldt & 0xfffc);
@@ -109,7 +114,7 @@ static void load_segments(X86State *s, const TssImage *t)
     s->cs.pc = (uint32_t)(code.base + (uint32_t)t->ip);
     x86_mode_changed(s);
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
-        if (!x86_load_segment(s, order[i], (uint16_t)t->segments[order[i]]))
+        if (!x86_load_segment_or(s, order[i], (uint16_t)t->segments[order[i]], VECTOR_TS))
             return;
     }
     if ((uint32_t)t->ip > code.limit)
@@ -158,7 +163,10 @@ bool x86_switch_task(X86State *s, uint16_t selector, X86Descriptor *d, X86TaskRe
     for (unsigned i = 0; i < 8; i++)
         s->gpr[i] = image.gprs[i];
     s->dr[7] &= ~0x155ull; /* local breakpoints end with the task */
-    x86_set_eflags(s, (uint32_t)image.flags | (reason == TASK_CALL ? FLAG_NT : 0), ~0u & ~(uint32_t)FLAG_1);
+    uint32_t word = l == &layout32 ? X86_FLAGS_ALL : X86_FLAGS_ALL & 0xffff;
+    x86_set_eflags(s, ((uint32_t)image.flags & word) | (reason == TASK_CALL ? FLAG_NT : 0), ~0u & ~(uint32_t)FLAG_1);
     load_segments(s, &image);
+    if (image.trap & 1 && !(s->delivering ? s->nested : s->cs.raised))
+        x86_debug_trap(s, DR6_BT);
     return !(s->delivering ? s->nested : s->cs.raised); /* delivering: raised is set by what is delivered */
 }

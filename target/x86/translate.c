@@ -135,7 +135,7 @@ IrTmp linear(Ctx *c, unsigned segment, IrTmp offset, unsigned size, bool write)
         return offset;
     if (size && !fits_segment(c, segment, offset, size))
         ir_call(u, IR_I64, HELPER_CHECK_SEGMENT, ir_ext(u, IR_I64, MO_32, offset),
-                ir_const(u, IR_I64, segment | size << 8 | (write ? 1 << 16 : 0)), 0, 0);
+                ir_const(u, IR_I64, segment | size << 8 | (write ? 1 << 24 : 0)), 0, 0);
     return ir_binary(u, OP_add, IR_I32, offset, ir_ldstate(u, IR_I32, x86_base_of(segment), MO_32));
 }
 
@@ -461,6 +461,54 @@ static IrTmp cs_base(Ctx *c)
     return ir_ldstate(c->ir, IR_I32, x86_base_of(X86_CS), MO_32);
 }
 
+/* ---- the limit of CS, where it may bind ---- */
+
+static bool code_is_limited(const Ctx *c)
+{
+    return c->bits != 64 && !(c->mode & MODE_FLAT);
+}
+
+static IrTmp code_limit(Ctx *c)
+{
+    uint32_t at =
+        x86_base_of(X86_CS) - (uint32_t)offsetof(X86SegmentReg, base) + (uint32_t)offsetof(X86SegmentReg, limit);
+    return ir_ldstate(c->ir, IR_I32, at, MO_32);
+}
+
+static void check_code(Ctx *c, unsigned length, IrTmp target)
+{
+    IrUnit *u = c->ir;
+    ir_call(u, IR_I64, HELPER_CHECK_CODE, ir_const(u, IR_I64, length),
+            target ? ir_ext(u, IR_I64, MO_32, target) : ir_const(u, IR_I64, 0), 0, 0);
+}
+
+void check_target(Ctx *c, IrTmp ip)
+{
+    if (!code_is_limited(c))
+        return;
+    if (c->i->operand_size == 2)
+        ip = ir_ext(c->ir, IR_I32, MO_16, ip);
+    if (c->insn->cold)
+        check_code(c, 0, ip);
+    else
+        cold_if(c, COND_GTU, ip, code_limit(c));
+}
+
+/* Once for each way into the unit: all of its page is within the limit. If not, each instruction is looked at. */
+static void check_fetch(Ctx *c)
+{
+    IrUnit *u = c->ir;
+    if (!code_is_limited(c))
+        return;
+    if (c->insn->cold) {
+        check_code(c, c->i->length, 0);
+    } else if (c->insn->first || c->insn->label_at(c->insn, c->insn->offset) >= 0) {
+        IrTmp page = ir_binary(u, OP_sub, IR_I32, ir_unary(u, OP_trunc, IR_I32, ir_getpc(u, 0)), cs_base(c));
+        IrTmp last = ir_binary_imm(u, OP_add, IR_I64, ir_ext(u, IR_I64, MO_32, page), GUEST_PAGE_SIZE - 1);
+        cold_if(c, COND_GTU, last, ir_ext(u, IR_I64, MO_32, code_limit(c)));
+    }
+}
+
 static IrTmp next_linear(Ctx *c)
 {
     IrTmp pc = ir_getpc(c->ir, c->insn->offset + c->i->length);
@@ -520,11 +568,28 @@ static bool far_away(const Ctx *c, int64_t target)
            (c->bits != 64 && (target < 0 || target > 4095)) || target != (int32_t)target;
 }
 
+static IrTmp near_ip(Ctx *c, int64_t displacement)
+{
+    return ir_binary_imm(c->ir, OP_add, IR_I32, next_ip(c, IR_I32), displacement);
+}
+
 static IrTmp near_target(Ctx *c, int64_t displacement)
 {
     if (c->bits == 64)
         return ir_getpc(c->ir, c->insn->offset + c->i->length + displacement);
-    return linear_of_ip(c, ir_binary_imm(c->ir, OP_add, IR_I32, next_ip(c, IR_I32), displacement));
+    return linear_of_ip(c, near_ip(c, displacement));
+}
+
+/* May a near jump lead beyond the limit? Inside a page that is all within it it does not. */
+static bool may_leave(const Ctx *c, int64_t displacement)
+{
+    return code_is_limited(c) && (c->insn->cold || far_away(c, c->insn->offset + c->i->length + displacement));
+}
+
+void check_near(Ctx *c, int64_t displacement)
+{
+    if (may_leave(c, displacement))
+        check_target(c, near_ip(c, displacement));
 }
 
 void jump_near(Ctx *c, int64_t displacement)
@@ -555,6 +620,8 @@ void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 void jump_counted_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement)
 {
     int64_t target = c->insn->offset + c->i->length + displacement;
+    if (may_leave(c, displacement))
+        check_target(c, ir_select(c->ir, IR_I32, cond, a, b, near_ip(c, displacement), ir_const(c->ir, IR_I32, 0)));
     if (far_away(c, target)) {
         IrTmp there = near_target(c, displacement);
         jump_to_linear(c, ir_select(c->ir, IR_I64, cond, a, b, there, next_linear(c)));
@@ -587,6 +654,11 @@ IrTmp stack_pointer(Ctx *c, int64_t plus)
 
 void push(Ctx *c, unsigned size, IrTmp value)
 {
+    if (c->bits == 64) { /* below what rSP still is, which can be changed in its place then */
+        ir_st(c->ir, data(c, size), stack_pointer(c, 0), -(int64_t)size, value);
+        set_reg(c, RSP, 8, stack_pointer(c, -(int64_t)size));
+        return;
+    }
     IrTmp sp = stack_pointer(c, -(int64_t)size);
     ir_st(c->ir, data(c, size), linear(c, X86_SS, sp, size, true), 0, value);
     set_reg(c, RSP, stack_size(c), sp);
@@ -636,18 +708,47 @@ static bool vex_allowed(uint32_t mode)
     return (mode & (MODE_PE | MODE_VM86)) == MODE_PE;
 }
 
+/* What was decoded at an address of the translator's copy of the code: scanning decodes first, then translating. */
+typedef struct Decoded {
+    uint64_t features;
+    uint8_t bits;
+    bool vex_allowed;
+    uint8_t bytes[16];
+    X86Insn insn;
+} Decoded;
+#define DECODED 256
+
+/* Stays until the next one is decoded. */
+static const X86Insn *decode(uint32_t mode, uint64_t features, const uint8_t *bytes, unsigned available)
+{
+    static _Thread_local Decoded kept[DECODED];
+    Decoded *d = &kept[(uintptr_t)bytes % DECODED];
+    unsigned bits = code_bits(mode);
+    bool vex = vex_allowed(mode);
+    if (d->insn.row && d->features == features && d->bits == bits && d->vex_allowed == vex &&
+        d->insn.length <= available && !memcmp(d->bytes, bytes, d->insn.length))
+        return &d->insn;
+    d->features = features;
+    d->bits = (uint8_t)bits;
+    d->vex_allowed = vex;
+    memcpy(d->bytes, bytes, MIN(available, sizeof(d->bytes)));
+    x86_decode(bits, features, vex, bytes, available, &d->insn);
+    if (!d->insn.length)
+        d->insn.row = NULL;
+    return &d->insn;
+}
+
 /* Near the end of a page decoding looks at no more than is there. */
 void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out)
 {
     const X86State *s = (const X86State *)cs;
-    X86Insn i;
-    x86_decode(code_bits(cs->mode), s->decode_features, vex_allowed(cs->mode), bytes, MIN(available, 16u), &i);
-    *out = (InsnScan){ .length = i.length, .flow = FLOW_NEXT };
-    if (!i.row) {
+    const X86Insn *i = decode(cs->mode, s->decode_features, bytes, MIN(available, 16u));
+    *out = (InsnScan){ .length = i->length, .flow = FLOW_NEXT };
+    if (!i->row) {
         out->flow = FLOW_END;
         return;
     }
-    switch (i.row->id) {
+    switch (i->row->id) {
     case X86_OP_jcc:
     case X86_OP_loop:
     case X86_OP_loope:
@@ -656,10 +757,10 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
         out->flow = FLOW_BRANCH;
         break;
     case X86_OP_jmp:
-        out->flow = i.row->operands[0].kind == OPERAND_REL ? FLOW_JUMP : FLOW_END;
+        out->flow = i->row->operands[0].kind == OPERAND_REL ? FLOW_JUMP : FLOW_END;
         break;
     case X86_OP_call:
-        out->flow = i.row->operands[0].kind == OPERAND_REL ? FLOW_CALL : FLOW_END;
+        out->flow = i->row->operands[0].kind == OPERAND_REL ? FLOW_CALL : FLOW_END;
         break;
     case X86_OP_ret:
     case X86_OP_retf:
@@ -679,8 +780,8 @@ void x86_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, Insn
         break;
     }
     if (out->flow == FLOW_BRANCH || out->flow == FLOW_JUMP || out->flow == FLOW_CALL)
-        out->target = i.length + i.imm;
-    if (code_bits(cs->mode) == 32 && i.operand_size == 2 && out->target) /* where the address is cut */
+        out->target = i->length + i->imm;
+    if (code_bits(cs->mode) == 32 && i->operand_size == 2 && out->target) /* where the address is cut */
         out->flow = out->flow == FLOW_BRANCH ? FLOW_NEXT : FLOW_END;
 }
 
@@ -720,22 +821,22 @@ static bool translate_row(Ctx *c)
 bool x86_translate(TranslateInsn *insn)
 {
     const X86State *s = (const X86State *)insn->cs;
-    X86Insn i;
-    Ctx c = { .insn = insn, .ir = insn->ir, .s = s, .i = &i, .mode = insn->mode, .bits = code_bits(insn->mode) };
-    x86_decode(c.bits, s->decode_features, vex_allowed(c.mode), insn->bytes, insn->length, &i);
+    const X86Insn *i = decode(insn->mode, s->decode_features, insn->bytes, insn->length);
+    Ctx c = { .insn = insn, .ir = insn->ir, .s = s, .i = i, .mode = insn->mode, .bits = code_bits(insn->mode) };
     if (c.mode & MODE_BREAK)
         ir_call(c.ir, IR_I64, HELPER_SYSTEM, ir_const(c.ir, IR_I64, SYSTEM_CODE_BREAK), 0, 0,
                 ir_const(c.ir, IR_I64, 0));
-    if (i.too_long)
+    check_fetch(&c);
+    if (i->too_long)
         x86_fault(&c, VECTOR_GP, 0);
-    else if (!i.row || !translate_row(&c))
+    else if (!i->row || !translate_row(&c))
         x86_fault(&c, VECTOR_UD, 0);
     if (!c.stop && c.mode & MODE_TF)
         jump_to_linear(&c, next_linear(&c));
     return !c.stop;
 }
 
-bool x86_accesses_stack(X86State *s)
+bool x86_accesses_stack(X86State *s, uint64_t va)
 {
     uint8_t bytes[16];
     unsigned n = 0;
@@ -751,6 +852,8 @@ bool x86_accesses_stack(X86State *s)
     if (!i.row || !i.length)
         return false;
     bool memory = i.segment != X86_NO_SEGMENT;
+    if (memory && i.segment == X86_SS)
+        return true;
     switch (i.row->id) {
     case X86_OP_push:
     case X86_OP_pop:
@@ -762,8 +865,8 @@ bool x86_accesses_stack(X86State *s)
     case X86_OP_popf:
     case X86_OP_iret:
     case X86_OP_retf:
-        return !memory || i.segment == X86_SS;
+        return !memory || va - (s->gpr[RSP] - 8) < 16; /* one of two accesses */
     default:
-        return memory && i.segment == X86_SS;
+        return false;
     }
 }

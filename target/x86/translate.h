@@ -27,6 +27,8 @@ typedef struct Ctx {
     HELPER(RAISE, raise, 2, false, HELPER_RAISES | HELPER_CONTEXT)                          \
     HELPER(FLAGS, flags, 3, true, HELPER_PURE)                                              \
     HELPER(CHECK_SEGMENT, check_segment, 2, false, HELPER_RAISES | HELPER_CONTEXT)          \
+    HELPER(CHECK_WRITE, check_write, 2, false, HELPER_RAISES | HELPER_CONTEXT)              \
+    HELPER(CHECK_CODE, check_code, 2, false, HELPER_RAISES | HELPER_CONTEXT)                \
     HELPER(STEP, step, 1, false, SYSTEM_FLAGS)                                              \
     HELPER(DIVIDE, divide, 2, false, SYSTEM_FLAGS)                                          \
     HELPER(ROTATE_CARRY, rotate_carry, 4, true, HELPER_PURE)                                \
@@ -137,6 +139,9 @@ void end_at_pc(Ctx *c);
 /* Go to a linear address; to an rIP that is a value, which is cut to the operand size. */
 void jump_to_linear(Ctx *c, IrTmp va);
 void jump_to_ip(Ctx *c, IrTmp ip);
+/* #GP if the target is beyond CS's limit: before anything that the jump changes. */
+void check_target(Ctx *c, IrTmp ip);
+void check_near(Ctx *c, int64_t displacement);
 /* Jump near if cond holds, else go on. */
 void jump_near_if(Ctx *c, IrCond cond, IrTmp a, IrTmp b, int64_t displacement);
 /* The same without the poll that a jump back has. */

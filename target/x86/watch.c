@@ -1,5 +1,5 @@
 /*
- * x86: breakpoints on data, by the debug registers (SDM volume 3, section 19.2). Pages that have one get no TLB
+ * x86: breakpoints on data and ports, by the debug registers (SDM volume 3, section 19.2). Pages that have one get no TLB
  * entries, so that every access to them comes here.
  * SPDX-License-Identifier: MIT
  */
@@ -27,11 +27,20 @@ void x86_watch_changed(X86State *s)
 {
     bool watching = false;
     for (unsigned i = 0; i < 4; i++)
-        watching |= enabled(s, i) && (kind(s, i) == KIND_WRITE || kind(s, i) == KIND_ACCESS);
+        watching |= enabled(s, i) && (kind(s, i) == KIND_IO ? (s->cr4 & CR4_DE) != 0 : kind(s, i) != KIND_CODE);
     if (!watching && !s->cs.watching)
         return;
     s->cs.watching = watching;
     tcg_flush_all(&s->cs);
+}
+
+void x86_watch_port(X86State *s, uint16_t port, unsigned size)
+{
+    for (unsigned i = 0; i < 4 && s->cs.watching; i++) {
+        uint64_t first = s->dr[i] & ~(length(s, i) - 1);
+        if (enabled(s, i) && kind(s, i) == KIND_IO && s->cr4 & CR4_DE && port < first + length(s, i) && port + size > first)
+            s->watch_hit |= (uint16_t)(1u << i);
+    }
 }
 
 bool x86_watched_page(const X86State *s, uint64_t va)
@@ -53,7 +62,7 @@ bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const 
         bool wanted = kind(s, i) == KIND_ACCESS || (kind(s, i) == KIND_WRITE && access == ACCESS_STORE);
         if (!enabled(s, i) || !wanted || va > last || va + size - 1 < first)
             continue;
-        s->watch_hit |= (uint8_t)(1u << i);
+        s->watch_hit |= (uint16_t)(1u << i);
     }
     return true;
 }

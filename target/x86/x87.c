@@ -6,6 +6,8 @@
  */
 #include "target/x86/translate.h"
 #include "tcg/emit.h"
+#include "util/error.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -22,30 +24,31 @@ typedef uint64_t Stub(Image *image, void *operand, uint64_t flags);
 static uint8_t *stubs;
 
 /* frstor [rdi]; push rdx; popfq; the instruction, its operand at rsi; pushfq; pop rax; fnsave [rdi]; ret */
-static void make_stubs(void)
+bool x87_init(GError **err)
 {
+    if (stubs)
+        return true;
     size_t size = (size_t)FORMS * STUB_BYTES;
     uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
-        g_error("no memory for code");
+        return error_set_errno(err, errno, "cannot map memory for x87 instructions");
     for (unsigned n = 0; n < FORMS; n++) {
         unsigned escape = n < 512 ? n >> 6 : (n - 512) >> 3, modrm = n < 512 ? 0xc0 | (n & 63) : (n & 7) << 3 | 6;
         const uint8_t code[] = { 0xdd, 0x27, 0x52, 0x9d, (uint8_t)(0xd8 | escape), (uint8_t)modrm, 0x9c,
                                  0x58, 0xdd, 0x37, 0xc3 };
         memcpy(p + (size_t)n * STUB_BYTES, code, sizeof(code));
     }
-    if (mprotect(p, size, PROT_READ | PROT_EXEC) < 0)
-        g_error("no memory for code");
+    if (mprotect(p, size, PROT_READ | PROT_EXEC) < 0) {
+        int e = errno;
+        munmap(p, size);
+        return error_set_errno(err, e, "cannot make memory for x87 instructions executable");
+    }
     stubs = p;
+    return true;
 }
 
 static uint64_t run(unsigned opcode, Image *image, void *operand, uint64_t flags)
 {
-    static gsize made;
-    if (g_once_init_enter(&made)) {
-        make_stubs();
-        g_once_init_leave(&made, 1);
-    }
     unsigned escape = opcode >> 8 & 7, modrm = opcode & 0xff;
     unsigned n = modrm >= 0xc0 ? escape << 6 | (modrm & 63) : 512 + (escape << 3 | (modrm >> 3 & 7));
     Stub *stub;
@@ -179,17 +182,29 @@ bool x87_is_store(unsigned opcode)
     return digits[opcode >> 8 & 7] >> (opcode >> 3 & 7) & 1;
 }
 
-/* MO_ALIGN where a program's accesses are checked; those of ten bytes are not. */
-static uint32_t checked(const X86State *s, unsigned bytes)
+/* MO_ALIGN where a program's accesses are checked. */
+static uint32_t checked(const X86State *s)
 {
-    return s->cs.mode & MODE_ALIGN && bytes <= 8 ? MO_ALIGN : 0;
+    return s->cs.mode & MODE_ALIGN ? MO_ALIGN : 0;
+}
+
+/* Of an operand of so many bytes; of an environment so much as its words are. False: raised. */
+static bool aligned(X86State *s, uint64_t address, unsigned bytes, Access access)
+{
+    unsigned to = bytes == 10 ? 8 : bytes == 14 || bytes == 94 ? 2 : bytes == 28 || bytes == 108 ? 4 : bytes;
+    if (!checked(s) || !(address & (to - 1)))
+        return true;
+    x86_raise_misaligned(&s->cs, address, access);
+    return false;
 }
 
 static bool load_bytes(X86State *s, uint64_t address, uint8_t *out, unsigned bytes)
 {
+    if (!aligned(s, address, bytes, ACCESS_LOAD))
+        return false;
     for (unsigned i = 0; i < bytes;) {
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
-        uint64_t v = tcg_load(&s->cs, address + i, (uint32_t)__builtin_ctz(size) | checked(s, bytes));
+        uint64_t v = tcg_load(&s->cs, address + i, (uint32_t)__builtin_ctz(size));
         if (s->cs.raised)
             return false;
         memcpy(out + i, &v, size);
@@ -201,13 +216,13 @@ static bool load_bytes(X86State *s, uint64_t address, uint8_t *out, unsigned byt
 /* All of it or, if an exception is raised, nothing where a store crosses into another page. */
 static bool store_bytes(X86State *s, uint64_t address, const uint8_t *in, unsigned bytes)
 {
-    if (bytes > 8 && !x86_check_write(s, address, bytes))
+    if (!aligned(s, address, bytes, ACCESS_STORE) || (bytes > 8 && !x86_check_write(s, address, bytes)))
         return false;
     for (unsigned i = 0; i < bytes;) {
         unsigned size = bytes - i >= 8 ? 8 : bytes - i >= 4 ? 4 : 2;
         uint64_t v = 0;
         memcpy(&v, in + i, size);
-        tcg_store(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size) | checked(s, bytes));
+        tcg_store_again(&s->cs, address + i, v, (uint32_t)__builtin_ctz(size));
         if (s->cs.raised)
             return false;
         i += size;
@@ -299,7 +314,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             return true;
         case 0x15:
             if (x87_wait(s)) {
-                uint64_t v = tcg_load(&s->cs, address, MO_16 | checked(s, 2));
+                uint64_t v = tcg_load(&s->cs, address, MO_16 | checked(s));
                 if (!s->cs.raised)
                     x87_set_control(s, (uint16_t)v);
             }
@@ -308,7 +323,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             save_environment(s, address, is_short, false);
             return true;
         case 0x17:
-            tcg_store(&s->cs, address, s->fpu.control, MO_16);
+            tcg_store_again(&s->cs, address, s->fpu.control, MO_16 | checked(s));
             return true;
         case 0x54:
             if (x87_wait(s))
@@ -318,7 +333,7 @@ static bool control(X86State *s, unsigned opcode, uint64_t address, bool is_shor
             save_environment(s, address, is_short, true);
             return true;
         case 0x57:
-            tcg_store(&s->cs, address, x87_status(s), MO_16);
+            tcg_store_again(&s->cs, address, x87_status(s), MO_16 | checked(s));
             return true;
         default:
             return false;
@@ -368,9 +383,11 @@ uint64_t x87_execute(X86State *s, uint64_t opcode, uint64_t address, bool is_sho
         m.status &= ~(uint32_t)(X87_EXCEPTIONS | X87_ES | X87_BUSY);
     uint64_t after = run((unsigned)opcode, &m, operand, before & EFLAGS);
     set_host_control(s);
-    enum { PRECISION = 0x20 }; /* which is raised after the store, others instead of it */
-    if (store && !(m.status & ~m.control & X87_EXCEPTIONS & ~PRECISION) &&
-        !store_bytes(s, address, operand, x87_operand_bytes((unsigned)opcode)))
+    enum { PRECISION = 0x20 }; /* which is raised after the store, others instead of it if it would not fault */
+    bool stored = !(m.status & ~m.control & X87_EXCEPTIONS & ~PRECISION);
+    unsigned bytes = x87_operand_bytes((unsigned)opcode);
+    if (store && !(stored ? store_bytes(s, address, operand, bytes)
+                          : aligned(s, address, bytes, ACCESS_STORE) && x86_check_write(s, address, bytes)))
         return 0;
     from_image(s, &m);
     if (flags && escape != 2 && modrm >= 0xe8) { /* fcomi and its like */

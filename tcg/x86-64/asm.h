@@ -55,12 +55,22 @@ static inline void put_u64(Asm *a, uint64_t v)
     put_u32(a, v >> 32);
 }
 
+/* Up to 8 bytes of which the last ones may be written over; there is always that much room. */
+static inline void put_bytes(Asm *a, uint64_t bytes, unsigned count)
+{
+    memcpy(a->p, &bytes, 8);
+    a->p += count;
+}
+
 /* Opcodes carry their escape bytes and mandatory prefix in the upper bits. */
 enum { P_0F = 0x100, P_0F38 = 0x200, P_66 = 0x1000, P_F3 = 0x2000, P_F2 = 0x4000, BYTE_REG = 0x8000 };
 
+/* The opcode is nearly always a constant: most of what follows goes then. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* Encoders of parts write at p and return the place behind: a->p, which stores of bytes might alias, is read and
  * written once for an instruction. */
-static inline uint8_t *opcode_at(uint8_t *p, uint32_t op, unsigned rex)
+static ALWAYS_INLINE uint8_t *opcode_at(uint8_t *p, uint32_t op, unsigned rex)
 {
     if (op & P_66)
         *p++ = 0x66;
@@ -78,7 +88,7 @@ static inline uint8_t *opcode_at(uint8_t *p, uint32_t op, unsigned rex)
     return p;
 }
 
-static inline uint8_t *mem_at(uint8_t *p, int reg, Mem m)
+static ALWAYS_INLINE uint8_t *mem_at(uint8_t *p, int reg, Mem m)
 {
     bool sib = m.index != NO_INDEX || (m.base & 7) == RSP;
     unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
@@ -99,7 +109,7 @@ static inline void put_mem(Asm *a, int reg, Mem m)
 }
 
 /* op reg, rm (both registers). wide: 64-bit operands. */
-static inline void op_rr(Asm *a, uint32_t op, int reg, int rm, bool wide)
+static ALWAYS_INLINE void op_rr(Asm *a, uint32_t op, int reg, int rm, bool wide)
 {
     unsigned rex = wide << 3 | (reg >> 3 & 1) << 2 | (rm >> 3 & 1);
     if ((op & BYTE_REG) && (reg >= RSP || rm >= RSP))
@@ -110,7 +120,7 @@ static inline void op_rr(Asm *a, uint32_t op, int reg, int rm, bool wide)
 }
 
 /* op reg, [mem] */
-static inline void op_rm(Asm *a, uint32_t op, int reg, Mem m, bool wide)
+static ALWAYS_INLINE void op_rm(Asm *a, uint32_t op, int reg, Mem m, bool wide)
 {
     unsigned rex =
         wide << 3 | (reg >> 3 & 1) << 2 | (m.index == NO_INDEX ? 0 : (m.index >> 3 & 1) << 1) | (m.base >> 3 & 1);
@@ -295,9 +305,7 @@ static inline void call_to(Asm *a, const uint8_t *target)
 /* Returns the place of the rel32 field, for patch_to. */
 static inline uint8_t *jcc_forward(Asm *a, int cc)
 {
-    put_byte(a, 0x0f);
-    put_byte(a, 0x80 | cc);
-    put_u32(a, 0);
+    put_bytes(a, 0x800f | (uint64_t)cc << 8, 6);
     return a->p - 4;
 }
 static inline uint8_t *jmp_forward(Asm *a)

@@ -65,6 +65,7 @@ static void emit_poll_check(Emit *e, int64_t offset, unsigned rest)
     s->from = jcc_forward(&e->a, CC_NE);
     s->disp = offset;
     s->info = rest;
+    note_deferred(e, s);
 }
 
 static void emit_icount(Emit *e, const IrInsn *insn)
@@ -126,13 +127,19 @@ static void emit_brjump(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
     int cc = emit_compare(e, insn);
-    if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
+    if (deferred_mask(e, 0) && insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
+        ColdStub *s = new_stub(e, STUB_SETTLE_JUMP);
+        s->from = jcc_forward(a, cc);
+        s->disp = insn->imm;
+        note_deferred(e, s);
+    } else if (insn->imm >= 0 && insn->imm < GUEST_PAGE_SIZE) {
         align_field(a, 2);
         add_exit(e, jcc_forward(a, cc), insn->imm);
     } else {
         ColdStub *s = new_stub(e, STUB_POLL_IND);
         s->from = jcc_forward(a, cc);
         s->disp = insn->imm;
+        note_deferred(e, s);
     }
 }
 
@@ -142,7 +149,7 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
         bool back = e->u->label_insn[label] < e->index && e->u->label_insn[label] >= e->slow_head;
         patch_to(field, back ? e->labels[label] : e->entries[label]);
     } else if (e->labels[label]) {
-        patch_to(field, e->labels[label]);
+        patch_to(field, e->index < e->u->cold_from ? e->labels[label] : e->entries[label]);
     } else if (e->fixup_count < MAX_FIXUPS) {
         e->fixups[e->fixup_count].field = field;
         e->fixups[e->fixup_count++].label = label;
@@ -151,13 +158,40 @@ static void branch_to_label(Emit *e, uint8_t *field, unsigned label)
     }
 }
 
+/* To this distance from the page's start, as if it were an indirect jump. */
+static void jump_by_cache(Asm *a, int64_t disp)
+{
+    mov_load(a, RAX, CPU_FIELD(pc_base), true);
+    if (disp == (int32_t)disp) {
+        alu_imm(a, ALU_ADD, RAX, disp, true);
+    } else {
+        mov_imm(a, RCX, disp);
+        alu_rr(a, ALU_ADD, RAX, RCX, true);
+    }
+    jmp_to(a, thunk(THUNK_JUMP));
+}
+
 static void emit_stub(Emit *e, ColdStub *s)
 {
     Asm *a = &e->a;
     switch (s->kind) {
+    case STUB_SETTLE:
+        patch_to(s->from, a->p);
+        put_deferred(e, s, true);
+        jmp_to(a, e->entries[s->info]);
+        break;
+    case STUB_SETTLE_JUMP: {
+        int64_t target = s->disp;
+        patch_to(s->from, a->p);
+        put_deferred(e, s, true);
+        align_field(a, 1);
+        add_exit(e, jmp_forward(a), target);
+        break;
+    }
     case STUB_POLL:
     case STUB_ICOUNT:
         patch_to(s->from, a->p);
+        put_deferred(e, s, true);
         if (s->info)
             alu_mem_imm(a, ALU_ADD, CPU_FIELD(icount), s->info, false);
         mov_imm(a, RCX, s->disp);
@@ -171,6 +205,11 @@ static void emit_stub(Emit *e, ColdStub *s)
         mov_imm(a, RCX, exit->target);
         mov_imm(a, RAX, EXIT_CHAIN | ((uint64_t)e->unit_id * EMIT_MAX_EXITS + s->info) << 8);
         jmp_to(a, thunk(THUNK_EXIT));
+        exit->other = 0;
+        if (exit->target >= EMIT_CROSSING) {
+            exit->other = a->p - e->start;
+            jump_by_cache(a, exit->target);
+        }
         break;
     }
     case STUB_MISS:
@@ -180,18 +219,13 @@ static void emit_stub(Emit *e, ColdStub *s)
         break;
     case STUB_POLL_IND:
         patch_to(s->from, a->p);
-        mov_load(a, RAX, CPU_FIELD(pc_base), true);
-        if (s->disp == (int32_t)s->disp) {
-            alu_imm(a, ALU_ADD, RAX, s->disp, true);
-        } else {
-            mov_imm(a, RCX, s->disp);
-            alu_rr(a, ALU_ADD, RAX, RCX, true);
-        }
-        jmp_to(a, thunk(THUNK_JUMP));
+        put_deferred(e, s, true);
+        jump_by_cache(a, s->disp);
         break;
     case STUB_GUARD:
         patch_to(s->from, a->p);
         emit_stub_nans(e, s);
+        put_deferred(e, s, false);
         mov_imm(a, RSI, s->info);
         mov_mem_imm(a, mem(RSP, FRAME_INFO), s->insn, false);
         mov_imm(a, RAX, (intptr_t)e->u->helpers[s->value].fn - (intptr_t)emit_unit);
@@ -230,8 +264,32 @@ static void emit_stub(Emit *e, ColdStub *s)
 
 /* ---- state and helpers ---- */
 
+/* The comparison that is next does it. */
+static bool is_for_test(const Emit *e, const IrInsn *insn)
+{
+    const IrUnit *u = e->u;
+    unsigned i = u->tmps[insn->dst].last_use;
+    if (insn->aux != MO_8 || i >= u->count || !ir_tests_state(u, &u->insns[i]))
+        return false;
+    while (--i > e->index)
+        if (u->insns[i].op != OP_nop && u->insns[i].op != OP_const)
+            return false;
+    return true;
+}
+
+static int test_state(Emit *e, const IrInsn *insn)
+{
+    op_rm(&e->a, 0x80, ALU_CMP, state_mem(e->u->insns[e->u->tmps[insn->arg[0]].def].imm), false);
+    put_byte(&e->a, 0);
+    return insn->aux == COND_NE ? CC_NE : CC_E;
+}
+
 static void emit_ldstate(Emit *e, const IrInsn *insn)
 {
+    if (is_for_test(e, insn)) {
+        e->place[insn->dst].where = AT_NOWHERE;
+        return;
+    }
     static const uint32_t zero[] = { P_0F | 0xb6, P_0F | 0xb7, 0x8b, 0x8b };
     static const uint32_t sign[] = { P_0F | 0xbe, P_0F | 0xbf, 0x63, 0x8b };
     unsigned size = insn->aux & MO_SIZE;
@@ -291,21 +349,6 @@ static void emit_call(Emit *e, const IrInsn *insn)
 
 /* ---- driver ---- */
 
-/* May control go elsewhere on other ways than a cold stub that looks at unchecked results? */
-static bool leaves(unsigned op)
-{
-    switch (op) {
-    case OP_brcond:
-    case OP_brjump:
-    case OP_poll:
-    case OP_icount:
-    case OP_call:
-        return true;
-    default:
-        return ir_op_info[op].effects == IR_END;
-    }
-}
-
 /* Does it change the state that is in the x87's st(0)? */
 static bool writes_held(const Emit *e, const IrInsn *insn)
 {
@@ -313,21 +356,33 @@ static bool writes_held(const Emit *e, const IrInsn *insn)
            insn->imm + 32 > e->x87.held;
 }
 
-static bool ends_unit(unsigned op)
+/* What must be in the state before the instruction. Forward branches have stubs for that: they are not always taken. */
+static void settle_before(Emit *e, const IrInsn *insn, bool forward)
 {
-    return op == OP_jump || op == OP_jump_ind || op == OP_lookup || op == OP_exit;
+    if (insn->op == OP_brcond && (!forward || e->x87.held))
+        store_deferred(e, deferred_mask(e, e->u->dead_at[insn->imm]));
+    else if (ir_op_traits[insn->op] & IR_LAST ||
+             (insn->op == OP_call && e->u->helpers[insn->imm].flags & (HELPER_READS | HELPER_WRITES | HELPER_RAISES)))
+        settle_deferred(e, 0);
 }
 
-static void emit_insn(Emit *e, const IrInsn *insn)
+static inline void emit_insn(Emit *e, const IrInsn *insn)
 {
     Asm *a = &e->a;
-    bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
-    if (e->x87.held && ((leaves(insn->op) && !forward) || writes_held(e, insn)))
-        x87_drop(a, &e->x87);
-    if (e->unchecked && leaves(insn->op))
-        check_later_nans(e);
-    if (e->wide_vectors && !thunk_table.pinned_vectors && ends_unit(insn->op))
-        vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
+    unsigned traits = ir_op_traits[insn->op];
+    if (G_UNLIKELY(e->any_deferred || e->x87.held)) {
+        bool forward = insn->op == OP_brcond && !e->labels[insn->imm];
+        if (e->any_deferred)
+            settle_before(e, insn, forward);
+        if (e->x87.held && ((traits & IR_LEAVES && !forward) || writes_held(e, insn)))
+            x87_drop(a, &e->x87);
+    }
+    if (traits & IR_LEAVES) {
+        if (e->unchecked)
+            check_later_nans(e);
+        if (traits & IR_LAST && e->wide_vectors && !thunk_table.pinned_vectors)
+            vzeroupper(a); /* what runs next is code for SSE, which old upper halves slow down on some hosts */
+    }
     switch (insn->op) {
     case OP_getreg:
         emit_getreg(e, insn);
@@ -356,6 +411,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         break;
     }
     case OP_label:
+        settle_deferred(e, e->u->dead_at[insn->imm]);
         regs_begin_segment(e);
         e->entries[insn->imm] = a->p;
         if (insn->group)
@@ -365,12 +421,18 @@ static void emit_insn(Emit *e, const IrInsn *insn)
             emit_loop_head(e, insn);
         break;
     case OP_br:
+        settle_deferred(e, e->u->dead_at[insn->imm]);
         branch_to_label(e, jmp_forward(a), insn->imm);
         break;
     case OP_brcond: {
-        int cc = emit_compare(e, insn);
-        uint8_t *field = jcc_forward(a, cc);
-        if (e->x87.held) { /* the stack is empty where it goes */
+        bool state = ir_tests_state(e->u, insn) && e->place[insn->arg[0]].where == AT_NOWHERE;
+        uint8_t *field = jcc_forward(a, state ? test_state(e, insn) : emit_compare(e, insn));
+        if (deferred_mask(e, e->u->dead_at[insn->imm])) {
+            ColdStub *s = new_stub(e, STUB_SETTLE);
+            s->from = field;
+            s->info = (uint32_t)insn->imm;
+            note_deferred(e, s);
+        } else if (e->x87.held) { /* the stack is empty where it goes */
             ColdStub *s = new_stub(e, STUB_X87);
             s->from = field;
             s->info = (uint32_t)insn->imm;
@@ -412,6 +474,7 @@ static void emit_insn(Emit *e, const IrInsn *insn)
         s->from = jcc_forward(a, CC_NE);
         s->info = insn->imm >> 32;
         s->value = insn->aux;
+        note_deferred(e, s);
         break;
     }
     default:
@@ -423,20 +486,25 @@ static void emit_insn(Emit *e, const IrInsn *insn)
 
 static bool not_in_fast_copy(const IrInsn *insn)
 {
-    return insn->op == OP_guard ? insn->flags & IR_LOOP_GIVEN
-                                : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
+    return insn->op == OP_guard || insn->op == OP_brcond
+               ? insn->flags & IR_LOOP_GIVEN
+               : insn->flags & IR_LOOP_DEAD && insn->op != OP_ld && insn->op != OP_st;
 }
 
 static void emit_code(Emit *e, const IrInsn *insn, unsigned i)
 {
+    if (G_UNLIKELY(!asm_room(&e->a))) {
+        e->failed = true;
+        return;
+    }
     e->index = i;
     e->busy = 0;
-    if (e->loop && not_in_fast_copy(insn))
+    if (G_UNLIKELY(e->loop != NULL) && not_in_fast_copy(insn))
         e->place[insn->dst].where = AT_NOWHERE;
     else
         emit_insn(e, insn);
     release_dead(e, insn);
-    if (e->loop && i == e->loop->last) {
+    if (G_UNLIKELY(e->loop != NULL) && i == e->loop->last) {
         e->loop = NULL;
         e->reserved = 0;
     }
@@ -462,9 +530,11 @@ static void emit_slow_turn(Emit *e, unsigned loop)
     e->slow_turns[loop] = e->a.p;
     e->slow_head = i;
     regs_begin_segment(e);
-    while (++i < u->count && u->insns[i].op != OP_label && asm_room(&e->a) && !e->failed)
+    while (++i < u->count && u->insns[i].op != OP_label && !e->failed)
         emit_one(e, i);
     x87_drop(&e->a, &e->x87);
+    if (i < u->count && u->insns[i].op == OP_label)
+        settle_deferred(e, u->dead_at[u->insns[i].imm]);
     if (i < u->count && u->insns[i].op == OP_label)
         branch_to_label(e, jmp_forward(&e->a), (unsigned)u->insns[i].imm);
 }
@@ -480,8 +550,9 @@ static void emit_all(Emit *e)
     e->reserved = 0;
     memset(e->labels, 0, u->label_count * sizeof(e->labels[0]));
     e->out->size = e->out->exit_count = e->out->loads = e->out->stores = 0;
+    regs_begin_unit(e);
     regs_begin_segment(e);
-    for (unsigned i = 0; i < u->count && asm_room(&e->a) && !e->failed; i++)
+    for (unsigned i = 0, count = u->count; i < count && !e->failed; i++)
         emit_one(e, i);
     e->slow_turn = true;
     for (unsigned i = 0; i < u->loop_count && asm_room(&e->a) && !e->failed; i++)
@@ -510,7 +581,8 @@ void emit_unit(const IrUnit *u, uint32_t unit_id, uint8_t *buf, uint32_t room, p
     do {
         e->a = (Asm){ buf, buf + room, false };
         emit_all(e);
-    } while (e->failed && u->loop_count && (e->keep_none = !e->keep_none)); /* once more, with all registers */
+    } while (e->failed && !e->a.full && u->loop_count &&
+             (e->keep_none = !e->keep_none)); /* once more, with all registers */
     out->size = e->a.full || e->failed ? 0 : e->a.p - buf;
 }
 

@@ -1,12 +1,12 @@
 /*
  * x86-64 back end: loops of one segment that walk through memory (tcg/loop.c).
  *
- *     entry:  limit = 0                    what was known of other times is forgotten
+ *     entry:  limit = the least number     what was known of other times is forgotten
  *     head:   if lead >= limit go to look  the one comparison of a turn
  *     fast:   the loop, its accesses by the addends that look left
  *             ...
  *     look:   probe the TLB for every walk; limit = how far lead may go until a page ends; go to fast
- *             if a page is not there, or ends within this turn: limit = 0, go to slow
+ *             if a page is not there, or ends within this turn: limit = the least number, go to slow
  *     slow:   the loop again, and what follows in its segment, with a probe for each access; back to head
  *
  * So whatever faults, or needs C, does so in slow, in program order. The addends of the first walks are in registers
@@ -45,15 +45,41 @@ static int at_head(Emit *e, unsigned guest)
     return pin == NO_REG ? RAX : pin;
 }
 
+/* The same of a sum. */
+static int sum_at_head(Emit *e, const IrSum *sum)
+{
+    Asm *a = &e->a;
+    if (sum->index == IR_NO_REGISTER)
+        return at_head(e, sum->base);
+    int index = at_head(e, sum->index),
+        base = sum->base == IR_NO_REGISTER ? NO_REG : pinned_host(&e->u->regs[sum->base]);
+    if (index != RAX)
+        mov_rr(a, RAX, index, true);
+    if (sum->scale)
+        shift_imm(a, SHIFT_SHL, RAX, sum->scale, true);
+    if (base != NO_REG)
+        alu_rr(a, ALU_ADD, RAX, base, true);
+    else if (sum->base != IR_NO_REGISTER)
+        alu_load(a, ALU_ADD, RAX, register_mem(e, sum->base), true);
+    return RAX;
+}
+
+/* What is below all addresses, and indices: limits are compared as signed numbers. */
+static void forget_limit(Emit *e)
+{
+    mov_imm(&e->a, RAX, INT64_MIN);
+    mov_store(&e->a, limit_mem(), RAX, true);
+}
+
 void emit_loop_head(Emit *e, const IrInsn *label)
 {
     const IrLoop *l = &e->u->loops[label->aux - 1];
     Asm *a = &e->a;
-    mov_mem_imm(a, limit_mem(), 0, true);
+    forget_limit(e);
     e->labels[label->imm] = a->p;
-    alu_load(a, ALU_CMP, at_head(e, l->walks[l->lead].reg), limit_mem(), true);
+    alu_load(a, ALU_CMP, at_head(e, l->lead), limit_mem(), true);
     ColdStub *s = new_stub(e, STUB_LOOP);
-    s->from = jcc_forward(a, CC_AE);
+    s->from = jcc_forward(a, CC_GE);
     s->back = a->p;
     s->info = label->aux - 1;
     e->loop = l;
@@ -79,18 +105,18 @@ int walk_addend(Emit *e, const IrInsn *insn)
 static void lower_limit(Emit *e, const IrLoop *l, const IrWalk *w, int reg)
 {
     Asm *a = &e->a;
-    int lead = pinned_host(&e->u->regs[l->walks[l->lead].reg]);
+    int lead = pinned_host(&e->u->regs[l->lead]);
     lea(a, RDX, mem(RDX, GUEST_PAGE_SIZE - w->high), true);
     alu_rr(a, ALU_SUB, RDX, reg, true);
     if (w->shift)
-        shift_imm(a, SHIFT_SHL, RDX, w->shift, true);
+        shift_imm(a, w->shift > 0 ? SHIFT_SHL : SHIFT_SHR, RDX, (unsigned)abs(w->shift), true);
     if (lead != NO_REG)
         alu_rr(a, ALU_ADD, RDX, lead, true);
     else
-        alu_load(a, ALU_ADD, RDX, register_mem(e, l->walks[l->lead].reg), true);
+        alu_load(a, ALU_ADD, RDX, register_mem(e, l->lead), true);
     alu_imm(a, ALU_ADD, RDX, 1, true);
     alu_load(a, ALU_CMP, RDX, limit_mem(), true);
-    uint8_t *above = jcc_short(a, CC_AE);
+    uint8_t *above = jcc_short(a, CC_GE);
     mov_store(a, limit_mem(), RDX, true);
     patch_short(above, a->p);
 }
@@ -110,7 +136,7 @@ static void look_up(Emit *e, const IrLoop *l, unsigned index, Misses *m)
     const IrWalk *w = &l->walks[index];
     size_t table = w->loads ? offsetof(ContextSet, read) : offsetof(ContextSet, write);
     Asm *a = &e->a;
-    int reg = at_head(e, w->reg), addend = kept_register(e, l, index);
+    int reg = sum_at_head(e, &w->sum), addend = kept_register(e, l, index);
     if (w->align) {
         lea(a, RCX, mem(reg, w->phase), false);
         test_imm(a, RCX, w->align - 1);
@@ -161,7 +187,7 @@ static void check_givens(Emit *e, const IrLoop *l, Misses *m)
 }
 
 /* Nothing may wrap around: a limit is at most a page's bytes, as often as one step is in the greatest, ahead. */
-#define TOO_HIGH -(4 << 20)
+#define TOO_HIGH (INT64_MAX - (4 << 20))
 
 void emit_loop_stub(Emit *e, const ColdStub *s)
 {
@@ -169,15 +195,16 @@ void emit_loop_stub(Emit *e, const ColdStub *s)
     Asm *a = &e->a;
     Misses m = { .count = 0 };
     patch_to(s->from, a->p);
-    alu_imm(a, ALU_CMP, at_head(e, l->walks[l->lead].reg), TOO_HIGH, true);
-    miss_if(e, &m, CC_A);
-    mov_mem_imm(a, limit_mem(), -1, true);
+    mov_imm(a, RCX, TOO_HIGH);
+    alu_rr(a, ALU_CMP, at_head(e, l->lead), RCX, true);
+    miss_if(e, &m, CC_G);
+    mov_store(a, limit_mem(), RCX, true);
     check_givens(e, l, &m);
     for (unsigned w = 0; w < l->count; w++)
         look_up(e, l, w, &m);
     jmp_to(a, s->back);
     for (unsigned k = 0; k < m.count; k++)
         patch_to(m.from[k], a->p);
-    mov_mem_imm(a, limit_mem(), 0, true);
+    forget_limit(e);
     jmp_to(a, e->slow_turns[s->info]);
 }

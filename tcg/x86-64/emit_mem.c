@@ -20,7 +20,7 @@ typedef struct Address {
 } Address;
 
 /* The address in a register, with a displacement that fits. */
-static Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
+static inline Address use_address(Emit *e, const IrInsn *insn, int64_t disp)
 {
     IrTmp t = insn->arg[0];
     uint32_t busy = e->busy;
@@ -92,12 +92,10 @@ static bool leads_group(const Emit *e, const IrInsn *insn)
     return insn->group && e->u->groups[insn->group].count > 1 && e->u->groups[insn->group].last > e->index;
 }
 
-static Span span_of(const Emit *e, Address at, const IrInsn *insn)
+static inline Span span_of(const Emit *e, Address at, const IrInsn *insn)
 {
     Span s = { at.disp, at.disp + (int32_t)ir_access_bytes(insn) - 1 };
-    if (insn->op != OP_ld && insn->op != OP_st)
-        return s;
-    if (leads_group(e, insn)) {
+    if (leads_group(e, insn)) { /* a load or store */
         const IrGroup *g = &e->u->groups[insn->group];
         int64_t own;
         ir_address_root(e->u, insn, &own);
@@ -113,16 +111,37 @@ static void check_group(Emit *e, Address at, int addend, ColdStub *stub)
     op_rr(&e->a, 0xf6 | BYTE_REG, 0, addend, false); /* test addend8, ADDEND_UNKNOWN */
     put_byte(&e->a, ADDEND_UNKNOWN);
     stub->from = jcc_forward(&e->a, CC_NE);
+    note_deferred(e, stub);
     stub->va = at.base;
     stub->disp = at.disp;
     stub->retry = true;
+}
+
+/* A temporary register becomes the offset of the entry: shr index, 8; and index, (TLB_SIZE - 1) << 4. */
+static void put_entry_offset(Asm *a, int index)
+{
+    G_STATIC_ASSERT(GUEST_PAGE_BITS - 4 == 8 && TLB_SIZE <= 1 << 20);
+    put_bytes(a, 0x0000e08108e8c1 | (uint64_t)index << 8 | (uint64_t)index << 32 | (uint64_t)(TLB_SIZE - 1) << 44, 8);
+    put_byte(a, 0);
+}
+
+/* and tag, -GUEST_PAGE_SIZE; cmp tag, the entry's */
+static void put_tag_compare(Asm *a, int tag, int index, size_t table)
+{
+    G_STATIC_ASSERT(GUEST_PAGE_SIZE == 0x1000);
+    uint64_t operands = (uint64_t)tag << 19 | 4 << 16 | (uint64_t)index << 27 | 7 << 24;
+    put_bytes(a, 0xfffff000e08148 | (uint64_t)tag << 16, 7);
+    if (table)
+        put_bytes(a, 0x803b49 | operands | (uint64_t)table << 32, 8);
+    else
+        put_bytes(a, 0x3b49 | operands, 4);
 }
 
 /*
  * Probe the TLB. What follows until the stub's `back` runs only on the fast path: registers are to be taken before, as
  * taking one may spill another. Returns the register with the addend; the stub is jumped to on a miss.
  */
-static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
+static inline int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool aligned, ColdStub *stub)
 {
     Asm *a = &e->a;
     unsigned size = MO_BYTES(insn->aux);
@@ -137,16 +156,15 @@ static int probe(Emit *e, Address at, const IrInsn *insn, size_t table, bool ali
         put_byte(a, size - 1);
         stub->from_misaligned = jcc_forward(a, CC_NE);
     }
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     int32_t last = aligned ? at.disp : span.last;
     if (last)
         lea(a, tag, mem(at.base, last), true);
     else
         mov_rr(a, tag, at.base, true);
-    alu_imm(a, ALU_AND, tag, -GUEST_PAGE_SIZE, true);
-    alu_load(a, ALU_CMP, tag, mem_index(R15, index, table), true);
+    put_tag_compare(a, tag, index, table);
     stub->from = jcc_forward(a, CC_NE);
+    note_deferred(e, stub);
     if (insn->op == OP_ld && insn->flags & IR_LD_RECURRENT)
         guess_addend(e, index, tag);
     else
@@ -216,6 +234,7 @@ static int check_stream(Emit *e, Address at, const IrInsn *insn, size_t table, C
     e->busy &= ~(1u << index);
     stub->va = at.base;
     stub->disp = at.disp;
+    note_deferred(e, stub);
     return addend;
 }
 
@@ -250,8 +269,7 @@ void emit_stream_stub(Emit *e, ColdStub *s)
     size_t table = s->info >> 8 ? WRITE_TABLE : READ_TABLE;
     patch_to(s->from, a->p);
     lea(a, index, mem(s->va, first), false);
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     lea(a, t, mem(s->va, last), true);
     alu_imm(a, ALU_AND, t, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, t, mem_index(R15, index, table), true);
@@ -314,6 +332,7 @@ static void emit_by_stub(Emit *e, Address at, ColdStub *s)
     s->va = at.base;
     s->disp = at.disp;
     s->from = jmp_forward(&e->a);
+    note_deferred(e, s);
 }
 
 /* The access of the stub has found the page of its group. */
@@ -357,6 +376,22 @@ static int load_stub(Emit *e, const IrInsn *insn)
     return ir_is_vector(insn->type) ? STUB_LOAD_VECTOR : STUB_LOAD;
 }
 
+/* Has this segment seen that the access is aligned? From now on it has. */
+static bool known_aligned(Emit *e, const IrInsn *insn, unsigned mask)
+{
+    int64_t offset;
+    IrTmp root = ir_address_root(e->u, insn, &offset);
+    uint8_t phase = (uint8_t)(offset & mask);
+    for (unsigned i = 0; i < G_N_ELEMENTS(e->aligned); i++)
+        if (e->aligned[i].root == root && e->aligned[i].mask >= mask && (e->aligned[i].phase & mask) == phase)
+            return true;
+    unsigned next = e->aligned_next++ % G_N_ELEMENTS(e->aligned);
+    e->aligned[next].root = root;
+    e->aligned[next].phase = phase;
+    e->aligned[next].mask = (uint8_t)mask;
+    return false;
+}
+
 /* Of a vector: whatever tells its page, the address must be a multiple of its size. */
 static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s)
 {
@@ -364,6 +399,9 @@ static void check_alignment(Emit *e, Address at, const IrInsn *insn, ColdStub *s
     if (!ir_is_vector(insn->type) || !(insn->aux & MO_ALIGN))
         return;
     unsigned mask = ir_access_bytes(insn) - 1;
+    if (known_aligned(e, insn, mask))
+        return;
+    store_deferred(e, UINT_MAX); /* registers may change between this jump to the stub and the other */
     if (at.disp & (int32_t)mask) {
         uint32_t busy = e->busy;
         int t = scratch_int(e);
@@ -600,26 +638,31 @@ static void emit_cas(Emit *e, const IrInsn *insn)
 
 static void frame_store(Emit *e, int32_t slot, int reg)
 {
+    uint64_t operands = 0x24000048 | (uint64_t)(reg >> 3 & 1) << 2 | (uint64_t)(reg & 7) << 19;
     if (is_xmm(reg))
         op_rm(&e->a, P_F2 | P_0F | 0x11, reg - XMM0, mem(RSP, slot), false);
+    else if (slot)
+        put_bytes(&e->a, operands | 0x448900 | (uint64_t)slot << 32, 5);
     else
-        mov_store(&e->a, mem(RSP, slot), reg, true);
+        put_bytes(&e->a, operands | 0x048900, 4);
 }
 
 void emit_memory_stub(Emit *e, const ColdStub *s)
 {
-    static const uint8_t thunks[] = { [STUB_LOAD] = THUNK_REFILL_LOAD,
-                                      [STUB_STORE] = THUNK_REFILL_STORE,
-                                      [STUB_LOAD_VECTOR] = THUNK_LOAD_VECTOR,
-                                      [STUB_STORE_VECTOR] = THUNK_STORE_VECTOR,
-                                      [STUB_AMO] = THUNK_AMO,
-                                      [STUB_CAS] = THUNK_CAS };
+    static const uint8_t thunks[][2] = { [STUB_LOAD] = { THUNK_REFILL_LOAD, THUNK_RETRY_LOAD },
+                                         [STUB_STORE] = { THUNK_REFILL_STORE, THUNK_RETRY_STORE },
+                                         [STUB_LOAD_VECTOR] = { THUNK_REFILL_LOAD_VECTOR, THUNK_RETRY_LOAD_VECTOR },
+                                         [STUB_STORE_VECTOR] = { THUNK_REFILL_STORE_VECTOR, THUNK_RETRY_STORE_VECTOR },
+                                         [STUB_AMO] = { THUNK_AMO },
+                                         [STUB_CAS] = { THUNK_CAS } };
     Asm *a = &e->a;
     const uint8_t *here = a->p;
     patch_to(s->from, here);
     if (s->from_misaligned)
         patch_to(s->from_misaligned, here);
-    emit_stub_nans(e, s);
+    if (s->nans)
+        emit_stub_nans(e, s);
+    put_deferred(e, s, false);
     unsigned size = s->info & IR_VECTOR_SIZE;
     bool vector = s->kind == STUB_LOAD_VECTOR || s->kind == STUB_STORE_VECTOR;
     if (s->kind == STUB_STORE_VECTOR)
@@ -633,11 +676,8 @@ void emit_memory_stub(Emit *e, const ColdStub *s)
     frame_store(e, FRAME_VA, s->va);
     if (s->disp)
         alu_mem_imm(a, ALU_ADD, mem(RSP, FRAME_VA), s->disp, true);
-    mov_mem_imm(a, mem(RSP, FRAME_INFO), s->info, false);
-    if (s->retry && !vector)
-        call_to(a, slow_thunk(e, s->kind == STUB_LOAD ? THUNK_RETRY_LOAD : THUNK_RETRY_STORE));
-    else
-        call_to(a, slow_thunk(e, thunks[s->kind]));
+    put_bytes(a, 0x2444c7 | FRAME_INFO << 24 | (uint64_t)s->info << 32, 8); /* mov dword [rsp + FRAME_INFO], info */
+    call_to(a, slow_thunk(e, thunks[s->kind][s->retry]));
     if (s->addend != NO_REG)
         mov_imm(a, s->addend, ADDEND_UNKNOWN);
     if (s->dst != NO_REG) {
@@ -659,8 +699,7 @@ static void emit_probe(Emit *e, const IrInsn *insn)
     size_t table = insn->aux ? WRITE_TABLE : READ_TABLE;
     int index = scratch_int(e), dst = scratch_int(e);
     mov_rr(a, index, at.base, false);
-    shift_imm(a, SHIFT_SHR, index, GUEST_PAGE_BITS - 4, false);
-    alu_imm(a, ALU_AND, index, (TLB_SIZE - 1) << 4, false);
+    put_entry_offset(a, index);
     lea(a, dst, mem(at.base, (int32_t)insn->imm - 1), true);
     alu_imm(a, ALU_AND, dst, -GUEST_PAGE_SIZE, true);
     alu_load(a, ALU_CMP, dst, mem_index(R15, index, table), true);

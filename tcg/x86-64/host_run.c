@@ -7,6 +7,7 @@
 #include "tcg/ir_host.h"
 #include "tcg/x86-64/regs.h"
 #include <cpuid.h>
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,31 +24,67 @@ typedef struct Slots {
     uint16_t types[SLOTS]; /* which operands are vectors, and the result; of the x87 aux and result; 0: empty */
 } Slots;
 
+/* Those that no thread has at present. A thread gives its own back when it ends. */
+static GMutex pool_lock;
+static GSList *pool;
 static _Thread_local Slots *slots;
 
-static void slots_free(gpointer data)
+static void slots_release(gpointer data)
 {
-    Slots *s = data;
-    munmap(s->writable, SLOTS * SLOT_BYTES);
-    munmap(s->executable, SLOTS * SLOT_BYTES);
-    g_free(s);
+    g_mutex_lock(&pool_lock);
+    pool = g_slist_prepend(pool, data);
+    g_mutex_unlock(&pool_lock);
 }
-static GPrivate owner = G_PRIVATE_INIT(slots_free);
+static GPrivate owner = G_PRIVATE_INIT(slots_release);
 
-static Slots *slots_new(void)
+static bool slots_map(Slots *s, GError **err)
 {
-    Slots *s = g_new0(Slots, 1);
     int fd = memfd_create("host-run", MFD_CLOEXEC);
     size_t size = SLOTS * SLOT_BYTES;
-    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-        g_error("no memory for code");
-    s->writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    s->executable = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    close(fd);
-    if (s->writable == MAP_FAILED || s->executable == MAP_FAILED)
-        g_error("no memory for code");
-    g_private_set(&owner, s);
-    return s;
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0) {
+        s->writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        s->executable = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    }
+    bool ok = s->writable != MAP_FAILED && s->executable != MAP_FAILED;
+    int e = errno;
+    if (s->writable != MAP_FAILED && !ok)
+        munmap(s->writable, size);
+    if (fd >= 0)
+        close(fd);
+    if (!ok)
+        g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(e), "cannot map memory for the host's instructions: %s",
+                    g_strerror(e));
+    return ok;
+}
+
+bool ir_host_reserve(GError **err)
+{
+    Slots *s = g_new0(Slots, 1);
+    s->writable = s->executable = MAP_FAILED;
+    if (!slots_map(s, err)) {
+        g_free(s);
+        return false;
+    }
+    slots_release(s);
+    return true;
+}
+
+/* Only a thread that no vCPU was made for can find none: tests. */
+static Slots *slots_take(void)
+{
+    g_autoptr(GError) err = NULL;
+    for (;;) {
+        g_mutex_lock(&pool_lock);
+        Slots *s = pool ? pool->data : NULL;
+        pool = g_slist_delete_link(pool, pool);
+        g_mutex_unlock(&pool_lock);
+        if (s) {
+            g_private_set(&owner, s);
+            return s;
+        }
+        if (!ir_host_reserve(&err))
+            g_error("%s", err->message);
+    }
 }
 
 static bool type_is_vector(unsigned types, unsigned i)
@@ -95,7 +132,7 @@ static void make_x87(uint8_t *place, int64_t what, unsigned types)
 static uintptr_t code_for(int64_t what, unsigned types, void (*make)(uint8_t *place, int64_t what, unsigned types))
 {
     if (!slots)
-        slots = slots_new();
+        slots = slots_take();
     unsigned n = (unsigned)(((uint64_t)what * UINT64_C(0x9e3779b97f4a7c15) + types * 77) >> 40) % SLOTS;
     if (slots->what[n] != what || slots->types[n] != types) {
         unsigned a, b, c, d;

@@ -14,10 +14,19 @@ int pinned_host(const GuestReg *reg)
     return reg->type == IR_F64 || reg->type == IR_V256 ? XMM0 + 7 + reg->pin : pinned_int[reg->pin - 1];
 }
 
+void regs_begin_unit(Emit *e)
+{
+    if (e->pins_of == e->u->regs)
+        return;
+    e->pins_of = e->u->regs;
+    for (unsigned i = 0; i < e->u->reg_count; i++)
+        e->pins[i] = (int8_t)pinned_host(&e->u->regs[i]);
+}
+
 void regs_begin_segment(Emit *e)
 {
-    for (int r = 0; r < HOST_REGS; r++)
-        e->host[r] = (HostReg){ 0, -1, 0 };
+    static const HostReg nothing[HOST_REGS] = { [0 ... HOST_REGS - 1] = { 0, -1, 0 } };
+    memcpy(e->host, nothing, sizeof(nothing));
     memset(e->pin_tmp, 0, sizeof(e->pin_tmp));
     memset(e->guest_host, NO_REG, sizeof(e->guest_host));
     memset(e->in_state, 0, sizeof(e->in_state));
@@ -25,6 +34,9 @@ void regs_begin_segment(Emit *e)
     e->spill_used[0] = e->spill_used[1] = 0;
     e->vectors_used = 0;
     e->unchecked = 0;
+    memset(e->aligned, 0, sizeof(e->aligned));
+    memset(e->deferred, 0, sizeof(e->deferred));
+    e->any_deferred = false;
 }
 
 static void forget_guest(Emit *e, int reg)
@@ -62,38 +74,44 @@ static Mem spill_mem(unsigned slot, unsigned type)
 /* xmm moves: movsd/movss loads and stores, movaps between registers */
 static void load_place(Emit *e, int reg, Mem m, unsigned type)
 {
+    if (!is_xmm(reg)) {
+        mov_load(&e->a, reg, m, wide_type(type));
+        return;
+    }
     e->unchecked &= ~(1u << reg);
     if (ir_is_vector(type))
         vec_rm(&e->a, VEX_0F | VEX_F3 | 0x6f, type == IR_V256, reg - XMM0, 0, m); /* vmovdqu */
-    else if (is_xmm(reg))
-        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
     else
-        mov_load(&e->a, reg, m, wide_type(type));
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x10, reg - XMM0, m, false);
 }
 static void store_place(Emit *e, Mem m, int reg, unsigned type)
 {
+    if (!is_xmm(reg)) {
+        mov_store(&e->a, m, reg, wide_type(type));
+        return;
+    }
     check_later_nan(e, reg);
     if (ir_is_vector(type))
         vec_rm(&e->a, VEX_0F | VEX_F3 | 0x7f, type == IR_V256, reg - XMM0, 0, m);
-    else if (is_xmm(reg))
-        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
     else
-        mov_store(&e->a, m, reg, wide_type(type));
+        op_rm(&e->a, (type == IR_F32 ? P_F3 : P_F2) | P_0F | 0x11, reg - XMM0, m, false);
 }
 static void move_regs(Emit *e, int dst, int src, unsigned type)
 {
     if (dst == src)
         return;
+    if (!is_xmm(dst)) {
+        mov_rr(&e->a, dst, src, wide_type(type));
+        return;
+    }
     e->unchecked = (e->unchecked & ~(1u << dst)) | (e->unchecked >> src & 1) << dst;
     if (ir_is_vector(type))
         vec_rr(&e->a, VEX_0F | VEX_66 | 0x6f, type == IR_V256, dst - XMM0, 0, src - XMM0);
-    else if (is_xmm(dst))
-        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
     else
-        mov_rr(&e->a, dst, src, wide_type(type));
+        op_rr(&e->a, P_0F | 0x28, dst - XMM0, src - XMM0, false);
 }
 
-static Mem guest_mem(const Emit *e, unsigned guest)
+Mem guest_mem(const Emit *e, unsigned guest)
 {
     return state_mem(e->u->regs[guest].offset);
 }
@@ -164,10 +182,17 @@ void evict(Emit *e, int reg)
         forget_group(e, reg);
     IrTmp t = e->host[reg].tmp;
     int guest = e->host[reg].guest;
-    if (t) {
+    if (t && is_deferred(e, t)) {
+        store_deferred_tmp(e, t);
+        t = e->host[reg].tmp;
+    }
+    if (t && e->u->tmps[t].last_use < e->index) {
+        e->place[t].where = AT_NOWHERE;
+        e->host[reg].tmp = 0;
+    } else if (t) {
         if (guest >= 0 && type_of(e, t) == e->u->regs[guest].type) { /* the state has it too */
             e->place[t] = (Place){ AT_STATE, NO_REG, guest };
-            e->in_state[guest] = true;
+            e->in_state[guest]++;
         } else {
             spill(e, t, reg);
         }
@@ -180,13 +205,36 @@ void evict(Emit *e, int reg)
 /* More than any other score: nothing is lost. */
 #define FREE 20000
 
+/* Nothing is in the register, nor known of it. */
+static inline bool is_blank(const HostReg *h)
+{
+    static const HostReg blank = { 0, -1, 0, 0 };
+    return !memcmp(h, &blank, sizeof(blank));
+}
+
+static int evict_least(Emit *e, bool xmm);
+
 /* A temporary register: free if there is one, else the least useful. */
-static int take_register(Emit *e, bool xmm)
+static inline int take_register(Emit *e, bool xmm)
+{
+    unsigned n = xmm ? 8 : sizeof(temps_int), k = ++e->clock % n;
+    uint32_t taken = e->busy | e->reserved;
+    for (unsigned i = 0; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
+        int reg = xmm ? XMM0 + (int)k : temps_int[k];
+        if (!(taken >> reg & 1) && is_blank(&e->host[reg])) {
+            e->unchecked &= ~(1u << reg);
+            e->busy |= 1u << reg;
+            return reg;
+        }
+    }
+    return evict_least(e, xmm);
+}
+
+static int evict_least(Emit *e, bool xmm)
 {
     unsigned n = xmm ? 8 : sizeof(temps_int);
     int best = NO_REG;
     unsigned best_score = 0;
-    e->clock++;
     for (unsigned i = 0, k = e->clock % n; i < n; i++, k = k + 1 == n ? 0 : k + 1) {
         int reg = xmm ? XMM0 + (int)k : temps_int[k];
         if ((e->busy | e->reserved) >> reg & 1)
@@ -197,6 +245,8 @@ static int take_register(Emit *e, bool xmm)
             score = e->u->groups[h->group].last <= e->index ? FREE : 1 + (e->u->groups[h->group].last - e->index) / 2;
         else if (!h->tmp)
             score = h->guest < 0 ? FREE : FREE / 2;
+        else if (e->u->tmps[h->tmp].last_use < e->index) /* deferred: to be stored, but not loaded again */
+            score = FREE / 4;
         else
             score = 1 + e->u->tmps[h->tmp].last_use - e->index + (h->guest >= 0 ? 50 : 0);
         if (score > best_score) {
@@ -247,15 +297,12 @@ void move_place(Emit *e, int reg, IrTmp t)
     }
 }
 
-int use_reg(Emit *e, IrTmp t)
+int load_tmp(Emit *e, IrTmp t)
 {
     Place *p = &e->place[t];
-    if (p->where == AT_REG || p->where == AT_PIN) {
-        e->busy |= 1u << p->reg;
-        return p->reg;
-    }
     if (p->where == AT_STATE && e->guest_host[p->slot] != NO_REG && !e->host[e->guest_host[p->slot]].tmp) {
         int reg = e->guest_host[p->slot]; /* loaded for another temporary, which is gone */
+        e->in_state[p->slot]--;
         e->host[reg].tmp = t;
         *p = (Place){ AT_REG, reg, 0 };
         e->busy |= 1u << reg;
@@ -268,6 +315,8 @@ int use_reg(Emit *e, IrTmp t)
     int guest = p->where == AT_STATE ? p->slot : -1;
     if (p->where == AT_SPILL)
         free_slot(e, t);
+    if (guest >= 0)
+        e->in_state[guest]--;
     e->host[reg].tmp = t;
     *p = (Place){ AT_REG, reg, 0 };
     if (guest >= 0)
@@ -302,6 +351,8 @@ bool is_imm32(const Emit *e, IrTmp t, int32_t *v)
 void load_into(Emit *e, IrTmp t, int reg)
 {
     if (e->place[t].where == AT_REG && e->place[t].reg == reg && e->u->tmps[t].last_use == e->index) {
+        if (is_deferred(e, t))
+            store_deferred_tmp(e, t);
         e->host[reg].tmp = 0; /* its last use: it may be overwritten */
         e->place[t].where = AT_NOWHERE;
         forget_guest(e, reg);
@@ -338,24 +389,57 @@ static int hinted_pin(const Emit *e, IrTmp dst, uint32_t must_not)
     const IrInsn *next = &u->insns[i];
     if (next->op != OP_setreg || next->arg[0] != dst)
         return NO_REG;
-    int pin = pinned_host(&u->regs[next->imm]);
+    int pin = e->pins[next->imm];
     if (pin == NO_REG || (must_not >> pin & 1))
         return NO_REG;
     IrTmp alias = e->pin_tmp[pin];
     return !alias || u->tmps[alias].last_use <= e->index ? pin : NO_REG;
 }
 
+/* A pinned register is about to be written: the deferred value in it goes elsewhere. */
+static void leave_pin(Emit *e, int pin)
+{
+    IrTmp t = e->pin_tmp[pin];
+    if (!t || !is_deferred(e, t))
+        return;
+    int reg = is_xmm(pin) ? NO_REG : free_register(e);
+    if (reg == NO_REG) {
+        store_deferred_tmp(e, t);
+        return;
+    }
+    move_regs(e, reg, pin, type_of(e, t));
+    e->pin_tmp[pin] = 0;
+    e->host[reg].tmp = t;
+    e->place[t] = (Place){ AT_REG, reg, 0 };
+}
+
+/* Was it the last use of an operand? Then its register can have the result, unless a deferred value would have to be
+ * stored for that. */
+static bool may_overwrite(Emit *e, IrTmp t, uint32_t must_not)
+{
+    const Place *p = &e->place[t];
+    if (!t || p->where != AT_REG || e->u->tmps[t].last_use != e->index || must_not >> p->reg & 1)
+        return false;
+    if (!is_deferred(e, t))
+        return true;
+    if (free_register(e) != NO_REG)
+        return false;
+    store_deferred_tmp(e, t);
+    return true;
+}
+
 int def_reg(Emit *e, IrTmp dst, uint32_t must_not)
 {
     int pin = hinted_pin(e, dst, must_not);
-    if (pin != NO_REG)
+    if (pin != NO_REG) {
+        leave_pin(e, pin);
         return pin;
+    }
     const IrInsn *insn = &e->u->insns[e->index];
     for (unsigned k = 0; k < 2; k++) { /* the place of an operand that dies here */
         IrTmp t = insn->arg[k];
         Place *p = &e->place[t];
-        if (t && p->where == AT_REG && e->u->tmps[t].last_use == e->index && !(must_not >> p->reg & 1) &&
-            is_xmm(p->reg) == xmm_type(type_of(e, dst))) {
+        if (p->where == AT_REG && is_xmm(p->reg) == xmm_type(type_of(e, dst)) && may_overwrite(e, t, must_not)) {
             int reg = p->reg;
             e->host[reg].tmp = 0;
             forget_guest(e, reg);
@@ -393,34 +477,35 @@ void def_done(Emit *e, IrTmp dst, int reg)
     }
 }
 
-void release_dead(Emit *e, const IrInsn *insn)
+/* t is dead. */
+void free_place(Emit *e, IrTmp t)
 {
-    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
-        IrTmp t = insn->arg[k];
-        if (e->u->tmps[t].last_use != e->index)
-            continue;
-        Place *p = &e->place[t];
-        if (p->where == AT_REG && e->host[p->reg].tmp == t) {
-            e->host[p->reg].tmp = 0;
-            e->unchecked &= ~(1u << p->reg);
-        } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t)
-            e->pin_tmp[p->reg] = 0;
-        else if (p->where == AT_SPILL)
-            free_slot(e, t);
-        if (p->where != AT_CONST)
-            p->where = AT_NOWHERE;
+    Place *p = &e->place[t];
+    if (p->where == AT_CONST)
+        return;
+    if (p->where == AT_REG && e->host[p->reg].tmp == t) {
+        e->host[p->reg].tmp = 0;
+        e->unchecked &= ~(1u << p->reg);
+    } else if (p->where == AT_PIN && e->pin_tmp[p->reg] == t) {
+        e->pin_tmp[p->reg] = 0;
+    } else if (p->where == AT_SPILL) {
+        free_slot(e, t);
+    } else if (p->where == AT_STATE) {
+        e->in_state[p->slot]--;
     }
-    e->busy = 0;
+    p->where = AT_NOWHERE;
 }
 
 void emit_getreg(Emit *e, const IrInsn *insn)
 {
     unsigned guest = insn->imm;
-    int pin = pinned_host(&e->u->regs[guest]);
+    int pin = e->pins[guest];
     e->vectors |= ir_is_vector(insn->type);
+    if (e->u->regs[guest].deferred)
+        store_deferred(e, 1u << (e->u->regs[guest].deferred - 1));
     if (pin == NO_REG) {
         e->place[insn->dst] = (Place){ AT_STATE, NO_REG, guest };
-        e->in_state[guest] = true;
+        e->in_state[guest]++;
     } else if (e->pin_tmp[pin]) { /* another temporary stands for it: copy */
         int reg = take_register(e, is_xmm(pin));
         move_regs(e, reg, pin, insn->type);
@@ -432,11 +517,10 @@ void emit_getreg(Emit *e, const IrInsn *insn)
 }
 
 /* Temporaries that stand for the old value of an unpinned guest register move to registers. */
-static void save_state_aliases(Emit *e, unsigned guest)
+void save_state_aliases(Emit *e, unsigned guest)
 {
     if (!e->in_state[guest])
         return;
-    e->in_state[guest] = false;
     /* builders keep one temporary per register value, so a short look back finds it */
     const IrUnit *u = e->u;
     for (unsigned i = e->index; i-- && u->insns[i].op != OP_label;) {
@@ -461,6 +545,8 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
         move_regs(e, reg, pin, type_of(e, old));
         e->host[reg].tmp = old;
         e->place[old] = (Place){ AT_REG, reg, 0 };
+    } else if (old != t) {
+        leave_pin(e, pin);
     }
     e->pin_tmp[pin] = 0;
     if (p->where == AT_CONST && !e->u->tmps[t].value)
@@ -475,7 +561,7 @@ static void set_pinned(Emit *e, const IrInsn *insn, int pin)
     }
 }
 
-static void forget_cached(Emit *e, unsigned guest)
+void forget_cached(Emit *e, unsigned guest)
 {
     if (e->guest_host[guest] != NO_REG)
         forget_guest(e, e->guest_host[guest]);
@@ -485,11 +571,14 @@ void emit_setreg(Emit *e, const IrInsn *insn)
 {
     unsigned guest = insn->imm;
     IrTmp t = insn->arg[0];
-    int pin = pinned_host(&e->u->regs[guest]);
+    int pin = e->pins[guest];
     if (pin != NO_REG) {
         set_pinned(e, insn, pin);
         return;
     }
+    if (defer_write(e, insn))
+        return;
+    store_deferred_state(e, guest);
     Mem m = guest_mem(e, guest);
     int32_t imm = 0;
     bool is_imm = is_imm32(e, t, &imm);
@@ -525,6 +614,7 @@ static void spill_guests(Emit *e)
             continue;
         int reg = xmm_type(type_of(e, t)) ? XMM0 : RAX;
         move_place(e, reg, t);
+        e->in_state[e->place[t].slot]--;
         spill(e, t, reg);
     }
 }

@@ -44,14 +44,24 @@ typedef struct Place {
     uint16_t slot; /* AT_STATE: guest register; AT_SPILL: slot (of its kind) */
 } Place;
 
-typedef struct HostReg {
+typedef struct __attribute__((aligned(8))) HostReg {
     IrTmp tmp;      /* lives here; 0: none */
     int16_t guest;  /* unpinned guest register whose value this is; -1: none */
     uint16_t group; /* holds the addend of this group of accesses, or ADDEND_UNKNOWN; 0: none */
+    uint16_t unused;
 } HostReg;
 
 /* In place of a group's addend, where the group has no page of its own in the TLB: no addend is odd. */
 #define ADDEND_UNKNOWN 1
+
+/* A deferred register's value that is not in the state yet: t, or its low half zero-extended; place: in stubs, where it
+ * is then. */
+typedef struct Deferred {
+    IrTmp t; /* 0: the state has it */
+    uint8_t guest;
+    bool low;
+    Place place;
+} Deferred;
 
 typedef struct ColdStub {
     uint8_t kind;
@@ -64,6 +74,7 @@ typedef struct ColdStub {
     uint8_t *from, *from_misaligned; /* rel32 fields of jumps here */
     uint8_t *back;                   /* where to go back to */
     uint32_t info;
+    Deferred deferred[IR_MAX_DEFERRED]; /* to be stored before C sees the state */
 } ColdStub;
 
 /* Where instructions of the x87 find the state, and what they leave in its st(0). */
@@ -100,8 +111,10 @@ typedef struct Emit {
     bool vectors;                     /* this unit has used vectors, */
     bool wide_vectors;                /* and written upper halves of ymm registers */
     int8_t group_host[IR_MAX_GROUPS]; /* group of accesses: host register with its addend, or NO_REG */
-    bool in_state[96];                /* unpinned guest register: some temporary's place may be its slot in the state */
-    int8_t guest_host[96];            /* unpinned guest register: host register that equals it, or NO_REG */
+    uint16_t in_state[96];   /* unpinned guest register: temporaries whose place is its slot in the state, or more */
+    const GuestReg *pins_of; /* the table that pins[] is of: */
+    int8_t pins[96];         /* pinned host registers, or NO_REG */
+    int8_t guest_host[96];   /* unpinned guest register: host register that equals it, or NO_REG */
     Place place[IR_MAX_TMPS];
     uint8_t *labels[IR_MAX_LABELS];  /* where branches back go */
     uint8_t *entries[IR_MAX_LABELS]; /* where branches forward go: what streams found is forgotten first */
@@ -120,6 +133,14 @@ typedef struct Emit {
     uint8_t *slow_turns[IR_MAX_LOOPS];
     ColdStub stubs[MAX_STUBS];
     X87Place x87;
+    /* Addresses of this segment that are known to be a multiple of mask + 1: that temporary, and phase. */
+    struct {
+        IrTmp root;
+        uint8_t phase, mask;
+    } aligned[4];
+    unsigned aligned_next;
+    Deferred deferred[IR_MAX_DEFERRED];
+    bool any_deferred; /* some of those may be set */
     bool failed;
 } Emit;
 
@@ -158,11 +179,21 @@ void store_vector(Asm *a, int reg, Mem m, unsigned log2_bytes);
 /* The pinned host register of a guest register, or NO_REG. */
 int pinned_host(const GuestReg *reg);
 
+/* Before a unit. */
+void regs_begin_unit(Emit *e);
 void regs_begin_segment(Emit *e);
 /* Guest registers may have changed: nothing cached equals them any more. */
 void regs_forget_guests(Emit *e);
 /* A register that holds t (loaded if need be); it is busy until the instruction ends. */
-int use_reg(Emit *e, IrTmp t);
+int load_tmp(Emit *e, IrTmp t);
+static inline int use_reg(Emit *e, IrTmp t)
+{
+    const Place *p = &e->place[t];
+    if (p->where != AT_REG && p->where != AT_PIN)
+        return load_tmp(e, t);
+    e->busy |= 1u << p->reg;
+    return p->reg;
+}
 /* t as a memory operand if that is where it is (and *m is set), else a register is returned. */
 int use_reg_or_mem(Emit *e, IrTmp t, Mem *m);
 bool is_imm32(const Emit *e, IrTmp t, int32_t *v);
@@ -180,8 +211,6 @@ void keep_addend(Emit *e, unsigned group, int reg);
 void def_done(Emit *e, IrTmp dst, int reg);
 /* Make reg free: whatever lives there moves elsewhere. */
 void evict(Emit *e, int reg);
-/* After the instruction: release what died. */
-void release_dead(Emit *e, const IrInsn *insn);
 void emit_getreg(Emit *e, const IrInsn *insn);
 void emit_setreg(Emit *e, const IrInsn *insn);
 /* All temporaries that live on out of caller-clobbered registers; if guest registers are going to change, out of these,
@@ -190,6 +219,40 @@ void spill_all(Emit *e, bool guests_change);
 /* A copy of t in exactly this register (evicting what is there); busy. */
 void load_into(Emit *e, IrTmp t, int reg);
 void move_place(Emit *e, int reg, IrTmp t);
+
+/* Deferred registers, see deferred.c. The write of one; those of mask (bit: number - 1) to the state now; those not in
+ * dead, and no other is kept any more; their values as they are now, for a stub, and out of a stub (segment_ends: no
+ * temporary lives on where it goes). */
+bool defer_write(Emit *e, const IrInsn *insn);
+void store_deferred(Emit *e, unsigned mask);
+void settle_deferred(Emit *e, unsigned dead);
+void note_deferred(Emit *e, ColdStub *s);
+void put_deferred(Emit *e, const ColdStub *s, bool segment_ends);
+/* Which are not in the state, but for those in dead. */
+unsigned deferred_mask(const Emit *e, unsigned dead);
+/* Does a deferred register have no other place than that of t? The register (and place) of t is about to be lost. */
+bool is_deferred(const Emit *e, IrTmp t);
+void store_deferred_tmp(Emit *e, IrTmp t);
+/* Deferred values that are what an unpinned register, which changes, has now. */
+void store_deferred_state(Emit *e, unsigned guest);
+/* A temporary register with nothing in it; NO_REG: none. */
+int free_register(const Emit *e);
+/* t, which is in a spill slot or has a place that dies, is not needed any more. */
+void free_place(Emit *e, IrTmp t);
+/* After the instruction: what died is. A deferred value lives on as long as its place does. */
+static inline void release_dead(Emit *e, const IrInsn *insn)
+{
+    for (unsigned k = 0; k < 4 && insn->arg[k]; k++) {
+        IrTmp t = insn->arg[k];
+        if (e->u->tmps[t].last_use == e->index && !(e->any_deferred && is_deferred(e, t)))
+            free_place(e, t);
+    }
+    e->busy = 0;
+}
+/* Guest registers' slots in the state, and what temporaries stand for the old value of one is loaded. */
+Mem guest_mem(const Emit *e, unsigned guest);
+void save_state_aliases(Emit *e, unsigned guest);
+void forget_cached(Emit *e, unsigned guest);
 
 /* Make results canonical that are not checked yet: one register's; all. */
 void check_later_nan(Emit *e, int reg);
@@ -215,6 +278,8 @@ enum {
     STUB_GUARD,
     STUB_STREAM,
     STUB_X87,
+    STUB_SETTLE,
+    STUB_SETTLE_JUMP,
     STUB_LOOP
 };
 
@@ -261,6 +326,10 @@ enum {
     THUNK_RETRY_STORE,
     THUNK_REFILL_LOAD,
     THUNK_REFILL_STORE,
+    THUNK_RETRY_LOAD_VECTOR, /* these only for units with vectors */
+    THUNK_RETRY_STORE_VECTOR,
+    THUNK_REFILL_LOAD_VECTOR,
+    THUNK_REFILL_STORE_VECTOR,
     THUNK_WIDE, /* the same that keep whole vectors */
     THUNK_EXIT = 2 * THUNK_WIDE,
     THUNK_LOOKUP,

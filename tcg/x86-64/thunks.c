@@ -354,7 +354,7 @@ enum { DEPTH = sizeof(refill_saved) * 8 + 8, MAX_MISSES = 8 /* there are six */ 
 
 typedef struct Refill {
     Thunks *t;
-    bool store;
+    bool store, vector;
     size_t table;
     uint8_t *slow[MAX_MISSES]; /* jumps to where C is asked */
     unsigned slow_count;
@@ -365,6 +365,18 @@ static void to_slow(Refill *r, int cc)
     r->slow[r->slow_count++] = jcc_forward(&r->t->a, cc);
 }
 
+/* A vector at rax that must be aligned, rdx: its size, rsi: the access. */
+static void refuse_misaligned(Refill *r)
+{
+    Asm *a = &r->t->a;
+    test_imm(a, RSI, MO_ALIGN);
+    uint8_t *any = jcc_short(a, CC_E);
+    lea(a, RCX, mem(RDX, -1), false);
+    test_rr(a, RCX, RAX, false);
+    to_slow(r, CC_NE);
+    patch_short(any, a->p);
+}
+
 /* rax: address, rdx: its page, rcx: offset of its entry in the first level. Not what crosses pages or is special. */
 static void refill_begin(Refill *r)
 {
@@ -373,11 +385,18 @@ static void refill_begin(Refill *r)
         push(a, refill_saved[i]);
     op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
     mov_load(a, RAX, mem(RSP, DEPTH + FRAME_VA), true);
-    test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE | MO_FOR_WRITE));
-    to_slow(r, CC_NE);
-    alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
     mov_imm(a, RDX, 1);
-    shift_cl(a, SHIFT_SHL, RDX, false);
+    if (r->vector) {
+        mov_rr(a, RSI, RCX, false);
+        alu_imm(a, ALU_AND, RCX, IR_VECTOR_SIZE, false);
+        shift_cl(a, SHIFT_SHL, RDX, false);
+        refuse_misaligned(r);
+    } else {
+        test_imm(a, RCX, 0xffff & ~(MO_SIZE | MO_SIGNED | MO_ACQUIRE | MO_RELEASE | MO_FOR_WRITE));
+        to_slow(r, CC_NE);
+        alu_imm(a, ALU_AND, RCX, MO_SIZE, false);
+        shift_cl(a, SHIFT_SHL, RDX, false);
+    }
     lea(a, RDX, (Mem){ RAX, RDX, -1 }, true);
     alu_rr(a, ALU_XOR, RDX, RAX, true);
     alu_imm(a, ALU_AND, RDX, -GUEST_PAGE_SIZE, true);
@@ -470,6 +489,38 @@ static void fill_first(Refill *r, const EmitRuntime *runtime)
     alu_mem_imm(a, ALU_ADD, mem(R15, offsetof(ContextSet, refills)), 1, true);
 }
 
+static void refill_end(Refill *r)
+{
+    Asm *a = &r->t->a;
+    for (unsigned i = sizeof(refill_saved); i--;)
+        pop(a, refill_saved[i]);
+    put_byte(a, 0xc3);
+}
+
+/* The same with a vector, to or from the frame. One register is needed: what it has waits below the stack. */
+static void access_vector(Refill *r)
+{
+    Asm *a = &r->t->a;
+    Mem below = mem(RSP, -32), buffer = mem(RSP, DEPTH + FRAME_BUFFER);
+    uint8_t *done[4];
+    op_rm(a, P_0F | 0xb7, RCX, mem(RSP, DEPTH + FRAME_INFO), false);
+    alu_imm(a, ALU_AND, RCX, IR_VECTOR_SIZE, false);
+    store_vector(a, XMM0, below, 5);
+    for (unsigned size = 5; size >= 2; size--) {
+        alu_imm(a, ALU_CMP, RCX, (int32_t)size, false);
+        uint8_t *other = size == 2 ? NULL : jcc_short(a, CC_NE);
+        load_vector(a, XMM0, r->store ? buffer : mem(RAX, 0), size);
+        store_vector(a, XMM0, r->store ? mem(RAX, 0) : buffer, size);
+        done[size - 2] = jmp_forward(a);
+        if (other)
+            patch_short(other, a->p);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(done); i++)
+        patch_to(done[i], a->p);
+    load_vector(a, XMM0, below, 5);
+    refill_end(r);
+}
+
 /* The access at the host address rax; back to the unit. */
 static void access_memory(Refill *r)
 {
@@ -498,38 +549,48 @@ static void access_memory(Refill *r)
         patch_to(done[i], a->p);
     if (!r->store)
         mov_store(a, mem(RSP, DEPTH + FRAME_RESULT), RDX, true);
-    for (unsigned i = sizeof(refill_saved); i--;)
-        pop(a, refill_saved[i]);
-    put_byte(a, 0xc3);
+    refill_end(r);
 }
 
 /*
  * What missed the first level: the second is asked here, and only then C, which wants all registers in the state.
  * Retry: one access of a group that has no page in the TLB; it may have, where the group crosses into another page.
  */
-static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store)
+static void emit_refill(Thunks *t, const EmitRuntime *runtime, bool store, bool vector)
 {
+    static const uint8_t kinds[2][2][3] = {
+        { { THUNK_RETRY_LOAD, THUNK_REFILL_LOAD, THUNK_LOAD }, { THUNK_RETRY_STORE, THUNK_REFILL_STORE, THUNK_STORE } },
+        { { THUNK_RETRY_LOAD_VECTOR, THUNK_REFILL_LOAD_VECTOR, THUNK_LOAD_VECTOR },
+          { THUNK_RETRY_STORE_VECTOR, THUNK_REFILL_STORE_VECTOR, THUNK_STORE_VECTOR } }
+    };
     Asm *a = &t->a;
-    Refill r = { .t = t, .store = store, .table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read) };
+    Refill r = { .t = t,
+                 .store = store,
+                 .vector = vector,
+                 .table = store ? offsetof(ContextSet, write) : offsetof(ContextSet, read) };
+    const uint8_t *kind = kinds[vector][store];
     unsigned wide = t->wide ? THUNK_WIDE : 0;
-    thunk_table.at[wide + (store ? THUNK_RETRY_STORE : THUNK_RETRY_LOAD)] = a->p - thunk_table.base;
+    thunk_table.at[wide + kind[0]] = a->p - thunk_table.base;
     refill_begin(&r);
     alu_load(a, ALU_CMP, RDX, mem_index(R15, RCX, r.table), true);
     uint8_t *second = jcc_forward(a, CC_NE);
     alu_load(a, ALU_ADD, RAX, mem_index(R15, RCX, r.table + 8), true);
     uint8_t *access = jmp_forward(a);
-    thunk_table.at[wide + (store ? THUNK_REFILL_STORE : THUNK_REFILL_LOAD)] = a->p - thunk_table.base;
+    thunk_table.at[wide + kind[1]] = a->p - thunk_table.base;
     refill_begin(&r);
     patch_to(second, a->p);
     find_second(&r);
     fill_first(&r, runtime);
     patch_to(access, a->p);
-    access_memory(&r);
+    if (vector)
+        access_vector(&r);
+    else
+        access_memory(&r);
     for (unsigned i = 0; i < r.slow_count; i++)
         patch_to(r.slow[i], a->p);
     for (unsigned i = sizeof(refill_saved); i--;)
         pop(a, refill_saved[i]);
-    jmp_to(a, thunk(wide + (store ? THUNK_STORE : THUNK_LOAD)));
+    jmp_to(a, thunk(wide + kind[2]));
 }
 
 /* Canonical NaNs in those xmm registers that FRAME_EXTRA names. Every other register stays. */
@@ -608,8 +669,8 @@ bool emit_thunks(const EmitRuntime *runtime, const GuestReg *regs, unsigned reg_
         t.wide = wide;
         for (int which = THUNK_LOAD; which <= THUNK_STORE_VECTOR; which++)
             emit_slow(&t, which);
-        emit_refill(&t, runtime, false);
-        emit_refill(&t, runtime, true);
+        for (unsigned kind = 0; kind < (wide ? 4 : 2); kind++)
+            emit_refill(&t, runtime, kind & 1, kind >> 1);
     }
     emit_call_thunk(&t);
     emit_nans(&t);

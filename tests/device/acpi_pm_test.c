@@ -110,12 +110,42 @@ static void test_control(void)
     out(f->m, 0xb2, 1, 0xf0);
     g_assert_cmphex(in(f->m, CNT, 2), ==, 0);
     g_assert_cmpuint(f->smi.rises, ==, 1);
-    out(f->m, CNT, 2, 0x2400); /* suspend to RAM: there is none */
+    out(f->m, CNT, 2, 0x3c00); /* no such type */
     g_assert_false(f->m->machine->pending.shutdown);
-    g_assert_cmphex(in(f->m, CNT, 2), ==, 0x400);
+    g_assert_cmphex(in(f->m, CNT, 2), ==, 0x1c00);
     out(f->m, CNT, 2, 0x2000); /* off */
     g_assert_true(f->m->machine->pending.shutdown);
     g_assert_cmpint(f->m->machine->pending.cause, ==, SHUTDOWN_GUEST_OFF);
+    pm_free(f);
+}
+
+/* Suspend to RAM: only what is enabled wakes, and says so after the reset. */
+static void test_suspend(void)
+{
+    static const struct {
+        void (*event)(AcpiPm *pm);
+        uint16_t enable, status; /* 0: it goes on sleeping */
+    } events[] = { { acpi_pm_power_button, 0, 0x8100 }, { acpi_pm_alarm, 0x400, 0x8400 }, { acpi_pm_alarm, 0, 0 } };
+    Fixture *f = pm_new();
+    AcpiPm *pm = &f->pm->pm;
+    g_assert_false(acpi_pm_wake(pm, 0)); /* it does not sleep */
+    for (unsigned i = 0; i < G_N_ELEMENTS(events); i++) {
+        out(f->m, EN, 2, events[i].enable);
+        out(f->m, CNT, 2, 0x2400);
+        g_assert_true(f->m->machine->pending.stop);
+        g_assert_cmpint(f->m->machine->pending.stop_state, ==, RUN_SUSPENDED);
+        DEVM_LOCKED(f->m, events[i].event(pm));
+        g_assert_true(f->m->machine->pending.wake == (events[i].status != 0));
+        devm_poll(NULL, NULL);
+        DEVM_LOCKED(f->m, device_reset(&f->pm->pci.dev));
+        set_config(f->board, FN, 0x40, 4, PM | 1);
+        set_config(f->board, FN, 0x80, 1, 1);
+        g_assert_cmphex(in(f->m, STS, 2), ==, events[i].status);
+        out(f->m, STS, 2, 0xffff);
+    }
+    DEVM_LOCKED(f->m, g_assert_true(device_set(&f->pm->pci.dev, "disable_s3", "on", NULL)));
+    out(f->m, CNT, 2, 0x2400);
+    g_assert_false(f->m->machine->pending.stop);
     pm_free(f);
 }
 
@@ -206,6 +236,7 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi-pm/events", test_events);
     g_test_add_func("/acpi-pm/timer", test_timer);
     g_test_add_func("/acpi-pm/control", test_control);
+    g_test_add_func("/acpi-pm/suspend", test_suspend);
     g_test_add_func("/acpi-pm/smbus", test_smbus);
     g_test_add_func("/acpi-pm/pci-hotplug", test_pci_hotplug);
     g_test_add_func("/acpi-pm/cpu-hotplug", test_cpu_hotplug);

@@ -237,6 +237,10 @@ static void test_pio(void)
     g_assert_cmphex(wait_idle() & (IDE_DRQ | IDE_ERR), ==, IDE_DRQ);
     pio_in(words, 512, 2);
     g_assert_cmphex(words[0], ==, 0x40);
+    g_assert_cmphex(
+        words[48], ==,
+        0x4000); /* its bit 0 was "32-bit I/O" once and is Trusted Computing in ATA-8, which word 80 claims */
+    g_assert_cmphex(words[80] & 0x100, ==, 0x100);
     g_assert_cmpuint(words[60] | words[61] << 16, ==, SECTORS);
     g_assert_cmpuint(words[100], ==, SECTORS);
     g_assert_cmphex(words[10], ==, 'T' << 8 | 'E');

@@ -5,7 +5,9 @@
  */
 #include "devtest.h"
 #include "hw/display/vga.h"
+#include "hw/firmware/loader.h"
 #include "hw/isa/isa.h"
+#include "hw/machine/x86/boot.h"
 #include "ui/display/console.h"
 #include "ui/display/image.h"
 #include <string.h>
@@ -373,6 +375,31 @@ static void test_text(void)
     s = draw(m);
     g_assert_cmphex(pixel(s, 3, 2), ==, colour(1)); /* 0x1f has bit 3: nothing is in that font */
     seq(m, 3, 0x00);
+    devm_free(m);
+}
+
+/* What a kernel without firmware finds: text mode 3, blank, in the usual colours and with a font where a VGA BIOS is.
+ */
+static void test_text_at_boot(void)
+{
+    DevMachine *m = devm_new();
+    bool there;
+    DEVM_LOCKED(m, there = boot_set_text_mode(&m->machine->memory, &m->machine->io));
+    g_assert_false(there);
+    devm_free(m);
+    m = machine_new_isa();
+    DEVM_LOCKED(m, there = boot_set_text_mode(&m->machine->memory, &m->machine->io));
+    g_assert_true(there);
+    g_assert_cmphex(r16(m, 0xb8000), ==, 0x0720);
+    g_assert_cmphex(r16(m, 0xbfffe), ==, 0x0720);
+    w16(m, 0xb8000 + 2 * 81, 0x4e20); /* yellow on red, row 1, column 1 */
+    w16(m, 0xb8000 + 2 * 82, 0x4edb); /* a block */
+    const Surface *s = draw(m);
+    check_size(s, 720, 400);
+    g_assert_cmphex(pixel(s, 0, 20), ==, 0);
+    g_assert_cmphex(pixel(s, 12, 20), ==, 0xaa0000);
+    g_autofree char *bios = firmware_find("vgabios-stdvga.bin");
+    g_assert_cmphex(pixel(s, 21, 20), ==, bios ? 0xffff55 : 0xaa0000);
     devm_free(m);
 }
 
@@ -810,6 +837,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vga/planes", test_planes);
     g_test_add_func("/vga/chained", test_chained);
     g_test_add_func("/vga/text", test_text);
+    g_test_add_func("/vga/text-at-boot", test_text_at_boot);
     g_test_add_func("/vga/text-blink", test_text_blink);
     g_test_add_func("/vga/text-40", test_text_40);
     g_test_add_func("/vga/cga", test_cga);

@@ -141,6 +141,7 @@ static void test_linux(void)
     DevMachine *m = w->m;
     set_initrd(w, 10000);
     w->boot.append = "console=ttyS0 quiet";
+    w->boot.text_screen = true;
     load(w);
     g_assert_cmpuint(w->entry.bits, ==, 64);
     g_assert_cmphex(w->entry.rip, ==, 16 * MIB + 0x200);
@@ -149,6 +150,8 @@ static void test_linux(void)
     devm_get(m, 16 * MIB, got, CODE);
     g_assert_cmpmem(got, CODE, k + SETUP, CODE);
     uint64_t params = w->entry.rsi;
+    g_assert_cmphex(r16(m, params + 0x06), ==, 0x5003); /* mode 3, 80 columns */
+    g_assert_cmphex(r16(m, params + 0x0e), ==, 0x0119); /* 25 lines, VGA */
     g_assert_cmphex(r32(m, params + 0x202), ==, 0x53726448);
     g_assert_cmphex(r64(m, params + 0x70), ==, 0xf1230);
     g_assert_cmphex(r8(m, params + 0x210), ==, 0xff);

@@ -5,7 +5,7 @@
 
 SPDX-License-Identifier: MIT
 """
-import fcntl, os, pty, signal, socket, struct, subprocess, sys, tempfile, termios, time
+import fcntl, os, pty, resource, signal, socket, struct, subprocess, sys, tempfile, termios, time
 
 LIMIT = 300  # seconds within which anything has to happen, on a slow machine, too
 TARGET = ["-target", "riscv64", "-display", "none", "-serial", "null"]
@@ -250,6 +250,18 @@ def bad_lines(rhea, tmp):
     return failed
 
 
+def few_files(rhea):
+    """Without descriptors it does not start, and says why; nothing aborts."""
+    for limit in 8, 9, 10, 11:
+        p = subprocess.run([rhea, "-target", "x86_64", "-smp", "4", "-display", "none", "-serial", "none", "-monitor", "none"],
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)), stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+        if p.returncode != 1 or len(p.stdout.splitlines()) != 1:
+            print(f"FAILED with {limit} descriptors: status {p.returncode}: {p.stdout}")
+            return 1
+    return 0
+
+
 def signals(rhea, tmp):
     failed = 0
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -450,7 +462,7 @@ def perf(rhea):
 with tempfile.TemporaryDirectory() as folder:
     prepare(folder)
     program = sys.argv[1]
-    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder), perf(program), cpus(program, folder)]
-    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 4 + 1 + len(MODELS)
+    parts = [bad_lines(program, folder), signals(program, folder), terminals(program), daemon(program, folder), fall_back(program), dump(program, folder), perf(program), cpus(program, folder), few_files(program)]
+    total = len(BAD) + 3 + len(terminal_ways(program)) + 1 + 4 + 1 + 1 + len(MODELS)
     print(f"{total - sum(parts)} as they should be, {sum(parts)} not")
     sys.exit(sum(parts) > 0)

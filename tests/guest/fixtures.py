@@ -1,8 +1,8 @@
-"""What guests find: the kernel's options, the device tree of a nested machine, and a repository of Debian packages with its server.
+"""What guests find: the kernel's options and the device tree of a nested machine.
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, http.server, os, subprocess
+import os, subprocess
 
 # The kernel takes 20 s without progress for a bug. A slow host that is busy with others needs no bug for that; two minutes are one.
 KERNEL_OPTIONS = "console=ttyS0 panic=-1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
@@ -40,23 +40,3 @@ def nested_tree(path, initrd, cpus, aia):
 }};
 """)
     subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", path + ".dts", "-o", path], check=True)
-
-
-def package_repository(folder):
-    """A package of our own and the list of it."""
-    os.makedirs(f"{folder}/p/DEBIAN")
-    os.makedirs(f"{folder}/p/usr/bin")
-    with open(f"{folder}/p/DEBIAN/control", "w") as f:
-        f.write("Package: rhea-test\nVersion: 1\nArchitecture: riscv64\nMaintainer: none\nDescription: a test\n")
-    with open(f"{folder}/p/usr/bin/rhea-test", "w") as f:
-        f.write("#!/bin/sh\necho installed by apt\n")
-    os.chmod(f"{folder}/p/usr/bin/rhea-test", 0o755)
-    subprocess.run(["dpkg-deb", "--build", f"{folder}/p", f"{folder}/rhea-test.deb"], check=True, stdout=subprocess.DEVNULL)
-    data = open(f"{folder}/rhea-test.deb", "rb").read()
-    with open(f"{folder}/Packages", "w") as f:
-        f.write(open(f"{folder}/p/DEBIAN/control").read() + f"Filename: ./rhea-test.deb\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n")
-
-
-class QuietServer(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass

@@ -11,7 +11,7 @@ import contextlib, fcntl, glob, gzip, os, re, shutil, stat, subprocess, sys, tem
 CACHE = os.environ.get("RHEA_CACHE", os.path.expanduser("~/.cache/rhea"))
 # architecture: (Debian's name for it, suite, kernel package)
 GUESTS = {"riscv64": ("riscv64", "trixie", "linux-image-riscv64"), "x86_64": ("amd64", "bookworm", "linux-image-cloud-amd64"),
-          "i386": ("i386", "bookworm", "linux-image-686")}
+          "i386": ("i386", "bookworm", "linux-image-686"), "x86_64-trixie": ("amd64", "trixie", "linux-image-cloud-amd64")}
 LISTS_SECONDS = 6 * 3600  # so long a list of packages is good
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -54,9 +54,15 @@ def fetch(*cmd, before=lambda: None, **kw):
     return run(*cmd, **kw)
 
 
+def apt_folder(arch):
+    """That of an architecture; its other suites have others."""
+    debarch, suite, _ = GUESTS[arch]
+    return f"{CACHE}/apt-{debarch}" + (f"-{suite}" if arch.endswith(suite) else "")
+
+
 def private_apt(arch):
     debarch, suite, _ = GUESTS[arch]
-    d = f"{CACHE}/apt-{debarch}"
+    d = apt_folder(arch)
     for s in ("lists/partial", "cache/archives/partial"):
         os.makedirs(f"{d}/{s}", exist_ok=True)
     open(f"{d}/status", "a").close()
@@ -112,8 +118,9 @@ def unpack(arch, name, out):
     os.rename(new, out)
 
 
-def kernel(arch):
-    return glob.glob(package(arch, GUESTS[arch][2]) + "/boot/vmlinu*")[0]
+def kernel(arch, name=None):
+    """Of the package with that name, or the one that is used for arch."""
+    return glob.glob(package(arch, name or GUESTS[arch][2]) + "/boot/vmlinu*")[0]
 
 
 def modules(arch, names):
@@ -174,13 +181,15 @@ def initramfs(arch, script, path, files={}):
     return path
 
 
-def debian_first_stage(arch, packages, out):
-    """The folder out: a minimal Debian with packages, unpacked but not configured (that takes code of arch). Needs root."""
-    _, suite, _ = GUESTS[arch]
-    private_apt(arch)
-    uri = re.search(r"\] (\S+) ", open(f"{CACHE}/apt-{GUESTS[arch][0]}/sources.list").read())[1]
+def debian_root(arch, packages, out, foreign=False):
+    """The folder out: a minimal Debian with packages; foreign: unpacked but not configured (that takes code of arch). Needs root."""
+    debarch, suite, _ = GUESTS[arch]
+    with lock():
+        private_apt(arch)
+    uri = re.search(r"\] (\S+) ", open(f"{apt_folder(arch)}/sources.list").read())[1]
     print(f"images.py: unpacking Debian {suite} for {arch} ...", file=sys.stderr)
-    fetch("debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri, before=lambda: shutil.rmtree(out, ignore_errors=True))
+    fetch("debootstrap", *(["--foreign"] if foreign else []), f"--arch={debarch}", "--variant=minbase", "--include=" + ",".join(packages), suite, out, uri,
+          before=lambda: shutil.rmtree(out, ignore_errors=True))
 
 
 def packages_for(arch, names, status, out):

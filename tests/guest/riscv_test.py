@@ -7,14 +7,14 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import atexit, functools, hashlib, http.server, os, random, re, select, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request, zlib
+import hashlib, http.server, os, random, re, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request, zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import images
-from fixtures import KERNEL_OPTIONS, QuietServer, nested_tree, package_repository
+import debian, images, session
+from fixtures import KERNEL_OPTIONS, nested_tree
+from session import expect, free_port, skip
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SKIP = 77
 DISK_MB = int(os.environ.get("RHEA_TEST_DISK_MB", "500"))
 # What a guest's script begins with: the kernel's notices would come in the middle of what the script prints; errors, oopses and BUGs are
 # still shown at once, warnings at the end. What is in the tty's buffer when the machine goes off would be lost.
@@ -25,11 +25,6 @@ reboot() { leave; /bin/reboot "$@"; }
 """
 
 
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(SKIP)
-
-
 def rhea(target, *args, timeout=1800):
     """Run rhea to its end; return (status, output)."""
     cmd = [*EMULATOR, *([] if len(EMULATOR) > 1 else ["-target", target]), *map(str, args)]
@@ -38,13 +33,6 @@ def rhea(target, *args, timeout=1800):
     except subprocess.TimeoutExpired as e:
         expect(False, f"it ends within {timeout} s", (e.stdout or b"").decode(errors="replace"))
     return p.returncode, p.stdout.decode(errors="replace")
-
-
-def expect(ok, what, output=""):
-    if not ok:
-        print(output[-6000:])
-        sys.exit(f"FAILED: {what}")
-    print(f"ok: {what}")
 
 
 def linux(script, modules, tmp):
@@ -62,54 +50,11 @@ def boot(script, *args, modules=(), timeout=1800):
         return rhea("riscv64", *linux(script, modules, tmp), "-nographic", *args, timeout=timeout)
 
 
-def free_port():
-    """A port of 127.0.0.1 that is not in use: none that the kernel gives out by itself, nor another test of this run takes at the same time."""
-    for port in (20000 + (os.getpid() * 8 + n) % 12000 for n in range(12000)):
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    sys.exit("no port is free")
-
-
-class Session:
+class Session(session.Session):
     """A running emulator whose output is read as it comes."""
 
     def __init__(self, *args):
-        self.process = subprocess.Popen([*EMULATOR, "-target", "riscv64", *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT)
-        atexit.register(self.process.kill)  # nothing once it has ended
-        self.seen, self.place = b"", 0
-
-    def wait_for(self, text, seconds=900, again=""):
-        """Read on until text comes, after what earlier calls waited for; fail if it does not. What there is to send again whenever
-        a minute brought nothing makes a prompt come that a message had split."""
-        limit, text = time.monotonic() + seconds, text.encode()
-        while (at := self.seen.find(text, self.place)) < 0:
-            left = limit - time.monotonic()
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, min(60, left)))
-            got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            self.seen += got
-            if (ready and not got) or left <= 0:
-                why = f"within {seconds} s" if not ready else "before it ended"
-                expect(False, f"{text} in the output {why}", self.seen.decode(errors="replace"))
-            if not ready:
-                self.send(again)
-        self.place = at + len(text)
-
-    def send(self, text):
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-
-    def end(self):
-        try:
-            self.seen += self.process.communicate(timeout=900)[0]
-        except subprocess.TimeoutExpired as e:
-            expect(False, "it ends", (self.seen + (e.stdout or b"")).decode(errors="replace"))
-        return self.process.returncode, self.seen.decode(errors="replace")
+        super().__init__([*EMULATOR, "-target", "riscv64", *args])
 
 
 def userland(*args, cpus=1):
@@ -761,176 +706,36 @@ def test_uboot():
             expect(status == 0, f"U-Boot ({options[0]}) reads a disk", f"status {status}\n{out}")
 
 
-DEBIAN = "systemd-sysv udev dbus login iproute2 openssh-server wget openssl zstd python3-minimal stress-ng".split()
-
-
-def debian_image():
-    """An ext4 image with a configured Debian, in the cache; the first time it is made, the guest itself configures it (some minutes)."""
-    if not shutil.which("debootstrap") or os.geteuid():
-        skip("debootstrap is missing" if not os.geteuid() else "root is needed to unpack a Debian with its owners and devices")
-    image = f"{images.CACHE}/riscv64/debian-{hashlib.sha256(' '.join(DEBIAN).encode()).hexdigest()[:8]}.img"
-    with images.lock("debian.lock"):  # another test wants it at the same time
-        if not os.path.exists(image):
-            make_debian_image(image)
-    return image
-
-
-def make_debian_image(image):
-    new = f"{image}.new"
-    with images.lock(), tempfile.TemporaryDirectory() as tmp:
-        images.debian_first_stage("riscv64", DEBIAN, f"{tmp}/root")
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-d", f"{tmp}/root", new, "3G"], check=True)
-    script = f"""date -s @{int(time.time())}
-mount -t ext4 /dev/vda /mnt
-for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
-chroot /mnt /bin/sh -c 'PATH=/usr/sbin:/usr/bin:/sbin:/bin /debootstrap/debootstrap --second-stage' && chroot /mnt /usr/bin/passwd -d root && echo CONFIGURED
-echo rhea > /mnt/etc/hostname
-echo '/dev/vda / ext4 defaults 0 1' > /mnt/etc/fstab
-echo virtio_net > /mnt/etc/modules
-printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /mnt/etc/systemd/network/wired.network
-ln -s /usr/lib/systemd/system/systemd-networkd.service /mnt/etc/systemd/system/multi-user.target.wants/
-for d in proc sys dev; do umount /mnt/$d; done
-umount /mnt; sync; poweroff -f
-"""
-    status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe",
-                       modules=["virtio_blk", "ext4", "crc32c_generic"], timeout=7200)
-    expect(status == 0 and "\nCONFIGURED\r" in out, "a Debian configured in the guest", f"status {status}\n{out}")
-    os.rename(new, image)
-
-
-ESP_MB = 64
-DISK = "linux-image-riscv64 initramfs-tools grub-efi-riscv64 e2fsprogs dosfstools".split()
-
-
-def debian_disk():
-    """A disk with debian_image's root as its second partition, in which the guest has installed Debian's kernel and GRUB, in the
-    cache (the first time it is made, this takes some minutes)."""
-    for tool, package in ("sfdisk", "fdisk"), ("mkfs.vfat", "dosfstools"), ("debugfs", "e2fsprogs"):
-        if not shutil.which(tool):
-            skip(f"{tool} (package {package}) is missing")
-    root = debian_image()
-    image = root.replace("debian-", f"debian-disk-{hashlib.sha256(' '.join(DISK).encode()).hexdigest()[:8]}-")
-    with images.lock("debian.lock"):
-        if not os.path.exists(image):
-            make_debian_disk(root, image)
-    return image
-
-
-def make_debian_disk(root, image):
-    new, start = f"{image}.new", 1 + ESP_MB
-    size = (os.path.getsize(root) >> 20) + start + 1
-    with tempfile.TemporaryDirectory() as tmp:
-        with images.lock():
-            subprocess.run(["debugfs", "-R", f"dump /var/lib/dpkg/status {tmp}/status", root], check=True, capture_output=True)
-            images.packages_for("riscv64", DISK, f"{tmp}/status", f"{tmp}/debs")
-        with open(new, "wb") as f:
-            f.truncate(size << 20)
-        table = f"label: gpt\nstart=1MiB, size={ESP_MB}MiB, type=uefi\nstart={start}MiB, type=linux\n"
-        subprocess.run(["sfdisk", "-q", new], input=table, text=True, check=True)
-        subprocess.run(["mkfs.vfat", "-F", "32", "-s", "1", "--offset", "2048", new, str(ESP_MB << 10)], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["dd", f"if={root}", f"of={new}", "bs=1M", f"seek={start}", "conv=sparse,notrunc", "status=none"], check=True)
-        subprocess.run(["mkfs.ext4", "-q", "-d", f"{tmp}/debs", f"{tmp}/debs.img", "400M"], check=True)
-        script = f"""date -s @{int(time.time())}
-mount -t ext4 /dev/vda2 /mnt
-for d in proc sys dev; do mount -o bind /$d /mnt/$d; done
-mkdir -p /mnt/boot/efi /mnt/media/debs
-mount -t vfat /dev/vda1 /mnt/boot/efi
-mount -t ext4 -o ro /dev/vdb /mnt/media/debs
-printf '/dev/vda2 / ext4 defaults 0 1\n/dev/vda1 /boot/efi vfat umask=0077 0 2\n' > /mnt/etc/fstab
-cat > /mnt/install <<'END'
-set -e
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
-mkdir -p /etc/initramfs-tools/conf.d /usr/share/initramfs-tools/modules.d
-echo MODULES=list > /etc/initramfs-tools/conf.d/list
-printf 'virtio_blk\\nvirtio_mmio\\next4\\ncrc32c_generic\\n' > /usr/share/initramfs-tools/modules.d/virtio
-apt-get -q -y --no-install-recommends install /media/debs/*.deb
-sed -i 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT="console=ttyS0 systemd.default_device_timeout_sec=900"/; s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' /etc/default/grub
-grub-install --removable --no-nvram --efi-directory=/boot/efi
-update-grub
-END
-chroot /mnt /bin/sh /install && echo INSTALLED
-rm /mnt/install
-umount /mnt/media/debs /mnt/boot/efi
-for d in proc sys dev; do umount /mnt/$d; done
-umount /mnt; sync; poweroff -f
-"""
-        status, out = boot(script, "-m", 2048, "-smp", 2, "-drive", f"file={new},format=raw,if=virtio,cache=unsafe", "-drive",
-                           f"file={tmp}/debs.img,format=raw,if=virtio,readonly=on",
-                           modules=["virtio_blk", "ext4", "crc32c_generic", "vfat", "nls_ascii", "nls_cp437"], timeout=7200)
-    expect(status == 0 and "\nINSTALLED\r" in out, "kernel and GRUB installed in the guest", f"status {status}\n{out}")
-    os.rename(new, image)
+DEBIAN_ROOT = "mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n"
 
 
 def test_debian():
     """A whole Debian: systemd's login, the network, sshd, apt, stress-ng and self-checks; the disk is clean afterwards."""
-    with tempfile.TemporaryDirectory() as tmp:
-        subprocess.run(["cp", "--sparse=always", debian_image(), f"{tmp}/disk"], check=True)
-        os.makedirs(f"{tmp}/repository")
-        package_repository(f"{tmp}/repository")
-        handler = functools.partial(QuietServer, directory=f"{tmp}/repository")
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as tmp, debian.repository("riscv64") as url:
+        subprocess.run(["cp", "--sparse=always", debian.riscv64_image(boot), f"{tmp}/disk"], check=True)
         port = free_port()
-        s = Session(*linux("mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n", ["virtio_blk", "virtio_net", "ext4", "crc32c_generic"], tmp),
-                    "-m", 2048, "-smp", 2, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio", "-nic",
-                    f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
-        s.wait_for("login: ", 1800, again="\r")
-        s.send("root\r")
-        s.wait_for(":~# ", again="\r")
-        stress = " ".join(f"--{m} 2 --{m}-ops {n}" for m, n in [("cpu", 200), ("fp", 200), ("vecmath", 200), ("atomic", 200), ("matrix", 200)])
-        for what, command in [
-                ("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
-                ("an address by DHCP", "until ip -4 addr show | grep -q 10.0.2.15; do sleep 0.2; done"),
-                ("apt installs from the host", f"echo 'deb [trusted=yes] http://10.0.2.2:{server.server_port} ./' > /etc/apt/sources.list && "
-                 "apt-get -q update && apt-get -qy install rhea-test && rhea-test | grep 'installed by apt'"),
-                ("stress-ng --verify", f"stress-ng --verify {stress} --vm 2 --vm-bytes 32M --vm-ops 1000"),
-                ("openssl's arithmetic", "openssl genrsa -out /tmp/k 2048 && openssl rsa -in /tmp/k -check -noout && seq 100000 > /tmp/s && "
-                 "openssl enc -aes-256-ctr -pbkdf2 -k a -in /tmp/s -out /tmp/e && openssl enc -d -aes-256-ctr -pbkdf2 -k a -in /tmp/e | cmp - /tmp/s"),
-                ("zstd's round trip", "zstd -qk -19 /usr/bin/openssl -o /tmp/z && zstd -qdc /tmp/z | cmp - /usr/bin/openssl"),
-                ("python3's arithmetic", "python3 -c 'import math,hashlib; assert sum(i*i for i in range(10**6)) == 333332833333500000; "
-                 "assert math.fsum([.1]*10) == 1.0; print(hashlib.sha256(b\"a\").hexdigest())'")]:
-            s.send(f"{command}; echo STA''TUS $?\r")
-            s.wait_for("STATUS ", 1800)
-            s.wait_for("\n")
-            good = s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r")
-            expect(good, what, s.seen.decode(errors="replace"))
-            s.wait_for(":~# ")
+        s = Session(*linux(DEBIAN_ROOT, ["virtio_blk", "virtio_net", "ext4", "crc32c_generic"], tmp), "-m", 2048, "-smp", 2, "-nographic",
+                    "-drive", f"file={tmp}/disk,format=raw,if=virtio", "-nic", f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
+        debian.login(s)
+        for what, command in [debian.CONTENT, *debian.network_checks(url), debian.stress(cpu=200, fp=200, vecmath=200, atomic=200, matrix=200), *debian.SELF_CHECKS]:
+            debian.check(s, what, command)
         with socket.create_connection(("127.0.0.1", port), 900) as c:
             expect(c.recv(8) == b"SSH-2.0-", "sshd through hostfwd")
-        s.send("poweroff\r")
-        status, out = s.end()
-        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
-        check = subprocess.run(["e2fsck", "-fn", f"{tmp}/disk"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        expect(check.returncode == 0, "e2fsck -fn: clean", check.stdout)
+        debian.power_off(s, f"{tmp}/disk", esp=False)
 
 
 def debian_from_disk(*args, seconds=1800):
     """Firmware finds GRUB on the disk's ESP, GRUB starts Debian's kernel with its initrd; systemd's login; the disk is clean afterwards."""
     with tempfile.TemporaryDirectory() as tmp:
-        subprocess.run(["cp", "--sparse=always", debian_disk(), f"{tmp}/disk"], check=True)
+        subprocess.run(["cp", "--sparse=always", debian.riscv64_disk(boot), f"{tmp}/disk"], check=True)
         s = Session(*args, "-m", 2048, "-smp", 2, "-nographic", "-no-reboot", "-drive", f"file={tmp}/disk,format=raw,if=virtio")
         for text in "GNU GRUB", "EFI stub":
             s.wait_for(text, seconds)
-        s.wait_for("login: ", seconds, again="\r")
-        s.send("root\r")
-        s.wait_for(":~# ", again="\r")
-        s.send("dmesg -n 4\r")
-        s.wait_for(":~# ")
-        for what, command in [("systemd is content", "systemctl is-system-running --wait; systemctl --failed --no-legend"),
-                              ("started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi")]:
-            s.send(f"{command}; echo STA''TUS $?\r")
-            s.wait_for("STATUS ", seconds)
-            s.wait_for("\n")
-            expect(s.seen[:s.place].rsplit(b"STATUS ", 1)[1].startswith(b"0\r"), what, s.seen.decode(errors="replace"))
-            s.wait_for(":~# ")
-        s.send("poweroff\r")
-        status, out = s.end()
-        expect(status == 0, "power-off with status 0", f"status {status}\n{out}")
-        subprocess.run(["dd", f"if={tmp}/disk", f"of={tmp}/esp", "bs=1M", "skip=1", f"count={ESP_MB}", "status=none"], check=True)
-        for command in (["sfdisk", "--verify", "-q", f"{tmp}/disk"], ["fsck.fat", "-n", f"{tmp}/esp"],
-                        ["e2fsck", "-fn", f"{tmp}/disk?offset={1 + ESP_MB << 20}"]):
-            check = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            expect(check.returncode == 0, f"{command[0]}: clean", check.stdout)
+        debian.login(s, seconds)
+        debian.check(s, "the kernel's notices are silenced", "dmesg -n 4")
+        debian.check(s, *debian.CONTENT, seconds)
+        debian.check(s, "started by EFI from the disk", "grep BOOT_IMAGE /proc/cmdline && [ -d /sys/firmware/efi ] && findmnt /boot/efi", seconds)
+        debian.power_off(s, f"{tmp}/disk")
 
 
 def test_debian_grub():

@@ -9,8 +9,8 @@ SPDX-License-Identifier: MIT
 """
 import argparse, collections, shutil, sys, tempfile, time
 
-import riscv_test
-from riscv_test import Session, debian_image, expect, linux
+import debian, riscv_test
+from riscv_test import DEBIAN_ROOT, Session, boot, expect, linux
 
 VARIANTS = [["-smp", "1"], ["-smp", "2"], ["-smp", "4"], ["-smp", "2", "-cpu", "max"], ["-smp", "4", "-accel", "tcg,tb-size=8"],
             ["-smp", "2", "-device", "virtio-rng-pci", "-nic", "user"]]
@@ -35,8 +35,8 @@ def boots(count):
 
 def stress(seconds):
     with tempfile.TemporaryDirectory() as tmp:
-        shutil.copy(debian_image(), f"{tmp}/disk")
-        s = Session(*linux("mount -t ext4 /dev/vda /mnt && exec switch_root /mnt /sbin/init\n", ["virtio_blk", "ext4", "crc32c_generic"], tmp),
+        shutil.copy(debian.riscv64_image(boot), f"{tmp}/disk")
+        s = Session(*linux(DEBIAN_ROOT, ["virtio_blk", "ext4", "crc32c_generic"], tmp),
                     "-m", 2048, "-smp", 2, "-nographic", "-drive", f"file={tmp}/disk,format=raw,if=virtio")
         s.wait_for("login: ", 900)
         s.send("root\r")

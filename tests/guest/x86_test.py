@@ -47,13 +47,13 @@ def rhea(target, *args, timeout=1800):
     return p.returncode, p.stdout.decode(errors="replace")
 
 
-def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0, target=None):
-    """Boot Debian's kernel with the report as its init; check what it says and how it ends."""
+def boot(arch, *args, append="", want=(), deny=("complaint:", "Kernel panic"), status=0, target=None, kernel=None, timeout=1800):
+    """Boot Debian's kernel (of a package with another name) with the report as its init; check what it says and how it ends."""
     with tempfile.TemporaryDirectory() as tmp:
         initrd = images.initramfs(arch, REPORT, f"{tmp}/initrd")
         got, out = rhea(target or arch, "-m", 512, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
-                        "-kernel", images.kernel(arch), "-initrd", initrd,
-                        "-append", f"{fixtures.KERNEL_OPTIONS} {append}", *args)
+                        "-kernel", images.kernel(arch, kernel), "-initrd", initrd,
+                        "-append", f"{fixtures.KERNEL_OPTIONS} {append}", *args, timeout=timeout)
     for pattern in want:
         if not re.search(pattern, out):
             sys.exit(f"{out}\n{pattern!r} is not in the output")
@@ -167,14 +167,14 @@ def boot_sector(text):
 
 
 def boot_disks():
-    """A disk by IDE and AHCI, a floppy; what bootindex= says goes before the usual order."""
+    """A disk by IDE and AHCI, a floppy, with shadow RAM and without; what bootindex= says goes before the usual order."""
     with tempfile.TemporaryDirectory() as tmp:
         for name, size in ("Disk", 1 << 20), ("Floppy", 1440 << 10):
             with open(f"{tmp}/{name}", "wb") as f:
                 f.write(boot_sector(f"This is {name}\n").ljust(size, b"\0"))
         disk, floppy = f"{tmp}/Disk", f"{tmp}/Floppy"
         drives = ["-drive", f"if=none,format=raw,id=d,file={disk}", "-fda", floppy]
-        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]),
+        for want, args in (("Disk", ["-hda", disk]), ("Disk", ["-M", "q35", "-hda", disk]), ("Floppy", ["-fda", floppy]), ("Floppy", ["-M", "isapc", "-fda", floppy]),
                            ("Floppy", [*drives, "-device", "ide-hd,drive=d", "-boot", "a"]),
                            ("Disk", [*drives, "-device", "ide-hd,drive=d,bootindex=1", "-boot", "a"])):
             status, out = rhea("x86_64", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args)
@@ -187,12 +187,13 @@ def seabios_smp():
     with tempfile.TemporaryDirectory() as tmp:
         with open(f"{tmp}/disk", "wb") as f:
             f.write(boot_sector("Here\n").ljust(1 << 20, b"\0"))
-        for machine, *accel in ("pc",), ("q35",), ("pc", "-accel", "tcg,thread=single"), ("pc", "-icount", "shift=1,sleep=off"):
-            status, out = rhea("x86_64", "-M", machine, *accel, "-m", 64, "-smp", 4, "-display", "none", "-serial", "stdio", "-monitor", "none",
+        for machine, cpus, *accel in (("pc", 4), ("q35", 4), ("pc", 4, "-accel", "tcg,thread=single"), ("pc", 4, "-icount", "shift=1,sleep=off"),
+                                      ("pc", 255), ("q35", 288)):
+            status, out = rhea("x86_64", "-M", machine, *accel, "-m", 128, "-smp", cpus, "-display", "none", "-serial", "stdio", "-monitor", "none",
                                "-no-reboot", "-hda", f"{tmp}/disk", "-debugcon", f"file:{tmp}/log", "-global", "isa-debugcon.iobase=0x402")
             with open(f"{tmp}/log", errors="replace") as f:
                 log = f.read()
-            if status or "Here" not in out or "Found 4 cpu(s)" not in log:
+            if status or "Here" not in out or f"Found {cpus} cpu(s)" not in log:
                 sys.exit(f"{machine} {accel}: status {status}:\n{out}\n{log}")
 
 
@@ -203,10 +204,50 @@ def boot_network():
     with tempfile.TemporaryDirectory() as tmp:
         with open(f"{tmp}/boot.ipxe", "w") as f:
             f.write("#!ipxe\nisset ${net0/ip} && iseq ${net0/ip} 10.0.2.15 && reboot\n")
-        status, out = rhea("x86_64", "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
-                           "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", "virtio-net-pci,netdev=n", timeout=300)
-    if status:
-        sys.exit(f"{out}\nstatus {status}")
+        for machine, card in ("pc", "virtio-net-pci"), ("q35", "virtio-net-pci"), ("pc", "e1000"):
+            status, out = rhea("x86_64", "-M", machine, "-m", 128, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-boot", "n",
+                               "-netdev", f"user,id=n,tftp={tmp},bootfile=boot.ipxe", "-device", f"{card},netdev=n", timeout=300)
+            if status:
+                sys.exit(f"{machine}, {card}: {out}\nstatus {status}")
+
+
+# ---- bare metal ----
+
+METAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metal", "x86")
+MODES = "modes", "segments", "gates", "tasks", "v86", "real", "debug", "paging", "system"
+
+
+def metal(name, sources, *args):
+    """A program of metal/x86. It says which checks fail; 1 is the status of isa-debug-exit for 0."""
+    with tempfile.TemporaryDirectory() as tmp:
+        subprocess.run(["gcc", "-m32", "-march=i686", "-mgeneral-regs-only", "-O1", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib",
+                        "-static", "-fno-stack-protector", "-fno-delete-null-pointer-checks", "-fno-tree-loop-distribute-patterns",
+                        "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds",
+                        f"-Wl,-T{METAL}/link32.ld,--build-id=none,-z,noexecstack,--no-warn-rwx-segments",
+                        *(f"{METAL}/{source}" for source in sources), "-o", f"{tmp}/{name}.elf"], check=True)
+        status, out = rhea("x86_64", "-cpu", "max", "-m", 64, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
+                           "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", f"{tmp}/{name}.elf", *args)
+    if status != 1 or "all passed" not in out:
+        sys.exit(f"{out}\n{name} {args}: status {status}")
+
+
+def modes(*args):
+    metal("modes", ["start32.S", *(f"{name}.c" for name in MODES)], *args)
+
+
+def metal_modes():
+    modes()
+    modes("-icount", "shift=1,sleep=off")
+
+
+def metal_modes_interpreter():
+    modes("-accel", "tcg,jit=off")
+
+
+def metal_smp():
+    """x86-TSO and locked operations under contention, by the JIT and the interpreter, and by one thread."""
+    for accel in [], ["-accel", "tcg,jit=off"], ["-accel", "tcg,thread=single"]:
+        metal("smp", ["smp.S", "smp.c"], "-smp", 4, *accel)
 
 
 # ---- the front panel ----
@@ -248,7 +289,8 @@ def buttons():
 
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
-                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, buttons)}
+                                 seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter, metal_smp,
+                                 buttons)}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):

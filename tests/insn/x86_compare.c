@@ -72,11 +72,21 @@ static bool result_undefined(const Compare *c)
 static void compare_flags(Compare *c)
 {
     uint32_t mask = FLAGS_ARITHMETIC | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID | FLAG_TF | FLAG_IF | FLAG_IOPL;
-    if (c->want->regs.vector == VECTOR_MARK || c->policy->prepare == PREPARE_DIVIDE)
+    const X86Regs *want_regs = &c->want->regs;
+    uint32_t begin = CODE + c->e->slot + c->e->at - (c->e->bits == 16 ? BASE : 0);
+    /* or what is raised is behind it */
+    bool done = want_regs->vector == VECTOR_MARK || want_regs->vector == VECTOR_DB || want_regs->rip != begin;
+    if (done || c->policy->prepare == PREPARE_DIVIDE)
         mask &= ~undefined_flags(c);
     uint32_t want = (uint32_t)c->want->regs.rflags & mask, got = (uint32_t)c->got->regs.rflags & mask;
     if (want != got)
         report(c, "flags", c->in->regs.rflags, want, got);
+}
+
+static bool far_transfer(const Compare *c)
+{
+    unsigned prepare = c->policy->prepare;
+    return prepare == PREPARE_FAR_JUMP || prepare == PREPARE_FAR_RET || prepare == PREPARE_IRET;
 }
 
 static void compare_general(Compare *c)
@@ -86,6 +96,9 @@ static void compare_general(Compare *c)
     uint64_t mask = c->e->bits == 64 ? UINT64_MAX : UINT32_MAX;
     for (unsigned i = 0; i < (c->e->bits == 64 ? 16 : 8); i++) {
         uint64_t want = c->want->regs.gpr[i] & mask, got = c->got->regs.gpr[i] & mask;
+        /* undefined after a change from 64-bit to compatibility mode (SDM volume 1, 3.4.1.1) */
+        if (i == RSP && c->e->bits == 64 && far_transfer(c) && !(c->want->regs.gpr[RSP] >> 32))
+            got &= UINT32_MAX;
         bool destination = c->e->modrm_present && !c->e->memory ? i == c->e->rm : true;
         if (want != got && !(destination && result_undefined(c)))
             report(c, names[i], c->in->regs.gpr[i], want, got);
@@ -96,7 +109,7 @@ static void compare_event(Compare *c)
 {
     const X86Regs *want = &c->want->regs, *got = &c->got->regs;
     /* Which one of the two comes first is up to the processor. */
-    bool both = want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31;
+    bool both = (want->vector == VECTOR_GP && got->vector == VECTOR_SS && c->in->operand & 31);
     if (want->vector != got->vector && !both)
         report(c, "vector", VECTOR_MARK, want->vector, got->vector);
     else if (want->vector == VECTOR_MARK && want->mark != got->mark)
@@ -104,13 +117,15 @@ static void compare_event(Compare *c)
     if (want->vector == VECTOR_MARK || want->vector != got->vector)
         return;
     if (want->rip != got->rip)
-        report(c, "rip", CODE + c->e->slot + INSN_AT, want->rip, got->rip);
+        report(c, "rip", CODE + c->e->slot + c->e->at, want->rip, got->rip);
     /* Linux does not tell programs what there is of its own half. */
     bool hidden = want->vector == VECTOR_PF && want->address >> 47;
     if ((want->error ^ got->error) & ~(hidden ? PF_P : 0u))
         report(c, "error", 0, want->error, got->error);
     /* Likewise the order in which the parts of a long operand are accessed. */
-    bool parts = strcmp(c->e->form->group, "INTEGER") && (want->address ^ got->address) < 64;
+    unsigned prepare = c->policy->prepare;
+    unsigned image = prepare == PREPARE_FX || prepare == PREPARE_XSAVE || prepare == PREPARE_X87_ENV ? 832 : 32;
+    bool parts = strcmp(c->e->form->group, "INTEGER") && want->address - got->address + image < 2 * image;
     if (want->vector == VECTOR_PF && want->address != got->address && !parts)
         report(c, "address", 0, want->address, got->address);
 }
@@ -153,15 +168,23 @@ static bool extended_near(const uint8_t *a, const uint8_t *b)
     return load(a + 8, 2) == load(b + 8, 2) && difference >= -4 && difference <= 4;
 }
 
+static bool stores_x87(const char *name)
+{
+    return !strncmp(name, "fst", 3) || !strncmp(name, "fist", 4);
+}
+
 static void compare_x87(Compare *c)
 {
     uint32_t last = c->policy->compare & COMPARE_LAST;
+    /* What a store would raise may be there before the store's own fault; it is executed once more after that. */
+    uint32_t early =
+        c->want->regs.vector != VECTOR_MARK && c->e->memory && stores_x87(c->e->form->row->name) ? 0x23f : 0;
     if (memcmp(c->want->regs.fx, c->got->regs.fx, 5)) {
         compare_word(c, "fcw", FX_FCW, 2);
         if ((load(c->want->regs.fx + FX_FSW, 2) ^ load(c->got->regs.fx + FX_FSW, 2)) &
-            ~(last                                 ? 0x220u
-              : c->policy->compare & COMPARE_NO_C1 ? 0x200u
-                                                   : 0))
+            ~(early | (last                                 ? 0x220u
+                       : c->policy->compare & COMPARE_NO_C1 ? 0x200u
+                                                            : 0)))
             compare_word(c, "fsw", FX_FSW, 2);
         compare_word(c, "ftw", FX_FTW, 1);
     }
@@ -250,58 +273,41 @@ static void compare_window(Compare *c)
 
 void x86_settle(X86Regs *r)
 {
-    uint64_t at = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0) - EXITS;
-    if (r->vector < VECTOR_COUNT && at < 4096) {
+    uint64_t at = r->rip + (r->seg[X86_CS] == SEL_CODE16 ? BASE : 0);
+    if (r->vector < VECTOR_COUNT && IS_EXIT(at)) {
         r->vector = VECTOR_MARK;
-        r->mark = (at & 0x3f0) >> 4;
+        r->mark = MARK_AT(at);
     }
 }
 
-/* Operands of which Rhea looks at more or less than the processor does before it does anything. */
-static bool operand_in_parts(const X86Form *f)
-{
-    static const char *const groups[] = { "X87", "FXSR", "XSAVE", "XSAVEC", "XSAVEOPT", "AVX2" };
-    bool found =
-        strstr(f->row->name, "maskmov") || !strcmp(f->row->name, "vcvtps2ph") || strstr(f->row->name, "movddup");
-    for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-        found |= !strcmp(f->group, groups[i]);
-    return found;
-}
-
-bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got)
+bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got)
 {
     const X86Regs *w = &want->regs, *g = &got->regs;
-    bool fault = w->vector == VECTOR_PF || w->vector == VECTOR_GP || w->vector == VECTOR_SS || g->vector == VECTOR_PF ||
-                 g->vector == VECTOR_GP || g->vector == VECTOR_SS;
-    uint32_t mxcsr = (uint32_t)(load(w->fx + FX_MXCSR, 4) ^ load(g->fx + FX_MXCSR, 4));
-    if (!strcmp(e->form->row->name, "arpl"))
-        return fault; /* stores what is as it was */
-    switch (e->form->policy->prepare) {
-    case PREPARE_JUMP: /* to what is not canonical */
-        return w->vector == VECTOR_GP && g->vector == VECTOR_GP;
-    case PREPARE_FAR_RET:
-        return fault;
-    case PREPARE_FAR_JUMP: /* to code of another size, which processors push for differently */
-    case PREPARE_ENTER:    /* what lies between the old and the new stack pointer */
-        return fault || w->vector == VECTOR_MARK;
-    default:
-        break;
-    }
-    if (e->bits == 32 && fault && g->vector == VECTOR_PF && g->address > 0xffffffc0)
-        return true; /* flat segments end at 4 GiB */
-    if (!strcmp(e->form->row->name, "popa") || !strcmp(e->form->row->name, "push"))
-        return fault; /* registers that were popped before it; #SS or #GP where both addresses are bad */
-    if (!strcmp(e->form->group, "INTEGER"))
-        return false;
-    if (strstr(e->form->row->name, "dpp") && w->vector == VECTOR_XM && g->vector == VECTOR_XM)
-        return true; /* which of its steps raises */
-    if (w->vector == VECTOR_XM && g->vector == VECTOR_XM && mxcsr == 0x20)
-        return true; /* PE beside an unmasked underflow */
-    if (!strcmp(e->form->group, "SHA") && g->vector == VECTOR_GP)
-        return true; /* AMD's processors do not check that operands are aligned */
-    if (fault && operand_in_parts(e->form))
+    /* An operand that wraps at the end of a flat segment "may or may not cause" an exception (SDM volume 3, 6.3). */
+    if (e->bits != 64 && (w->vector != VECTOR_MARK || g->vector != VECTOR_MARK) &&
+        (in->operand & UINT32_MAX) > 0xfffffc00)
         return true;
-    return w->vector != g->vector && (w->vector == VECTOR_MF || g->vector == VECTOR_MF); /* #MF and others at once */
+    bool undefined = !strcmp(e->form->row->name, "ud0") || !strcmp(e->form->row->name, "ud1");
+    if (undefined && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
+        return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
+    switch (e->form->policy->prepare) {
+    case PREPARE_JUMP: /* to what is not canonical: Rhea has jumped when it raises #GP */
+        return e->bits == 64 && w->vector == VECTOR_GP && (g->vector == VECTOR_GP || g->vector == VECTOR_DB);
+    case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
+    case PREPARE_FX:
+        return load(w->fx + FX_MXCSR, 4) & 1 << 17 && g->vector == VECTOR_GP;
+    case PREPARE_XSAVE: /* components of the state that the host has besides */
+        return w->vector == VECTOR_MARK && g->vector == VECTOR_GP;
+    case PREPARE_FAR_RET: /* AMD's processors read the outer level's stack before they see that it is an inner one */
+    case PREPARE_IRET:
+        return g->vector == VECTOR_GP && (w->vector == VECTOR_SS || w->vector == VECTOR_PF || w->vector == VECTOR_AC);
+    case PREPARE_FAR_JUMP: /* a pointer whose selector is beyond the limit, and whose offset is misaligned */
+        return w->vector == VECTOR_AC && (g->vector == VECTOR_GP || g->vector == VECTOR_SS);
+    case PREPARE_GATHER: /* a step that is pending where a later element faults (volume 2, VGATHERDPS) */
+        return w->vector == VECTOR_DB && in->regs.rflags & FLAG_TF;
+    default:
+        return false;
+    }
 }
 
 bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got, FILE *out)
@@ -311,8 +317,7 @@ bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, c
     compare_flags(&c);
     compare_general(&c);
     compare_segments(&c);
-    if (want->regs.vector == VECTOR_MARK || !strcmp(e->form->group, "INTEGER")) /* flags of x87 stores that fault */
-        compare_x87(&c);
+    compare_x87(&c);
     compare_word(&c, "mxcsr", FX_MXCSR, 4);
     compare_vector(&c, FX_XMM, "xmm");
     compare_vector(&c, FX_YMMH, "ymmh");

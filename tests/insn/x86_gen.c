@@ -5,20 +5,12 @@
  * SPDX-License-Identifier: MIT
  */
 #define X86_OPCODE_TABLES
-#include "x86_insn.h"
+#include "x86_gen.h"
+#include "target/x86/cpu.h"
 
 #include "x86-opcodes.h"
 #include <glib.h>
 #include <string.h>
-
-enum {
-    CF = 1 << 0,
-    PF = 1 << 2,
-    AF = 1 << 4,
-    ZF = 1 << 6,
-    SF = 1 << 7,
-    OF = 1 << 11,
-};
 
 /* Left out: what the host's kernel answers or emulates, what no two processors agree on, what tells the time. */
 static const X86Policy policies[] = {
@@ -43,7 +35,7 @@ static const X86Policy policies[] = {
     { "sldt", PREPARE_SKIP, 0, 0 },
     { "str", PREPARE_SKIP, 0, 0 },
     { "smsw", PREPARE_SKIP, 0, 0 },
-    { "clzero", PREPARE_SKIP, 0, 0 },
+    { "clzero", PREPARE_LINE, 0, 0 },
     { "wbnoinvd", PREPARE_SKIP, 0, 0 },
     { "insb", PREPARE_STRING, 0, 0 },
     { "insz", PREPARE_STRING, 0, 0 },
@@ -59,44 +51,44 @@ static const X86Policy policies[] = {
     { "lodsv", PREPARE_STRING, 0, 0 },
     { "scasb", PREPARE_STRING, 0, 0 },
     { "scasv", PREPARE_STRING, 0, 0 },
-    { "and", PREPARE_NONE, AF, 0 },
-    { "or", PREPARE_NONE, AF, 0 },
-    { "xor", PREPARE_NONE, AF, 0 },
-    { "test", PREPARE_NONE, AF, 0 },
-    { "shl", PREPARE_SHIFT, AF, COMPARE_COUNT },
-    { "shr", PREPARE_SHIFT, AF, COMPARE_COUNT },
-    { "sar", PREPARE_SHIFT, AF, COMPARE_COUNT },
+    { "and", PREPARE_NONE, FLAG_AF, 0 },
+    { "or", PREPARE_NONE, FLAG_AF, 0 },
+    { "xor", PREPARE_NONE, FLAG_AF, 0 },
+    { "test", PREPARE_NONE, FLAG_AF, 0 },
+    { "shl", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
+    { "shr", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
+    { "sar", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT },
     { "rol", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "ror", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "rcl", PREPARE_SHIFT, 0, COMPARE_COUNT },
     { "rcr", PREPARE_SHIFT, 0, COMPARE_COUNT },
-    { "shld", PREPARE_SHIFT, AF, COMPARE_COUNT | COMPARE_DOUBLE },
-    { "shrd", PREPARE_SHIFT, AF, COMPARE_COUNT | COMPARE_DOUBLE },
-    { "mul", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "imul", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "imul1", PREPARE_NONE, SF | ZF | AF | PF, 0 },
-    { "div", PREPARE_DIVIDE, OF | SF | ZF | AF | PF | CF, 0 },
-    { "idiv", PREPARE_DIVIDE, OF | SF | ZF | AF | PF | CF, 0 },
-    { "bt", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "bts", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "btr", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "btc", PREPARE_BIT, OF | SF | AF | PF, 0 },
-    { "bsf", PREPARE_NONE, CF | OF | SF | AF | PF, COMPARE_ZERO_SOURCE },
-    { "bsr", PREPARE_NONE, CF | OF | SF | AF | PF, COMPARE_ZERO_SOURCE },
-    { "lzcnt", PREPARE_NONE, OF | SF | AF | PF, 0 },
-    { "tzcnt", PREPARE_NONE, OF | SF | AF | PF, 0 },
-    { "andn", PREPARE_NONE, AF | PF, 0 },
-    { "blsr", PREPARE_NONE, AF | PF, 0 },
-    { "blsi", PREPARE_NONE, AF | PF, 0 },
-    { "blsmsk", PREPARE_NONE, AF | PF, 0 },
-    { "bextr", PREPARE_NONE, AF | SF | PF, 0 },
-    { "bzhi", PREPARE_NONE, AF | PF, 0 },
-    { "aaa", PREPARE_NONE, OF | SF | ZF | PF, 0 },
-    { "aas", PREPARE_NONE, OF | SF | ZF | PF, 0 },
-    { "daa", PREPARE_NONE, OF, 0 },
-    { "das", PREPARE_NONE, OF, 0 },
-    { "aam", PREPARE_NONE, OF | AF | CF, 0 },
-    { "aad", PREPARE_NONE, OF | AF | CF, 0 },
+    { "shld", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT | COMPARE_DOUBLE },
+    { "shrd", PREPARE_SHIFT, FLAG_AF, COMPARE_COUNT | COMPARE_DOUBLE },
+    { "mul", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "imul", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "imul1", PREPARE_NONE, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF, 0 },
+    { "div", PREPARE_DIVIDE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF, 0 },
+    { "idiv", PREPARE_DIVIDE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF, 0 },
+    { "bt", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "bts", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "btr", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "btc", PREPARE_BIT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "bsf", PREPARE_NONE, FLAG_CF | FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, COMPARE_ZERO_SOURCE },
+    { "bsr", PREPARE_NONE, FLAG_CF | FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, COMPARE_ZERO_SOURCE },
+    { "lzcnt", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "tzcnt", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF, 0 },
+    { "andn", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsr", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsi", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "blsmsk", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "bextr", PREPARE_NONE, FLAG_AF | FLAG_SF | FLAG_PF, 0 },
+    { "bzhi", PREPARE_NONE, FLAG_AF | FLAG_PF, 0 },
+    { "aaa", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF, 0 },
+    { "aas", PREPARE_NONE, FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF, 0 },
+    { "daa", PREPARE_NONE, FLAG_OF, 0 },
+    { "das", PREPARE_NONE, FLAG_OF, 0 },
+    { "aam", PREPARE_NONE, FLAG_OF | FLAG_AF | FLAG_CF, 0 },
+    { "aad", PREPARE_NONE, FLAG_OF | FLAG_AF | FLAG_CF, 0 },
     { "xlat", PREPARE_XLAT, 0, 0 },
     { "cmpxchg", PREPARE_CMPXCHG, 0, 0 },
     { "cmpxchg8b", PREPARE_CMPXCHG_PAIR, 0, 0 },
@@ -186,7 +178,7 @@ static bool name_matches(const char *pattern, const char *name)
     return n && pattern[n - 1] == '*' ? !strncmp(pattern, name, n - 1) : !strcmp(pattern, name);
 }
 
-static const X86Policy *policy_of(const char *name)
+const X86Policy *x86_policy_of(const char *name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(policies); i++) {
         if (name_matches(policies[i].name, name) || (name[0] == 'v' && name_matches(policies[i].name, name + 1)))
@@ -198,7 +190,7 @@ static const X86Policy *policy_of(const char *name)
 /* ---- forms ---- */
 
 /* One of fixed strings. */
-static const char *group_of(const X86Row *row)
+const char *x86_group_of(const X86Row *row)
 {
     static const char *const names[] = {
 #define FEATURE(name) #name,
@@ -230,14 +222,19 @@ static bool chosen(const X86Options *o, uint64_t features, const X86Form *f)
            (!o->except || !g_pattern_match_simple(o->except, row->name));
 }
 
+static uint64_t all_features;
+static bool mutating;
+
 unsigned x86_forms(const X86Options *o, uint64_t features, const X86Form **forms)
 {
+    all_features = features;
+    mutating = !o->plain;
     GArray *a = g_array_new(FALSE, TRUE, sizeof(X86Form));
     for (unsigned map = 0; map < 4; map++) {
         for (unsigned opcode = 0; opcode < 256; opcode++) {
             for (unsigned i = 0; i < x86_index[map][opcode].count; i++) {
                 const X86Row *row = &x86_rows[x86_index[map][opcode].first + i];
-                X86Form f = { (uint8_t)map, (uint8_t)opcode, row, policy_of(row->name), group_of(row) };
+                X86Form f = { (uint8_t)map, (uint8_t)opcode, row, x86_policy_of(row->name), x86_group_of(row) };
                 if (chosen(o, features, &f))
                     g_array_append_val(a, f);
             }
@@ -560,7 +557,7 @@ static void put_immediates(X86Encoding *e, X86Rng *r, Out *o)
             break;
         case OPERAND_REL:
             bytes = op.size == SIZE_B ? 1 : e->bits != 64 && e->operand_size == 2 ? 2 : 4;
-            e->imm = choose_displacement(r, INSN_AT + o->n + bytes);
+            e->imm = choose_displacement(r, e->at + o->n + bytes);
             put(o, (uint64_t)e->imm, bytes);
             break;
         case OPERAND_OFFSET:
@@ -582,7 +579,7 @@ static void put_immediates(X86Encoding *e, X86Rng *r, Out *o)
 }
 
 /* False: longer than an instruction may be. */
-static bool encode(X86Encoding *e, X86Rng *r)
+static bool encode(X86Encoding *e, X86Rng *r, X86Layout *layout)
 {
     const X86Row *row = e->form->row;
     Out o = { e->bytes, 0 };
@@ -590,6 +587,7 @@ static bool encode(X86Encoding *e, X86Rng *r)
     bool prefix66, prefix67, sib_present = false;
     unsigned disp_bytes = 0, disp_at;
     uint8_t bytes[32];
+    bool counts = e->form->policy->prepare == PREPARE_XSAVE; /* RAX and RDX are operands */
     o.bytes = bytes;
     e->base = e->index = X86_NO_REG;
     e->segment = X86_NO_SEGMENT;
@@ -602,6 +600,8 @@ static bool encode(X86Encoding *e, X86Rng *r)
     choose_segments(e, r);
     if (row->flags & X86_MODRM)
         choose_modrm(e, r, &sib, &sib_present, &disp_bytes);
+    if (counts && (e->base == RAX || e->base == RDX || e->index == RAX || e->index == RDX))
+        return false;
     if (has_kind(row, OPERAND_OFFSET) || has_kind(row, OPERAND_SOURCE))
         e->segment = X86_DS;
     put_prefixes(e, r, &o, prefix66, prefix67);
@@ -610,6 +610,8 @@ static bool encode(X86Encoding *e, X86Rng *r)
     if (has_kind(row, OPERAND_OFFSET))
         e->disp = (int64_t)(x86_choose_target(r, e) - (e->bits == 64 ? 0 : x86_segment_base(e->seg[e->segment])));
     put_opcode(e, r, &o);
+    layout->modrm_at = o.n;
+    layout->address_bytes = sib_present + disp_bytes;
     if (e->modrm_present)
         put(&o, e->modrm, 1);
     if (sib_present)
@@ -621,7 +623,7 @@ static bool encode(X86Encoding *e, X86Rng *r)
         return false;
     e->length = (uint8_t)o.n;
     if (e->rip_relative) {
-        e->disp = (int32_t)(e->disp - (int64_t)(CODE + e->slot + INSN_AT + e->length));
+        e->disp = (int32_t)(e->disp - (int64_t)(CODE + e->slot + e->at + e->length));
         o.n = disp_at;
         put(&o, (uint64_t)e->disp, 4);
     }
@@ -644,8 +646,10 @@ static void put_slot(uint8_t *page, const X86Encoding *e)
     memset(page + e->slot, 0xcc, SLOT_BYTES);
     put_pad(page, e->slot, e->bits, MARK_BEFORE);
     put_pad(page, e->slot + SLOT_BYTES - 16, e->bits, MARK_BEHIND);
-    memcpy(page + e->slot + INSN_AT, e->bytes, e->length);
-    put_pad(page, e->slot + INSN_AT + e->length, e->bits, MARK_NEXT);
+    unsigned begin = e->slot + e->at, next = begin + e->length;
+    memcpy(page + begin, e->bytes, MIN(e->length, CODE_BYTES - begin));
+    if (next + 5 <= CODE_BYTES)
+        put_pad(page, next, e->bits, MARK_NEXT);
 }
 
 void x86_generate(X86Batch *b, const X86Form *forms, unsigned count, uint64_t seed, unsigned bits)
@@ -661,11 +665,25 @@ void x86_generate(X86Batch *b, const X86Form *forms, unsigned count, uint64_t se
         *(uint64_t *)(b->data + i) = x86_interesting(&r);
     for (unsigned i = 0; i < SLOTS; i++) {
         X86Encoding *e = &b->encoding[i];
+        X86Layout layout;
+        bool mutate = mutating && x86_percent(&r, 8), good;
         do {
+            bool crosses = i >= CROSSING && x86_percent(&r, 50);
             *e = (X86Encoding){ .form = &forms[(seed * SLOTS + i) % count],
                                 .bits = (uint8_t)bits,
-                                .slot = (uint16_t)(i * SLOT_BYTES) };
-        } while (!encode(e, &r));
+                                .slot = (uint16_t)(i * SLOT_BYTES),
+                                .at = (uint8_t)(crosses ? 54 + x86_below(&r, 10) : INSN_AT) };
+            if (crosses) /* the end of the page, or of the next one */
+                e->slot = i == CROSSING ? 4096 - SLOT_BYTES : 8192 - SLOT_BYTES;
+            else if (i > CROSSING)
+                e->slot = 8192 - 2 * SLOT_BYTES;
+            good = encode(e, &r, &layout);
+            if (good && mutate) {
+                X86Encoding other = *e;
+                if (x86_mutate(&other, &r, &layout, all_features, i))
+                    *e = other;
+            }
+        } while (!good);
         put_slot(b->code, e);
         for (unsigned k = 0; k < STATES; k++)
             x86_make_case(e, &r, &b->in[i * STATES + k]);

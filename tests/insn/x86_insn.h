@@ -7,7 +7,8 @@
  * All instructions see the same addresses on both sides:
  *
  *   BASE            code, one slot for each encoding; may be read and executed
- *   BASE + 0x1000   exits: a jump to EXIT(bits, n) ends the instance with n as its mark
+ *   BASE + 0x1000   exits: a jump to EXIT(bits, n) ends the instance with n as its mark; before them the end of an
+ *                   instruction that crosses the boundary, behind them the beginning of one that does so too
  *   BASE + 0x2000   nothing
  *   BASE + 0x3000   read-only data
  *   BASE + 0x4000   data, two pages; the window that each instance fills lies around the boundary between them
@@ -34,15 +35,19 @@ enum {
     WINDOW_BYTES = 1024,
     WINDOW = MIDDLE - WINDOW_BYTES / 2,
     EDGE_BYTES = 64,
+    CODE_BYTES = 8192,
     ENDS_BYTES = 1024, /* of the data, put back after each instance */
     SLOT_BYTES = 64,
     SLOTS = 4096 / SLOT_BYTES, /* encodings of a batch */
     STATES = 16,               /* instances of an encoding */
-    INSN_AT = 16,              /* of its slot */
+    INSN_AT = 16,              /* of its slot, mostly */
+    CROSSING = SLOTS - 2, /* slots whose instructions may cross into the exits, and from there to what is not there */
 };
 /* Marks. */
 enum { MARK_NEXT, MARK_BEFORE, MARK_BEHIND, MARKS };
-#define EXIT_OF(bits, mark) (EXITS + ((bits) == 64 ? 0 : (bits) == 32 ? 0x400 : 0x800) + 16 * (mark))
+#define EXIT_OF(bits, mark) (EXITS + 0x100 + ((bits) == 64 ? 0 : (bits) == 32 ? 0x400 : 0x800) + 16 * (mark))
+#define IS_EXIT(at)         ((uint64_t)(at) - (EXITS + 0x100) < 0xc00)
+#define MARK_AT(at)         ((((at) - (EXITS + 0x100)) & 0x3f0) >> 4)
 
 /* Selectors: what Linux gives its programs, and those of our own descriptor table. */
 enum {
@@ -139,6 +144,7 @@ enum {
     PREPARE_FAR_JUMP,
     PREPARE_FAR_RET,
     PREPARE_IRET,
+    PREPARE_LINE, /* rAX leads to it */
 };
 enum {
     COMPARE_COUNT = 1,    /* flags depend on the count of a shift */
@@ -172,12 +178,13 @@ typedef struct X86Encoding {
     int64_t disp, imm;
     uint16_t imm2;
     uint16_t seg[6]; /* selectors it runs with */
-    uint16_t slot;   /* offset of its slot in the page */
+    uint16_t slot;   /* offset of its slot from CODE */
+    uint8_t at;      /* where in its slot it begins */
 } X86Encoding;
 
 /* Shared by both processes. */
 typedef struct X86Batch {
-    uint8_t code[4096], read_only[4096], data[8192];
+    uint8_t code[CODE_BYTES], read_only[4096], data[8192];
     unsigned encodings, cases; /* case i is of encoding i / STATES */
     X86Encoding encoding[SLOTS];
     X86Case in[SLOTS * STATES], native[SLOTS * STATES], rhea[2][SLOTS * STATES];
@@ -190,6 +197,9 @@ typedef struct X86Options {
     const char *only, *except, *group;
     bool executors[2]; /* JIT, interpreter */
     unsigned most_failures;
+    bool plain; /* only encodings that the tables give */
+    bool coverage;
+    bool strict; /* what is known to differ is a failure */
 } X86Options;
 
 /* An exception at an exit is an exit: one that was reached with another code segment than it was made for. */
@@ -228,11 +238,17 @@ uint64_t x86_choose_target(X86Rng *r, const X86Encoding *e);
 void x86_make_case(const X86Encoding *e, X86Rng *r, X86Case *c);
 
 /* ---- x86_native.c ---- */
-void x86_make_exits(uint8_t *page); /* what stands at EXITS */
+void x86_make_exits(uint8_t *page); /* what stands at EXIT_OF */
 bool x86_native_start(X86Batch *b); /* forks */
 void x86_native_post(void);         /* run the batch; native_wait returns when it is done. False: the child has ended */
 bool x86_native_wait(void);
 void x86_native_stop(void);
+
+/* ---- x86_coverage.c ---- */
+/* Of the forms in the list: begin, add each instance, print. Without begin nothing is counted. */
+void x86_coverage_begin(const X86Form *forms, unsigned n);
+void x86_coverage_add(const X86Encoding *e, const X86Case *native);
+void x86_coverage_end(unsigned bits);
 
 /* ---- x86_rhea.c ---- */
 typedef struct X86World X86World;
@@ -244,7 +260,7 @@ void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data);
 /* ---- x86_compare.c ---- */
 /* Appends lines that name the difference; false: there is none. out: NULL: only say whether there is one. */
 /* Rhea is known to differ there. */
-bool x86_known(const X86Encoding *e, const X86Case *want, const X86Case *got);
+bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got);
 bool x86_differs(const X86Encoding *e, const X86Case *in, const X86Case *want, const X86Case *got, FILE *out);
 
 #endif

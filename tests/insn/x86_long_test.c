@@ -255,6 +255,34 @@ static void test_enter_long_mode(void)
     g_assert_true(sys_cpu->efer & EFER_LMA);
 }
 
+/* The same memory once more from ALIAS on, as user pages with protection key 1, which PKRU then forbids. */
+static void forbid_key(const char *bytes, size_t count)
+{
+    enum { ALIAS = 0x200000, AREA = DATA + 0x400, AREA_BV = 512, AREA_PKRU = 2688, KEY1_AD = 4, PKRU_BIT = 0x200 };
+    sys_long_mode(0);
+    sys_put(PD + 8, 0x87 | 1ull << 59, 8);
+    sys_cpu->cr4 |= CR4_PKE | CR4_OSFXSR | CR4_OSXSAVE;
+    sys_cpu->xcr0 = 7 | PKRU_BIT;
+    sys_put(AREA + AREA_BV, PKRU_BIT, 8);
+    sys_put(AREA + AREA_PKRU, KEY1_AD, 8);
+    sys_cpu->gpr[RBX] = ALIAS + DATA;
+    sys_cpu->gpr[RDI] = AREA;
+    sys_cpu->gpr[RCX] = sys_cpu->gpr[RDX] = 0;
+    sys_run(bytes, count);
+    sys_assert_error(VECTOR_PF, PF_P | PF_PK);
+    g_assert_cmphex(sys_cpu->cr2, ==, ALIAS + DATA);
+    g_assert_cmphex(sys_cpu->pkru, ==, KEY1_AD);
+    sys_cpu->pkru = 0;
+}
+
+static void test_protection_key(void)
+{
+    /* mov rsi, [rbx]; mov eax, 4; wrpkru; mov rsi, [rbx] */
+    forbid_key(BYTES("\x48\x8b\x33\xb8\x04\x00\x00\x00\x0f\x01\xef\x48\x8b\x33\xf4"));
+    /* the same by xrstor [rdi] with eax = 0x200 */
+    forbid_key(BYTES("\x48\x8b\x33\xb8\x00\x02\x00\x00\x0f\xae\x2f\x48\x8b\x33\xf4"));
+}
+
 static const SysTest tests[] = {
     { "system/sysenter", test_sysenter },
     { "debug/single-step", test_single_step },
@@ -267,6 +295,7 @@ static const SysTest tests[] = {
     { "long/canonical", test_long_canonical },
     { "long/call-gate", test_long_call_gate },
     { "long/swapgs", test_swapgs },
+    { "long/protection-key", test_protection_key },
     { "long/enter", test_enter_long_mode },
     { NULL, NULL },
 };

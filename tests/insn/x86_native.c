@@ -4,6 +4,7 @@
  * theirs; 32-bit and 16-bit code is reached by far jumps, its segments are in the process's LDT.
  * SPDX-License-Identifier: MIT
  */
+#include "target/x86/cpu.h"
 #include "x86_insn.h"
 #include <asm/ldt.h>
 #include <cpuid.h>
@@ -28,7 +29,8 @@ typedef struct Scratch {
         uint32_t offset;
         uint16_t selector;
     } far;
-    uint16_t is_far;
+    uint16_t is_far, steps;
+    uint64_t frame[5]; /* of an iret */
     uint8_t stack[512] __attribute__((aligned(64)));
     uint8_t clean_fx[832] __attribute__((aligned(64)));
 } Scratch;
@@ -82,12 +84,18 @@ __attribute__((used, naked)) void x86_native_asm(void)
         "movl $7, %%eax\n xorl %%edx, %%edx\n xrstor %c[in]\n"
         "movw %c[in]+%c[seg]+0, %%es\n movw %c[in]+%c[seg]+6, %%ds\n"
         "movw %c[in]+%c[seg]+8, %%fs\n movw %c[in]+%c[seg]+10, %%gs\n"
+        "cmpw $0, %c[steps]\n jne 2f\n"
         "cmpw $0, %c[is_far]\n jne 1f\n"
         "movq %c[in]+%c[fs_base], %%rax\n wrfsbase %%rax\n movq %c[in]+%c[gs_base], %%rax\n wrgsbase %%rax\n"
         "movq $%c[stack], %%rsp\n pushq %c[in]+%c[rflags]\n popfq\n" LOAD_GPRS "jmpq *%c[target]\n"
         "1:\n"
         "movw %c[in]+%c[seg]+4, %%ss\n"
         "movq $%c[stack], %%rsp\n pushq %c[in]+%c[rflags]\n popfq\n" LOAD_GPRS "ljmpl *%c[far]\n"
+        /* with TF everything has to be there at once, so that the instruction is the first that traps */
+        "2:\n"
+        "cmpw $0, %c[is_far]\n jne 1f\n"
+        "movq %c[in]+%c[fs_base], %%rax\n wrfsbase %%rax\n movq %c[in]+%c[gs_base], %%rax\n wrgsbase %%rax\n"
+        "1:\n" LOAD_GPRS "movq $%c[frame], %%rsp\n iretq\n"
         /* all exits meet here */
         "x86_native_exit:\n" SAVE_GPRS
         "movq $%c[stack], %%rsp\n pushfq\n popq %c[out]+%c[rflags]\n pushq $0x202\n popfq\n" SAVE_SEGMENTS
@@ -99,7 +107,11 @@ __attribute__((used, naked)) void x86_native_asm(void)
         "movq %c[host_fs], %%rax\n wrfsbase %%rax\n movq %c[host_gs], %%rax\n wrgsbase %%rax\n"
         "pushq $0x202\n popfq\n"
         "pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%rbp\n pop %%rbx\n ret\n"
-        "x86_native_signal:\n" SAVE_SEGMENTS "movq %c[host_fs], %%rax\n wrfsbase %%rax\n jmp x86_native_caught\n"
+        /* the timer's signal may come anywhere: what it interrupts is an instance's, or goes on */
+        "x86_native_signal:\n"
+        "pushq $0x202\n popfq\n" /* not with AC */
+        "cmpl $14, %%edi\n jne 1f\n movq %c[rip](%%rdx), %%rax\n shrq $16, %%rax\n cmpq %[base], %%rax\n je 1f\n ret\n"
+        "1:\n" SAVE_SEGMENTS "movq %c[host_fs], %%rax\n wrfsbase %%rax\n jmp x86_native_caught\n"
         "x86_native_end:\n"
         :
         : [in] "i"(SCRATCH + offsetof(Scratch, in)), [out] "i"(SCRATCH + offsetof(Scratch, out)),
@@ -109,11 +121,13 @@ __attribute__((used, naked)) void x86_native_asm(void)
           [host_gs] "i"(SCRATCH + offsetof(Scratch, host_gs)), [is_far] "i"(SCRATCH + offsetof(Scratch, is_far)),
           [target] "i"(SCRATCH + offsetof(Scratch, target)), [far] "i"(SCRATCH + offsetof(Scratch, far)),
           [stack] "i"(SCRATCH + offsetof(Scratch, stack) + sizeof(scratch->stack)),
-          [clean] "i"(SCRATCH + offsetof(Scratch, clean_fx)));
+          [steps] "i"(SCRATCH + offsetof(Scratch, steps)), [frame] "i"(SCRATCH + offsetof(Scratch, frame)),
+          [clean] "i"(SCRATCH + offsetof(Scratch, clean_fx)), [base] "i"(BASE >> 16),
+          [rip] "i"(offsetof(ucontext_t, uc_mcontext.gregs) + 8 * REG_RIP));
 }
 
 static X86Batch *batch;
-static uint8_t *code_alias, *read_only_alias;
+static uint8_t *code_alias, *exits_alias, *read_only_alias;
 static int to_child = -1, from_child = -1;
 static pid_t child;
 
@@ -139,8 +153,6 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) void x86_native_c
             _exit(4);
         _exit(3);
     }
-    if (hangs && (rip < BASE || rip >= BASE + 0x10000))
-        return;
     X86Regs *out = &scratch->out;
     for (unsigned i = 0; i < 16; i++)
         out->gpr[i] = (uint64_t)g[order[i]];
@@ -224,7 +236,7 @@ static void set_up(void)
     static const int caught[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     code_alias = map_twice(CODE, PROT_READ | PROT_EXEC);
-    x86_make_exits(map_twice(EXITS, PROT_READ | PROT_EXEC));
+    exits_alias = map_twice(EXITS, PROT_READ | PROT_EXEC);
     read_only_alias = map_twice(READ_ONLY, PROT_READ);
     map_at(DATA, DATA_END - DATA, PROT_READ | PROT_WRITE, -1);
     map_at(SCRATCH, (sizeof(Scratch) + 4095) & ~4095ul, PROT_READ | PROT_WRITE, -1);
@@ -246,7 +258,7 @@ static void set_up(void)
 
 static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
 {
-    uint32_t entry = CODE + e->slot + INSN_AT;
+    uint32_t entry = CODE + e->slot + e->at;
     scratch->in = in->regs;
     scratch->out.vector = VECTOR_MARK;
     scratch->out.error = 0;
@@ -257,6 +269,12 @@ static void run_case(const X86Encoding *e, const X86Case *in, X86Case *out)
     scratch->target = entry;
     scratch->far.offset = e->bits == 16 ? entry - BASE : entry;
     scratch->far.selector = in->regs.seg[X86_CS];
+    scratch->steps = (in->regs.rflags & FLAG_TF) != 0;
+    scratch->frame[0] = e->bits == 16 ? entry - BASE : entry;
+    scratch->frame[1] = in->regs.seg[X86_CS];
+    scratch->frame[2] = in->regs.rflags;
+    scratch->frame[3] = in->regs.gpr[RSP];
+    scratch->frame[4] = in->regs.seg[X86_SS];
     memcpy((void *)(uintptr_t)WINDOW, in->window, WINDOW_BYTES);
     x86_native_enter();
     out->regs = scratch->out;
@@ -272,6 +290,8 @@ static void run_batch(void)
     uint32_t eax = 0, ebx, ecx = 0, edx;
     struct itimerval timer = { .it_interval = { .tv_usec = 200000 }, .it_value = { .tv_usec = 200000 } };
     memcpy(code_alias, batch->code, 4096);
+    memcpy(exits_alias, batch->code + 4096, 4096);
+    x86_make_exits(exits_alias);
     memcpy(read_only_alias, batch->read_only, 4096);
     memcpy((void *)(uintptr_t)DATA, batch->data, DATA_END - DATA);
     __cpuid(0, eax, ebx, ecx, edx); /* code has changed at another address: serialise */

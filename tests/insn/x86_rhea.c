@@ -125,8 +125,6 @@ X86World *x86_world_new(bool jit)
     w->host = w->bare->host;
     make_pages(w);
     make_descriptors(w);
-    /* Where generated code goes on without leaving to C, what stands there leads to an exception, see x86_settle. */
-    x86_make_exits(w->host + EXITS - BASE + PAGES);
     set_system(w);
     return w;
 }
@@ -205,7 +203,7 @@ static void load_case(X86World *w, const X86Encoding *e, const X86Regs *r)
         s->segment[X86_GS].base = r->gs_base;
     }
     s->shadow = 0;
-    s->cs.pc = CODE + e->slot + INSN_AT;
+    s->cs.pc = CODE + e->slot + e->at;
     s->cc_op = CC_EFLAGS << 2;
     s->cc_result = s->cc_source = r->rflags & FLAGS_ARITHMETIC;
     s->eflags = (uint32_t)r->rflags & ~(uint32_t)FLAGS_ARITHMETIC;
@@ -226,7 +224,7 @@ static void store_case(X86World *w, X86Regs *r)
         r->seg[i] = s->segment[i].selector;
     r->vector = VECTOR_MARK;
     if (pc < KERNEL) {
-        r->mark = (pc & 0x3f0) >> 4;
+        r->mark = MARK_AT(pc);
         return;
     }
     r->vector = (uint8_t)((pc - KERNEL - HANDLERS) >> 4);
@@ -249,7 +247,7 @@ static void store_case(X86World *w, X86Regs *r)
 
 static bool arrived(uint64_t pc)
 {
-    return (pc & ~0xfffull) == EXITS || (pc & ~0xfffull) == KERNEL + HANDLERS;
+    return IS_EXIT(pc) || (pc & ~0xfffull) == KERNEL + HANDLERS;
 }
 
 static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Case *out)
@@ -282,10 +280,11 @@ static void run_batch(Vcpu *vcpu, void *opaque)
 
 void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data)
 {
-    memcpy(w->host + CODE - BASE + PAGES, b->code, 4096);
+    memcpy(w->host + CODE - BASE + PAGES, b->code, sizeof(b->code));
+    x86_make_exits(w->host + EXITS - BASE + PAGES);
     memcpy(w->host + READ_ONLY - BASE + PAGES, b->read_only, 4096);
     memcpy(w->host + DATA - BASE + PAGES, b->data, DATA_END - DATA);
-    x86_bare_code_written(w->bare, PAGES, 4096);
+    x86_bare_code_written(w->bare, PAGES, sizeof(b->code));
     w->batch = b;
     w->out = out;
     w->data = data;

@@ -275,7 +275,7 @@ static uint64_t solve(const X86Encoding *e, X86Case *c, uint64_t target)
     uint64_t sum = target - base - (uint64_t)e->disp; /* of the registers */
     bool index = e->index != X86_NO_REG && !e->vsib;
     if (e->rip_relative || (e->base == X86_NO_REG && !index)) {
-        uint64_t offset = (uint64_t)e->disp + (e->rip_relative ? CODE + e->slot + INSN_AT + e->length : 0);
+        uint64_t offset = (uint64_t)e->disp + (e->rip_relative ? CODE + e->slot + e->at + e->length : 0);
         offset &= mask;
         if (!canonical(target - offset))
             target = offset;
@@ -418,7 +418,7 @@ static void prepare_bit(const X86Encoding *e, X86Rng *r, X86Case *c)
 
 static void prepare_cmpxchg(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target)
 {
-    if (x86_percent(r, 50))
+    if (e->base != RAX && e->index != RAX && x86_percent(r, 50))
         c->regs.gpr[RAX] = get_rm(e, c, target, e->form->opcode == 0xb0 ? 1 : e->operand_size);
 }
 
@@ -450,7 +450,7 @@ static void prepare_popf(X86Case *c)
 
 static uint64_t pad_offset(const X86Encoding *e, X86Rng *r)
 {
-    unsigned at[] = { 0, SLOT_BYTES - 16u, INSN_AT + e->length };
+    unsigned at[] = { 0, SLOT_BYTES - 16u, e->at + e->length };
     return CODE + e->slot + at[x86_below(r, 3)] - (e->bits == 16 ? BASE : 0);
 }
 
@@ -557,6 +557,9 @@ static void prepare(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target
                        (uint8_t)gpr[RAX],
                    address_mask(e));
         break;
+    case PREPARE_LINE:
+        set_masked(&gpr[RAX], x86_choose_target(r, e) - segment_base(e, c, X86_DS), address_mask(e));
+        break;
     case PREPARE_CMPXCHG:
         prepare_cmpxchg(e, r, c, target);
         break;
@@ -600,6 +603,8 @@ static void prepare(const X86Encoding *e, X86Rng *r, X86Case *c, uint64_t target
         p = window_at(c, target, 4);
         if (p && !x86_percent(r, 5))
             p[2] = p[3] = 0;
+        if (p)
+            p[2] &= ~2; /* which AMD's processors have */
         break;
     case PREPARE_SELECTOR:
         prepare_selector(e, r, c, target);
@@ -661,7 +666,10 @@ void x86_make_case(const X86Encoding *e, X86Rng *r, X86Case *c)
         g->gs_base = x86_percent(r, 50) ? (uint64_t)BASE : 0;
     }
     g->rflags = (x86_random(r) & (FLAGS_ARITHMETIC | (x86_percent(r, 25) ? FLAG_DF : 0))) | FLAG_1 | FLAG_IF |
-                (x86_percent(r, 10) ? FLAG_ID : 0);
+                (x86_percent(r, 10) ? FLAG_ID : 0) | (x86_percent(r, 5) ? FLAG_AC : 0) |
+                (x86_percent(r, 4) && stack_bytes(e) != 2
+                     ? FLAG_TF
+                     : 0); /* iret leaves bits of the host's stack pointer in a 16-bit one */
     uint64_t sp = window_offset(e, r, c, X86_SS) + (x86_percent(r, 10) ? x86_below(r, 8) : 0);
     g->gpr[RSP] = stack_bytes(e) == 2 ? (g->gpr[RSP] & 0xffff0000) | (sp & 0xffff) : sp;
     if (e->memory)

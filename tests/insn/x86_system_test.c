@@ -572,6 +572,33 @@ static void test_control_registers(void)
     sys_assert_error(VECTOR_GP, 0);
 }
 
+/* What a kernel writes to a bank's registers: any switches (Linux leaves one of AMD's bank 4 off), and a status of 0
+ * only. */
+static void test_machine_check_banks(void)
+{
+    static const struct {
+        uint32_t msr, low, high;
+        bool faults;
+    } writes[] = { { 0x410, 0xfffffbff, UINT32_MAX, false },
+                   { 0x400, 0, 0, false },
+                   { 0x401, 0, 0, false },
+                   { 0x411, 0, 0, false },
+                   { 0x411, 0, 0x80000000, true },
+                   { 0x401, 1, 0, true } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(writes); i++) {
+        sys_protected_mode(0);
+        sys_cpu->gpr[RCX] = writes[i].msr;
+        sys_cpu->gpr[RAX] = writes[i].low;
+        sys_cpu->gpr[RDX] = writes[i].high;
+        sys_run(BYTES("\x0f\x30\x31\xc0\x31\xd2\x0f\x32\xf4")); /* wrmsr; xor eax, eax; xor edx, edx; rdmsr; hlt */
+        g_assert_cmpuint(sys_vector(), ==, writes[i].faults ? VECTOR_GP : 255);
+        if (writes[i].faults)
+            continue;
+        g_assert_cmphex(sys_cpu->gpr[RAX], ==, writes[i].low);
+        g_assert_cmphex(sys_cpu->gpr[RDX], ==, writes[i].high);
+    }
+}
+
 static void test_device_not_available(void)
 {
     sys_protected_mode(0);
@@ -623,6 +650,7 @@ static const SysTest tests[] = {
     { "vm86/sensitive", test_vm86_sensitive },
     { "system/control-registers", test_control_registers },
     { "system/no-device", test_device_not_available },
+    { "system/machine-check-banks", test_machine_check_banks },
     { NULL, NULL },
 };
 

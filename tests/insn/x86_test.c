@@ -2,7 +2,7 @@
  * Random x86 instructions: JIT and interpreter against the host's CPU.
  *
  *   x86-insn [--bits 64|32|16|all] [--count N] [--seed S] [--only PATTERN] [--except PATTERN] [--group NAME]
- *            [--executor jit|interpreter|both|none] [--failures N] [--list]
+ *            [--executor jit|interpreter|both|none] [--failures N] [--list] [--plain] [--strict] [--coverage]
  *
  * Each seed makes a batch of 64 encodings with 16 inputs each; the encodings of following seeds go round all forms of
  * the opcode tables. --count is for all sizes of code together. A failure names bytes, disassembly, what differs and
@@ -98,7 +98,7 @@ static void print_disassembly(const X86Encoding *e)
         return;
     g_autofree char *command =
         g_strdup_printf("objdump -D -b binary -m %s --adjust-vma=%#x %s 2>&1 | sed -n '/>:$/,$p' | sed 1d",
-                        modes[e->bits / 32], CODE + e->slot + INSN_AT, path);
+                        modes[e->bits / 32], CODE + e->slot + e->at, path);
     fflush(stdout);
     if (write(fd, e->bytes, e->length) != e->length || system(command))
         puts("    (objdump does not run)");
@@ -119,6 +119,9 @@ static void print_failure(unsigned i, unsigned executor, uint64_t seed)
         printf("    host: exception %u error %x at %" PRIx64 ", address %" PRIx64 "; operand %" PRIx64 "\n",
                batch->native[i].regs.vector, batch->native[i].regs.error, batch->native[i].regs.rip,
                batch->native[i].regs.address, batch->in[i].operand);
+    const X86Regs *r = &batch->in[i].regs;
+    printf("    rsp %" PRIx64 " flags %" PRIx64 " es %x cs %x ss %x ds %x fs %x gs %x\n", r->gpr[4], r->rflags,
+           r->seg[0], r->seg[1], r->seg[2], r->seg[3], r->seg[4], r->seg[5]);
     x86_differs(e, &batch->in[i], &batch->native[i], &batch->rhea[executor][i], stdout);
 }
 
@@ -137,12 +140,13 @@ static void compare_batch(const X86Options *o, uint64_t seed)
         Group *g = group_of(e->form->group, e->bits);
         bool differs = false, known = false;
         exceptions[batch->native[i].regs.vector]++;
+        x86_coverage_add(e, &batch->native[i]);
         g->instances++;
         g->with_exception += batch->native[i].regs.vector != VECTOR_MARK;
         for (unsigned x = 0; x < 2; x++) {
             if (!worlds[x] || !x86_differs(e, &batch->in[i], &batch->native[i], &batch->rhea[x][i], NULL))
                 continue;
-            if (x86_known(e, &batch->native[i], &batch->rhea[x][i])) {
+            if (!o->strict && x86_known(e, &batch->in[i], &batch->native[i], &batch->rhea[x][i])) {
                 known = true;
                 continue;
             }
@@ -199,10 +203,14 @@ static bool run_bits(X86Options o, unsigned bits, uint64_t features, bool list)
         if (list)
             printf("%u-bit %s %u:%02x %s\n", bits, forms[i].group, forms[i].map, forms[i].opcode, forms[i].row->name);
     }
+    if (o.coverage)
+        x86_coverage_begin(forms, n);
     while (ok && n && !list && done < o.count) {
         ok = run_batch(&o, forms, n, seed++, bits);
         done += batch->cases;
     }
+    if (o.coverage)
+        x86_coverage_end(bits);
     g_free((void *)forms);
     return ok;
 }
@@ -246,18 +254,22 @@ int main(int argc, char **argv)
     char *bits = NULL, *only = NULL, *except = NULL, *group = NULL, *executor = NULL;
     gint64 seed = 1, count = 300000;
     int failures = 20;
-    gboolean list = FALSE;
-    GOptionEntry entries[] = { { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
-                               { "count", 0, 0, G_OPTION_ARG_INT64, &count, "instances", "N" },
-                               { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first batch", "S" },
-                               { "only", 0, 0, G_OPTION_ARG_STRING, &only, "forms whose name matches", "PATTERN" },
-                               { "except", 0, 0, G_OPTION_ARG_STRING, &except, "forms whose name does not", "PATTERN" },
-                               { "group", 0, 0, G_OPTION_ARG_STRING, &group, "forms of a feature", "NAME" },
-                               { "executor", 0, 0, G_OPTION_ARG_STRING, &executor, "jit, interpreter, both, none",
-                                 "NAME" },
-                               { "failures", 0, 0, G_OPTION_ARG_INT, &failures, "that are shown", "N" },
-                               { "list", 0, 0, G_OPTION_ARG_NONE, &list, "only list the forms", NULL },
-                               { NULL } };
+    gboolean list = FALSE, strict = FALSE, plain = FALSE, coverage = FALSE;
+    GOptionEntry entries[] = {
+        { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
+        { "count", 0, 0, G_OPTION_ARG_INT64, &count, "instances", "N" },
+        { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the first batch", "S" },
+        { "only", 0, 0, G_OPTION_ARG_STRING, &only, "forms whose name matches", "PATTERN" },
+        { "except", 0, 0, G_OPTION_ARG_STRING, &except, "forms whose name does not", "PATTERN" },
+        { "group", 0, 0, G_OPTION_ARG_STRING, &group, "forms of a feature", "NAME" },
+        { "executor", 0, 0, G_OPTION_ARG_STRING, &executor, "jit, interpreter, both, none", "NAME" },
+        { "failures", 0, 0, G_OPTION_ARG_INT, &failures, "that are shown", "N" },
+        { "strict", 0, 0, G_OPTION_ARG_NONE, &strict, "known differences fail too", NULL },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &plain, "no encodings besides those of the tables", NULL },
+        { "coverage", 0, 0, G_OPTION_ARG_NONE, &coverage, "list what was not executed", NULL },
+        { "list", 0, 0, G_OPTION_ARG_NONE, &list, "only list the forms", NULL },
+        { NULL }
+    };
     g_autoptr(GOptionContext) context = g_option_context_new("- random x86 instructions against the host's CPU");
     g_autoptr(GError) err = NULL;
     g_option_context_add_main_entries(context, entries, NULL);
@@ -265,9 +277,14 @@ int main(int argc, char **argv)
         parse_error(err->message);
     if (getenv("RHEA_INSN_COUNT"))
         count = g_ascii_strtoll(getenv("RHEA_INSN_COUNT"), NULL, 10);
-    X86Options o = {
-        .seed = (uint64_t)seed, .only = only, .except = except, .group = group, .most_failures = (unsigned)failures
-    };
+    X86Options o = { .seed = (uint64_t)seed,
+                     .only = only,
+                     .except = except,
+                     .group = group,
+                     .most_failures = (unsigned)failures,
+                     .strict = strict,
+                     .plain = plain,
+                     .coverage = coverage };
     filters = g_strconcat(only ? " --only " : "", only ? only : "", except ? " --except " : "", except ? except : "",
                           group ? " --group " : "", group ? group : "", NULL);
     groups = g_array_new(FALSE, TRUE, sizeof(Group));

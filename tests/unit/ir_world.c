@@ -12,6 +12,15 @@
     {                                                        \
         "x" #n, offsetof(WorldState, x) + 8 * (n), IR_I64, p \
     }
+/* Writes of those wait. */
+#define X_DEFERRED(n, k)                                        \
+    {                                                           \
+        "x" #n, offsetof(WorldState, x) + 8 * (n), IR_I64, 0, k \
+    }
+#define W_DEFERRED(n, k)                                        \
+    {                                                           \
+        "w" #n, offsetof(WorldState, w) + 4 * (n), IR_I32, 0, k \
+    }
 #define W(n, p)                                              \
     {                                                        \
         "w" #n, offsetof(WorldState, w) + 4 * (n), IR_I32, p \
@@ -22,24 +31,26 @@
     }
 
 static const GuestReg wide_regs[] = {
-    X(0, 1),  X(1, 0),  X(2, 2), X(3, 3), X(4, 4), X(5, 0), X(6, 5),  X(7, 0),  X(8, 6),  X(9, 0),  X(10, 0), X(11, 7),
-    X(12, 0), X(13, 0), W(0, 8), W(1, 0), W(2, 0), W(3, 0), W(4, 0),  W(5, 0),  F(0, 1),  F(1, 0),  F(2, 2),  F(3, 3),
-    F(4, 0),  F(5, 4),  F(6, 5), F(7, 6), F(8, 7), F(9, 8), F(10, 0), F(11, 0), F(12, 0), F(13, 0),
+    X(0, 1), X(1, 0),           X(2, 2),  X(3, 3),           X(4, 4),  X(5, 0),  X(6, 5),  X(7, 0),          X(8, 6),
+    X(9, 0), X_DEFERRED(10, 1), X(11, 7), X_DEFERRED(12, 2), X(13, 0), W(0, 8),  W(1, 0),  W_DEFERRED(2, 3), W(3, 0),
+    W(4, 0), W(5, 0),           F(0, 1),  F(1, 0),           F(2, 2),  F(3, 3),  F(4, 0),  F(5, 4),          F(6, 5),
+    F(7, 6), F(8, 7),           F(9, 8),  F(10, 0),          F(11, 0), F(12, 0), F(13, 0),
 };
 static const GuestReg narrow_regs[] = {
-    W(0, 1),  W(1, 0),  W(2, 2),  W(3, 3),  W(4, 4),  W(5, 0),  W(6, 5),  W(7, 0),  W(8, 6),
-    W(9, 0),  W(10, 0), W(11, 7), W(12, 0), W(13, 8), W(14, 0), W(15, 0), W(16, 0), W(17, 0),
-    W(18, 0), X(0, 0),  F(0, 1),  F(1, 0),  F(2, 2),  F(3, 3),  F(4, 0),  F(5, 4),  F(6, 0),
-    F(7, 6),  F(8, 7),  F(9, 8),  F(10, 0), F(11, 0), F(12, 0), F(13, 0),
+    W(0, 1),  W(1, 0),           W(2, 2),  W(3, 3),           W(4, 4),  W(5, 0),  W(6, 5),  W(7, 0),  W(8, 6),
+    W(9, 0),  W_DEFERRED(10, 1), W(11, 7), W_DEFERRED(12, 2), W(13, 8), W(14, 0), W(15, 0), W(16, 0), W(17, 0),
+    W(18, 0), X_DEFERRED(0, 3),  F(0, 1),  F(1, 0),           F(2, 2),  F(3, 3),  F(4, 0),  F(5, 4),  F(6, 0),
+    F(7, 6),  F(8, 7),           F(9, 8),  F(10, 0),          F(11, 0), F(12, 0), F(13, 0),
 };
 #define V(n, p)                                                \
     {                                                          \
         "v" #n, offsetof(WorldState, v) + 32 * (n), IR_V256, p \
     }
 static const GuestReg vector_regs[] = {
-    X(0, 1),  X(1, 0),  X(2, 2), X(3, 3), X(4, 4), X(5, 0), X(6, 5),  X(7, 0),  X(8, 6),  X(9, 0),  X(10, 0), X(11, 7),
-    X(12, 0), X(13, 0), W(0, 8), W(1, 0), W(2, 0), W(3, 0), W(4, 0),  W(5, 0),  V(0, 1),  V(1, 0),  V(2, 2),  V(3, 3),
-    V(4, 0),  V(5, 4),  V(6, 5), V(7, 6), V(8, 7), V(9, 8), V(10, 0), V(11, 0), V(12, 0), V(13, 0),
+    X(0, 1), X(1, 0),           X(2, 2),  X(3, 3),           X(4, 4),  X(5, 0),  X(6, 5),  X(7, 0),          X(8, 6),
+    X(9, 0), X_DEFERRED(10, 1), X(11, 7), X_DEFERRED(12, 2), X(13, 0), W(0, 8),  W(1, 0),  W_DEFERRED(2, 3), W(3, 0),
+    W(4, 0), W(5, 0),           V(0, 1),  V(1, 0),           V(2, 2),  V(3, 3),  V(4, 0),  V(5, 4),          V(6, 5),
+    V(7, 6), V(8, 7),           V(9, 8),  V(10, 0),          V(11, 0), V(12, 0), V(13, 0),
 };
 bool world_vectors;
 _Static_assert(G_N_ELEMENTS(vector_regs) == WORLD_REGS, "as many as declared");
@@ -145,6 +156,11 @@ uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
     clobber_registers();
     const uint8_t *place = access_memory(cs, va, memop, false);
     return place ? get_bytes(place, memop) : 0;
+}
+
+void tcg_store_again(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
+{
+    tcg_store(cs, va, value, memop);
 }
 
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)

@@ -117,6 +117,8 @@ static char *run_unit(IrUnit *u, bool narrow, uint64_t seed, IrUnit **built)
     ir_group_accesses(u);
     ir_find_loops(u);
     ir_find_streams(u);
+    if (!u->counted)
+        ir_defer_writes(u);
     for (unsigned i = 0; i < u->count && seed & 2; i++) /* the mark changes nothing but speed: any load may have it */
         u->insns[i].flags |= u->insns[i].op == OP_ld ? IR_LD_RECURRENT : 0;
     invalid = ir_verify(u);
@@ -234,6 +236,8 @@ static uint32_t compile(IrUnit *u, IrUnit **raw, EmitResult *result)
     ir_group_accesses(u);
     ir_find_loops(u);
     ir_find_streams(u);
+    if (!u->counted)
+        ir_defer_writes(u);
     emit_unit(u, 1, cache.buf + offset, CACHE_SIZE - offset, cache.exec_offset, &cache.thunks, result);
     g_assert_cmpuint(result->size, >, 0);
     return offset;
@@ -588,7 +592,9 @@ static void test_guesses(void)
     ir_unit_free(u);
 }
 
-/* A random access near what register base holds. */
+enum { REG_INDEX = 8 }; /* of loops: added to the others, scaled */
+
+/* A random access near what register base holds, and an index now and then. */
 static void random_access(IrUnit *u, uint64_t *r, unsigned base)
 {
     static const int16_t near[] = { 0, 0, 0, 1, 4, 8, -1, -4, -8, 40, -260, 300 };
@@ -601,6 +607,9 @@ static void random_access(IrUnit *u, uint64_t *r, unsigned base)
     unsigned memop = type == IR_F64 ? MO_64 : type == IR_F32 ? MO_32 : sizes[(v >> 24) % (type == IR_I32 ? 3 : 4)];
     unsigned f = WORLD_X + WORLD_W + (v >> 32) % 8;
     IrTmp address = ir_getreg(u, base);
+    if (v >> 42 & 1)
+        address = ir_binary(u, OP_add, IR_I64, address,
+                            ir_binary_imm(u, OP_shl, IR_I64, ir_getreg(u, REG_INDEX), v >> 43 & 3));
     if (v >> 40 & 1) { /* store */
         IrTmp value = type == IR_F64 || type == IR_F32 ? ir_getreg(u, f) : ir_getreg(u, data);
         if (type == IR_I32)
@@ -665,6 +674,30 @@ static void random_step(IrUnit *u, uint64_t *r, int head)
     }
 }
 
+/* Here and there a byte of the state says that another part is to do the rest of the turn. */
+static void random_test(IrUnit *u, uint64_t what)
+{
+    IrTmp byte = ir_ldstate(u, IR_I32, offsetof(WorldState, scratch) + (uint32_t)(what & 7), MO_8);
+    ir_brcond(u, what & 8 ? COND_EQ : COND_NE, byte, ir_const(u, IR_I32, 0), ir_cold(u));
+    if (what & 0x30)
+        return;
+    ir_ststate(u, offsetof(WorldState, scratch) + (uint32_t)(what >> 8 & 7), MO_8, ir_getreg(u, 9));
+}
+
+static void random_cold_part(IrUnit *u, int head)
+{
+    ir_begin_cold(u);
+    for (unsigned i = 0; i < u->cold_count; i++) {
+        ir_label(u, u->cold[i].label);
+        ir_insn(u, u->cold[i].offset, 4);
+        ir_setreg(u, 9, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 9), 1));
+        ir_setreg(u, 4, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, 4), 8));
+        ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
+        ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
+        ir_exit(u, 0x78, EXIT_HALT);
+    }
+}
+
 /* A loop that walks registers x4 to x7 through the world's pages, out of it sometimes, while it computes. */
 static void random_loop(IrUnit *u, uint64_t seed)
 {
@@ -683,6 +716,7 @@ static void random_loop(IrUnit *u, uint64_t seed)
         ir_setreg(u, 4 + w, ir_const(u, IR_I64, (int64_t)WORLD_VA + (simple && w ? from & ~7 : from)));
     }
     ir_setreg(u, REG_COUNTER, ir_const(u, IR_I64, (int64_t)(1 + (v >> 32) % 900)));
+    ir_setreg(u, REG_INDEX, ir_const(u, IR_I64, (int64_t)(v >> 50 & 255) - (v >> 58 & 1 ? 300 : 0)));
     int head = ir_new_label(u);
     ir_label(u, head);
     for (unsigned i = 0; i < steps; i++) {
@@ -690,6 +724,8 @@ static void random_loop(IrUnit *u, uint64_t seed)
         ir_insn(u, (int32_t)(4 + 4 * i), 4);
         if (what & 3)
             random_access(u, r, 4 + (unsigned)(what >> 8) % walks);
+        else if (what & 4)
+            random_test(u, what >> 16);
         else if (simple)
             ir_setreg(u, 9, ir_binary(u, OP_add, IR_I64, ir_getreg(u, 9), ir_getreg(u, 10)));
         else
@@ -701,12 +737,16 @@ static void random_loop(IrUnit *u, uint64_t seed)
         if (v >> 48 & 1)
             random_access(u, r, 4 + w);
     }
+    if (v >> 59 & 3)
+        ir_setreg(u, REG_INDEX, ir_binary_imm(u, OP_add, IR_I64, ir_getreg(u, REG_INDEX), (int64_t)(v >> 59 & 3) - 1));
     ir_insn(u, 0x70, 4);
     ir_setreg(u, REG_COUNTER, ir_binary_imm(u, OP_sub, IR_I64, ir_getreg(u, REG_COUNTER), 1));
     ir_poll(u, 0x70);
     ir_brcond(u, COND_GT, ir_getreg(u, REG_COUNTER), ir_const(u, IR_I64, 0), head);
     random_access(u, r, 4);
     ir_exit(u, 0x74, EXIT_HALT);
+    if (u->cold_count)
+        random_cold_part(u, head);
 }
 
 static void test_loops(void)

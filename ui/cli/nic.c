@@ -48,11 +48,18 @@ static bool check_model(const char *model, GError **err)
            error_unknown_name(err, "-nic: model", model, (const char *const *)names->pdata);
 }
 
-/* The device of this model, to be made when the machine is there. */
+/* What -nic and -net take for a model; NULL stays NULL, the machine's own. */
+static const char *model_name(const char *model)
+{
+    return model && !strcmp(model, "virtio") ? "virtio-net-pci" : model;
+}
+
+/* The device of this model (NULL: the machine's own), to be made when the machine is there. */
 static void remember_nic(const char *option, const char *model, const char *netdev, const char *mac)
 {
     Opts *device = opts_new(option);
-    opts_add(device, "driver", model);
+    if (model)
+        opts_add(device, "driver", model);
     opts_add(device, "netdev", netdev);
     if (mac)
         opts_add(device, "mac", mac);
@@ -80,10 +87,8 @@ bool net_nic_option(const char *text, GError **err)
     const char *type = opts_string(opts, "type", NULL);
     if (type && !strcmp(type, "none"))
         return opts_finish(opts, none_keys, err);
-    const char *model = opts_string(opts, "model", "virtio-net-pci"), *mac = opts_string(opts, "mac", NULL);
-    if (!strcmp(model, "virtio"))
-        model = "virtio-net-pci";
-    if (!check_model(model, err))
+    const char *model = model_name(opts_string(opts, "model", NULL)), *mac = opts_string(opts, "mac", NULL);
+    if (model && !check_model(model, err))
         return false;
     if (!type)
         opts_add(opts, "type", "user");
@@ -105,14 +110,14 @@ static GPtrArray *old_nics, *old_backends; /* Opts *, char * (IDs) */
 static bool old_nic(Opts *opts, GError **err)
 {
     static const char *const known[] = { "type", "model", "macaddr", "netdev", "name", "id", "vlan", NULL };
-    const char *model = opts_string(opts, "model", "virtio-net-pci"), *mac = opts_string(opts, "macaddr", NULL),
+    const char *model = model_name(opts_string(opts, "model", NULL)), *mac = opts_string(opts, "macaddr", NULL),
                *netdev = opts_string(opts, "netdev", NULL),
                *id = opts_string(opts, "name", opts_string(opts, "id", NULL));
-    model = !strcmp(model, "virtio") ? "virtio-net-pci" : model;
-    if (!check_model(model, err) || !opts_finish(opts, known, err))
+    if ((model && !check_model(model, err)) || !opts_finish(opts, known, err))
         return false;
     Opts *device = opts_new("-net");
-    opts_add(device, "driver", model);
+    if (model)
+        opts_add(device, "driver", model);
     if (mac)
         opts_add(device, "mac", mac);
     if (netdev)
@@ -162,9 +167,13 @@ static bool pair_old_nics(GError **err)
 
 static bool add_all(Machine *machine, GPtrArray *list, GError **err)
 {
+    const char *own = machine->type->default_nic;
     bool ok = true;
-    for (guint i = 0; list && i < list->len && ok; i++)
+    for (guint i = 0; list && i < list->len && ok; i++) {
+        if (!opts_has(list->pdata[i], "driver"))
+            opts_add(list->pdata[i], "driver", own ? own : "virtio-net");
         ok = device_add(machine, list->pdata[i], err);
+    }
     return ok;
 }
 

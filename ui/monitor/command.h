@@ -54,6 +54,13 @@ bool monitor_evaluate(Monitor *m, const char *text, uint64_t *value, GError **er
 /* Handlers of x and xp (examine.c) */
 bool command_x(Monitor *m, const MonitorArg *args, GString *out, GError **err);
 bool command_xp(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+/* Devices and back ends that come and go (hotplug.c) */
+bool command_device_add(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+bool command_device_del(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+bool command_drive_add(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+bool command_netdev_add(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+bool command_netdev_del(Monitor *m, const MonitorArg *args, GString *out, GError **err);
+bool command_info_pci(Monitor *m, const MonitorArg *args, GString *out, GError **err);
 /* Run fn on the vCPU's thread, where its registers are true, and wait. */
 void monitor_on_cpu(Monitor *m, unsigned cpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
 

@@ -51,6 +51,8 @@ static bool stop(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 
 static bool cont(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
+    if (m->machine->state == RUN_SUSPENDED)
+        return error_set(err, "the guest sleeps; system_wakeup wakes it");
     with_lock(m, machine_start);
     return m->machine->state == RUN_RUNNING ||
            error_set(err, "the machine is off (%s): system_reset it first", run_state_name(m->machine->state));
@@ -76,6 +78,15 @@ static bool system_powerdown(Monitor *m, const MonitorArg *args, GString *out, G
         return error_set(err, "machine '%s' has no power button", m->machine->type ? m->machine->type->name : "none");
     with_lock(m, machine_powerdown);
     return true;
+}
+
+static bool system_wakeup(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    const MachineType *type = m->machine->type;
+    machine_lock(m->machine);
+    bool ok = type && type->wakeup && type->wakeup(m->machine);
+    machine_unlock(m->machine);
+    return ok || error_set(err, "the guest does not sleep");
 }
 
 /* ---- info ---- */
@@ -429,6 +440,7 @@ static const Command info_commands[] = {
     { "name", NULL, NULL, "name of the machine (-name)", info_name },
     { "network", NULL, NULL, "network back ends", info_network },
     { "numa", NULL, NULL, "NUMA nodes", info_numa },
+    { "pci", NULL, NULL, "PCI functions and their BARs", command_info_pci },
     { "qtree", NULL, NULL, "devices and buses", info_qtree },
     { "registers", NULL, "a:-a?", "registers of the CPU, or with -a of all", info_registers },
     { "status", NULL, NULL, "is it running?", info_status },
@@ -443,6 +455,11 @@ const Command monitor_commands[] = {
       "put another medium into a drive; mode: retain, read-only, read-write", change },
     { "cont", "c", NULL, "go on", cont },
     { "cpu", NULL, "index:i", "choose the CPU that info registers, x and $registers mean", select_cpu },
+    { "device_add", NULL, "device:S", "add a device: driver[,id=ID][,property=value ...], as -device; help lists them",
+      command_device_add },
+    { "device_del", NULL, "id:s", "ask the guest to give up a device", command_device_del },
+    { "drive_add", NULL, "address:s options:S",
+      "add a disk for a device to come: dummy if=none,id=ID,file=..., as -drive", command_drive_add },
     { "eject", NULL, "force:-f? device:s", "take the medium out of a drive; -f: even if the guest has locked it",
       eject },
     { "help", "?", "name:s?", "this list, or one command", help },
@@ -457,6 +474,8 @@ const Command monitor_commands[] = {
     { "mouse_move", NULL, "dx:s dy:s dz:s?", "move the mouse (a tablet: to this place), turn its wheel",
       command_mouse_move },
     { "mouse_set", NULL, "index:i", "use this mouse of info mice", command_mouse_set },
+    { "netdev_add", NULL, "netdev:S", "add a network back end: type,id=ID[,...], as -netdev", command_netdev_add },
+    { "netdev_del", NULL, "id:s", "remove a network back end", command_netdev_del },
     { "nmi", NULL, NULL, "non-maskable interrupt to all CPUs", nmi },
     { "print", "p", "fmt:/? expr:l", "value of an expression ($reg is a register)", print_value },
     { "quit", "q", NULL, "leave", quit },
@@ -469,6 +488,7 @@ const Command monitor_commands[] = {
     { "stop", "s", NULL, "pause", stop },
     { "system_powerdown", NULL, NULL, "press the power button", system_powerdown },
     { "system_reset", NULL, NULL, "reset the machine", system_reset },
+    { "system_wakeup", NULL, NULL, "wake the guest from its sleep (suspend to RAM)", system_wakeup },
     { "trace-event", NULL, "name:s option:s", "turn trace points on or off", set_trace },
     { "x", NULL, "fmt:/? addr:l", "memory at a virtual address: /COUNT FORMAT SIZE, as in x /8xg $sp", command_x },
     { "xp", NULL, "fmt:/? addr:l", "memory at a physical address", command_xp },

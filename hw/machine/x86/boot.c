@@ -13,6 +13,12 @@
 
 /* Offsets in boot_params, which from SETUP_SECTS on are those in the file, too. */
 enum {
+    VIDEO_MODE = 0x006,
+    VIDEO_COLS = 0x007,
+    VIDEO_EGA_MEMORY = 0x00a, /* 3: 256 KiB */
+    VIDEO_LINES = 0x00e,
+    VIDEO_IS_VGA = 0x00f,
+    VIDEO_POINTS = 0x010,
     ACPI_RSDP_ADDR = 0x070,
     EXT_RAMDISK_IMAGE = 0x0c0,
     EXT_RAMDISK_SIZE = 0x0c4,
@@ -140,10 +146,22 @@ static bool put_seed(const X86Boot *boot, uint8_t *params, GError **err)
     return as_load_image(boot->as, BOOT_SETUP, data, sizeof(data), err);
 }
 
+static void put_screen_info(uint8_t *params)
+{
+    params[VIDEO_MODE] = 3;
+    params[VIDEO_COLS] = 80;
+    params[VIDEO_EGA_MEMORY] = 3;
+    params[VIDEO_LINES] = 25;
+    params[VIDEO_IS_VGA] = 1;
+    params[VIDEO_POINTS] = 16;
+}
+
 bool boot_put_params(const X86Boot *boot, uint8_t *params, uint64_t initrd, uint64_t initrd_size, GError **err)
 {
     uint64_t high_kib = 0;
     params[TYPE_OF_LOADER] = LOADER_UNDEFINED;
+    if (boot->text_screen)
+        put_screen_info(params);
     set(params + ACPI_RSDP_ADDR, boot->rsdp, 8);
     set(params + RAMDISK_IMAGE, initrd, 4);
     set(params + RAMDISK_SIZE, initrd_size, 4);

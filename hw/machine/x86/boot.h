@@ -1,6 +1,6 @@
 /*
  * Starting kernels without firmware: Linux (bzImage), PVH and Multiboot kernels, ELF programs; and offering Linux to
- * firmware that starts it (see boot.c, boot_elf.c).
+ * firmware that starts it (see boot.c, boot_elf.c, boot_vga.c).
  * SPDX-License-Identifier: MIT
  */
 #ifndef HW_MACHINE_X86_BOOT_H
@@ -21,7 +21,8 @@ typedef struct E820Entry {
 
 typedef struct X86Boot {
     AddressSpace *as;
-    bool long_mode; /* the processor has it */
+    bool long_mode;   /* the processor has it */
+    bool text_screen; /* the display is in text mode 3 */
     const char *kernel, *initrd, *append;
     const E820Entry *map;
     unsigned map_count;
@@ -34,6 +35,8 @@ bool x86_boot_load(const X86Boot *boot, X86Entry *entry, GError **err);
 /* Linux for firmware, or for the option ROM that firmware runs: setup, kernel, initial RAM disk and command line as
  * fw_cfg items. */
 bool x86_boot_offer(const X86Boot *boot, FwCfg *f, GError **err);
+/* Set a VGA adapter to text mode 3, with a blank screen, as firmware does. False: there is none. */
+bool boot_set_text_mode(AddressSpace *memory, AddressSpace *io);
 /* An entry as 20 bytes. */
 void e820_encode(const E820Entry *entry, uint8_t out[E820_FILE_BYTES]);
 

@@ -9,6 +9,7 @@
 #include "hw/virtio/virtio_mmio.h"
 #include "target/x86/x86.h"
 #include "util/error.h"
+#include <inttypes.h>
 #include <string.h>
 
 enum { SLOTS = 8, VIRTIO_IRQ_ACPI = 16, VIRTIO_IRQ_ISA = 5, IRQ_RTC = 8 };
@@ -20,7 +21,6 @@ typedef struct Microvm {
     bool has_serial, cmdline;           /* properties */
     Ged *ged;
     IsaBridge *bridge;
-
 } Microvm;
 
 static bool has_acpi(const Microvm *m)
@@ -185,14 +185,19 @@ static bool place_mp_table(X86Machine *x, GError **err)
     return as_load_image(&x->machine.memory, MP_AT, t.bytes, t.length, err);
 }
 
-/* Without ACPI the command line tells where virtio devices are. */
+/* The command line tells Linux the time stamp counter's frequency: there is only the 8254 to measure it with, which it
+ * polls for a few ms without being disturbed, or it has no clock and hangs. On a busy host it would be disturbed.
+ * Without ACPI it tells where virtio devices are, too. */
 static void add_to_cmdline(Microvm *m)
 {
     MachineConfig *config = &m->x.machine.config;
+    const CpuState *cpu = ((Vcpu *)m->x.machine.vcpus->pdata[0])->state;
     GString *line = g_string_new(config->append);
-    for (unsigned i = 0; i < SLOTS; i++)
-        g_string_append_printf(line, "%svirtio_mmio.device=%u@0x%" G_GINT64_MODIFIER "x:%u", line->len ? " " : "",
-                               PC_VIRTIO_SIZE, PC_VIRTIO_BASE + i * PC_VIRTIO_SIZE, virtio_irq(m) + i);
+    if (!strstr(line->str, "tsc_early_khz="))
+        g_string_append_printf(line, "%stsc_early_khz=%" PRIu64, line->len ? " " : "", x86_tsc_frequency(cpu) / 1000);
+    for (unsigned i = 0; !has_acpi(m) && i < SLOTS; i++)
+        g_string_append_printf(line, " virtio_mmio.device=%u@0x%x:%u", PC_VIRTIO_SIZE,
+                               (unsigned)(PC_VIRTIO_BASE + i * PC_VIRTIO_SIZE), virtio_irq(m) + i);
     config->append = g_intern_string(line->str);
     g_string_free(line, TRUE);
 }
@@ -208,10 +213,11 @@ static bool microvm_init(Machine *machine, GError **err)
     x->rom_space = &machine->root;
     if (m->has_pic == SWITCH_OFF && m->has_pit == SWITCH_ON)
         return error_set(err, "-machine: pit=on needs pic=on: the timer's interrupt goes there");
-    if (!has_acpi(m) && machine->config.kernel && m->cmdline)
+    if (!x86_add_ram(x, 0xc0000000, 0xc0000000, err) || !x86_add_hub(x, err) || !x86_add_cpus(x, err))
+        return false;
+    if (machine->config.kernel && m->cmdline)
         add_to_cmdline(m);
-    return x86_add_ram(x, 0xc0000000, 0xc0000000, err) && x86_add_hub(x, err) && x86_add_cpus(x, err) &&
-           add_isa(m, err) && add_virtio(m, err) && add_ged(m, err) && x86_add_fw_cfg(x, err) &&
+    return add_isa(m, err) && add_virtio(m, err) && add_ged(m, err) && x86_add_fw_cfg(x, err) &&
            x86_add_interrupts(x, m->has_pic != SWITCH_OFF, true, err) &&
            x86_add_firmware(x, has_acpi(m) ? "bios-microvm.bin" : "qboot.rom", err);
 }
@@ -236,7 +242,7 @@ static const Prop props[] = {
     PROP(Microvm, ENUM, "pic", has_pic, .names = x86_switch_names, .help = "8259 interrupt controllers"),
     PROP(Microvm, BOOL, "isa-serial", has_serial, .fallback = "on", .help = "serial port"),
     PROP(Microvm, BOOL, "auto-kernel-cmdline", cmdline, .fallback = "on",
-         .help = "with acpi=off: tell the kernel of virtio devices"),
+         .help = "tell the kernel the time stamp counter's frequency and, with acpi=off, of virtio devices"),
     PROP_END,
 };
 

@@ -75,6 +75,11 @@ static bool add_hpet(Pc *pc, GError **err)
     return true;
 }
 
+static void alarm_rings(void *opaque, int n, bool level)
+{
+    acpi_pm_alarm(opaque);
+}
+
 static bool add_clocks(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
@@ -84,6 +89,8 @@ static bool add_clocks(Pc *pc, GError **err)
         pc->pit->irq = gsi_input(&x->gsi, 0);
     if (!add_hpet(pc, err) || !(x->rtc = x86_place(x, &mc146818rtc_type, NULL, NULL, err)))
         return false;
+    if (pc->pm)
+        x->rtc->wake = (Irq){ alarm_rings, pc->pm, 0 };
     x->rtc->irq = pc->hpet ? hpet_rtc_input(pc->hpet) : isa_irq(pc->isa, IRQ_RTC);
     return true;
 }
@@ -221,6 +228,9 @@ static void describe(X86Machine *x, PcAcpiInfo *info)
     info->hpet = pc->hpet;
     info->i8042 = pc->has_i8042;
     info->hotplug = pc->hotplug;
+    info->s3 = pc->pm && !pc->pm->s3_disabled;
+    info->s4 = pc->pm && !pc->pm->s4_disabled;
+    info->s4_type = pc->pm ? pc->pm->s4_type : 0;
     for (unsigned i = 0; i < pc->isa->devices->len; i++) {
         const DeviceType *type = ((const Device *)pc->isa->devices->pdata[i])->type;
         info->parallel = info->parallel || type == &isa_parallel_type;
@@ -340,6 +350,12 @@ static void powerdown(Machine *machine)
         acpi_pm_power_button(pc->pm);
 }
 
+static bool wakeup(Machine *machine)
+{
+    Pc *pc = (Pc *)machine;
+    return pc->pm && acpi_pm_wake(pc->pm, 0);
+}
+
 static void nmi(Machine *machine)
 {
     const Irq line = apic_nmi_input(((Pc *)machine)->x.hub);
@@ -366,7 +382,7 @@ static const Prop props[] = {
 #define PC_TYPE                                                                                                        \
     .target = "x86_64|i386", .default_ram = 128 << 20, .default_cpu = "", .props = props, .has_boot_options = true,    \
     .size = sizeof(Pc), .block_interface = "ide", .default_cdrom = true, .default_floppy = true, .load = x86_load,     \
-    .powerdown = powerdown, .nmi = nmi
+    .powerdown = powerdown, .wakeup = wakeup, .nmi = nmi
 /* clang-format on */
 
 const MachineType pc_machine = {
@@ -377,7 +393,7 @@ const MachineType pc_machine = {
     .max_cpus = 255,
     .ide_units = 2,
     .init = i440fx_init,
-    .default_nic = "virtio-net-pci",
+    .default_nic = "e1000",
 };
 
 const MachineType q35_machine = {

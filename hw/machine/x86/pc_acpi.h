@@ -35,6 +35,8 @@ typedef struct PcAcpiInfo {
     uint64_t hole64, hole64_size; /* the 64-bit window for BARs */
     uint16_t pm_base;             /* where firmware has put the power management ports */
     bool hpet, i8042, rtc, floppy, parallel;
+    bool s3, s4;        /* sleep states that the guest is told of */
+    uint8_t s4_type;    /* what is written for S4 */
     bool hotplug;       /* PCI slots can be plugged through ports */
     bool irq0_override; /* the timer is input 2 of the I/O APIC */
     bool serial[PC_SERIALS];

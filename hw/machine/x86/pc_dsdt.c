@@ -451,10 +451,10 @@ static void put_pic(Aml *a)
     aml_end(a);
 }
 
-/* 7.4.2: what to write as the sleep type for "off". */
-static void put_s5(Aml *a, unsigned type)
+/* 7.4.2: what to write as the sleep type for this state. */
+static void put_sleep(Aml *a, const char *state, unsigned type)
 {
-    aml_name(a, "\\_S5");
+    aml_name(a, state);
     aml_package(a);
     for (unsigned i = 0; i < 4; i++)
         aml_integer(a, i < 2 ? type : 0);
@@ -511,7 +511,7 @@ static void put_microvm(Aml *a, const PcAcpiInfo *info)
     put_ged(a);
     put_virtio(a, info);
     aml_end(a);
-    put_s5(a, GED_SLEEP_TYPE_S5);
+    put_sleep(a, "\\_S5", GED_SLEEP_TYPE_S5);
 }
 
 GByteArray *pc_acpi_dsdt(const PcAcpiInfo *info)
@@ -530,6 +530,10 @@ GByteArray *pc_acpi_dsdt(const PcAcpiInfo *info)
         put_hpet(a);
     if (info->hotplug)
         put_hotplug(a, info);
-    put_s5(a, 0);
+    if (info->s3)
+        put_sleep(a, "\\_S3", 1);
+    if (info->s4)
+        put_sleep(a, "\\_S4", info->s4_type);
+    put_sleep(a, "\\_S5", 0);
     return aml_finish(a);
 }

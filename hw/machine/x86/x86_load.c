@@ -234,12 +234,17 @@ static bool offer_kernel(X86Machine *x, const X86Boot *boot, GError **err)
 
 static bool offer_all(X86Machine *x, GError **err)
 {
-    static const uint8_t sleep_states[] = { 128, 0, 0, 1, 2, 128 }; /* no S3; S4 is type 2 and not there */
+    uint8_t sleep_states[] = { 128, 0, 0, 1, 2, 128 }; /* the sleep type of each; 128: it is there */
     const MachineConfig *config = &x->machine.config;
     fw_cfg_set_integer(x->fw_cfg, FW_CFG_NOGRAPHIC, config->nographic, 2);
     fw_cfg_set_integer(x->fw_cfg, FW_CFG_MAX_CPUS, x->apic_ids[config->cpus - 1] + 1, 2);
     fw_cfg_set_integer(x->fw_cfg, FW_CFG_X86_IRQ0_OVERRIDE, 1, 4);
     bool acpi = x->acpi != SWITCH_OFF && x->board != PC_ISA;
+    if (acpi) {
+        const PcAcpiInfo info = acpi_info(x);
+        sleep_states[3] |= info.s3 ? 128 : 0;
+        sleep_states[4] = info.s4 ? 128 | info.s4_type : 2;
+    }
     return offer_e820(x, err) && offer_smbios(x, err) && (!acpi || offer_acpi(x, err)) && offer_boot_options(x, err) &&
            fw_cfg_set_file(x->fw_cfg, "etc/system-states", sleep_states, sizeof(sleep_states), err);
 }
@@ -252,13 +257,14 @@ static bool place_tables(X86Machine *x, uint64_t *limit, uint64_t *rsdp, GError 
 {
     AddressSpace *as = &x->machine.memory;
     GByteArray *tables, *anchor;
-    *rsdp = 0;
+    *rsdp = x->facs = 0;
     if (x->acpi != SWITCH_OFF && x->board != PC_ISA) {
         PcAcpiInfo info = acpi_info(x);
         AcpiFiles files = pc_acpi_make(&info);
         *limit = (*limit - files.tables->len) & ~UINT64_C(0xfff);
         *rsdp = TABLES_LOW;
         acpi_link(&files, *limit, *rsdp);
+        x->facs = x->board == PC_MICROVM ? 0 : *limit; /* the first table */
         bool ok = as_load_image(as, *limit, files.tables->data, files.tables->len, err) &&
                   as_load_image(as, *rsdp, files.rsdp->data, files.rsdp->len, err);
         acpi_files_clear(&files);
@@ -310,6 +316,7 @@ static bool load_direct(X86Machine *x, GError **err)
         return false;
     const X86Boot boot = { .as = &x->machine.memory,
                            .long_mode = x->machine.target->bits == 64,
+                           .text_screen = boot_set_text_mode(&x->machine.memory, &x->machine.io),
                            .kernel = config->kernel,
                            .initrd = config->initrd,
                            .append = config->append,
@@ -324,12 +331,39 @@ static bool load_direct(X86Machine *x, GError **err)
     return true;
 }
 
+/* ---- after a sleep ---- */
+
+/* Firmware finds out by the shutdown status in CMOS memory; without it, the guest goes on in real mode where its waking
+ * vector says (ACPI 16.3.1). False: it has not set one. */
+static bool wake(X86Machine *x)
+{
+    enum { CMOS_SHUTDOWN = 0x0f, RESUME = 0xfe, FACS_VECTOR = 12 };
+    Vcpu *first = x->machine.vcpus->pdata[0];
+    uint8_t bytes[4];
+    if (!x->direct) {
+        mc146818_set(x->rtc, CMOS_SHUTDOWN, RESUME);
+        return true;
+    }
+    if (!x->facs || as_read(&x->machine.memory, x->facs + FACS_VECTOR, bytes, sizeof(bytes)) != MEM_OK)
+        return false;
+    uint32_t vector = pci_get32(bytes);
+    if (!vector || vector >= MIB)
+        return false;
+    const X86Entry entry = { .bits = 16, .cs = vector >> 4, .rip = vector & 15 };
+    x->set_up(x);
+    x86_set_entry(first->state, &entry);
+    vcpu_reset(first);
+    return true;
+}
+
 bool x86_load(Machine *machine, GError **err)
 {
     X86Machine *x = x86_machine(machine);
     const MachineConfig *config = &machine->config;
+    if (machine->waking && wake(x))
+        return true;
     set_cmos(x);
-    if (!offer_all(x, err))
+    if (!offer_all(x, err) || !x86_copy_bios(x, err))
         return false;
     if (x->direct)
         return load_direct(x, err);

@@ -160,12 +160,25 @@ void x86_set_a20_all(void *opaque, int n, bool level)
 
 /* ---- firmware ---- */
 
+/* Without shadow RAM there is plain RAM below 1 MiB, and firmware, which keeps its variables there, is copied into it.
+ */
 static void place_isa_bios(X86Machine *x, MemRegion *rom)
 {
     uint64_t size = MIN(rom->size, ISA_BIOS_MAX);
+    if (x->rom_space == &x->machine.root) {
+        x->copied_bios = rom;
+        return;
+    }
     mem_alias_init(&x->isa_bios, &x->machine, "isa-bios", rom, rom->size - size, size);
     x->isa_bios.readonly = true;
     mem_add(x->rom_space, (1 << 20) - size, &x->isa_bios, 1);
+}
+
+bool x86_copy_bios(X86Machine *x, GError **err)
+{
+    const MemRegion *rom = x->copied_bios;
+    uint64_t size = rom ? MIN(rom->size, ISA_BIOS_MAX) : 0;
+    return !rom || as_load_image(&x->machine.memory, (1 << 20) - size, rom->host + rom->size - size, size, err);
 }
 
 static bool add_flash(X86Machine *x, unsigned unit, uint64_t *top, GError **err)

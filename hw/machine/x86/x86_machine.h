@@ -34,7 +34,8 @@ typedef struct X86Machine {
     BlockNode *flash_drive[2];  /* properties pflash0, pflash1 */
     MemRegion ram, low, high;   /* all of it; its parts where the guest sees them */
     MemRegion bios, isa_bios;
-    MemRegion *rom_space; /* where ROM lies: the host bridge's memory, or the machine's */
+    MemRegion *rom_space;         /* where ROM lies: the host bridge's memory, or, without shadow RAM, the machine's */
+    const MemRegion *copied_bios; /* what x86_copy_bios copies, or NULL */
     PflashCfi01 *flash[2];
     uint32_t apic_ids[X86_CPUS_MAX]; /* by CPU */
     ApicHub *hub;
@@ -45,6 +46,7 @@ typedef struct X86Machine {
     Mc146818 *rtc; /* or NULL */
     PciBus *pci;   /* or NULL */
     bool serial[PC_SERIALS];
+    uint64_t facs;     /* where the direct start has put the table of the waking vector; 0: there is none */
     bool direct;       /* the kernel starts without firmware */
     bool booted_once;  /* -boot once= has been used */
     bool has_rom_bios; /* firmware is that of -bios or the default one */
@@ -81,6 +83,8 @@ bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err);
 
 /* ---- at each reset ---- */
 bool x86_load(Machine *machine, GError **err);
+/* On machines without shadow RAM: the firmware's end below 1 MiB. */
+bool x86_copy_bios(X86Machine *x, GError **err);
 /* fw_cfg's "bootorder". first: what comes before all devices, or NULL. NULL and *err: an index is used twice. */
 char *x86_boot_order(Machine *machine, const char *first, bool strict, GError **err);
 
