@@ -25,7 +25,7 @@ void gsi_init(Gsi *gsi, I8259 *pic, IoApic *ioapic)
     for (unsigned n = 0; n < GSI_COUNT; n++) {
         if (pic && n < 16 && n != 2)
             gsi->pic[n] = i8259_input(pic, n);
-        if (ioapic && n != TIMER_PIN)
+        if (ioapic)
             gsi->ioapic[n] = ioapic_input(ioapic, n == TIMER_GSI ? TIMER_PIN : n);
     }
 }

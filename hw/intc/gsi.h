@@ -1,6 +1,6 @@
 /*
- * Global system interrupts of a PC: 0 to 15 are the ISA lines, which reach the 8259 pair and the I/O APIC (line 0: its
- * pin 2); 16 to 23 the I/O APIC only.
+ * Global system interrupts of a PC: 0 to 15 are the ISA lines, which reach the 8259 pair (but for 2, where its slave
+ * is) and the I/O APIC (line 0: its pin 2, as that of the HPET does that is 2); 16 to 23 the I/O APIC only.
  * SPDX-License-Identifier: MIT
  */
 #ifndef HW_INTC_GSI_H

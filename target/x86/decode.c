@@ -171,13 +171,14 @@ static const X86Row *find_row(unsigned bits, uint64_t features, const Prefixes *
 /* Of an instruction that is none: one of the same length, since all of its bytes are fetched before that is found. */
 static const X86Row *row_of_length(unsigned bits, const Prefixes *p, uint8_t opcode)
 {
+    static const uint8_t like[] = { [2] = 0x00 /* pshufb: ModRM */, [3] = 0x0f /* palignr: and a byte */ };
     unsigned first = x86_index[p->map][opcode].first;
     for (unsigned i = 0; i < x86_index[p->map][opcode].count; i++) {
         const X86Row *row = &x86_rows[first + i];
         if (!(row->mode == BITS_LEGACY && bits == 64) && !(row->mode == BITS_LONG && bits != 64))
             return row;
     }
-    return NULL;
+    return p->map >= 2 && opcode != like[p->map] ? row_of_length(bits, p, like[p->map]) : NULL;
 }
 
 /* Volume 2, table 2-1: 16-bit addressing. */
@@ -333,7 +334,6 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)
 {
     Prefixes p = { .segment = X86_NO_SEGMENT };
-    bool illegal = false;
     uint8_t opcode = take_legacy_prefixes(c, bits, &p);
     if (c->short_of || c->at > MAX_LENGTH)
         return;
@@ -343,8 +343,8 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
             return;
         }
         if (bits == 64 || c->bytes[c->at] >> 6 == 3) {
-            illegal = p.operand || p.repeat || p.lock || p.rex;
-            p.w = p.r = p.x = p.b = p.rex = false;
+            if (p.operand || p.repeat || p.lock || p.rex) /* nothing more is fetched */
+                return;
             if (!take_vex(c, bits, opcode == 0xc4, &p))
                 return;
             opcode = (uint8_t)take(c, 1);
@@ -366,8 +366,8 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     }
     if (c->short_of)
         return;
-    const X86Row *row = illegal ? NULL : find_row(bits, features, &p, opcode, modrm);
-    illegal = !row;
+    const X86Row *row = find_row(bits, features, &p, opcode, modrm);
+    bool illegal = !row;
     if (illegal && !(row = row_of_length(bits, &p, opcode)))
         return;
     *insn = (X86Insn){ .row = row,

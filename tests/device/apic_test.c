@@ -466,6 +466,11 @@ static void test_ioapic(void)
     line(f, 0, true);
     g_assert_cmphex(apic_acknowledge(f->apic[1]), ==, 0x30);
     reg(f, 1, EOI, 0);
+    line(f, 0, false);
+    line(f, 2, true); /* so is the HPET */
+    g_assert_cmphex(apic_acknowledge(f->apic[1]), ==, 0x30);
+    line(f, 2, false);
+    reg(f, 1, EOI, 0);
     pin(f, 20, UINT64_C(0x0c) << 56 | 0x8841); /* level, logical 2 and 3 */
     line(f, 20, true);
     g_assert_cmphex(pin_low(f, 20), ==, 0xc841);

@@ -290,11 +290,16 @@ bool x86_known(const X86Encoding *e, const X86Case *in, const X86Case *want, con
     bool undefined = !strcmp(e->form->row->name, "ud0") || !strcmp(e->form->row->name, "ud1");
     if (undefined && w->vector == VECTOR_UD && g->vector == VECTOR_PF)
         return true; /* whether it has a ModRM byte is up to the processor (volume 2, UD) */
+    if (e->bits != 64 && !strcmp(e->form->row->name, "vpinsrd") && w->vector == VECTOR_UD)
+        return true; /* VEX.W is ignored (volume 2, PINSRD); AMD's processors do not */
     switch (e->form->policy->prepare) {
     case PREPARE_JUMP: /* to what is not canonical: Rhea has jumped when it raises #GP */
         return e->bits == 64 && w->vector == VECTOR_GP && (g->vector == VECTOR_GP || g->vector == VECTOR_DB);
+    case PREPARE_FX: /* which of the two comes of a misaligned image is up to the processor (volume 2, FXSAVE) */
+        if (w->vector == VECTOR_AC && g->vector == VECTOR_GP)
+            return true;
+        /* fall through */
     case PREPARE_MXCSR: /* MM, a feature of AMD's that no model here has */
-    case PREPARE_FX:
         return load(w->fx + FX_MXCSR, 4) & 1 << 17 && g->vector == VECTOR_GP;
     case PREPARE_XSAVE: /* components of the state that the host has besides */
         return w->vector == VECTOR_MARK && g->vector == VECTOR_GP;
