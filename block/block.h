@@ -85,6 +85,8 @@ void block_unref(BlockNode *node); /* NULL is nothing */
 bool block_claim_removable(BlockNode *node, const char *user, GError **err);
 bool block_claim(BlockNode *node, const char *user, GError **err);
 void block_release(BlockNode *node);
+/* The device that had this node is gone: what -drive made is written out and forgotten, a -blockdev stays. */
+void block_remove_drive(BlockNode *node);
 int block_flush_all(void); /* the last error */
 void block_close_all(void);
 char *block_driver_help(void);

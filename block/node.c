@@ -139,6 +139,16 @@ void block_drop(BlockNode *node)
         block_unref(node);
 }
 
+void block_remove_drive(BlockNode *node)
+{
+    if (!node->drive || node->user)
+        return;
+    int error = block_flush(node);
+    if (error)
+        g_printerr("rhea: drive '%s': %s\n", node->drive, g_strerror(error));
+    block_drop(node);
+}
+
 void block_close_all(void)
 {
     for (guint i = 0; nodes && i < nodes->len; i++)

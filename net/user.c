@@ -29,7 +29,8 @@ typedef struct User {
     Slirp *slirp;
     struct in_addr net, mask, host, dhcp, dns;
     bool restricted;
-    GArray *fds;    /* GPollFD: the sockets that are watched in this turn */
+    GArray *fds;    /* GPollFD: the sockets that are watched */
+    GArray *wanted; /* those that libslirp asks for in this turn */
     GSList *timers; /* UserTimer * */
     int64_t due_us; /* when libslirp wants to be called, whatever the sockets say */
 } User;
@@ -112,8 +113,8 @@ static int add_poll(int fd, int events, void *opaque)
     GPollFD p = { .fd = fd };
     for (unsigned i = 0; i < G_N_ELEMENTS(conditions); i++)
         p.events |= events & conditions[i].slirp ? conditions[i].condition : 0;
-    g_array_append_val(u->fds, p);
-    return u->fds->len - 1;
+    g_array_append_val(u->wanted, p);
+    return u->wanted->len - 1;
 }
 
 static int get_revents(int index, void *opaque)
@@ -127,21 +128,36 @@ static int get_revents(int index, void *opaque)
     return events;
 }
 
-static void forget_polls(User *u)
+/* Watch those that are wanted. What does not change is left alone: a main loop that is given something to watch does
+ * not sleep in that turn. */
+static void watch_wanted(User *u)
 {
+    bool same = u->fds->len == u->wanted->len;
+    for (guint i = 0; same && i < u->fds->len; i++) {
+        const GPollFD *old = &g_array_index(u->fds, GPollFD, i), *new = &g_array_index(u->wanted, GPollFD, i);
+        same = old->fd == new->fd && old->events == new->events;
+    }
+    if (same)
+        return;
     for (guint i = 0; i < u->fds->len; i++)
         g_source_remove_poll(&u->source, &g_array_index(u->fds, GPollFD, i));
-    g_array_set_size(u->fds, 0);
+    GArray *swap = u->fds;
+    u->fds = u->wanted;
+    u->wanted = swap;
+    for (guint i = 0; i < u->fds->len; i++)
+        g_source_add_poll(&u->source, &g_array_index(u->fds, GPollFD, i));
 }
 
 static gboolean user_prepare(GSource *source, gint *timeout)
 {
     User *u = (User *)source;
     uint32_t wait_ms = 1000; /* the machine's clock may start meanwhile */
-    forget_polls(u);
+    g_array_set_size(u->wanted, 0);
     *timeout = -1;
-    if (!u->slirp || !net_has_room(u->n))
+    if (!u->slirp || !net_has_room(u->n)) {
+        watch_wanted(u);
         return FALSE; /* what comes in waits in its socket */
+    }
     slirp_pollfds_fill(u->slirp, &wait_ms, add_poll, u);
     int64_t now_ms = net_time(u->n) / 1000000;
     for (GSList *link = u->timers; link; link = link->next) {
@@ -149,8 +165,7 @@ static gboolean user_prepare(GSource *source, gint *timeout)
         if (t->deadline_ms != INT64_MAX)
             wait_ms = MIN(wait_ms, (uint64_t)MAX(t->deadline_ms - now_ms, 1));
     }
-    for (guint i = 0; i < u->fds->len; i++)
-        g_source_add_poll(source, &g_array_index(u->fds, GPollFD, i));
+    watch_wanted(u);
     u->due_us = g_get_monotonic_time() + wait_ms * INT64_C(1000);
     *timeout = wait_ms;
     return FALSE;
@@ -372,6 +387,7 @@ static bool user_open(Netdev *n, Opts *opts, GError **err)
     SlirpConfig config;
     u->n = n;
     u->fds = g_array_new(FALSE, FALSE, sizeof(GPollFD));
+    u->wanted = g_array_new(FALSE, FALSE, sizeof(GPollFD));
     n->state = u;
     g_autofree const char **forwards = opts_strings(opts, "hostfwd"), **search = opts_strings(opts, "dnssearch");
     if (!read_config(u, opts, &config, err) || !net_keys_done(n->type, opts, err))
@@ -392,11 +408,13 @@ static bool user_open(Netdev *n, Opts *opts, GError **err)
 static void user_close(Netdev *n)
 {
     User *u = n->state;
-    forget_polls(u);
+    g_array_set_size(u->wanted, 0);
+    watch_wanted(u);
     if (u->slirp)
         slirp_cleanup(u->slirp);
     g_slist_free_full(u->timers, g_free);
     g_array_free(u->fds, TRUE);
+    g_array_free(u->wanted, TRUE);
     g_source_destroy(&u->source);
     g_source_unref(&u->source);
 }

@@ -26,7 +26,7 @@ static void empty_slots(void *opaque)
     machine_lock(hp->dev.machine);
     for (int addr = G_N_ELEMENTS(hp->pci->devices) - 1; addr >= 0; addr--) {
         if (hp->ejecting >> (addr >> 3) & 1 && hp->pci->devices[addr])
-            device_free(&hp->pci->devices[addr]->dev);
+            device_remove(&hp->pci->devices[addr]->dev);
     }
     hp->ejecting = 0;
     machine_unlock(hp->dev.machine);

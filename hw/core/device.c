@@ -273,6 +273,40 @@ void device_free(Device *dev)
     g_free(dev);
 }
 
+static void (*drive_unused)(void *drive);
+
+void device_set_drive_unused(void (*unused)(void *drive))
+{
+    drive_unused = unused;
+}
+
+static void collect_drives(const Device *dev, GPtrArray *drives)
+{
+    for (const DeviceType *type = dev->type; type; type = type->parent) {
+        for (const Prop *prop = type->props; prop && prop->name; prop++) {
+            void *drive = NULL;
+            if (prop->type == PROP_DRIVE)
+                memcpy(&drive, (const char *)dev + prop->offset, sizeof(drive));
+            if (drive && !g_ptr_array_find(drives, drive, NULL))
+                g_ptr_array_add(drives, drive);
+        }
+    }
+    for (GSList *link = dev->buses; link; link = link->next) {
+        const Bus *bus = link->data;
+        for (unsigned i = 0; i < bus->devices->len; i++)
+            collect_drives(g_ptr_array_index(bus->devices, i), drives);
+    }
+}
+
+void device_remove(Device *dev)
+{
+    g_autoptr(GPtrArray) drives = g_ptr_array_new();
+    collect_drives(dev, drives);
+    device_free(dev);
+    for (unsigned i = 0; drive_unused && i < drives->len; i++)
+        drive_unused(g_ptr_array_index(drives, i));
+}
+
 /* ---- buses ---- */
 
 Bus *bus_new(Device *owner, const char *kind, const char *name)

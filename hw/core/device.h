@@ -53,6 +53,8 @@ typedef struct Prop {
  * NULL. */
 void device_set_resolver(PropType type, void *(*find)(const char *id, GError **err),
                          const char *(*name)(const void *object));
+/* What becomes of a drive whose device is removed (device_remove). */
+void device_set_drive_unused(void (*unused)(void *drive));
 /* Properties of anything that has a Prop table (devices and machines). owner names it in messages. */
 void props_set_defaults(const Prop *props, void *object);
 bool props_set(const Prop *prop, void *object, const char *owner, const char *value, GError **err);
@@ -200,6 +202,8 @@ bool device_realize(Device *dev, Bus *bus, GError **err);
 void device_reset(Device *dev);
 /* Takes it off its bus and frees it, its buses and all on them. */
 void device_free(Device *dev);
+/* It has left the machine while that runs: as device_free, and the drives of -drive that it had go too. */
+void device_remove(Device *dev);
 /* Do -device: driver=, id=, bus=, and properties; finds a bus with room. Once the machine is prepared, the bus has to
  * be one for hot-plug. NULL and *err on failure. */
 Device *device_add(Machine *machine, Opts *opts, GError **err);

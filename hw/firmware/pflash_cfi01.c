@@ -4,9 +4,12 @@
  *
  * One or more chips side by side make up a bus word; all get the same command. Operations take no time. Programming
  * clears bits, erasing a sector sets all of its bits; both are written to the drive before the status says ready.
+ * As in the reference, "clear status" clears "ready" too, until the next operation: OVMF takes the zero as the sign
+ * that it has a flash and neither RAM nor ROM, without which it keeps its variables in RAM.
  * SPDX-License-Identifier: MIT
  */
 #include "hw/firmware/pflash_cfi01.h"
+#include "hw/core/ram_access.h"
 #include "util/error.h"
 #include "util/trace.h"
 #include <string.h>
@@ -46,10 +49,18 @@ static uint64_t from_all_chips(const PflashCfi01 *s, uint8_t byte)
     return word;
 }
 
+/* secure=on: others see the array, whatever the mode, and write nothing. */
+static bool trusted(const PflashCfi01 *s)
+{
+    return !s->secure || (s->privileged && s->privileged());
+}
+
 static uint64_t flash_read(void *opaque, uint64_t offset, unsigned size)
 {
     static const uint8_t id[] = { MANUFACTURER_INTEL, DEVICE_28F128 };
     PflashCfi01 *s = opaque;
+    if (!trusted(s))
+        return ram_get(s->array.host + offset, size);
     unsigned word = offset / s->bank_width & 0xff;
     uint8_t byte = s->status;
     if (s->read_mode == READ_ID)
@@ -114,8 +125,8 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
     case COMMAND_ERASE:
         s->state = ERASE;
         break;
-    case COMMAND_CLEAR_STATUS:
-        s->status = STATUS_READY;
+    case COMMAND_CLEAR_STATUS: /* with "ready", which comes back with the next operation: see above */
+        s->status = 0;
         break;
     case COMMAND_LOCK:
         s->state = LOCK;
@@ -129,6 +140,7 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
         set_read_mode(s, READ_CFI);
         break;
     case COMMAND_BUFFERED:
+        s->status |= STATUS_READY;
         s->state = BUFFER_COUNT;
         break;
     default:
@@ -145,7 +157,7 @@ static void first_cycle(PflashCfi01 *s, uint8_t command)
 static void sequence_error(PflashCfi01 *s)
 {
     guest_error(&s->dev, "wrong command sequence");
-    s->status |= STATUS_PROGRAM_ERROR | STATUS_ERASE_ERROR;
+    s->status |= STATUS_READY | STATUS_PROGRAM_ERROR | STATUS_ERASE_ERROR;
     s->state = IDLE;
 }
 
@@ -173,6 +185,10 @@ static void flash_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
     memcpy(data, &little, sizeof(data));
     TRACE(pflash_write, "offset 0x%" G_GINT64_MODIFIER "x value 0x%" G_GINT64_MODIFIER "x state %u", offset, value,
           s->state);
+    if (!trusted(s)) {
+        guest_error(&s->dev, "a write from outside of system management mode");
+        return;
+    }
     switch (s->state) {
     case IDLE:
         first_cycle(s, command);
@@ -206,6 +222,7 @@ static void flash_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
         program(s, s->buffer_first, s->buffer, s->buffer_used);
         break;
     }
+    s->status |= STATUS_READY;
     s->state = IDLE;
 }
 
@@ -300,6 +317,7 @@ static const Prop props[] = {
     PROP(PflashCfi01, U32, "sector-length", sector_size, .fallback = "262144"),
     PROP(PflashCfi01, U8, "width", bank_width, .fallback = "4", .help = "bytes of a bus word"),
     PROP(PflashCfi01, U8, "device-width", chip_width, .fallback = "2", .help = "bytes of a chip's part of it"),
+    PROP(PflashCfi01, BOOL, "secure", secure, .help = "only system management mode writes to it"),
     PROP_END,
 };
 static const StateField state[] = { STATE(PflashCfi01, read_mode),
@@ -311,6 +329,7 @@ static const StateField state[] = { STATE(PflashCfi01, read_mode),
                                     STATE_ARRAY(PflashCfi01, buffer),
                                     STATE_SKIP(PflashCfi01, cfi, "follows from the properties"),
                                     STATE_SKIP(PflashCfi01, mmio, "wiring"),
+                                    STATE_SKIP(PflashCfi01, privileged, "wiring"),
                                     STATE_SKIP(PflashCfi01, array, "memory"),
                                     STATE_SKIP(PflashCfi01, registers, "wiring"),
                                     STATE_END };

@@ -18,6 +18,8 @@ typedef struct PflashCfi01 {
     char *name;                     /* property: of the regions */
     uint32_t sectors, sector_size;  /* properties */
     uint8_t bank_width, chip_width; /* properties: bytes of a bus word, and of one chip's part of it */
+    bool secure;                    /* property: it listens only to the processor's privileged mode */
+    bool (*privileged)(void);       /* the access that goes on comes from there; set by the machine, or NULL: never */
     uint8_t cfi[0x52];
     uint8_t read_mode, state, status;
     uint32_t count;                     /* words still to come of a buffered write */

@@ -198,32 +198,34 @@ static uint32_t current_count(const Apic *a)
     return elapsed < a->initial_count ? a->initial_count - elapsed : 0;
 }
 
-static int64_t deadline_at(const Apic *a)
+static int64_t deadline_at(const Apic *a, int64_t t)
 {
     uint64_t tsc = a->ops->tsc(a->cpu), hz = MAX(a->ops->tsc_frequency(a->cpu), 1);
     if (a->deadline <= tsc)
-        return now(a);
+        return t;
     unsigned __int128 ns = (unsigned __int128)(a->deadline - tsc) * SECOND / hz;
-    return ns > INT64_MAX / 2 ? TIMER_NEVER : now(a) + (int64_t)ns + 1;
+    return ns > INT64_MAX / 2 ? TIMER_NEVER : t + (int64_t)ns + 1;
 }
 
-static void arm(Apic *a)
+/* At time t, with what was due by then done: a one-shot count that has ended has interrupted. So t has to be the
+ * caller's one look at the clock, for time passes between two, if the host is busy much. */
+static void arm(Apic *a, int64_t t)
 {
     uint64_t period = (uint64_t)a->initial_count << divide_shift(a) * APIC_PERIOD_NS;
-    uint64_t elapsed = MAX(now(a) - a->timer_start, 0);
+    uint64_t elapsed = MAX(t - a->timer_start, 0);
     int64_t at = TIMER_NEVER;
     if (a->lvt[APIC_LVT_TIMER] & LVT_MASKED)
         at = TIMER_NEVER;
     else if (timer_mode(a) == TIMER_DEADLINE)
-        at = a->deadline ? deadline_at(a) : TIMER_NEVER;
+        at = a->deadline ? deadline_at(a, t) : TIMER_NEVER;
     else if (period && timer_mode(a) == TIMER_PERIODIC)
-        at = MAX(a->timer_start + (int64_t)((elapsed / period + 1) * period), now(a) + INTERVAL_NS);
+        at = MAX(a->timer_start + (int64_t)((elapsed / period + 1) * period), t + INTERVAL_NS);
     else if (period && elapsed < period)
         at = a->timer_start + (int64_t)period;
     timer_set(&a->timer, at);
 }
 
-static void expire(Apic *a)
+static void expire(Apic *a, int64_t t)
 {
     bool early = timer_mode(a) == TIMER_DEADLINE && a->deadline > a->ops->tsc(a->cpu);
     bool off = timer_mode(a) == TIMER_DEADLINE && !a->deadline; /* taken back just now */
@@ -232,29 +234,31 @@ static void expire(Apic *a)
             a->deadline = 0;
         local_event(a, APIC_LVT_TIMER);
     }
-    arm(a);
+    arm(a, t);
 }
 
 static void timer_fired(void *opaque)
 {
     Apic *a = opaque;
     g_mutex_lock(&a->lock);
-    expire(a);
+    expire(a, now(a));
     g_mutex_unlock(&a->lock);
 }
 
-/* Before a register of the timer is written: what was due by then is not lost by arming it anew. */
-static void catch_up(Apic *a)
+/* Before a register of the timer is written: what was due by then is not lost by arming it anew, for the time returned.
+ */
+static int64_t catch_up(Apic *a)
 {
-    if (__atomic_load_n(&a->timer.deadline_ns, __ATOMIC_RELAXED) <= now(a))
-        expire(a);
+    int64_t t = now(a);
+    if (__atomic_load_n(&a->timer.deadline_ns, __ATOMIC_RELAXED) <= t)
+        expire(a, t);
+    return t;
 }
 
 static void write_lvt(Apic *a, unsigned n, uint32_t value)
 {
     unsigned mode = timer_mode(a);
-    if (n == APIC_LVT_TIMER)
-        catch_up(a);
+    int64_t t = n == APIC_LVT_TIMER ? catch_up(a) : 0;
     a->lvt[n] = value & lvt_writable[n];
     if (!software_enabled(a))
         a->lvt[n] |= LVT_MASKED;
@@ -263,7 +267,7 @@ static void write_lvt(Apic *a, unsigned n, uint32_t value)
             a->deadline = 0;
             a->initial_count = 0;
         }
-        arm(a);
+        arm(a, t);
     }
 }
 
@@ -273,7 +277,7 @@ static void write_svr(Apic *a, uint32_t value)
     if (!(value & SVR_ENABLE)) {
         for (unsigned n = 0; n < APIC_LVTS; n++)
             a->lvt[n] |= LVT_MASKED;
-        arm(a);
+        arm(a, now(a));
     }
 }
 
@@ -340,6 +344,7 @@ static int end_of_interrupt(Apic *a)
 /* False: there is no such register that can be written. */
 static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
 {
+    int64_t t;
     if (is_lvt(reg)) {
         write_lvt(a, reg - REG_LVT, value);
         update(a);
@@ -373,17 +378,17 @@ static bool write_register(Apic *a, unsigned reg, uint32_t value, After *after)
         a->icr_high = value & 0xff000000;
         break;
     case REG_INITIAL:
-        catch_up(a);
+        t = catch_up(a);
         if (timer_mode(a) != TIMER_DEADLINE) {
             a->initial_count = value;
-            a->timer_start = now(a);
-            arm(a);
+            a->timer_start = t;
+            arm(a, t);
         }
         break;
     case REG_DIVIDE:
-        catch_up(a);
+        t = catch_up(a);
         a->divide = value & 0xb;
-        arm(a);
+        arm(a, t);
         break;
     default:
         return false;
@@ -458,7 +463,7 @@ static void reset_registers(Apic *a)
         a->lvt[n] = LVT_MASKED;
     if (x2apic(a))
         enter_x2apic(a);
-    arm(a);
+    arm(a, 0);
 }
 
 /* Disabled, xAPIC and x2APIC follow each other in this order only; x2APIC goes to disabled. */
@@ -484,10 +489,10 @@ static bool write_deadline(Apic *a, uint64_t value)
 {
     if (!a->has_deadline)
         return false;
-    catch_up(a);
+    int64_t t = catch_up(a);
     if (timer_mode(a) == TIMER_DEADLINE) {
         a->deadline = value;
-        arm(a);
+        arm(a, t);
     }
     return true;
 }

@@ -104,8 +104,11 @@ static void config_written(PciDevice *dev, uint32_t offset, unsigned size)
 {
     if (touches(offset, size, PAM0, PAM_REGISTERS))
         pc_host_set_pam(pc_host_of(dev), dev->config + PAM0);
-    if (touches(offset, size, PCIEXBAR, 8))
+    if (touches(offset, size, PCIEXBAR, 8)) {
+        if (dev->config[PCIEXBAR] & PCIEXBAR_ENABLE)
+            memcpy(host_of(dev)->pciexbar, dev->config + PCIEXBAR, 8);
         update_ecam(dev);
+    }
     if (touches(offset, size, SMRAM, 2))
         update_smram(dev);
     if (touches(offset, size, EXT_TSEG, 2))
@@ -115,7 +118,12 @@ static void config_written(PciDevice *dev, uint32_t offset, unsigned size)
 static void update(Device *dev)
 {
     PciDevice *pci = (PciDevice *)dev;
+    Q35Host *host = host_of(pci);
     pc_host_reset_pam(pc_host_of(pci), pci->config + PAM0);
+    if (dev->machine->waking) /* SeaBIOS sets the window up through the window, which it knows from its start */
+        memcpy(pci->config + PCIEXBAR, host->pciexbar, 8);
+    else
+        memcpy(host->pciexbar, pci->config + PCIEXBAR, 8);
     update_ecam(pci);
     update_smram(pci);
 }
@@ -169,7 +177,8 @@ static const Prop props[] = { PROP(Q35Host, U16, "extended-tseg-mbytes", extende
                                    .help = "size of the TSEG of size code 3, in MiB; 0: there is none"),
                               PROP_END };
 static const StateField host_state[] = { STATE_SKIP(Q35Host, ecam, "follows from function 00.0"),
-                                         STATE_SKIP(Q35Host, below_4g, "wiring"), STATE_END };
+                                         STATE_SKIP(Q35Host, below_4g, "wiring"),
+                                         STATE_SKIP(Q35Host, pciexbar, "follows from function 00.0"), STATE_END };
 
 const DeviceType q35_host_type = {
     .name = "q35-pcihost",

@@ -13,6 +13,7 @@ typedef struct Q35Host {
     PcHost host;
     MemRegion ecam;         /* placed in machine->root where PCIEXBAR says */
     uint64_t below_4g;      /* set before realize: end of RAM below 4 GiB, where the TSEG ends */
+    uint32_t pciexbar[2];   /* as it was enabled last */
     uint16_t extended_tseg; /* property extended-tseg-mbytes */
 } Q35Host;
 

@@ -25,9 +25,16 @@ enum {
 #define PERIOD_FS   (HPET_PERIOD_NS * UINT64_C(1000000))
 #define INTERVAL_NS 20000 /* periodic interrupts are at least this far apart */
 
+/* Each access and each interrupt happens at one time, whatever the host does meanwhile: no comparator is passed between
+ * the look at what is due and the one at what is to come. */
+static void look_at_clock(Hpet *s)
+{
+    s->now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
+}
+
 static uint64_t clocks(const Hpet *s)
 {
-    return (uint64_t)clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS) / HPET_PERIOD_NS;
+    return (uint64_t)s->now / HPET_PERIOD_NS;
 }
 
 static uint64_t counter(const Hpet *s)
@@ -90,17 +97,23 @@ static void interrupt(Hpet *s, unsigned n)
 
 /* ---- comparators ---- */
 
+/* Nobody would notice that it fires: no interrupt, no bit of the status. */
+static bool unheard(const Hpet *s, unsigned n)
+{
+    return !(s->timer_config[n] & (TIMER_ENABLE | TIMER_LEVEL));
+}
+
 /* A comparator that has passed comes again when the counter has gone round. */
 static void arm(Hpet *s, unsigned n)
 {
     uint64_t mask = width_mask(s, n), distance = (s->comparator[n] - counter(s)) & mask;
-    int64_t now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS), at = TIMER_NEVER;
+    int64_t at = TIMER_NEVER;
     if (!distance)
         distance = mask;
-    if (s->config & CONFIG_ENABLE && distance < INT64_MAX / HPET_PERIOD_NS / 2)
+    if (s->config & CONFIG_ENABLE && !unheard(s, n) && distance < INT64_MAX / HPET_PERIOD_NS / 2)
         at = (int64_t)((clocks(s) + distance) * HPET_PERIOD_NS);
     if (at != TIMER_NEVER && s->timer_config[n] & TIMER_PERIODIC)
-        at = MAX(at, now + INTERVAL_NS);
+        at = MAX(at, s->now + INTERVAL_NS);
     timer_set(&s->timers[n].timer, at);
 }
 
@@ -111,24 +124,36 @@ static void advance(Hpet *s, unsigned n)
     s->comparator[n] = (s->comparator[n] + (late / s->period[n] + 1) * s->period[n]) & mask;
 }
 
+static bool passed(const Hpet *s, unsigned n)
+{
+    return ((counter(s) - s->comparator[n]) & width_mask(s, n)) <= width_mask(s, n) / 2;
+}
+
+static void fire(Hpet *s, unsigned n)
+{
+    if (s->timer_config[n] & TIMER_PERIODIC && s->period[n])
+        advance(s, n);
+    interrupt(s, n);
+    arm(s, n);
+}
+
 static void fired(void *opaque)
 {
     HpetTimer *t = opaque;
-    Hpet *s = t->hpet;
-    if (s->timer_config[t->n] & TIMER_PERIODIC && s->period[t->n])
-        advance(s, t->n);
-    interrupt(s, t->n);
-    arm(s, t->n);
+    look_at_clock(t->hpet);
+    fire(t->hpet, t->n);
 }
 
-/* What was due before a register is written happens before: armed anew, a comparator that has passed would wait until
- * the counter has gone round. */
+/* What was due before a register is read or written happens before: armed anew, a comparator that has passed would wait
+ * until the counter has gone round. A periodic one that nobody hears goes on without its timer. */
 static void catch_up(Hpet *s)
 {
-    int64_t now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
     for (unsigned n = 0; n < s->count; n++) {
-        if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= now)
-            fired(&s->timers[n]);
+        if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= s->now)
+            fire(s, n);
+        else if (unheard(s, n) && s->config & CONFIG_ENABLE && s->timer_config[n] & TIMER_PERIODIC && s->period[n] &&
+                 passed(s, n))
+            advance(s, n);
     }
 }
 
@@ -178,7 +203,8 @@ static void write_timer_config(Hpet *s, unsigned n, uint64_t value)
 }
 
 /* Of a periodic timer, a write is the period; the first after SET_VALUE the comparator, too. If it has fired between
- * that and the write of the period, it went on by too much. */
+ * that and the write of the period, it went on by too much. If the guest's counter + period has passed when it comes to
+ * write it, the host kept it waiting: it need not wait until the counter has gone round. */
 static void write_comparator(Hpet *s, unsigned n, uint64_t value, uint64_t lanes)
 {
     bool periodic = s->timer_config[n] & TIMER_PERIODIC, sets = s->timer_config[n] & TIMER_SET_VALUE;
@@ -194,7 +220,10 @@ static void write_comparator(Hpet *s, unsigned n, uint64_t value, uint64_t lanes
     }
     s->no_period = periodic && sets ? s->no_period | bit : s->no_period & ~bit;
     s->timer_config[n] &= ~(uint64_t)TIMER_SET_VALUE;
-    arm(s, n);
+    if (periodic && !sets && s->period[n] && !(mask & ~lanes) && s->config & CONFIG_ENABLE && passed(s, n))
+        fire(s, n);
+    else
+        arm(s, n);
 }
 
 static uint64_t read_timer(const Hpet *s, unsigned n, unsigned reg)
@@ -266,6 +295,8 @@ static void write_register(Hpet *s, unsigned reg, uint64_t value, uint64_t lanes
 /* Registers are 64 bits; accesses are of these or of a half. */
 static uint64_t hpet_read(void *opaque, uint64_t offset, unsigned size)
 {
+    look_at_clock(opaque);
+    catch_up(opaque);
     return read_register(opaque, offset & ~7u) >> (offset & 4) * 8;
 }
 
@@ -273,6 +304,7 @@ static void hpet_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 {
     unsigned shift = (offset & 4) * 8;
     uint64_t lanes = size == 8 ? UINT64_MAX : (uint64_t)UINT32_MAX << shift;
+    look_at_clock(opaque);
     catch_up(opaque);
     write_register(opaque, offset & ~7u, value << shift, lanes);
 }
@@ -323,6 +355,7 @@ static void unrealize(Device *dev)
 static void reset(Device *dev)
 {
     Hpet *s = (Hpet *)dev;
+    look_at_clock(s);
     write_config(s, 0);
     s->status = s->counter = s->offset = 0;
     for (unsigned n = 0; n < s->count; n++) {
@@ -337,6 +370,7 @@ static void reset(Device *dev)
 static void post_load(Device *dev)
 {
     Hpet *s = (Hpet *)dev;
+    look_at_clock(s);
     irq_set(&s->legacy, s->config & CONFIG_LEGACY);
     update_all(s);
 }
@@ -357,6 +391,7 @@ static const StateField state[] = { STATE(Hpet, config),
                                     STATE_ARRAY(Hpet, fsb),
                                     STATE(Hpet, no_period),
                                     STATE(Hpet, rtc_level),
+                                    STATE_SKIP(Hpet, now, "time of an access"),
                                     STATE_SKIP(Hpet, timers, "follow from the comparators"),
                                     STATE_SKIP(Hpet, mmio, "wiring"),
                                     STATE_SKIP(Hpet, irqs, "wiring"),

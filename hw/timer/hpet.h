@@ -27,6 +27,7 @@ struct Hpet {
     uint8_t count;   /* property timers: 3 to 32 */
     bool msi;        /* property */
     uint32_t intcap; /* property hpet-intcap: GSIs that timers may use (0x4 on pc, 0xff0104 on q35) */
+    int64_t now;     /* virtual time of the access or interrupt that is under way */
     uint64_t config, status;
     uint64_t counter; /* while it stands */
     uint64_t offset;  /* while it runs: counter less the clocks of virtual time */

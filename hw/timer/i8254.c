@@ -34,15 +34,17 @@ static unsigned access_kind(const PitChannel *c)
     return c->control >> 4 & 3;
 }
 
-static int64_t now(const Pit *s)
+/* Each access and each interrupt happens at one time, whatever the host does meanwhile: a count cannot end between its
+ * start and the look when that will be. */
+static void look_at_clock(Pit *s)
 {
-    return clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
+    s->now = clock_now(s->dev.machine->clocks, CLOCK_VIRTUAL_NS);
 }
 
 /* Clocks since the count was loaded. */
 static uint64_t elapsed(const Pit *s, const PitChannel *c)
 {
-    int64_t ns = (c->stopped >= 0 ? c->stopped : now(s)) - c->start;
+    int64_t ns = (c->stopped >= 0 ? c->stopped : s->now) - c->start;
     return ns < 0 ? 0 : (unsigned __int128)ns * PIT_HZ / SECOND;
 }
 
@@ -103,7 +105,7 @@ static void arm(Pit *s)
     uint64_t d = elapsed(s, c);
     int64_t at = TIMER_NEVER;
     if (c->loaded && c->stopped < 0 && periodic(c))
-        at = MAX(time_of(c, (d / c->count + 1) * c->count), now(s) + INTERVAL_NS);
+        at = MAX(time_of(c, (d / c->count + 1) * c->count), s->now + INTERVAL_NS);
     else if (c->loaded && c->stopped < 0 && d < c->count)
         at = time_of(c, c->count);
     timer_set(&s->timer, at);
@@ -112,6 +114,7 @@ static void arm(Pit *s)
 static void fire(void *opaque)
 {
     Pit *s = opaque;
+    look_at_clock(s);
     irq_set(&s->irq, false);
     irq_set(&s->irq, !s->irq_off);
     arm(s);
@@ -134,7 +137,7 @@ Irq pit_disable_input(Pit *pit)
 
 static void start(Pit *s, PitChannel *c)
 {
-    c->start = now(s);
+    c->start = s->now;
     c->stopped = c->gate ? -1 : c->start;
     if (c == &s->channels[0])
         arm(s);
@@ -157,12 +160,12 @@ static void set_gate(Pit *s, PitChannel *c, bool gate)
 {
     bool rises = gate && !c->gate, triggered = mode(c) == MODE_ONE_SHOT || mode(c) == MODE_TRIGGERED;
     if (!gate && c->gate && !triggered)
-        c->stopped = now(s);
+        c->stopped = s->now;
     c->gate = gate;
     if (rises && (triggered || periodic(c))) {
         start(s, c);
     } else if (rises && c->stopped >= 0) {
-        c->start += now(s) - c->stopped;
+        c->start += s->now - c->stopped;
         c->stopped = -1;
     }
 }
@@ -245,12 +248,14 @@ static uint8_t read_count(Pit *s, PitChannel *c)
 static uint64_t pit_read(void *opaque, uint64_t offset, unsigned size)
 {
     Pit *s = opaque;
+    look_at_clock(s);
     return offset < 3 ? read_count(s, &s->channels[offset]) : 0;
 }
 
 static void pit_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     Pit *s = opaque;
+    look_at_clock(s);
     if (offset < 3)
         write_count(s, &s->channels[offset], value);
     else
@@ -260,12 +265,14 @@ static void pit_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 static uint64_t speaker_read(void *opaque, uint64_t offset, unsigned size)
 {
     Pit *s = opaque;
-    return s->control | (now(s) / REFRESH_NS & 1 ? PORT61_REFRESH : 0) | (output(s, &s->channels[2]) ? PORT61_OUT2 : 0);
+    look_at_clock(s);
+    return s->control | (s->now / REFRESH_NS & 1 ? PORT61_REFRESH : 0) | (output(s, &s->channels[2]) ? PORT61_OUT2 : 0);
 }
 
 static void speaker_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     Pit *s = opaque;
+    look_at_clock(s);
     s->control = value & PORT61_WRITABLE;
     set_gate(s, &s->channels[2], value & PORT61_GATE);
 }
@@ -289,6 +296,7 @@ static bool realize(Device *dev, GError **err)
 static void reset(Device *dev)
 {
     Pit *s = (Pit *)dev;
+    look_at_clock(s);
     s->control = 0;
     s->irq_off = false;
     for (unsigned i = 0; i < 3; i++)
@@ -322,6 +330,7 @@ static const StateField state[] = { CHANNEL_STATE(0),
                                     STATE_TIMER(Pit, timer),
                                     STATE(Pit, irq_off),
                                     STATE(Pit, control),
+                                    STATE_SKIP(Pit, now, "time of an access"),
                                     STATE_SKIP(Pit, ports, "wiring"),
                                     STATE_SKIP(Pit, speaker, "wiring"),
                                     STATE_SKIP(Pit, irq, "wiring"),

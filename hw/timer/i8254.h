@@ -26,6 +26,7 @@ typedef struct Pit {
     Device dev;
     MemRegion ports, speaker;
     PitChannel channels[3];
+    int64_t now;     /* virtual time of the access or interrupt that is under way */
     Timer timer;     /* the next rise of channel 0's output */
     Irq irq;         /* channel 0's output: IRQ 0 */
     bool irq_off;    /* the HPET has taken IRQ 0 over */

@@ -372,6 +372,11 @@ uint64_t x86_tsc_frequency(const CpuState *cs)
     return ((const X86State *)cs)->tsc_frequency;
 }
 
+bool x86_in_smm(const CpuState *cs)
+{
+    return x86((CpuState *)cs)->smm;
+}
+
 void x86_set_smm_space(CpuState *cs, AddressSpace *space)
 {
     x86(cs)->smm_space = space;

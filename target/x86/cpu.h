@@ -246,7 +246,7 @@ struct X86State {
     uint8_t shadow; /* an interrupt shadow covers the instruction at this address: SHADOW_* */
     uint64_t shadow_pc;
     bool smm, nmi_blocked, nmi_was_blocked; /* the last: before the SMI */
-    uint16_t watch_hit; /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
+    uint16_t watch_hit;                     /* what the present instruction is to trap for: bits of DR6, and NO_STEP */
     uint64_t a20_mask;
     /* Set from any thread, taken by the processor: atomic. */
     uint32_t inputs; /* INPUT_* */
@@ -396,7 +396,7 @@ uint64_t x86_system(X86State *s, unsigned what, uint64_t a, uint64_t b, unsigned
 void x86_debug_trap(X86State *s, uint64_t dr6);
 
 /* ---- watch.c ---- */
-void x86_watch_changed(X86State *s); /* DR0 to DR3 or DR7 changed */
+void x86_watch_changed(X86State *s);                            /* DR0 to DR3 or DR7 changed */
 void x86_watch_port(X86State *s, uint16_t port, unsigned size); /* it was accessed */
 bool x86_watched_page(const X86State *s, uint64_t va);
 bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const uint64_t *value);

@@ -334,6 +334,7 @@ static bool prefixes_legal(const Prefixes *p, const X86Row *row, const X86Insn *
 static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c, X86Insn *insn)
 {
     Prefixes p = { .segment = X86_NO_SEGMENT };
+    bool illegal = false;
     uint8_t opcode = take_legacy_prefixes(c, bits, &p);
     if (c->short_of || c->at > MAX_LENGTH)
         return;
@@ -343,8 +344,9 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
             return;
         }
         if (bits == 64 || c->bytes[c->at] >> 6 == 3) {
-            if (p.operand || p.repeat || p.lock || p.rex) /* nothing more is fetched */
+            if (p.rex) /* nothing more is fetched */
                 return;
+            illegal = p.operand || p.repeat || p.lock;
             if (!take_vex(c, bits, opcode == 0xc4, &p))
                 return;
             opcode = (uint8_t)take(c, 1);
@@ -366,8 +368,8 @@ static void decode(unsigned bits, uint64_t features, bool vex_allowed, Cursor *c
     }
     if (c->short_of)
         return;
-    const X86Row *row = find_row(bits, features, &p, opcode, modrm);
-    bool illegal = !row;
+    const X86Row *row = illegal ? NULL : find_row(bits, features, &p, opcode, modrm);
+    illegal = !row;
     if (illegal && !(row = row_of_length(bits, &p, opcode)))
         return;
     *insn = (X86Insn){ .row = row,

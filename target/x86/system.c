@@ -296,7 +296,8 @@ static bool write_cr0(X86State *s, uint64_t value)
         return false;
     if (value & CR0_PG && !(old & CR0_PG)) {
         if (s->efer & EFER_LME) {
-            bool tss16 = (s->tr.attributes & (DESC_P | DESC_TYPE)) == (DESC_P | GATE_TSS16_BUSY) && s->tr.selector & 0xfffc;
+            bool tss16 =
+                (s->tr.attributes & (DESC_P | DESC_TYPE)) == (DESC_P | GATE_TSS16_BUSY) && s->tr.selector & 0xfffc;
             if (!(s->cr4 & CR4_PAE) || s->segment[X86_CS].attributes & DESC_L || tss16)
                 return false;
             s->efer |= EFER_LMA;

@@ -1,6 +1,6 @@
 /*
- * x86: breakpoints on data and ports, by the debug registers (SDM volume 3, section 19.2). Pages that have one get no TLB
- * entries, so that every access to them comes here.
+ * x86: breakpoints on data and ports, by the debug registers (SDM volume 3, section 19.2). Pages that have one get no
+ * TLB entries, so that every access to them comes here.
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu.h"
@@ -38,7 +38,8 @@ void x86_watch_port(X86State *s, uint16_t port, unsigned size)
 {
     for (unsigned i = 0; i < 4 && s->cs.watching; i++) {
         uint64_t first = s->dr[i] & ~(length(s, i) - 1);
-        if (enabled(s, i) && kind(s, i) == KIND_IO && s->cr4 & CR4_DE && port < first + length(s, i) && port + size > first)
+        if (enabled(s, i) && kind(s, i) == KIND_IO && s->cr4 & CR4_DE && port < first + length(s, i) &&
+            port + size > first)
             s->watch_hit |= (uint16_t)(1u << i);
     }
 }

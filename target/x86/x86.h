@@ -48,6 +48,8 @@ void x86_cpuid(const CpuState *cs, uint32_t leaf, uint32_t subleaf, uint32_t out
 /* ---- set up by the machine before the processor runs ---- */
 /* System management mode sees this address space (with the SMRAM), not the machine's. */
 void x86_set_smm_space(CpuState *cs, AddressSpace *space);
+/* This processor is in that mode now; by its own thread. */
+bool x86_in_smm(const CpuState *cs);
 /* FERR#: raised by an unmasked x87 exception while CR0.NE is 0; the board answers with x86_set_ignne. */
 void x86_set_ferr(CpuState *cs, Irq irq);
 void x86_set_ignne(CpuState *cs, bool level);

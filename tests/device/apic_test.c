@@ -363,6 +363,28 @@ static void test_late_timer(void)
     }
 }
 
+/* A host that is so busy that time passes between any two looks at the clock: a count shorter than that ends all the
+ * same. */
+static void test_busy_timer(void)
+{
+    static const struct {
+        uint32_t reg, value;
+    } writes[] = { { INITIAL, 20 }, { TIMER, 0xec }, { DIVIDE, 3 } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(writes); i++) {
+        for (unsigned count = 1; count < 500; count += 13) {
+            Fixture *f = apic_setup();
+            devm_busy(f->m);
+            reg(f, 0, DIVIDE, 3);
+            reg(f, 0, TIMER, 0xec);
+            reg(f, 0, INITIAL, count);
+            reg(f, 0, writes[i].reg, writes[i].value);
+            devm_step(f->m, 1000000);
+            g_assert_cmphex(apic_acknowledge(f->apic[0]), ==, 0xec);
+            apic_teardown(f);
+        }
+    }
+}
+
 static void test_x2apic(void)
 {
     Fixture *f = apic_setup();
@@ -572,6 +594,7 @@ int main(int argc, char **argv)
     g_test_add_func("/apic/ipi", test_ipi);
     g_test_add_func("/apic/timer", test_timer);
     g_test_add_func("/apic/late-timer", test_late_timer);
+    g_test_add_func("/apic/busy-timer", test_busy_timer);
     g_test_add_func("/apic/x2apic", test_x2apic);
     g_test_add_func("/apic/local-inputs", test_local_inputs);
     g_test_add_func("/apic/ioapic", test_ioapic);

@@ -254,9 +254,30 @@ void devm_get(DevMachine *m, uint64_t addr, void *data, size_t len)
 
 /* ---- time, reset, main loop ---- */
 
+static int64_t busy_now(void *opaque)
+{
+    return ((DevMachine *)opaque)->busy_time += 1000;
+}
+
+static void busy_set(void *opaque, int64_t ns) {}
+static void busy_earlier(void *opaque) {}
+
+void devm_busy(DevMachine *m)
+{
+    static const ClockDriver driver = { busy_now, busy_set, busy_earlier };
+    m->busy_time = clock_now(m->machine->clocks, CLOCK_VIRTUAL_NS);
+    m->busy = true;
+    clock_drive(m->machine->clocks, &driver, m);
+}
+
 void devm_step(DevMachine *m, int64_t ns)
 {
-    clock_step(m->machine->clocks, ns);
+    if (!m->busy) {
+        clock_step(m->machine->clocks, ns);
+        return;
+    }
+    for (int64_t end = m->busy_time + ns; m->busy_time < end;)
+        clock_fire_due(m->machine->clocks);
 }
 
 void devm_reset(DevMachine *m)

@@ -19,6 +19,8 @@
 #define DEVM_RAM_SIZE (UINT64_C(16) << 20)
 
 typedef struct DevMachine {
+    bool busy; /* devm_busy */
+    int64_t busy_time;
     Machine *machine;
     MemRegion ram;      /* DEVM_RAM_SIZE bytes at DEVM_RAM_BASE; not there in a machine of devm_build */
     uint64_t next_dma;  /* of devm_dma */
@@ -76,6 +78,9 @@ void devm_get(DevMachine *m, uint64_t addr, void *data, size_t len);
 
 /* Advance virtual time, firing timers. */
 void devm_step(DevMachine *m, int64_t ns);
+/* From now on (before any timer is armed) a microsecond passes between any two looks at virtual time, as on a host that
+ * is so busy that it takes the processor away anywhere. */
+void devm_busy(DevMachine *m);
 /* Reset the whole machine (without its vCPUs). */
 void devm_reset(DevMachine *m);
 /* Run the main loop's pending work, until done (may be NULL: until nothing is pending) or after a second fail. */

@@ -111,6 +111,66 @@ static void test_late(void)
     hpet_free(f);
 }
 
+/* The host keeps the guest waiting between its look at the counter and its write of a periodic comparator. */
+static void test_late_start(void)
+{
+    Fixture *f = hpet_new(NULL);
+    devm_step(f->m, 12345);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    uint32_t first = r32(f->m, HPET_BASE + COUNTER) + 10000;
+    devm_step(f->m, 250000);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 0x40 | 8 | 4);
+    w32(f->m, T(0, CMP), first);
+    w32(f->m, T(0, CMP), 10000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 1);
+    devm_step(f->m, 1000000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 11);
+    hpet_free(f);
+}
+
+/* A periodic timer that is not enabled goes on, but wakes nobody. */
+static void test_unheard(void)
+{
+    Fixture *f = hpet_new(NULL);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x40 | 8 | 4);
+    w64(f->m, T(0, CMP), 10000);
+    w64(f->m, T(0, CMP), 10000);
+    devm_step(f->m, 500000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 5);
+    w32(f->m, T(0, CFG), 2 << 9 | 8);
+    g_assert_false(timer_armed(&f->hpet->timers[0].timer));
+    devm_step(f->m, INT64_C(100000000000));
+    g_assert_cmpuint(r64(f->m, T(0, CMP)), ==, UINT64_C(10000060000));
+    w32(f->m, T(0, CFG), 2 << 9 | 8 | 4);
+    devm_step(f->m, 500000);
+    g_assert_cmpuint(f->irqs[2].rises, ==, 10);
+    hpet_free(f);
+}
+
+/* Comparators that are passed before the host has come to the end of arming them. */
+static void test_busy(void)
+{
+    Fixture *f = hpet_new(NULL);
+    devm_busy(f->m);
+    w32(f->m, HPET_BASE + CONFIG, 1);
+    w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 0x40 | 8 | 4); /* periodic, each 2 us */
+    w32(f->m, T(0, CMP), r32(f->m, HPET_BASE + COUNTER) + 500);
+    w32(f->m, T(0, CMP), 200);
+    devm_step(f->m, 10000000);
+    g_assert_cmpuint(f->irqs[2].rises, >, 100);
+    for (unsigned distance = 1000; distance < 1100; distance++) { /* each write is another time before it is passed */
+        w32(f->m, T(0, CFG), 2 << 9 | 0x100 | 4);
+        unsigned before = f->irqs[2].rises;
+        w32(f->m, T(0, CMP), r32(f->m, HPET_BASE + COUNTER) + distance);
+        for (unsigned i = 0; i < 20; i++)
+            w32(f->m, HPET_BASE + CONFIG, 1);
+        devm_step(f->m, 1000000);
+        g_assert_cmpuint(f->irqs[2].rises, ==, before + 1);
+    }
+    hpet_free(f);
+}
+
 /* A periodic timer that fires before its period is written. */
 static void test_late_period(void)
 {
@@ -191,6 +251,9 @@ int main(int argc, char **argv)
     g_test_add_func("/hpet/one-shot", test_one_shot);
     g_test_add_func("/hpet/periodic", test_periodic);
     g_test_add_func("/hpet/late", test_late);
+    g_test_add_func("/hpet/late-start", test_late_start);
+    g_test_add_func("/hpet/unheard", test_unheard);
+    g_test_add_func("/hpet/busy", test_busy);
     g_test_add_func("/hpet/late-period", test_late_period);
     g_test_add_func("/hpet/legacy", test_legacy);
     g_test_add_func("/hpet/message", test_message);

@@ -150,6 +150,20 @@ static void test_limits(void)
     pit_free(f);
 }
 
+/* A count that ends before the host has come to the end of arming it. */
+static void test_busy(void)
+{
+    static const uint8_t modes[] = { 0, 4 };
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+        Fixture *f = pit_new();
+        devm_busy(f->m);
+        load(f, 0, modes[i], 1); /* 838 ns */
+        devm_step(f->m, 1000000);
+        g_assert_cmpuint(f->irq.rises, ==, 1);
+        pit_free(f);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -158,5 +172,6 @@ int main(int argc, char **argv)
     g_test_add_func("/i8254/gate", test_gate);
     g_test_add_func("/i8254/read-back", test_read_back);
     g_test_add_func("/i8254/limits", test_limits);
+    g_test_add_func("/i8254/busy", test_busy);
     return g_test_run();
 }

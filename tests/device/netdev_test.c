@@ -247,6 +247,40 @@ static void test_hostile(void)
     devm_free(machine);
 }
 
+/* Sockets that wait for somebody let the main loop sleep. */
+static void test_user_sleeps(void)
+{
+    GPollFD fds[64];
+    gint timeout, priority, count;
+    GMainContext *loop = g_main_context_default();
+    g_autoptr(GError) err = NULL;
+    machine = devm_new();
+    g_autofree char *text = expand("user,id=a,hostfwd=tcp:127.0.0.1:@7-:22");
+    g_autoptr(Opts) opts = opts_parse("-netdev", text, "type", &err);
+    if (net_add(opts, &err)) {
+        while (g_main_context_iteration(NULL, FALSE))
+            ;
+        g_assert_true(g_main_context_acquire(loop));
+        for (unsigned turn = 0; turn < 3; turn++) { /* the first one has something new to watch */
+            g_main_context_prepare(loop, &priority);
+            count = g_main_context_query(loop, G_MAXINT, &timeout, fds, G_N_ELEMENTS(fds));
+            g_assert_cmpint(count, <=, G_N_ELEMENTS(fds));
+            g_assert_cmpint(timeout, !=, 0);
+            int ready = g_poll(fds, count, 0);
+            g_assert_true(!turn || !ready);
+            g_main_context_check(loop, G_MAXINT, fds, count);
+        }
+        g_main_context_release(loop);
+        int fd = connect_to(ports[7]); /* the new socket is watched */
+        g_assert_true(g_main_context_iteration(NULL, TRUE));
+        close(fd);
+    } else {
+        g_test_skip(err->message); /* built without libslirp */
+    }
+    net_remove_all();
+    devm_free(machine);
+}
+
 static void test_errors(void)
 {
     static const struct {
@@ -283,6 +317,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(name, &pairs[i], test_pair);
     }
     g_test_add_func("/netdev/hostile", test_hostile);
+    g_test_add_func("/netdev/user-sleeps", test_user_sleeps);
     g_test_add_func("/netdev/errors", test_errors);
     int status = g_test_run();
     g_rmdir(folder);

@@ -1,6 +1,6 @@
 /*
  * The flash by its command set: reading modes, programming, erasing, buffered writes, what the drive then holds, a
- * read-only drive.
+ * read-only drive, one for system management mode.
  * SPDX-License-Identifier: MIT
  */
 #include "block/block.h"
@@ -111,6 +111,9 @@ static void test_programming(void)
     g_assert_cmphex(r32(f.m, BASE), ==, 0x00b000b0);
     command(&f, 0, 0x50);
     command(&f, 0, 0x70);
+    g_assert_cmphex(r32(f.m, BASE), ==, 0); /* by which OVMF knows it for a flash */
+    command(&f, 0, 0x20);
+    command(&f, 0, 0xd0);
     g_assert_cmphex(r32(f.m, BASE), ==, READY);
     fixture_free(&f);
 }
@@ -151,6 +154,36 @@ static void test_read_only(void)
     fixture_free(&f);
 }
 
+static bool in_smm;
+
+static bool privileged(void)
+{
+    return in_smm;
+}
+
+static void test_secure(void)
+{
+    Fixture f = fixture_new(false);
+    f.flash->secure = true;
+    command(&f, 0, 0x90); /* nobody is privileged */
+    g_assert_cmphex(r32(f.m, BASE), ==, 0x03020100);
+    f.flash->privileged = privileged;
+    command(&f, SECTOR, 0x40);
+    w32(f.m, BASE + SECTOR, 0);
+    g_assert_cmphex(r32(f.m, BASE + SECTOR), ==, 0xffffffff);
+    in_smm = true;
+    command(&f, SECTOR, 0x40);
+    w32(f.m, BASE + SECTOR, 0x12345678);
+    g_assert_cmphex(r32(f.m, BASE), ==, READY);
+    in_smm = false; /* whatever mode it was left in */
+    g_assert_cmphex(r32(f.m, BASE + SECTOR), ==, 0x12345678);
+    command(&f, 0, 0xff);
+    in_smm = true;
+    g_assert_cmphex(r32(f.m, BASE), ==, READY);
+    check_file(&f, SECTOR, 0x12345678);
+    fixture_free(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -158,5 +191,6 @@ int main(int argc, char **argv)
     g_test_add_func("/pflash/programming", test_programming);
     g_test_add_func("/pflash/buffered", test_buffered);
     g_test_add_func("/pflash/read-only", test_read_only);
+    g_test_add_func("/pflash/secure", test_secure);
     return g_test_run();
 }

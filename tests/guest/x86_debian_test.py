@@ -3,8 +3,8 @@
 
     x86_debian_test.py RHEA TEST|list
 
-RHEA may also be another emulator's command, to see that the test is right. Not part of the test run, for they take
-long: `debian`, `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: which of python's) and `stress`
+RHEA may also be another emulator's command, to see that the test is right. Part of the test run is `debian`; the others take
+long: `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: which of python's) and `stress`
 ($RHEA_STRESS_SECONDS, 600 if not said).
 
 SPDX-License-Identifier: MIT
@@ -203,6 +203,8 @@ def selftest_commands():
         unpack = "zstd --long=27" if packer.startswith("zstd") else packer.split()[0]
         yield f"{packer}'s round trip", f"{packer} -c < data > packed && {unpack} -t < packed && {unpack} -dc < packed | cmp - data"
     yield "zstd's benchmark with its checks", "zstd -b1 -e7 -i1 data"
+    # The image has neither; test_socket looks them up.
+    yield "names", "echo 127.0.0.1 localhost > /etc/hosts; for s in daytime:13 domain:53 http:80; do for p in tcp udp; do echo ${s%:*} ${s#*:}/$p; done; done > /etc/services"
     for name in os.environ.get("RHEA_PYTHON_TESTS", PYTHON_TESTS).split():
         yield f"python3 -m test {name}", f"python3 -m test --timeout 3000 {name}"
 
@@ -210,7 +212,8 @@ def selftest_commands():
 def test_selftests():
     with tempfile.TemporaryDirectory() as tmp:
         disk, port = copy_of_disk(tmp), free_port()
-        s = start("-drive", f"if=virtio,format=raw,file={disk}", "-smp", 2, *CPU, "-nic", f"user,hostfwd=tcp:127.0.0.1:{port}-:22")
+        s = start("-drive", f"if=virtio,format=raw,file={disk}", "-smp", 2, *CPU, "-nic", f"user,hostfwd=tcp:127.0.0.1:{port}-:22",
+                  "-m", 4096)  # zstd --ultra -22 asks for more than 2 GiB, which Linux does not promise where there is not that much
         debian.login(s)
         content(s)
         ssh(port, "cat > a.c; cat /usr/bin/perl > data", GCC_PROGRAM.encode())
@@ -225,8 +228,8 @@ def test_selftests():
 # ---- stress-ng ----
 
 # Where a stressor has methods it goes through all of them.
-STRESSORS = """cpu fp vecmath vecfp vecwide vecshuf atomic matrix matrix-3d str wcs memcpy memthrash funccall longjmp stack bitonicsort qsort heapsort radixsort crypt
-hash prime goto branch mutex futex sem pipe fork clone mmap mremap madvise tsc rdrand cacheline membarrier switch signal timer poll zlib""".split()
+STRESSORS = """cpu fp vecmath vecfp vecwide vecshuf atomic matrix matrix-3d str wcs memcpy memthrash funccall longjmp stack qsort heapsort radixsort crypt
+hash goto branch mutex futex sem pipe fork clone mmap mremap madvise tsc rdrand cacheline membarrier switch signal timer poll zlib""".split()
 
 
 def test_stress():

@@ -59,6 +59,19 @@ class Guest:
         """How often the monitor has said it."""
         return open(self.log, errors="replace").read().count(text)
 
+    def ask(self, command, wanted):
+        """Again and again until the monitor answers what is wanted."""
+        while True:
+            start = os.path.getsize(self.log)
+            self.monitor(command, "info status")
+            while "VM status" not in (answer := open(self.log, errors="replace").read()[start:]):
+                time.sleep(0.1)
+                if self.p.poll() is not None:
+                    self.fail("it is gone")
+            if wanted(answer):
+                return
+            time.sleep(0.2)
+
     def finish(self, status=0, timeout=600):
         """Wait for its end; returns what it said."""
         try:
@@ -143,7 +156,7 @@ while [ $disks -lt 2 ]; do
     before="$now"
     sleep 0.2
 done
-dmesg | grep -E "BUG|Oops|(acpi|pci).*([Ee]rror|fail|conflict)" | sed 's/^/complaint: /'
+dmesg | grep -E "BUG|Oops|(acpi|pci).*([Ee]rror|fail|conflict)" | grep -v MMCONFIG | sed 's/^/complaint: /'
 poweroff -f
 """
 
@@ -164,6 +177,7 @@ def hotplug_on(machine):
         guest.wait_for("STATE virtio_blk virtio_rng")
         guest.monitor("device_del disk", "device_del rng")
         guest.wait_for("STATE virtio_blk virtio_rng *\r?\n(.*\n)*STATE *\r?\n")
+        guest.ask("info block", lambda answer: "file" not in answer)
         guest.monitor("info pci", "device_del host", "device_add virtio-rng-pci,addr=1", "netdev_del n",
                       f"drive_add 0 if=none,id=e,format=raw,file={tmp}/disk", "device_add virtio-blk-pci,drive=e,id=disk")
         out = guest.finish()

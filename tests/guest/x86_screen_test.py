@@ -175,12 +175,13 @@ def newt_dialog(picture):
 
 
 def gtk_dialog(picture):
-    """Debian's dark banner, below it grey with a list, its selection and buttons."""
+    """Debian's dark banner; below it grey with a title, a white list of dark letters and in it the bar of the selected line, and buttons."""
     if picture.height < 600:
         return False
-    body = picture.colours(100, picture.height)
-    dark = sum(share for c, share in body.items() if sum(c) < 200)
-    return part(picture.colours(0, 70), (4, 70, 90), 60) > 0.5 and part(body, (237, 233, 227)) > 0.1 and 0.005 < dark < 0.2
+    body, title, buttons = (picture.colours(*rows) for rows in ((120, picture.height - 60), (80, 110), (picture.height - 50, picture.height)))
+    dark, grey = lambda colours: sum(share for c, share in colours.items() if sum(c) < 200), (237, 233, 227)
+    return (part(picture.colours(0, 70), (4, 70, 90), 60) > 0.5 and part(body, (255, 255, 255), 4) > 0.5 and 0.01 < part(body, (41, 135, 125)) < 0.1
+            and 0.005 < dark(body) < 0.2 and part(title, grey) > 0.8 and dark(title) > 0.002 and part(buttons, grey) > 0.5 and dark(buttons) > 0.002)
 
 
 def installer_text():

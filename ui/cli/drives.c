@@ -52,6 +52,11 @@ static const char *drive_name(const void *object)
     return node->drive ? node->drive : node->name;
 }
 
+static void drive_unused(void *object)
+{
+    block_remove_drive(object);
+}
+
 static void save_disks(void)
 {
     int failed = block_flush_all();
@@ -102,6 +107,7 @@ static bool add_default_drives(CommandLine *c, const MachineType *type, GError *
 bool drives_open(CommandLine *c, const MachineType *type, bool defaults, GError **err)
 {
     device_set_resolver(PROP_DRIVE, find_drive, drive_name);
+    device_set_drive_unused(drive_unused);
     chardev_set_sync(save_disks);
     block_drive_defaults(type->block_interface ? type->block_interface : "virtio",
                          type->ide_units ? type->ide_units : 2);

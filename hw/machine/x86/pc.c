@@ -170,7 +170,7 @@ static bool add_piix(Pc *pc, GError **err)
 static bool add_ich9(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    const char *props = has_smm(pc) ? "addr=1f.0,multifunction=on" : "addr=1f.0,multifunction=on,smm-enabled=off";
+    const char *props = has_smm(pc) ? "addr=1f.0,multifunction=on,smm-enabled=on" : "addr=1f.0,multifunction=on";
     Ich9Lpc *lpc = pc->lpc = x86_place(x, &ich9_lpc_type, x->pci->bus, props, err);
     if (!lpc)
         return false;
@@ -323,6 +323,7 @@ static bool init_board(Pc *pc, PcBoard board, const char *bios, GError **err)
     if (!check_props(pc, err) || !x86_add_ram(x, split, hole, err) || !x86_add_hub(x, err) ||
         !(board == PC_ISA ? add_plain_isa(pc, err) : add_host(pc, err)) || !add_processors(pc, err) ||
         !add_isa_devices(pc, err) || !add_hotplug(pc, err) || !x86_add_fw_cfg(x, err) ||
+        (pc->lpc && !ich9_lpc_add_smi_files(pc->lpc, x->fw_cfg, err)) ||
         !x86_add_interrupts(x, true, board != PC_ISA, err) || !x86_add_firmware(x, bios, err))
         return false;
     return vga_add_adapter(machine, machine->config.nodefaults || !pc->graphics ? NULL : "std", err);

@@ -181,6 +181,12 @@ bool x86_copy_bios(X86Machine *x, GError **err)
     return !rom || as_load_image(&x->machine.memory, (1 << 20) - size, rom->host + rom->size - size, size, err);
 }
 
+static bool in_smm(void)
+{
+    const Vcpu *vcpu = vcpu_current();
+    return vcpu && x86_in_smm(vcpu->state);
+}
+
 static bool add_flash(X86Machine *x, unsigned unit, uint64_t *top, GError **err)
 {
     BlockNode *drive = x->flash_drive[unit];
@@ -192,6 +198,7 @@ static bool add_flash(X86Machine *x, unsigned unit, uint64_t *top, GError **err)
     Device *dev = device_new(&x->machine, &pflash_cfi01_type);
     PflashCfi01 *flash = (PflashCfi01 *)dev;
     flash->drive = drive;
+    flash->privileged = in_smm;
     flash->name = g_strdup_printf("system.flash%u", unit);
     flash->sectors = sectors;
     flash->sector_size = FLASH_SECTOR;
