@@ -175,6 +175,8 @@ static bool build(KvmState *kvm, GError **err)
         return error_set(err, "KVM: the kernel's vCPU area has only %d bytes", bytes);
     kvm->run_bytes = (size_t)bytes;
     kvm_signals_init();
+    kvm_state_init_vm(kvm);
+    kvm_clock_init(kvm);
     return kvm_slots_init(kvm, err);
 }
 

@@ -44,19 +44,36 @@ typedef struct KvmState {
     struct kvm_cpuid2 *supported;
     struct kvm_msr_list *msrs;
     size_t xsave_bytes;
+    bool has_sregs2;
+    struct kvm_clock_data clock; /* of guests: as it was when the machine stopped */
+    struct kvm_pit_state2 pit;   /* likewise, if there is one */
+    bool clock_stopped;
     Irqchip irqchip;                /* if machine->irqchip is set */
     struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */
     struct kvm_irqchip reset_chips[3];
     struct kvm_pit_state2 reset_pit;
 } KvmState;
 
-/* Everything that KVM keeps for a vCPU and X86State has no member for: it goes back as it came. */
+/* What the kernel gave when the state was fetched. What X86State has no member for goes back as it came; so does what
+ * X86State says in fewer words than the kernel, where it has not changed since. */
 typedef struct KvmRest {
+    union {
+        struct kvm_sregs special; /* with interrupt_bitmap: injected and not delivered */
+        struct kvm_sregs2 special2;
+    };
     struct kvm_vcpu_events events;
     struct kvm_mp_state mp_state;
     struct kvm_lapic_state lapic;
-    uint64_t pending[4]; /* interrupts that were injected and not delivered */
+    struct kvm_debugregs debug;
 } KvmRest;
+
+/* What kvm_put_state writes. */
+typedef enum {
+    KVM_PUT_CHANGES, /* what X86State may say differently now. Interrupts, start-ups and clocks that have come or gone
+                        on since, from other threads, stay as the kernel has them */
+    KVM_PUT_RESET,   /* X86State, and all else as at power-up */
+    KVM_PUT_ALL,     /* all as it was fetched, clocks too */
+} KvmPut;
 
 typedef struct KvmVcpu {
     Vcpu *vcpu;
@@ -64,19 +81,19 @@ typedef struct KvmVcpu {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
-    uint32_t running;        /* atomic: it is in KVM_RUN, or about to be */
-    bool state_here;         /* vcpu->state holds the registers, not the kernel */
-    bool was_reset;          /* those too that only a reset changes */
-    bool started;            /* it has been in KVM_RUN */
-    bool broken;             /* nothing goes on until a reset */
-    bool has_xsave, has_avx; /* of the model */
-    bool unfinished;         /* the device access that KVM_RUN left with is not over for KVM */
+    uint32_t running; /* atomic: it is in KVM_RUN, or about to be */
+    bool state_here;  /* vcpu->state holds the registers, not the kernel */
+    bool was_reset;   /* those too that only a reset changes */
+    bool started;     /* it has been in KVM_RUN */
+    bool broken;      /* nothing goes on until a reset */
+    bool has_xsave;   /* of the model */
+    bool unfinished;  /* the device access that KVM_RUN left with is not over for KVM */
     FlatView *views[KVM_SPACES];
     uint32_t seen[KVM_SPACES];
     KvmRest rest;
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
-    struct kvm_xsave *xsave;
-    uint64_t exits; /* KVM_RUN has returned so often */
+    uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
+    uint64_t exits;                     /* KVM_RUN has returned so often */
 } KvmVcpu;
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
@@ -111,11 +128,26 @@ bool kvm_irqchip_init(KvmState *kvm, KvmIrqchipMode mode, GError **err);
 void kvm_reset_lapic(KvmVcpu *k, uint32_t id, bool bootstrap);
 
 /* ---- x86_state.c ---- */
+/* Of the VM, before there is any vCPU: events are told apart as finely as the kernel can. */
+void kvm_state_init_vm(KvmState *kvm);
 bool kvm_state_init(KvmVcpu *k, GError **err);
 void kvm_state_free(KvmVcpu *k);
-/* On the vCPU's thread, which is not in KVM_RUN. False: what the kernel refused is in *err. */
+/* While the vCPU is not in KVM_RUN. False: what the kernel refused is in *err. */
 bool kvm_get_state(KvmVcpu *k, GError **err);
-bool kvm_put_state(KvmVcpu *k, GError **err);
+bool kvm_put_state(KvmVcpu *k, KvmPut what, GError **err);
+/* INIT: nothing is pending or injected any more. The state is here. */
+void kvm_forget_events(KvmVcpu *k);
+
+/* ---- x86_msrs.c ---- */
+bool kvm_msrs_init(KvmVcpu *k, GError **err);
+bool kvm_get_msrs(KvmVcpu *k, GError **err);
+bool kvm_put_msrs(KvmVcpu *k, KvmPut what, GError **err);
+/* Behind the local APIC, whose timer it is. */
+bool kvm_put_deadline(KvmVcpu *k, KvmPut what, GError **err);
+
+/* ---- clock.c ---- */
+/* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */
+void kvm_clock_init(KvmState *kvm);
 
 /* ---- x86_cpuid.c ---- */
 /* What CPUID may say under KVM: out: eax, ebx, ecx, edx; zeros where it says nothing. */

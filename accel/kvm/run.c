@@ -280,7 +280,8 @@ static void run_failed(KvmVcpu *k, int e)
 static void deliver_by_state(KvmVcpu *k)
 {
     k->vcpu->machine->accel->vcpu_read_state(k->vcpu);
-    k->was_reset = true; /* INIT changes more than KVM_RUN does */
+    if (__atomic_load_n(&x86(k->vcpu->state)->inputs, __ATOMIC_SEQ_CST) & INPUT_INIT)
+        kvm_forget_events(k);
     k->vcpu->target->deliver_interrupt(k->vcpu->state);
 }
 
@@ -352,7 +353,7 @@ static bool give_state(KvmVcpu *k)
     if (!k->state_here)
         return true;
     k->state_here = false;
-    if (kvm_put_state(k, &err))
+    if (kvm_put_state(k, k->was_reset ? KVM_PUT_RESET : KVM_PUT_CHANGES, &err))
         return true;
     k->state_here = true;
     internal_error(k, err->message);

@@ -1,8 +1,11 @@
 /*
- * KVM: a vCPU's registers, between the kernel and X86State (api.rst: KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_XSAVE2,
- * KVM_GET_XCRS, KVM_GET_DEBUGREGS, KVM_GET_VCPU_EVENTS, KVM_GET_MP_STATE, KVM_GET_MSRS and their KVM_SET_*).
+ * KVM: a vCPU's registers, between the kernel and X86State (api.rst: KVM_GET_REGS, KVM_GET_SREGS2, KVM_GET_XSAVE2,
+ * KVM_GET_XCRS, KVM_GET_DEBUGREGS, KVM_GET_VCPU_EVENTS, KVM_GET_MP_STATE, KVM_GET_LAPIC and their KVM_SET_*; MSRs:
+ * x86_msrs.c).
  *
- * What X86State has no member for is kept as KVM gave it: MSRs of KVM's list, components of the extended state.
+ * Nothing is lost on the way: where X86State has no member for something, or says it in fewer words (a segment that is
+ * not usable, a component of the extended state that is in its initial configuration), what KVM gave is kept, and goes
+ * back unless X86State has changed.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/kvm/kvm.h"
@@ -11,11 +14,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-typedef struct Transfer {
-    const char *name;
-    unsigned long get, set;
-} Transfer;
 
 static bool get(KvmVcpu *k, unsigned long request, const char *name, void *data, GError **err)
 {
@@ -38,6 +36,12 @@ static __u64 *general(struct kvm_regs *r, unsigned n)
     return members[n];
 }
 
+/* The base of CS does not count there, whatever it is. */
+static bool code64(const X86State *s)
+{
+    return x86_long(s) && s->segment[X86_CS].attributes & DESC_L;
+}
+
 static bool get_general(KvmVcpu *k, X86State *s, GError **err)
 {
     struct kvm_regs regs;
@@ -45,15 +49,14 @@ static bool get_general(KvmVcpu *k, X86State *s, GError **err)
         return false;
     for (unsigned n = 0; n < X86_GPRS; n++)
         s->gpr[n] = *general(&regs, n);
-    bool code64 = x86_long(s) && s->segment[X86_CS].attributes & DESC_L;
-    s->cs.pc = code64 ? regs.rip : (uint32_t)(s->segment[X86_CS].base + regs.rip);
+    s->cs.pc = code64(s) ? regs.rip : (uint32_t)(s->segment[X86_CS].base + regs.rip);
     x86_put_eflags(s, (uint32_t)regs.rflags, UINT32_MAX);
     return true;
 }
 
 static bool put_general(KvmVcpu *k, X86State *s, GError **err)
 {
-    struct kvm_regs regs = { .rip = x86_ip(s), .rflags = x86_eflags(s) };
+    struct kvm_regs regs = { .rip = code64(s) ? s->cs.pc : x86_ip(s), .rflags = x86_eflags(s) };
     for (unsigned n = 0; n < X86_GPRS; n++)
         *general(&regs, n) = s->gpr[n];
     return SET(k, REGS, &regs, err);
@@ -61,80 +64,113 @@ static bool put_general(KvmVcpu *k, X86State *s, GError **err)
 
 /* ---- segments, tables, control registers ---- */
 
-static void get_segment(X86SegmentReg *r, const struct kvm_segment *from)
+/* To the target a segment is usable if it is present. */
+static X86SegmentReg from_kvm(const struct kvm_segment *from)
 {
-    unsigned attributes = from->type | from->s << 4 | from->dpl << DESC_DPL_SHIFT | from->present << 7 |
-                          from->avl << 12 | from->l << 13 | from->db << 14 | from->g << 15;
-    *r = (X86SegmentReg){ .base = from->base,
-                          .limit = from->limit,
-                          .selector = from->selector,
-                          .attributes = (uint16_t)(from->unusable ? 0 : attributes) };
+    bool present = from->present && !from->unusable;
+    unsigned attributes = from->type | from->s << 4 | from->dpl << DESC_DPL_SHIFT | present << 7 | from->avl << 12 |
+                          from->l << 13 | from->db << 14 | from->g << 15;
+    return (X86SegmentReg){
+        .base = from->base, .limit = from->limit, .selector = from->selector, .attributes = (uint16_t)attributes
+    };
 }
 
-static struct kvm_segment put_segment(const X86SegmentReg *r)
+static bool same_segment(const X86SegmentReg *a, const X86SegmentReg *b)
 {
+    return a->base == b->base && a->limit == b->limit && a->selector == b->selector && a->attributes == b->attributes;
+}
+
+static void put_segment(struct kvm_segment *to, const X86SegmentReg *r, bool anew)
+{
+    X86SegmentReg was = from_kvm(to);
     unsigned a = r->attributes;
-    return (struct kvm_segment){ .base = r->base,
-                                 .limit = r->limit,
-                                 .selector = r->selector,
-                                 .type = a & DESC_TYPE,
-                                 .s = a >> 4 & 1,
-                                 .dpl = a >> DESC_DPL_SHIFT & 3,
-                                 .present = a >> 7 & 1,
-                                 .avl = a >> 12 & 1,
-                                 .l = a >> 13 & 1,
-                                 .db = a >> 14 & 1,
-                                 .g = a >> 15 & 1,
-                                 .unusable = !(a & DESC_P) };
+    if (!anew && same_segment(&was, r))
+        return;
+    *to = (struct kvm_segment){ .base = r->base,
+                                .limit = r->limit,
+                                .selector = r->selector,
+                                .type = a & DESC_TYPE,
+                                .s = a >> 4 & 1,
+                                .dpl = a >> DESC_DPL_SHIFT & 3,
+                                .present = a >> 7 & 1,
+                                .avl = a >> 12 & 1,
+                                .l = a >> 13 & 1,
+                                .db = a >> 14 & 1,
+                                .g = a >> 15 & 1,
+                                .unusable = !(a & DESC_P) };
 }
 
-static struct kvm_segment *segment(struct kvm_sregs *r, unsigned n)
+/* All that have a segment register's form. */
+typedef struct SegmentPlace {
+    size_t here, there; /* in X86State; in kvm_sregs and kvm_sregs2, which begin alike */
+} SegmentPlace;
+#define PLACE(member, name)                                          \
+    {                                                                \
+        offsetof(X86State, member), offsetof(struct kvm_sregs, name) \
+    }
+static const SegmentPlace segments[] = { PLACE(segment[X86_ES], es),
+                                         PLACE(segment[X86_CS], cs),
+                                         PLACE(segment[X86_SS], ss),
+                                         PLACE(segment[X86_DS], ds),
+                                         PLACE(segment[X86_FS], fs),
+                                         PLACE(segment[X86_GS], gs),
+                                         PLACE(ldt, ldt),
+                                         PLACE(tr, tr) };
+G_STATIC_ASSERT(offsetof(struct kvm_sregs, apic_base) == offsetof(struct kvm_sregs2, apic_base));
+
+static bool pae(const X86State *s)
 {
-    struct kvm_segment *const members[] = { &r->es, &r->cs, &r->ss, &r->ds, &r->fs, &r->gs };
-    return members[n];
+    return s->cr0 & CR0_PG && s->cr4 & CR4_PAE && !x86_long(s);
 }
 
 static bool get_special(KvmVcpu *k, X86State *s, GError **err)
 {
-    struct kvm_sregs r;
-    if (!GET(k, SREGS, &r, err))
+    struct kvm_sregs *r = &k->rest.special;
+    if (!(k->kvm->has_sregs2 ? GET(k, SREGS2, &k->rest.special2, err) : GET(k, SREGS, r, err)))
         return false;
-    for (unsigned n = 0; n < 6; n++)
-        get_segment(&s->segment[n], segment(&r, n));
-    get_segment(&s->ldt, &r.ldt);
-    get_segment(&s->tr, &r.tr);
-    s->gdt = (X86Table){ r.gdt.base, r.gdt.limit };
-    s->idt = (X86Table){ r.idt.base, r.idt.limit };
-    s->cr0 = r.cr0;
-    s->cr2 = r.cr2;
-    s->cr3 = r.cr3;
-    s->cr4 = r.cr4;
-    s->cr8 = r.cr8;
-    s->efer = r.efer;
-    s->apic_base = r.apic_base;
-    memcpy(k->rest.pending, r.interrupt_bitmap, sizeof(k->rest.pending));
+    for (unsigned i = 0; i < G_N_ELEMENTS(segments); i++)
+        *(X86SegmentReg *)((char *)s + segments[i].here) =
+            from_kvm((struct kvm_segment *)((char *)r + segments[i].there));
+    s->gdt = (X86Table){ r->gdt.base, r->gdt.limit };
+    s->idt = (X86Table){ r->idt.base, r->idt.limit };
+    s->cr0 = r->cr0;
+    s->cr2 = r->cr2;
+    s->cr3 = r->cr3;
+    s->cr4 = r->cr4;
+    s->cr8 = r->cr8;
+    s->efer = r->efer;
+    s->apic_base = r->apic_base;
+    if (k->kvm->has_sregs2 && k->rest.special2.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID)
+        memcpy(s->pdpte, k->rest.special2.pdptrs, sizeof(s->pdpte));
+    else if (pae(s))
+        x86_load_pdptes(s, s->cr3);
     return true;
 }
 
-static bool put_special(KvmVcpu *k, X86State *s, GError **err)
+static bool put_special(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
 {
-    struct kvm_sregs r = { .ldt = put_segment(&s->ldt),
-                           .tr = put_segment(&s->tr),
-                           .gdt = { .base = s->gdt.base, .limit = s->gdt.limit },
-                           .idt = { .base = s->idt.base, .limit = s->idt.limit },
-                           .cr0 = s->cr0,
-                           .cr2 = s->cr2,
-                           .cr3 = s->cr3,
-                           .cr4 = s->cr4,
-                           .cr8 = s->cr8,
-                           .efer = s->efer,
-                           .apic_base = s->apic_base };
-    for (unsigned n = 0; n < 6; n++)
-        *segment(&r, n) = put_segment(&s->segment[n]);
-    if (k->was_reset)
-        memset(k->rest.pending, 0, sizeof(k->rest.pending));
-    memcpy(r.interrupt_bitmap, k->rest.pending, sizeof(k->rest.pending));
-    return SET(k, SREGS, &r, err);
+    struct kvm_sregs *r = &k->rest.special;
+    const KvmRest was = k->rest;
+    for (unsigned i = 0; i < G_N_ELEMENTS(segments); i++)
+        put_segment((struct kvm_segment *)((char *)r + segments[i].there),
+                    (X86SegmentReg *)((char *)s + segments[i].here), what == KVM_PUT_RESET);
+    r->gdt = (struct kvm_dtable){ .base = s->gdt.base, .limit = s->gdt.limit };
+    r->idt = (struct kvm_dtable){ .base = s->idt.base, .limit = s->idt.limit };
+    r->cr0 = s->cr0;
+    r->cr2 = s->cr2;
+    r->cr3 = s->cr3;
+    r->cr4 = s->cr4;
+    r->cr8 = s->cr8;
+    r->efer = s->efer;
+    r->apic_base = s->apic_base;
+    if (k->kvm->has_sregs2 && pae(s))
+        memcpy(k->rest.special2.pdptrs, s->pdpte, sizeof(s->pdpte));
+    else if (k->kvm->has_sregs2)
+        k->rest.special2.flags &= ~(__u64)KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    /* else CR8 would clear the lower half of the local APIC's task priority */
+    if (what == KVM_PUT_CHANGES && !memcmp(&was, &k->rest, sizeof(was)))
+        return true;
+    return k->kvm->has_sregs2 ? SET(k, SREGS2, &k->rest.special2, err) : SET(k, SREGS, r, err);
 }
 
 /* ---- x87, vectors, protection keys: an XSAVE area in the standard format ---- */
@@ -150,9 +186,24 @@ static unsigned pkru_offset(const KvmVcpu *k)
     return out[0] >= 4 && out[1] + 4 <= k->kvm->xsave_bytes ? out[1] : 0;
 }
 
+/* What X86State says of them, in the area's places. */
+static void image(KvmVcpu *k, X86State *s, uint8_t *area)
+{
+    unsigned pkru = pkru_offset(k);
+    uint32_t mxcsr = x86_mxcsr(s), keys = (uint32_t)s->pkru;
+    x86_put_x87(s, area, true);
+    memcpy(area + XSAVE_MXCSR, &mxcsr, 4);
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(area + XSAVE_XMM + 16 * i, &s->xmm[i][0], 16);
+        memcpy(area + XSAVE_AVX + 16 * i, &s->xmm[i][2], 16);
+    }
+    if (pkru)
+        memcpy(area + pkru, &keys, 4);
+}
+
 static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
 {
-    uint8_t *area = (uint8_t *)k->xsave;
+    uint8_t *area = k->xsave;
     unsigned pkru = pkru_offset(k);
     uint64_t in_use;
     uint32_t mxcsr, keys = 0;
@@ -176,29 +227,41 @@ static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
     if (pkru && in_use >> XCR0_PKRU_BIT & 1)
         memcpy(&keys, area + pkru, 4);
     s->pkru = keys;
+    image(k, s, k->xsave_given);
     return true;
 }
 
-static bool put_extended(KvmVcpu *k, X86State *s, GError **err)
+/* Of a byte of the area, that X86State says something of. */
+static uint64_t component_of(size_t at)
 {
-    uint8_t *area = (uint8_t *)k->xsave;
-    unsigned pkru = pkru_offset(k);
-    uint32_t mxcsr = x86_mxcsr(s);
+    if (at >= XSAVE_MXCSR && at < XSAVE_MXCSR + 4)
+        return XCR0_SSE;
+    return at < XSAVE_XMM         ? XCR0_X87
+           : at < XSAVE_HEADER    ? XCR0_SSE
+           : at < XSAVE_AVX + 256 ? XCR0_AVX
+                                  : 1u << XCR0_PKRU_BIT;
+}
+
+/* What X86State says differently than when it was fetched; all after a reset. */
+static bool put_extended(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
+{
+    uint8_t *area = k->xsave;
     uint64_t in_use;
-    if (k->was_reset)
+    g_autofree uint8_t *now = g_malloc0(k->kvm->xsave_bytes);
+    image(k, s, now);
+    if (what == KVM_PUT_RESET) {
         memset(area, 0, k->kvm->xsave_bytes);
-    memcpy(&in_use, area + XSAVE_HEADER, 8);
-    in_use |= XCR0_X87 | XCR0_SSE | (k->has_avx ? XCR0_AVX : 0) | (pkru ? 1u << XCR0_PKRU_BIT : 0);
-    memcpy(area + XSAVE_HEADER, &in_use, 8);
-    x86_put_x87(s, area, true);
-    memcpy(area + XSAVE_MXCSR, &mxcsr, 4);
-    for (unsigned i = 0; i < 16; i++) {
-        memcpy(area + XSAVE_XMM + 16 * i, &s->xmm[i][0], 16);
-        if (k->has_avx)
-            memcpy(area + XSAVE_AVX + 16 * i, &s->xmm[i][2], 16);
+        memset(k->xsave_given, 0, k->kvm->xsave_bytes);
     }
-    if (pkru)
-        memcpy(area + pkru, &s->pkru, 4);
+    memcpy(&in_use, area + XSAVE_HEADER, 8);
+    for (size_t i = 0; i < k->kvm->xsave_bytes; i++) {
+        if (now[i] == k->xsave_given[i])
+            continue;
+        area[i] = now[i];
+        in_use |= component_of(i);
+    }
+    memcpy(area + XSAVE_HEADER, &in_use, 8);
+    memcpy(k->xsave_given, now, k->kvm->xsave_bytes);
     return SET(k, XSAVE, area, err);
 }
 
@@ -217,205 +280,129 @@ static bool put_xcr0(KvmVcpu *k, X86State *s, GError **err)
     return !k->has_xsave || SET(k, XCRS, &r, err);
 }
 
-/* ---- debug registers, events ---- */
+/* ---- debug registers ---- */
 
 static bool get_debug(KvmVcpu *k, X86State *s, GError **err)
 {
-    struct kvm_debugregs r;
-    if (!GET(k, DEBUGREGS, &r, err))
+    struct kvm_debugregs *r = &k->rest.debug;
+    if (!GET(k, DEBUGREGS, r, err))
         return false;
     for (unsigned i = 0; i < 4; i++)
-        s->dr[i] = r.db[i];
-    s->dr[6] = r.dr6;
-    s->dr[7] = r.dr7;
+        s->dr[i] = r->db[i];
+    s->dr[6] = r->dr6;
+    s->dr[7] = r->dr7;
     return true;
 }
 
 static bool put_debug(KvmVcpu *k, X86State *s, GError **err)
 {
-    struct kvm_debugregs r = { .dr6 = s->dr[6], .dr7 = s->dr[7] };
+    struct kvm_debugregs *r = &k->rest.debug;
     for (unsigned i = 0; i < 4; i++)
-        r.db[i] = s->dr[i];
-    return SET(k, DEBUGREGS, &r, err);
+        r->db[i] = s->dr[i];
+    r->dr6 = s->dr[6];
+    r->dr7 = s->dr[7];
+    return SET(k, DEBUGREGS, r, err);
+}
+
+/* ---- events, start-up, local APIC ---- */
+
+/* First of all: the kernel takes an INIT or a start-up then, which changes registers. */
+static bool get_mp_state(KvmVcpu *k, X86State *s, GError **err)
+{
+    if (!GET(k, MP_STATE, &k->rest.mp_state, err))
+        return false;
+    if (k->vcpu->machine->irqchip)
+        s->waiting = k->rest.mp_state.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+                     k->rest.mp_state.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    return true;
 }
 
 static bool get_events(KvmVcpu *k, X86State *s, GError **err)
 {
     struct kvm_vcpu_events *e = &k->rest.events;
-    if (!GET(k, VCPU_EVENTS, e, err) || !GET(k, MP_STATE, &k->rest.mp_state, err))
+    if (!GET(k, VCPU_EVENTS, e, err) || (k->vcpu->machine->irqchip && !GET(k, LAPIC, &k->rest.lapic, err)))
         return false;
-    if (k->vcpu->machine->irqchip) {
-        if (!GET(k, LAPIC, &k->rest.lapic, err))
-            return false;
-        s->waiting = k->rest.mp_state.mp_state == KVM_MP_STATE_UNINITIALIZED ||
-                     k->rest.mp_state.mp_state == KVM_MP_STATE_INIT_RECEIVED;
-    }
     s->nmi_blocked = e->nmi.masked;
-    s->shadow = e->interrupt.shadow != 0;
+    s->shadow = e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? SHADOW_SS : e->interrupt.shadow ? SHADOW_STI : 0;
     s->shadow_pc = s->cs.pc;
     return true;
 }
 
-static bool put_events(KvmVcpu *k, X86State *s, GError **err)
+void kvm_forget_events(KvmVcpu *k)
 {
     struct kvm_vcpu_events *e = &k->rest.events;
-    if (k->was_reset) {
-        memset(e, 0, sizeof(*e));
-        k->rest.mp_state.mp_state =
-            s->waiting && k->vcpu->machine->irqchip ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
-        if (k->vcpu->machine->irqchip)
-            kvm_reset_lapic(k, s->apic_id, s->bootstrap);
-    }
-    if (k->vcpu->machine->irqchip && !SET(k, LAPIC, &k->rest.lapic, err))
-        return false;
+    uint32_t flags = e->flags;
+    memset(e, 0, sizeof(*e));
+    e->flags = flags;
+    if (!k->kvm->has_sregs2)
+        memset(k->rest.special.interrupt_bitmap, 0, sizeof(k->rest.special.interrupt_bitmap));
+}
+
+static void reset_events(KvmVcpu *k, const X86State *s)
+{
+    bool irqchip = k->vcpu->machine->irqchip;
+    kvm_forget_events(k);
+    k->rest.mp_state.mp_state = s->waiting && irqchip ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+    if (irqchip)
+        kvm_reset_lapic(k, s->apic_id, s->bootstrap);
+}
+
+/* What other threads may have sent since it was fetched is none of the changes. */
+static bool put_events(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
+{
+    struct kvm_vcpu_events *e = &k->rest.events;
+    uint32_t given = e->flags, sent = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SMM;
+    bool irqchip = k->vcpu->machine->irqchip, shadow = s->shadow && s->shadow_pc == s->cs.pc;
     e->nmi.masked = s->nmi_blocked;
-    bool shadow = s->shadow && s->shadow_pc == s->cs.pc;
     if (shadow != (e->interrupt.shadow != 0))
-        e->interrupt.shadow = shadow ? KVM_X86_SHADOW_INT_STI : 0;
-    e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
-    return SET(k, VCPU_EVENTS, e, err) && SET(k, MP_STATE, &k->rest.mp_state, err);
+        e->interrupt.shadow = !shadow ? 0 : s->shadow == SHADOW_SS ? KVM_X86_SHADOW_INT_MOV_SS : KVM_X86_SHADOW_INT_STI;
+    e->flags = what == KVM_PUT_CHANGES ? given & ~sent : given | (irqchip ? KVM_VCPUEVENT_VALID_SIPI_VECTOR : 0);
+    e->flags |= KVM_VCPUEVENT_VALID_SHADOW;
+    bool ok = SET(k, VCPU_EVENTS, e, err);
+    e->flags = given;
+    return ok;
 }
 
-/* ---- MSRs ---- */
-
-enum { MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_TSC_DEADLINE = 0x6e0 };
-
-typedef struct MsrMember {
-    uint32_t index, offset;
-} MsrMember;
-#define MSR(index, member)                \
-    {                                     \
-        index, offsetof(X86State, member) \
-    }
-static const MsrMember members[] = {
-    MSR(0x3a, feature_control),
-    MSR(0x48, spec_ctrl),
-    MSR(0x8b, bios_sign),
-    MSR(0x174, sysenter_cs),
-    MSR(0x175, sysenter_esp),
-    MSR(0x176, sysenter_eip),
-    MSR(0x17a, mcg_status),
-    MSR(0x17b, mcg_ctl),
-    MSR(0x1a0, misc_enable),
-    MSR(0x1d9, debugctl),
-    MSR(0x277, pat),
-    MSR(0x2ff, mtrr_type),
-    MSR(0x250, mtrr_fixed[0]),
-    MSR(0x258, mtrr_fixed[1]),
-    MSR(0x259, mtrr_fixed[2]),
-    MSR(0x268, mtrr_fixed[3]),
-    MSR(0x269, mtrr_fixed[4]),
-    MSR(0x26a, mtrr_fixed[5]),
-    MSR(0x26b, mtrr_fixed[6]),
-    MSR(0x26c, mtrr_fixed[7]),
-    MSR(0x26d, mtrr_fixed[8]),
-    MSR(0x26e, mtrr_fixed[9]),
-    MSR(0x26f, mtrr_fixed[10]),
-    MSR(0xda0, xss),
-    MSR(0xc0000081, star),
-    MSR(0xc0000082, lstar),
-    MSR(0xc0000083, cstar),
-    MSR(0xc0000084, fmask),
-    MSR(0xc0000102, kernel_gs_base),
-    MSR(0xc0000103, tsc_aux),
-};
-enum { MSR_VARIABLE = 0x200, MSR_VARIABLE_LAST = 0x20f };
-
-static uint64_t *msr_member(X86State *s, uint32_t index)
+static bool put_apic(KvmVcpu *k, KvmPut what, GError **err)
 {
-    if (index >= MSR_VARIABLE && index <= MSR_VARIABLE_LAST) {
-        unsigned n = (index - MSR_VARIABLE) / 2;
-        return index & 1 ? &s->mtrr_mask[n] : &s->mtrr_base[n];
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(members); i++) {
-        if (members[i].index == index)
-            return (uint64_t *)(void *)((char *)s + members[i].offset);
-    }
-    return NULL;
-}
-
-/* Counters that go on: to write back what was read sets them back. */
-static bool runs_on(uint32_t index)
-{
-    return index == MSR_TSC || index == MSR_TSC_ADJUST || index == MSR_TSC_DEADLINE;
-}
-
-/* Those of KVM's list that it gives, and takes back. */
-static void find_msrs(KvmVcpu *k)
-{
-    const struct kvm_msr_list *list = k->kvm->msrs;
-    unsigned extra = MSR_VARIABLE_LAST - MSR_VARIABLE + 1 + (unsigned)G_N_ELEMENTS(members), n = 0;
-    k->msrs = g_malloc0(sizeof(struct kvm_msrs) + (list->nmsrs + extra) * sizeof(struct kvm_msr_entry));
-    for (unsigned i = 0; i < list->nmsrs + extra; i++) {
-        unsigned behind = i - list->nmsrs;
-        uint32_t index = i < list->nmsrs                  ? list->indices[i]
-                         : behind < G_N_ELEMENTS(members) ? members[behind].index
-                                                          : MSR_VARIABLE + behind - (unsigned)G_N_ELEMENTS(members);
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head.nmsrs = 1, .entry.index = index };
-        bool again = false;
-        for (unsigned j = 0; j < n; j++)
-            again = again || k->msrs->entries[j].index == index;
-        if (!again && ioctl(k->fd, KVM_GET_MSRS, &one) == 1 && ioctl(k->fd, KVM_SET_MSRS, &one) == 1)
-            k->msrs->entries[n++] = one.entry;
-    }
-    k->msrs->nmsrs = n;
-    k->reset_msrs = g_memdup2(k->msrs, sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
-}
-
-static bool get_msrs(KvmVcpu *k, X86State *s, GError **err)
-{
-    int n = ioctl(k->fd, KVM_GET_MSRS, k->msrs);
-    if (n != (int)k->msrs->nmsrs)
-        return error_set(err, "KVM: cannot get MSR 0x%x", k->msrs->entries[MAX(n, 0)].index);
-    for (unsigned i = 0; i < k->msrs->nmsrs; i++) {
-        uint64_t *member = msr_member(s, k->msrs->entries[i].index);
-        if (member)
-            *member = k->msrs->entries[i].data;
-    }
-    return true;
-}
-
-static bool put_msrs(KvmVcpu *k, X86State *s, GError **err)
-{
-    unsigned n = 0;
-    size_t bytes = sizeof(struct kvm_msrs) + k->msrs->nmsrs * sizeof(struct kvm_msr_entry);
-    g_autofree struct kvm_msrs *out = g_malloc0(bytes);
-    for (unsigned i = 0; i < k->msrs->nmsrs; i++) {
-        struct kvm_msr_entry entry = k->was_reset ? k->reset_msrs->entries[i] : k->msrs->entries[i];
-        uint64_t *member = msr_member(s, entry.index);
-        if (member)
-            entry.data = *member;
-        if (k->was_reset || !runs_on(entry.index))
-            out->entries[n++] = entry;
-    }
-    out->nmsrs = n;
-    int done = ioctl(k->fd, KVM_SET_MSRS, out);
-    if (done == (int)n)
+    if (what == KVM_PUT_CHANGES)
         return true;
-    const struct kvm_msr_entry *e = &out->entries[MAX(done, 0)];
-    return error_set(err, "KVM: cannot set MSR 0x%x to 0x%llx", e->index, e->data);
+    return (!k->vcpu->machine->irqchip || SET(k, LAPIC, &k->rest.lapic, err)) && kvm_put_deadline(k, what, err);
+}
+
+static bool put_mp_state(KvmVcpu *k, KvmPut what, GError **err)
+{
+    return what == KVM_PUT_CHANGES || SET(k, MP_STATE, &k->rest.mp_state, err);
 }
 
 /* ---- all of it ---- */
+
+void kvm_state_init_vm(KvmState *kvm)
+{
+    static const unsigned finer[] = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT };
+    for (unsigned i = 0; i < G_N_ELEMENTS(finer); i++) {
+        struct kvm_enable_cap cap = { .cap = finer[i], .args = { 1 } };
+        if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, finer[i]) > 0)
+            ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
+    }
+    kvm->has_sregs2 = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SREGS2) > 0;
+}
 
 bool kvm_state_init(KvmVcpu *k, GError **err)
 {
     X86State *s = x86(k->vcpu->state);
     k->has_xsave = s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_XSAVE;
-    k->has_avx = s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_AVX;
     k->xsave = g_malloc0(k->kvm->xsave_bytes);
-    if (!kvm_set_cpuid(k, err))
+    k->xsave_given = g_malloc0(k->kvm->xsave_bytes);
+    if (!kvm_set_cpuid(k, err) || !kvm_msrs_init(k, err) || !GET(k, VCPU_EVENTS, &k->rest.events, err))
         return false;
-    find_msrs(k);
     return !k->vcpu->machine->irqchip || GET(k, LAPIC, &k->rest.lapic, err);
 }
 
 void kvm_state_free(KvmVcpu *k)
 {
     g_free(k->xsave);
+    g_free(k->xsave_given);
     g_free(k->msrs);
     g_free(k->reset_msrs);
 }
@@ -423,19 +410,24 @@ void kvm_state_free(KvmVcpu *k)
 bool kvm_get_state(KvmVcpu *k, GError **err)
 {
     X86State *s = x86(k->vcpu->state);
-    if (!get_special(k, s, err) || !get_general(k, s, err) || !get_extended(k, s, err) || !get_xcr0(k, s, err) ||
-        !get_debug(k, s, err) || !get_msrs(k, s, err) || !get_events(k, s, err))
+    if (!get_mp_state(k, s, err) || !get_special(k, s, err) || !get_general(k, s, err) || !get_extended(k, s, err) ||
+        !get_xcr0(k, s, err) || !get_debug(k, s, err) || !kvm_get_msrs(k, err) || !get_events(k, s, err))
         return false;
     s->cs.raised = 0;
     x86_mode_changed(s);
     return true;
 }
 
-bool kvm_put_state(KvmVcpu *k, GError **err)
+/* The order counts: general registers drop a pending exception, an APIC's base says what its registers mean, its
+ * timer's mode what a deadline is, and a start-up that waits has its vector among the events. */
+bool kvm_put_state(KvmVcpu *k, KvmPut what, GError **err)
 {
     X86State *s = x86(k->vcpu->state);
-    if (!put_special(k, s, err) || !put_general(k, s, err) || !put_xcr0(k, s, err) || !put_extended(k, s, err) ||
-        !put_msrs(k, s, err) || !put_events(k, s, err) || !put_debug(k, s, err))
+    if (what == KVM_PUT_RESET)
+        reset_events(k, s);
+    if (!put_special(k, s, what, err) || !put_general(k, s, err) || !put_xcr0(k, s, err) ||
+        !put_extended(k, s, what, err) || !kvm_put_msrs(k, what, err) || !put_debug(k, s, err) ||
+        !put_apic(k, what, err) || !put_events(k, s, what, err) || !put_mp_state(k, what, err))
         return false;
     k->was_reset = false;
     k->run->ready_for_interrupt_injection = 0;
