@@ -203,6 +203,7 @@ static void image(KvmVcpu *k, X86State *s, uint8_t *area)
 
 static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
 {
+    static const uint8_t initial_x87[XSAVE_XMM] = { 0x7f, 3 };
     uint8_t *area = k->xsave;
     unsigned pkru = pkru_offset(k);
     uint64_t in_use;
@@ -211,10 +212,7 @@ static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
         return false;
     memcpy(&in_use, area + XSAVE_HEADER, 8);
     memcpy(&mxcsr, area + XSAVE_MXCSR, 4);
-    if (in_use & XCR0_X87)
-        x86_get_x87(s, area, true);
-    else
-        x87_reset(s);
+    x86_get_x87(s, in_use & XCR0_X87 ? area : initial_x87, true);
     x86_set_mxcsr(s, mxcsr & 0xffff);
     for (unsigned i = 0; i < 16; i++) {
         memset(s->xmm[i], 0, sizeof(s->xmm[i]));

@@ -418,6 +418,24 @@ static void test_round_trip(const void *data)
     }
 }
 
+/* A component that the kernel says is in its initial configuration is, whatever its registers were before. */
+static void test_initial(void)
+{
+    g_autofree Raw *r = g_new0(Raw, 1);
+    static const uint8_t zeros[10];
+    random_raw(r, MODE_LONG_64);
+    get_state();
+    memset(bare->s->fpu.reg, 0x5a, sizeof(bare->s->fpu.reg));
+    memset(bare->s->xmm, 0x5a, sizeof(bare->s->xmm));
+    memset(r->xsave, 0, XSAVE_ROOM);
+    raw_set(r);
+    get_state();
+    for (unsigned i = 0; i < 8; i++)
+        g_assert_cmpmem(bare->s->fpu.reg[i], sizeof(zeros), zeros, sizeof(zeros));
+    g_assert_cmphex(bare->s->fpu.control, ==, 0x37f);
+    g_assert_cmphex(bare->s->xmm[7][0] | bare->s->xmm[7][3], ==, 0);
+}
+
 /* What X86State is changed to gets there, in each of the components. */
 static void test_changes(void)
 {
@@ -566,6 +584,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/kvm/state/round-trip/%s", mode_names[mode]);
         g_test_add_data_func(path, GUINT_TO_POINTER(mode), test_round_trip);
     }
+    g_test_add_func("/kvm/state/initial", test_initial);
     g_test_add_func("/kvm/state/changes", test_changes);
     g_test_add_func("/kvm/state/arrivals", test_arrivals);
     g_test_add_func("/kvm/state/deadline", test_deadline);
