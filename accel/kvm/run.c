@@ -51,7 +51,7 @@ void kvm_hold(KvmState *kvm)
     __atomic_store_n(&kvm->held, 1, __ATOMIC_SEQ_CST);
     for (guint i = 0; i < kvm->machine->vcpus->len; i++) {
         KvmVcpu *k = kvm_vcpu(kvm->machine->vcpus->pdata[i]);
-        while (__atomic_load_n(&k->running, __ATOMIC_SEQ_CST)) {
+        while (__atomic_load_n(&k->running, __ATOMIC_SEQ_CST) && !__atomic_load_n(&k->vcpu->gone, __ATOMIC_SEQ_CST)) {
             kvm_vcpu_kick(k->vcpu);
             g_usleep(HOLD_POLL_US);
         }
@@ -386,6 +386,7 @@ void kvm_vcpu_run(Vcpu *vcpu)
 {
     KvmVcpu *k = kvm_vcpu(vcpu);
     k->thread = pthread_self();
+    __atomic_store_n(&k->running, 0, __ATOMIC_SEQ_CST);
     for (;;) {
         __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         if (!vcpu_attend(vcpu))

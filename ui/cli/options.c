@@ -539,15 +539,19 @@ static bool set_action(CommandLine *c, const char *value, GError **err)
     static const char *const reboot[] = { "reset", "shutdown", NULL },
                              *const shutdown[] = { "poweroff", "pause", NULL },
                              *const panic[] = { "shutdown", "pause", "exit-failure", "none", NULL },
-                             *const known[] = { "reboot", "shutdown", "panic", NULL };
+                             *const watchdog[] = { "reset",      "shutdown", "poweroff", "pause",
+                                                   "inject-nmi", "debug",    "none",     NULL },
+                             *const known[] = { "reboot", "shutdown", "panic", "watchdog", NULL };
     g_autoptr(Opts) opts = opts_parse("-action", value, NULL, err);
-    unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic;
+    unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic, w = c->config.on_watchdog;
     if (!opts || !opts_enum(opts, "reboot", reboot, &r, err) || !opts_enum(opts, "shutdown", shutdown, &s, err) ||
-        !opts_enum(opts, "panic", panic, &p, err) || !opts_finish(opts, known, err))
+        !opts_enum(opts, "panic", panic, &p, err) || !opts_enum(opts, "watchdog", watchdog, &w, err) ||
+        !opts_finish(opts, known, err))
         return false;
     c->config.on_reboot = r;
     c->config.on_shutdown = s;
     c->config.on_panic = p;
+    c->config.on_watchdog = w;
     return true;
 }
 static bool set_paused(CommandLine *c, const char *value, GError **err)
@@ -659,7 +663,8 @@ static const Option options[] = {
     { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },
     { { "action" },
       "EVENT=ACTION",
-      "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none",
+      "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none, "
+      "watchdog=reset|shutdown|poweroff|pause|inject-nmi|debug|none",
       set_action },
     { { "S" }, NULL, "do not start until told to", set_paused },
     { { "name" }, "[guest=]TEXT", "name of the machine", set_name },
