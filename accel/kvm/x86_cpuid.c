@@ -106,11 +106,15 @@ static void put_leaves(Table *t, uint32_t first)
 /* The kernel's own leaves: its signature, its clock and other services. */
 static void put_kvm_leaves(Table *t, const KvmState *kvm)
 {
-    for (uint32_t leaf = HYPERVISOR_LEAF; leaf <= HYPERVISOR_LEAF + 1 && t->list->nent < MOST_ENTRIES; leaf++) {
+    const X86State *s = (const X86State *)t->cs;
+    for (uint32_t leaf = HYPERVISOR_LEAF; !s->hides_kvm && leaf <= HYPERVISOR_LEAF + 1 && t->list->nent < MOST_ENTRIES;
+         leaf++) {
         uint32_t out[4];
         kvm_supported_cpuid(kvm, leaf, 0, out);
         if (leaf == HYPERVISOR_LEAF)
             out[0] = HYPERVISOR_LEAF + 1;
+        else
+            out[0] = s->cpuid_features[X86_WORD_KVM];
         t->list->entries[t->list->nent++] =
             (struct kvm_cpuid_entry2){ .function = leaf, .eax = out[0], .ebx = out[1], .ecx = out[2], .edx = out[3] };
     }

@@ -236,7 +236,7 @@ static const Feature *find_feature(const char *name)
     return NULL;
 }
 
-/* Where CPUID has the words: leaf, subleaf, register. X86_WORD_KVM is nowhere. */
+/* Where CPUID has the words: leaf, subleaf, register. */
 static const struct {
     uint32_t leaf;
     uint8_t subleaf, reg;
@@ -250,7 +250,8 @@ static const struct {
                                [X86_WORD_8000_0001_EDX] = { 0x80000001, 0, 3 },
                                [X86_WORD_8000_0001_ECX] = { 0x80000001, 0, 2 },
                                [X86_WORD_8000_0007_EDX] = { 0x80000007, 0, 3 },
-                               [X86_WORD_8000_0008_EBX] = { 0x80000008, 0, 1 } };
+                               [X86_WORD_8000_0008_EBX] = { 0x80000008, 0, 1 },
+                               [X86_WORD_KVM] = { 0x40000001, 0, 0 } };
 
 /* The accelerator's processor, where that is not the target's own code; false: it is. */
 static bool accel_cpuid(const X86State *s, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -270,31 +271,68 @@ static bool is_there(const X86State *s, const Feature *f)
     return out[words_at[f->word].reg] >> f->bit & 1;
 }
 
-static void switch_feature(X86State *s, const Feature *f, bool on)
+/* What -cpu asks for, on its way into the state. */
+typedef struct Choice {
+    X86State *s;
+    bool check, enforce;
+    uint32_t missing[X86_WORD_COUNT]; /* asked for, and not there */
+} Choice;
+
+static void switch_feature(Choice *c, const Feature *f, bool on)
 {
     uint32_t bit = 1u << f->bit;
-    if (on && is_there(s, f))
-        s->cpuid_features[f->word] |= bit;
-    else if (!on)
-        s->cpuid_features[f->word] &= ~bit;
+    c->missing[f->word] &= ~bit;
+    if (!on)
+        c->s->cpuid_features[f->word] &= ~bit;
+    else if (is_there(c->s, f))
+        c->s->cpuid_features[f->word] |= bit;
+    else
+        c->missing[f->word] |= bit;
 }
 
-static void add_model(X86State *s, const X86Model *m)
+/* All of this name: some are several bits. */
+static void switch_features(Choice *c, const char *name, bool on)
+{
+    for (const Feature *f = features; f < features + G_N_ELEMENTS(features); f++) {
+        if (!strcmp(f->name, name))
+            switch_feature(c, f, on);
+    }
+}
+
+/* Models have these by their nature, which guests of an emulator do not expect. */
+static bool goes_without_saying(const X86State *s, const char *name)
+{
+    static const char *const always[] = { "svm", NULL }, *const kvm[] = { "svm", "monitor", "acpi", NULL };
+    return g_strv_contains(s->cs.vcpu->machine->accel->cpuid ? kvm : always, name);
+}
+
+static void add_model(Choice *c, const X86Model *m)
 {
     if (m->base)
-        add_model(s, find_model(m->base));
+        add_model(c, find_model(m->base));
     if (!strcmp(m->features, "*")) {
         for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
-            switch_feature(s, &features[i], true);
+            switch_feature(c, &features[i], true);
+        memset(c->missing, 0, sizeof(c->missing)); /* all that there is */
         return;
     }
     g_auto(GStrv) words = g_strsplit(m->features, " ", -1);
     for (char **word = words; *word; word++) {
-        const Feature *f = find_feature(*word + (**word == '-'));
-        g_assert(f || !**word);
-        if (f)
-            switch_feature(s, f, **word != '-');
+        const char *name = *word + (**word == '-');
+        g_assert(find_feature(name) || !*name);
+        if (!goes_without_saying(c->s, name))
+            switch_features(c, name, **word != '-');
     }
+}
+
+/* Services of KVM's that a named model has if they are there. */
+static void add_kvm_services(X86State *s)
+{
+    static const char *const names[] = { "kvmclock",   "kvm-nopiodelay",      "kvm-asyncpf", "kvm-steal-time",
+                                         "kvm-pv-eoi", "kvmclock-stable-bit", "x2apic" };
+    Choice c = { .s = s };
+    for (unsigned i = 0; s->cs.vcpu->machine->accel->cpuid && i < G_N_ELEMENTS(names); i++)
+        switch_features(&c, names[i], true);
 }
 
 /* The features that name an opcode decide what the decoder knows. */
@@ -308,17 +346,62 @@ static void derive_decoding(X86State *s)
     }
 }
 
-static void drop_long_mode(X86State *s)
+static void drop_long_mode(Choice *c)
 {
     static const char *const needs[] = { "lm", "lahf-lm", "cx16", "pdpe1gb", "la57", "pcid", "fsgsbase", "syscall" };
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++)
-        switch_feature(s, find_feature(needs[i]), false);
+        switch_features(c, needs[i], false);
+}
+
+/* As the manuals write it: CPUID.07H:EBX.avx2 [bit 5]. */
+static char *describe_bit(unsigned word, unsigned bit)
+{
+    static const char *const regs[] = { "EAX", "EBX", "ECX", "EDX" };
+    const char *name = "";
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (features[i].word == word && features[i].bit == bit) {
+            name = features[i].name;
+            break;
+        }
+    }
+    return g_strdup_printf("CPUID.%02XH:%s.%s [bit %u]", words_at[word].leaf, regs[words_at[word].reg], name, bit);
+}
+
+/* Warn, or refuse. All vCPUs are alike: the first one speaks. */
+static bool check_missing(const Choice *c, GError **err)
+{
+    const Machine *machine = c->s->cs.vcpu->machine;
+    const char *who = machine->accel->cpuid ? "host" : "TCG";
+    bool warns = c->check && !c->enforce && !c->s->cs.vcpu->index && machine->config.cpu_model;
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (unsigned word = 0; word < X86_WORD_COUNT; word++) {
+        for (unsigned bit = 0; bit < 32; bit++) {
+            if (!(c->missing[word] >> bit & 1))
+                continue;
+            g_autofree char *text = describe_bit(word, bit);
+            g_string_append_printf(all, "%s%s", all->len ? ", " : "", text);
+            if (warns)
+                g_printerr("rhea: warning: -cpu: %s doesn't support requested feature: %s\n", who, text);
+        }
+    }
+    return !c->enforce || !all->len ||
+           error_set(err, "-cpu: enforce: %s doesn't support requested features: %s", who, all->str);
+}
+
+/* Not a feature of the processor, but what is to be done about them. */
+static bool *find_switch(Choice *c, const char *name, bool *inverted)
+{
+    *inverted = !strcmp(name, "kvm");
+    return !strcmp(name, "check")     ? &c->check
+           : !strcmp(name, "enforce") ? &c->enforce
+           : *inverted                ? &c->s->hides_kvm
+                                      : NULL;
 }
 
 /* "name", "+name", "-name", "name=on|off". */
-static bool apply_feature(X86State *s, const char *word, GError **err)
+static bool apply_feature(Choice *c, const char *word, GError **err)
 {
-    bool on = true;
+    bool on = true, inverted;
     g_auto(GStrv) parts = g_strsplit(word, "=", 2);
     char *name = parts[0];
     if (!name)
@@ -332,12 +415,12 @@ static bool apply_feature(X86State *s, const char *word, GError **err)
         on = parts[1][0] == 't' || !strcmp(parts[1], "on");
     }
     g_strdelimit(name, "_", '-');
-    const Feature *f = find_feature(name);
-    if (!f)
+    bool *control = find_switch(c, name, &inverted);
+    if (control)
+        *control = on != inverted;
+    else if (!find_feature(name))
         return error_set(err, "-cpu: unknown feature '%s'; see -cpu help", name);
-    if (on && !is_there(s, f))
-        g_printerr("rhea: warning: -cpu: feature '%s' is not there, and stays off\n", name);
-    switch_feature(s, f, on);
+    switch_features(c, name, on);
     return true;
 }
 
@@ -393,19 +476,25 @@ bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
         return error_set(err, "-cpu host: needs -accel kvm; 'max' is all that there is here");
     if (!m)
         return error_set(err, "-cpu: unknown model '%s'; see -cpu help", words[0] ? words[0] : "");
+    Choice c = { .s = s, .check = true };
     s->model = m;
+    s->hides_kvm = false;
     memset(s->cpuid_features, 0, sizeof(s->cpuid_features));
     if (is_host(s))
         add_host(s);
     else
-        add_model(s, m);
+        add_model(&c, m);
+    if (!is_host(s))
+        add_kvm_services(s);
     s->cpuid_features[X86_WORD_1_ECX] |= X86_BIT_HYPERVISOR;
     if (!long_mode)
-        drop_long_mode(s);
+        drop_long_mode(&c);
     for (char **word = words + 1; *word; word++) {
-        if (!apply_feature(s, *word, err))
+        if (!apply_feature(&c, *word, err))
             return false;
     }
+    if (!check_missing(&c, err))
+        return false;
     s->physical_bits = s->cpuid_features[X86_WORD_8000_0001_EDX] & X86_BIT_LM ? 40
                        : s->cpuid_features[X86_WORD_1_EDX] & X86_BIT_PAE      ? 36
                                                                               : 32;
@@ -430,7 +519,9 @@ char *x86_cpu_help(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(aliases); i++)
         g_string_append_printf(out, "  %-26s (alias of %s)\n", aliases[i].name, aliases[i].model);
     g_string_append(
-        out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there:\n");
+        out,
+        "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there without KVM.\n"
+        "check (on) warns of those that are asked for and not there, enforce refuses; kvm=off hides KVM:\n");
     for (unsigned i = 0, column = 0; i < G_N_ELEMENTS(features); i++) {
         bool there = features[i].decode != X86_NEVER;
         g_string_append_printf(out, "%s%s%s%s", column ? " " : "  ", there ? "" : "(", features[i].name,

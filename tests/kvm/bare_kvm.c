@@ -26,7 +26,7 @@ int bare_kvm_missing(void)
     return SKIPPED;
 }
 
-BareKvm *bare_kvm_new(const char *options, uint64_t ram_bytes)
+BareKvm *bare_kvm_new(const char *options, const char *model, uint64_t ram_bytes)
 {
     GError *err = NULL;
     MachineConfig config = { .target = "x86_64", .ram_size = ram_bytes, .cpus = 1, .max_cpus = 1 };
@@ -41,7 +41,7 @@ BareKvm *bare_kvm_new(const char *options, uint64_t ram_bytes)
         fail("memory", err);
     mem_add(&b->machine->root, 0, &b->ram, 0);
     b->machine->ram = &b->ram;
-    b->vcpu = vcpu_new(b->machine, "max", &err);
+    b->vcpu = vcpu_new(b->machine, model, &err);
     if (!b->vcpu || !machine_prepare(b->machine, &err))
         fail("vCPU", err);
     machine_unlock(b->machine);

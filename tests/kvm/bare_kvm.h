@@ -21,8 +21,8 @@ typedef struct BareKvm {
 
 /* The exit status of a test that was skipped, after saying why; 0: KVM can be had. */
 int bare_kvm_missing(void);
-/* options: of -accel kvm, or NULL. An error ends the process. */
-BareKvm *bare_kvm_new(const char *options, uint64_t ram_bytes);
+/* options: of -accel kvm, or NULL; model: as in -cpu. An error ends the process. */
+BareKvm *bare_kvm_new(const char *options, const char *model, uint64_t ram_bytes);
 void bare_kvm_free(BareKvm *b);
 /* CPUID with XSAVE and AVX if the kernel keeps such state, even if it does not offer them to guests: a level 3 program
  * may find them all the same where the processor runs it. False: there is no such state. */

@@ -143,7 +143,7 @@ static uint64_t settle_features(User *u, uint64_t features)
 
 static bool begin(User *u)
 {
-    u->kvm = bare_kvm_new("kernel-irqchip=off", X86_WORLD_BYTES);
+    u->kvm = bare_kvm_new("kernel-irqchip=off", "max", X86_WORLD_BYTES);
     if (!bare_kvm_add_avx(u->kvm))
         puts("the kernel keeps no AVX state: without");
     g_autoptr(GError) err = NULL;

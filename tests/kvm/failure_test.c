@@ -17,7 +17,7 @@ static const X86Entry protected = { .bits = 32, .cs = 8, .ds = 16, .rip = CODE, 
 /* A guest that begins with these bytes. */
 static BareKvm *guest(const X86Entry *entry, const char *code, size_t bytes)
 {
-    BareKvm *b = bare_kvm_new("kernel-irqchip=off", RAM_BYTES);
+    BareKvm *b = bare_kvm_new("kernel-irqchip=off", "max", RAM_BYTES);
     memcpy(b->host + CODE, code, bytes);
     x86_set_entry(&b->s->cs, entry);
     machine_lock(b->machine);

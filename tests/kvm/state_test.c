@@ -576,7 +576,7 @@ int main(int argc, char **argv)
         return missing;
     irqchip = argc < 2 || strcmp(argv[1], "off") != 0;
     rng = g_rand_new_with_seed(4711);
-    bare = bare_kvm_new(irqchip ? "kernel-irqchip=on" : "kernel-irqchip=off", RAM_BYTES);
+    bare = bare_kvm_new(irqchip ? "kernel-irqchip=on" : "kernel-irqchip=off", "max", RAM_BYTES);
     avx = bare_kvm_add_avx(bare);
     if (!avx)
         puts("the kernel keeps no AVX state: without");
