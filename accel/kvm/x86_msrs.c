@@ -85,16 +85,15 @@ static struct kvm_msrs *new_list(unsigned most)
 /* Into the list, if KVM gives it and takes it back. */
 static void try_msr(KvmVcpu *k, uint32_t index)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = { .head.nmsrs = 1, .entry.index = index };
+    g_autofree struct kvm_msrs *one = new_list(1);
+    one->nmsrs = 1;
+    one->entries[0].index = index;
     for (unsigned i = 0; i < k->msrs->nmsrs; i++) {
         if (k->msrs->entries[i].index == index)
             return;
     }
-    if (ioctl(k->fd, KVM_GET_MSRS, &one) == 1 && ioctl(k->fd, KVM_SET_MSRS, &one) == 1)
-        k->msrs->entries[k->msrs->nmsrs++] = one.entry;
+    if (ioctl(k->fd, KVM_GET_MSRS, one) == 1 && ioctl(k->fd, KVM_SET_MSRS, one) == 1)
+        k->msrs->entries[k->msrs->nmsrs++] = one->entries[0];
 }
 
 /* As many banks as the target's own processor has. */

@@ -9,16 +9,13 @@
 enum { RAM_BYTES = 1 << 20, MOST = 256 };
 #define KVM_LEAF 0x40000000u
 
-static struct {
-    struct kvm_cpuid2 head;
-    struct kvm_cpuid_entry2 entries[MOST];
-} list;
+static struct kvm_cpuid2 *list;
 
 static const struct kvm_cpuid_entry2 *leaf(uint32_t number)
 {
-    for (unsigned i = 0; i < list.head.nent; i++) {
-        if (list.entries[i].function == number && !list.entries[i].index)
-            return &list.entries[i];
+    for (unsigned i = 0; i < list->nent; i++) {
+        if (list->entries[i].function == number && !list->entries[i].index)
+            return &list->entries[i];
     }
     return NULL;
 }
@@ -28,15 +25,15 @@ static struct kvm_cpuid_entry2 added_1, added_7;
 
 static void find_added(BareKvm *b)
 {
-    list.head.nent = 3;
-    memset(list.entries, 0, 3 * sizeof(list.entries[0]));
-    list.entries[0].eax = 7;
-    list.entries[1].function = 1;
-    list.entries[2].function = 7;
-    list.entries[2].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
-    g_assert_cmpint(ioctl(b->k->fd, KVM_SET_CPUID2, &list), ==, 0);
-    list.head.nent = MOST;
-    g_assert_cmpint(ioctl(b->k->fd, KVM_GET_CPUID2, &list), ==, 0);
+    list->nent = 3;
+    memset(list->entries, 0, 3 * sizeof(list->entries[0]));
+    list->entries[0].eax = 7;
+    list->entries[1].function = 1;
+    list->entries[2].function = 7;
+    list->entries[2].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+    g_assert_cmpint(ioctl(b->k->fd, KVM_SET_CPUID2, list), ==, 0);
+    list->nent = MOST;
+    g_assert_cmpint(ioctl(b->k->fd, KVM_GET_CPUID2, list), ==, 0);
     added_1 = *leaf(1);
     added_7 = *leaf(7);
 }
@@ -44,8 +41,8 @@ static void find_added(BareKvm *b)
 static BareKvm *processor(const char *model)
 {
     BareKvm *b = bare_kvm_new("kernel-irqchip=on", model, RAM_BYTES);
-    list.head.nent = MOST;
-    g_assert_cmpint(ioctl(b->k->fd, KVM_GET_CPUID2, &list), ==, 0);
+    list->nent = MOST;
+    g_assert_cmpint(ioctl(b->k->fd, KVM_GET_CPUID2, list), ==, 0);
     return b;
 }
 
@@ -96,10 +93,13 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     if (missing)
         return missing;
+    list = g_malloc0(sizeof(*list) + MOST * sizeof(struct kvm_cpuid_entry2));
     BareKvm *b = bare_kvm_new(NULL, "max", RAM_BYTES);
     find_added(b);
     bare_kvm_free(b);
     g_test_add_func("/kvm/cpuid/filtered", test_filtered);
     g_test_add_func("/kvm/cpuid/services", test_services);
-    return g_test_run();
+    int status = g_test_run();
+    g_free(list);
+    return status;
 }

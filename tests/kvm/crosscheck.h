@@ -24,11 +24,12 @@ typedef struct CrossDevices {
     void *opaque;
 } CrossDevices;
 
-/* Give the kernel b->s, let the guest run until it halts, and fetch b->s. */
+/* Give the kernel b->s, let the guest run until it halts or cannot go on, and fetch b->s. */
 CrossEnd cross_run(BareKvm *b, const CrossDevices *devices);
 void cross_count(GHashTable *names, const char *name);
 
 /* Each checks about so many programs, and says what it finds. False: it cannot be done here. */
 bool cross_user(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
+bool cross_kernel(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
 
 #endif

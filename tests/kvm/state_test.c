@@ -25,10 +25,8 @@ typedef struct Raw {
     struct kvm_vcpu_events events;
     struct kvm_lapic_state lapic;
     uint8_t xsave[XSAVE_ROOM];
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[MOST_MSRS];
-    } msrs;
+    struct kvm_msr_entry msrs[MOST_MSRS];
+    unsigned msr_count;
 } Raw;
 
 static BareKvm *bare;
@@ -57,11 +55,21 @@ static void call(unsigned long request, void *data, const char *name)
 }
 #define CALL(request, data) call(request, data, #request)
 
+static int msr_call(unsigned long request, struct kvm_msr_entry *entries, unsigned count)
+{
+    g_autofree struct kvm_msrs *list = g_malloc0(sizeof(*list) + count * sizeof(*entries));
+    list->nmsrs = count;
+    memcpy(list->entries, entries, count * sizeof(*entries));
+    int result = ioctl(bare->k->fd, request, list);
+    memcpy(entries, list->entries, count * sizeof(*entries));
+    return result;
+}
+
 static void list_msrs(Raw *r)
 {
-    r->msrs.head.nmsrs = bare->k->msrs->nmsrs;
-    g_assert_cmpuint(r->msrs.head.nmsrs, <=, MOST_MSRS);
-    memcpy(r->msrs.entries, bare->k->msrs->entries, r->msrs.head.nmsrs * sizeof(struct kvm_msr_entry));
+    r->msr_count = bare->k->msrs->nmsrs;
+    g_assert_cmpuint(r->msr_count, <=, MOST_MSRS);
+    memcpy(r->msrs, bare->k->msrs->entries, r->msr_count * sizeof(struct kvm_msr_entry));
 }
 
 static void raw_get(Raw *r)
@@ -77,7 +85,7 @@ static void raw_get(Raw *r)
         CALL(KVM_GET_LAPIC, &r->lapic);
     call(bare->k->kvm->xsave_bytes > 4096 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, r->xsave, "KVM_GET_XSAVE");
     list_msrs(r);
-    g_assert_cmpint(ioctl(bare->k->fd, KVM_GET_MSRS, &r->msrs), ==, (int)r->msrs.head.nmsrs);
+    g_assert_cmpint(msr_call(KVM_GET_MSRS, r->msrs, r->msr_count), ==, (int)r->msr_count);
 }
 
 static void raw_set(const Raw *from)
@@ -92,15 +100,12 @@ static void raw_set(const Raw *from)
     if (irqchip)
         CALL(KVM_SET_LAPIC, &r->lapic);
     /* One by one: of what is refused zero, since the kernel keeps a part of some that it does not take. */
-    for (unsigned i = 0; i < r->msrs.head.nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head.nmsrs = 1, .entry = r->msrs.entries[i] };
-        bool taken = ioctl(bare->k->fd, KVM_SET_MSRS, &one) == 1;
-        one.entry.data = 0;
+    for (unsigned i = 0; i < r->msr_count; i++) {
+        struct kvm_msr_entry one = r->msrs[i];
+        bool taken = msr_call(KVM_SET_MSRS, &one, 1) == 1;
+        one.data = 0;
         if (!taken)
-            ioctl(bare->k->fd, KVM_SET_MSRS, &one);
+            msr_call(KVM_SET_MSRS, &one, 1);
     }
     CALL(KVM_SET_VCPU_EVENTS, &r->events);
     CALL(KVM_SET_MP_STATE, &r->mp_state);
@@ -281,15 +286,13 @@ static void random_apic(Raw *r)
 static void random_msrs(Raw *r)
 {
     list_msrs(r);
-    for (unsigned i = 0; i < r->msrs.head.nmsrs; i++) {
-        uint32_t index = r->msrs.entries[i].index;
+    for (unsigned i = 0; i < r->msr_count; i++) {
+        uint32_t index = r->msrs[i].index;
         bool clock = index == TSC || index == TSC_ADJUST || index == TSC_DEADLINE;
         if (clock || percent(30))
-            r->msrs.entries[i].data = clock ? r->msrs.entries[i].data : 0;
+            r->msrs[i].data = clock ? r->msrs[i].data : 0;
         else
-            r->msrs.entries[i].data = random64() & (percent(50)   ? 0x7fffffffffff
-                                                    : percent(50) ? 0x0606060606060606
-                                                                  : 7);
+            r->msrs[i].data = random64() & (percent(50) ? 0x7fffffffffff : percent(50) ? 0x0606060606060606 : 7);
     }
 }
 
@@ -331,8 +334,8 @@ static void same_raw(const char *when, const Raw *a, const Raw *b)
     same_bytes("lapic", when, &a->lapic, &b->lapic, LAPIC_PPR);
     same_bytes("lapic + 0xb0", when, &a->lapic.regs[LAPIC_PPR + 16], &b->lapic.regs[LAPIC_PPR + 16],
                sizeof(a->lapic) - LAPIC_PPR - 16);
-    for (unsigned i = 0; i < a->msrs.head.nmsrs; i++) {
-        const struct kvm_msr_entry *x = &a->msrs.entries[i], *y = &b->msrs.entries[i];
+    for (unsigned i = 0; i < a->msr_count; i++) {
+        const struct kvm_msr_entry *x = &a->msrs[i], *y = &b->msrs[i];
         if (x->index == TSC)
             g_assert_cmphex(y->data - x->data, <, UINT64_C(1) << 40); /* it goes on */
         else if (x->data != y->data)
@@ -489,10 +492,7 @@ static void test_deadline(void)
 {
     g_autofree Raw *r = g_new0(Raw, 1);
     uint64_t deadline = UINT64_MAX >> 8;
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = { .head.nmsrs = 1, .entry.index = TSC_DEADLINE, .entry.data = deadline };
+    struct kvm_msr_entry one = { .index = TSC_DEADLINE, .data = deadline };
     if (!irqchip) {
         g_test_skip("no interrupt controller");
         return;
@@ -500,7 +500,7 @@ static void test_deadline(void)
     random_raw(r, MODE_LONG_64);
     put32(r, LAPIC_LVTT, 0x40000 | 0x10000 | 0x80);
     raw_set(r);
-    if (ioctl(bare->k->fd, KVM_SET_MSRS, &one) != 1) {
+    if (msr_call(KVM_SET_MSRS, &one, 1) != 1) {
         g_test_skip("the kernel has no deadline timer");
         return;
     }
@@ -508,9 +508,9 @@ static void test_deadline(void)
     put32(r, LAPIC_LVTT, 0x10000 | 0x80);
     CALL(KVM_SET_LAPIC, &r->lapic);
     put_state(KVM_PUT_ALL);
-    one.entry.data = 0;
-    g_assert_cmpint(ioctl(bare->k->fd, KVM_GET_MSRS, &one), ==, 1);
-    g_assert_cmphex(one.entry.data, ==, deadline);
+    one.data = 0;
+    g_assert_cmpint(msr_call(KVM_GET_MSRS, &one, 1), ==, 1);
+    g_assert_cmphex(one.data, ==, deadline);
 }
 
 /* The state at power-up, whatever was there before. */
