@@ -10,6 +10,21 @@
 #include "hw/core/machine.h"
 #include "util/options.h"
 
+/* What a debugger stops a vCPU for; the order of the remote protocol's Z packets. */
+typedef enum { DEBUG_SOFTWARE, DEBUG_EXECUTE, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS } DebugKind;
+typedef struct DebugPoint {
+    DebugKind kind;
+    uint64_t address, length; /* virtual; of DEBUG_SOFTWARE and DEBUG_EXECUTE the length does not count */
+} DebugPoint;
+typedef struct DebugRequest {
+    bool step; /* one instruction */
+    const DebugPoint *points;
+    unsigned count;
+    /* On the vCPU's thread, which has VCPU_STOP and stops behind it. point: what was hit; NULL: the step is done. */
+    void (*stopped)(Vcpu *vcpu, const DebugPoint *point, void *opaque);
+    void *opaque;
+} DebugRequest;
+
 struct AccelType {
     const char *name, *desc;
     bool no_smm;                     /* system management mode cannot be emulated */
@@ -29,6 +44,10 @@ struct AccelType {
      * it up to date. vcpu_was_reset: it has been made anew. NULL: it always is what counts. */
     void (*vcpu_read_state)(Vcpu *vcpu);
     void (*vcpu_was_reset)(Vcpu *vcpu);
+    /* While the vCPU is stopped: what it is to stop for from now on, in place of what was asked before; NULL: nothing.
+     * Breakpoints and debug exceptions of the guest's own stay the guest's. False: what cannot be had is in *err, and
+     * nothing is asked. The requests of all vCPUs together make up the breakpoints in memory. NULL: not there. */
+    bool (*vcpu_debug)(Vcpu *vcpu, const DebugRequest *request, GError **err);
     /* What CPUID may say of an x86 guest's processor: eax, ebx, ecx, edx. NULL: the target knows. */
     void (*cpuid)(Machine *machine, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
     /* RAM pages with RAM_CODE were written behind the vCPUs' back (DMA, loaders, the debugger). Any thread. */

@@ -153,6 +153,8 @@ static void kvm_destroy(Machine *machine)
     machine_remove_hooks(machine, kvm);
     kvm_slots_free(kvm);
     g_free(kvm->routes);
+    if (kvm->breakpoints)
+        g_array_free(kvm->breakpoints, TRUE);
     if (kvm->vm >= 0)
         close(kvm->vm);
     if (kvm->fd >= 0)
@@ -221,6 +223,7 @@ static void vcpu_unmap(KvmVcpu *k)
     if (k->fd >= 0)
         close(k->fd);
     kvm_state_free(k);
+    g_free((void *)k->debug.request.points);
     for (unsigned i = 0; i < KVM_SPACES; i++) {
         if (k->views[i])
             view_put(k->views[i]);
@@ -302,5 +305,6 @@ const AccelType accel_kvm = {
     .vcpu_kick = kvm_vcpu_kick,
     .vcpu_read_state = kvm_vcpu_read_state,
     .vcpu_was_reset = kvm_vcpu_was_reset,
+    .vcpu_debug = kvm_vcpu_debug,
     .cpuid = kvm_cpuid,
 };

@@ -48,6 +48,7 @@ typedef struct KvmState {
     struct kvm_clock_data clock; /* of guests: as it was when the machine stopped */
     struct kvm_pit_state2 pit;   /* likewise, if there is one */
     bool clock_stopped;
+    GArray *breakpoints;            /* of debug.c; or NULL */
     Irqchip irqchip;                /* if machine->irqchip is set */
     struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */
     struct kvm_irqchip reset_chips[3];
@@ -75,6 +76,14 @@ typedef enum {
     KVM_PUT_ALL,     /* all as it was fetched, clocks too */
 } KvmPut;
 
+typedef struct KvmDebug {
+    DebugRequest request; /* points: a copy */
+    uint8_t slot[4];      /* of its points: what debug register n is for */
+    unsigned used;        /* debug registers */
+    uint64_t dr7;
+    uint32_t control; /* KVM_GUESTDBG_*; 0: nothing is asked */
+} KvmDebug;
+
 typedef struct KvmVcpu {
     Vcpu *vcpu;
     KvmState *kvm;
@@ -93,7 +102,8 @@ typedef struct KvmVcpu {
     KvmRest rest;
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
-    uint64_t exits;                     /* KVM_RUN has returned so often */
+    KvmDebug debug;
+    uint64_t exits; /* KVM_RUN has returned so often */
 } KvmVcpu;
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
@@ -144,6 +154,11 @@ bool kvm_get_msrs(KvmVcpu *k, GError **err);
 bool kvm_put_msrs(KvmVcpu *k, KvmPut what, GError **err);
 /* Behind the local APIC, whose timer it is. */
 bool kvm_put_deadline(KvmVcpu *k, KvmPut what, GError **err);
+
+/* ---- debug.c ---- */
+bool kvm_vcpu_debug(Vcpu *vcpu, const DebugRequest *request, GError **err);
+/* KVM_RUN has returned for a breakpoint or a debug exception. False: the guest's own could not be given to it. */
+bool kvm_debug_exit(KvmVcpu *k, GError **err);
 
 /* ---- clock.c ---- */
 /* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */

@@ -225,6 +225,7 @@ static void end_of_interrupt(KvmVcpu *k)
 static void handle_exit(KvmVcpu *k)
 {
     g_autofree char *text = NULL;
+    g_autoptr(GError) err = NULL;
     switch (k->run->exit_reason) {
     case KVM_EXIT_IO:
         port_access(k);
@@ -249,6 +250,10 @@ static void handle_exit(KvmVcpu *k)
         break;
     case KVM_EXIT_SYSTEM_EVENT:
         system_event(k);
+        break;
+    case KVM_EXIT_DEBUG:
+        if (!kvm_debug_exit(k, &err))
+            internal_error(k, err->message);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         describe_internal_error(k);

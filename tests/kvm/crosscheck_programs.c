@@ -603,8 +603,7 @@ static const struct {
               { "system", system_register, 2 },
               { "jmpf", far, 1 },
               { "vector", vector, 1 },
-              { "xlat", translate_byte, 1 },
-              { "int", interrupt, 0 } };
+              { "xlat", translate_byte, 1 } };
 
 static unsigned choose_kind(Gen *g)
 {
