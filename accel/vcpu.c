@@ -12,6 +12,7 @@
 #include "target/target.h"
 #include "util/error.h"
 #include "util/log.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,8 @@ void vcpu_post(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
         fn(vcpu, opaque);
 }
 
+static void vcpu_run_work(Vcpu *vcpu);
+
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
 {
     g_assert(!machine_locked(vcpu->machine) && !current_vcpu);
@@ -94,9 +97,14 @@ void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
     bool done = false;
     vcpu_queue(vcpu, (Work){ fn, opaque, &done });
     g_mutex_lock(&vcpu->lock);
-    while (!done)
+    while (!done && !vcpu->gone)
         g_cond_wait(&vcpu->settled, &vcpu->lock);
     g_mutex_unlock(&vcpu->lock);
+    if (done)
+        return;
+    current_vcpu = vcpu; /* whose thread has ended */
+    vcpu_run_work(vcpu);
+    current_vcpu = NULL;
 }
 
 /* ---- attending ---- */
@@ -109,6 +117,8 @@ static void vcpu_run_work(Vcpu *vcpu)
         g_mutex_unlock(&vcpu->lock);
         if (!work)
             return;
+        if (vcpu->machine->accel->vcpu_read_state)
+            vcpu->machine->accel->vcpu_read_state(vcpu);
         work->fn(vcpu, work->opaque);
         if (work->done) {
             g_mutex_lock(&vcpu->lock);
@@ -123,12 +133,16 @@ static void vcpu_reset_registers(Vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->halted, false, __ATOMIC_RELAXED);
     vcpu->target->cpu_reset(vcpu->state); /* which may say that it waits for another to start it */
+    if (vcpu->machine->accel->vcpu_was_reset)
+        vcpu->machine->accel->vcpu_was_reset(vcpu);
     if (log_on(LOG_CPU_RESET)) {
         g_autoptr(GString) text = g_string_new(NULL);
         vcpu->target->cpu_dump(vcpu->state, text);
         log_write("CPU Reset (CPU %u)\n%s", vcpu->index, text->str);
     }
 }
+
+static void vcpu_revive(Vcpu *vcpu);
 
 void vcpu_reset(Vcpu *vcpu)
 {
@@ -137,6 +151,8 @@ void vcpu_reset(Vcpu *vcpu)
     g_assert(vcpu->stopped || !vcpu->thread);
     vcpu_reset_registers(vcpu);
     g_mutex_unlock(&vcpu->lock);
+    if (vcpu->thread && __atomic_load_n(&vcpu->gone, __ATOMIC_SEQ_CST))
+        vcpu_revive(vcpu);
 }
 
 /* It runs no guest code, or may again. The latter under the lock together with the look at the bit: vcpus_stop, which
@@ -271,16 +287,38 @@ void vcpus_stop(Machine *machine)
 
 /* ---- life cycle ---- */
 
+/* Whoever waits for one of its vCPUs need not any more. */
+static void vcpu_thread_ended(void *opaque)
+{
+    Vcpu *runner = opaque;
+    bool asked = vcpu_requests(runner) & VCPU_EXIT;
+    current_vcpu = NULL;
+    for (;;) {
+        g_mutex_lock(&runner->lock);
+        Vcpu *vcpu = runner->group->len ? g_ptr_array_steal_index(runner->group, 0) : NULL;
+        g_mutex_unlock(&runner->lock);
+        if (!vcpu && runner->gone)
+            break;
+        vcpu = vcpu ? vcpu : runner;
+        g_mutex_lock(&vcpu->lock);
+        vcpu->stopped = true; /* for good */
+        __atomic_store_n(&vcpu->gone, true, __ATOMIC_SEQ_CST);
+        g_cond_broadcast(&vcpu->settled);
+        g_mutex_unlock(&vcpu->lock);
+    }
+    if (asked)
+        return;
+    g_printerr("rhea: the thread of CPU %u has ended; the guest stops\n", runner->index);
+    machine_request_stop(runner->machine, RUN_INTERNAL_ERROR);
+}
+
 static void *vcpu_thread(void *opaque)
 {
     Vcpu *vcpu = opaque;
+    pthread_cleanup_push(vcpu_thread_ended, vcpu);
     current_vcpu = vcpu;
     vcpu->machine->accel->vcpu_run(vcpu);
-    g_mutex_lock(&vcpu->lock);
-    vcpu->stopped = true; /* for good */
-    g_ptr_array_set_size(vcpu->group, 0);
-    g_cond_broadcast(&vcpu->settled);
-    g_mutex_unlock(&vcpu->lock);
+    pthread_cleanup_pop(1);
     return NULL;
 }
 
@@ -297,6 +335,18 @@ static bool vcpu_begin(Vcpu *vcpu, GError **err)
     g_cond_signal(&runner->wake);
     g_mutex_unlock(&runner->lock);
     return true;
+}
+
+/* A new thread, which finds the vCPU stopped, in place of one that has ended unasked. */
+static void vcpu_revive(Vcpu *vcpu)
+{
+    g_autoptr(GError) err = NULL;
+    g_thread_join(vcpu->thread);
+    vcpu->thread = NULL;
+    __atomic_store_n(&vcpu->gone, false, __ATOMIC_SEQ_CST);
+    g_ptr_array_add(vcpu->group, vcpu);
+    if (!vcpu_begin(vcpu, &err))
+        g_printerr("rhea: CPU %u stays off: %s\n", vcpu->index, err->message);
 }
 
 static void vcpu_end(Vcpu *vcpu)

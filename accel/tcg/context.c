@@ -323,7 +323,7 @@ static unsigned find_set(TcgCpu *c, ContextSet *now, uint64_t space, uint64_t ou
 
 void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
-    TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
+    TcgCpu *c = tcg_cpu_if_any(cs);
     cs->mmu_index = mmu_index;
     if (!c || !c->tcg)
         return;
@@ -358,7 +358,7 @@ static bool with_globals(const SpaceMatch *match)
 
 void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 {
-    TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
+    TcgCpu *c = tcg_cpu_if_any(cs);
     if (!c || !c->tcg)
         return;
     if (with_globals(&match)) {
@@ -374,7 +374,7 @@ void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 
 void tcg_flush_all(CpuState *cs)
 {
-    TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
+    TcgCpu *c = tcg_cpu_if_any(cs);
     log_printf(LOG_MMU, "tcg: flush all\n");
     if (!c || !c->tcg)
         return;
@@ -409,7 +409,7 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 
 void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
 {
-    TcgCpu *c = cs->vcpu ? cs->vcpu->accel : NULL;
+    TcgCpu *c = tcg_cpu_if_any(cs);
     if (!c || !c->tcg)
         return;
     TCG_COUNT(&c->stats, flush_page);

@@ -192,7 +192,7 @@ static void tcg_vcpu_kick(Vcpu *vcpu)
 
 void tcg_set_memory(CpuState *cs, AddressSpace *space)
 {
-    TcgCpu *c = cs->vcpu->accel;
+    TcgCpu *c = tcg_cpu_if_any(cs);
     AddressSpace *memory = space ? space : &cs->vcpu->machine->memory;
     if (!c || c->memory == memory)
         return;
@@ -325,7 +325,6 @@ static void tcg_vcpu_run(Vcpu *vcpu)
     }
 }
 
-extern const AccelType accel_tcg;
 const AccelType accel_tcg = {
     .name = "tcg",
     .desc = "just-in-time compiler (jit=off: interpreter)",

@@ -306,6 +306,7 @@ typedef struct TcgState {
     int64_t left; /* -icount: instructions left of the slice */
 } TcgState;
 
+extern const AccelType accel_tcg;
 static inline TcgCpu *tcg_cpu(CpuState *cs);
 
 /* ---- cache.c ---- */
@@ -482,6 +483,12 @@ static inline void tcg_enter_guest_fp(const CpuState *cs, unsigned saved)
 static inline TcgCpu *tcg_cpu(CpuState *cs)
 {
     return cs->vcpu->accel;
+}
+
+/* For what targets also ask of a state that another accelerator executes: then NULL. */
+static inline TcgCpu *tcg_cpu_if_any(CpuState *cs)
+{
+    return cs->vcpu && cs->vcpu->machine->accel == &accel_tcg ? cs->vcpu->accel : NULL;
 }
 
 #endif

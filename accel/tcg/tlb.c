@@ -780,7 +780,7 @@ bool tcg_can_load(CpuState *cs, uint64_t va)
 
 static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t *offset)
 {
-    TcgCpu *c = tcg_cpu(cs);
+    TcgCpu *c = tcg_cpu_if_any(cs);
     const FlatRange *range = c ? view_find(present_view(c), phys) : NULL;
     if (!range || !range->region->host || range->readonly || phys & (size - 1))
         return NULL;
@@ -788,9 +788,22 @@ static MemRegion *phys_ram(CpuState *cs, uint64_t phys, unsigned size, uint64_t 
     return range->region;
 }
 
+/* A debugger's walk where another accelerator executes. */
+static bool phys_load_elsewhere(const CpuState *cs, uint64_t phys, unsigned size, uint64_t *value)
+{
+    uint64_t len = size;
+    const void *host = cs->vcpu ? as_map(&cs->vcpu->machine->memory, phys, &len, false) : NULL;
+    if (!host || len < size)
+        return false;
+    *value = ram_get(host, size);
+    return true;
+}
+
 bool tcg_phys_load(CpuState *cs, uint64_t phys, unsigned size, uint64_t *value)
 {
     uint64_t offset;
+    if (!tcg_cpu_if_any(cs))
+        return phys_load_elsewhere(cs, phys, size, value);
     MemRegion *region = phys_ram(cs, phys, size, &offset);
     if (!region)
         return false;

@@ -40,7 +40,7 @@ static void expire(void *opaque)
         tco->expired = 0;
         tco->status2 |= STATUS2_SECOND | STATUS2_BOOT;
         if (!tco->strap_no_reboot && !tco->no_reboot(tco->opaque)) {
-            machine_request_reset(tco->dev->machine, SHUTDOWN_GUEST_RESET);
+            machine_watchdog(tco->dev->machine);
             return;
         }
     } else {

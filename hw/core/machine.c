@@ -357,6 +357,7 @@ const char *run_state_name(RunState state)
                                          [RUN_SHUTDOWN] = "shutdown",
                                          [RUN_INTERNAL_ERROR] = "internal-error",
                                          [RUN_IO_ERROR] = "io-error",
+                                         [RUN_WATCHDOG] = "watchdog",
                                          [RUN_SUSPENDED] = "suspended" };
     return names[state];
 }
@@ -365,7 +366,12 @@ void machine_start(Machine *machine)
 {
     g_autoptr(GError) err = NULL;
     g_assert(machine_locked(machine));
-    if (machine->state != RUN_PRELAUNCH && machine->state != RUN_PAUSED && machine->state != RUN_IO_ERROR)
+    static const bool from[] = { [RUN_PRELAUNCH] = true,
+                                 [RUN_PAUSED] = true,
+                                 [RUN_IO_ERROR] = true,
+                                 [RUN_WATCHDOG] = true,
+                                 [RUN_SUSPENDED] = false };
+    if (!from[machine->state])
         return;
     if (!machine->prepared && !machine_prepare(machine, &err)) {
         machine_fail(machine, err);
@@ -521,4 +527,32 @@ void machine_powerdown(Machine *machine)
 {
     if (machine->type && machine->type->powerdown)
         machine->type->powerdown(machine);
+}
+
+void machine_watchdog(Machine *machine)
+{
+    TRACE(machine_watchdog, "action=%d", machine->config.on_watchdog);
+    switch (machine->config.on_watchdog) {
+    case WATCHDOG_RESET:
+        machine_request_reset(machine, SHUTDOWN_GUEST_RESET);
+        break;
+    case WATCHDOG_SHUTDOWN:
+        machine_powerdown(machine);
+        break;
+    case WATCHDOG_POWEROFF:
+        machine_request_shutdown(machine, SHUTDOWN_HOST_QUIT, 0);
+        break;
+    case WATCHDOG_PAUSE:
+        machine_request_stop(machine, RUN_WATCHDOG);
+        break;
+    case WATCHDOG_INJECT_NMI:
+        if (machine->type && machine->type->nmi)
+            machine->type->nmi(machine);
+        break;
+    case WATCHDOG_DEBUG:
+        g_printerr("rhea: a watchdog has run out\n");
+        break;
+    case WATCHDOG_NONE:
+        break;
+    }
 }

@@ -29,6 +29,7 @@ typedef enum {
     RUN_SHUTDOWN, /* guest is off, -no-shutdown */
     RUN_INTERNAL_ERROR,
     RUN_IO_ERROR,  /* a disk failed, and its werror= or rerror= says stop */
+    RUN_WATCHDOG,  /* a watchdog has run out, and -action watchdog=pause */
     RUN_SUSPENDED, /* the guest sleeps (ACPI S3): machine_request_wakeup */
 } RunState;
 
@@ -60,6 +61,15 @@ typedef struct MachineConfig {
     enum { ACTION_RESET, ACTION_SHUTDOWN_ON_RESET } on_reboot;
     enum { ACTION_POWEROFF, ACTION_PAUSE_ON_SHUTDOWN } on_shutdown;
     enum { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE } on_panic;
+    enum {
+        WATCHDOG_RESET,
+        WATCHDOG_SHUTDOWN,
+        WATCHDOG_POWEROFF,
+        WATCHDOG_PAUSE,
+        WATCHDOG_INJECT_NMI,
+        WATCHDOG_DEBUG,
+        WATCHDOG_NONE
+    } on_watchdog;
     GSList *serials;    /* Chardev *: -serial in order (data NULL: none); the machine takes the list */
     Opts *machine_opts; /* keys of -machine that are the machine type's own */
 } MachineConfig;
@@ -95,7 +105,8 @@ struct Machine {
     const Target *target;
     const AccelType *accel;
     void *accel_state;
-    bool single_thread; /* all vCPUs run in turn on one thread; by the accelerator's init */
+    struct Irqchip *irqchip; /* interrupt controllers of the accelerator's own (hw/intc/irqchip.h); NULL: none */
+    bool single_thread;      /* all vCPUs run in turn on one thread; by the accelerator's init */
     MachineConfig config;
     Clocks *clocks;
     struct Icount *icount;   /* -icount; NULL: off */
@@ -167,6 +178,8 @@ void machine_request_stop(Machine *machine, RunState why);
 /* End RUN_SUSPENDED: a reset that leaves RAM alone, and the guest runs on. From any thread. */
 void machine_request_wakeup(Machine *machine);
 void machine_powerdown(Machine *machine);
+/* A watchdog of the machine has run out: what -action watchdog= says. Lock held. */
+void machine_watchdog(Machine *machine);
 const char *run_state_name(RunState state);
 
 typedef void MachineHook(void *opaque, Machine *machine);

@@ -8,6 +8,8 @@
  */
 #include "accel/vcpu.h"
 #include "hw/intc/apic.h"
+#include "hw/intc/irqchip.h"
+#include "target/x86/x86.h"
 
 enum { BASE_ENABLE = 0x800, BASE_EXTD = 0x400 };
 enum { ICR_LOGICAL = 0x800, ICR_ASSERT = 0x4000, ICR_LEVEL = 0x8000, FIRST_VECTOR = 16 };
@@ -90,8 +92,24 @@ static void deliver_lowest(ApicHub *hub, const ApicMessage *m)
     deliver_to(apic_at(hub, best_index), m);
 }
 
+static uint32_t message_data(const ApicMessage *m)
+{
+    return m->vector | (uint32_t)m->delivery << 8 | (m->level ? ICR_LEVEL | ICR_ASSERT : 0);
+}
+
+/* To local APICs that are the accelerator's. */
+static void deliver_elsewhere(const ApicHub *hub, const ApicMessage *m)
+{
+    uint64_t address = (APIC_BASE | (m->dest & 0xff) << 12 | (m->logical ? 4 : 0)) | (uint64_t)(m->dest & ~0xffu) << 32;
+    hub->dev.machine->irqchip->message(hub->dev.machine, address, message_data(m));
+}
+
 void apic_deliver(ApicHub *hub, const ApicMessage *m)
 {
+    if (hub->dev.machine->irqchip) {
+        deliver_elsewhere(hub, m);
+        return;
+    }
     if (m->delivery == APIC_LOWEST) {
         deliver_lowest(hub, m);
         return;
@@ -170,9 +188,19 @@ static const MemOps window_ops = {
 
 /* ---- local inputs ---- */
 
+/* A vCPU of a machine whose local APICs are the accelerator's. */
+static CpuState *cpu_at(const ApicHub *hub, unsigned n)
+{
+    return ((Vcpu *)g_ptr_array_index(hub->dev.machine->vcpus, n))->state;
+}
+
 static void extint_set(void *opaque, int n, bool level)
 {
     ApicHub *hub = opaque;
+    if (hub->dev.machine->irqchip) {
+        x86_set_intr(cpu_at(hub, 0), level);
+        return;
+    }
     bool was = __atomic_exchange_n(&hub->extint, level, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < hub->apics->len && was != level; i++)
         apic_local_input(apic_at(hub, i), APIC_LVT_LINT0, level);
@@ -207,6 +235,8 @@ Irq apic_smi_all_input(ApicHub *hub)
 static void nmi_set(void *opaque, int n, bool level)
 {
     ApicHub *hub = opaque;
+    for (unsigned i = 0; hub->dev.machine->irqchip && i < hub->dev.machine->vcpus->len && level; i++)
+        x86_pulse(cpu_at(hub, i), X86_NMI);
     for (unsigned i = 0; i < hub->apics->len && level; i++)
         apic_local_input(apic_at(hub, i), APIC_LVT_LINT1, true);
 }

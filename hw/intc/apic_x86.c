@@ -51,13 +51,12 @@ static const X86LocalApic apic_ops = { .acknowledge = apic_acknowledge,
                                        .write_msr = apic_write_msr,
                                        .init = apic_init };
 
-Apic *apic_x86_new(ApicHub *hub, Vcpu *vcpu, uint32_t apic_id, GError **err)
+Apic *apic_x86_new(ApicHub *hub, Vcpu *vcpu, GError **err)
 {
     uint32_t cpuid[4];
-    Apic *apic = apic_new(hub, apic_id, &cpu_ops, vcpu->state, err);
+    Apic *apic = apic_new(hub, x86_apic_id(vcpu->state), &cpu_ops, vcpu->state, err);
     if (!apic)
         return NULL;
-    x86_set_apic_id(vcpu->state, apic_id);
     x86_set_bootstrap(vcpu->state, apic->bootstrap);
     x86_cpuid(vcpu->state, CPUID_FEATURES, 0, cpuid);
     apic->has_x2apic = cpuid[2] & ECX_X2APIC;

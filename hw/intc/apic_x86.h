@@ -9,8 +9,8 @@
 
 typedef struct Vcpu Vcpu;
 
-/* For each vCPU, in order of index, after vcpu_new: its APIC with this ID. x2APIC and TSC deadline as its CPUID says.
+/* For each vCPU, in order of index, after vcpu_new: its APIC. x2APIC and TSC deadline as its CPUID says.
  * Machine lock held; NULL and *err on failure. */
-Apic *apic_x86_new(ApicHub *hub, Vcpu *vcpu, uint32_t apic_id, GError **err);
+Apic *apic_x86_new(ApicHub *hub, Vcpu *vcpu, GError **err);
 
 #endif

@@ -3,12 +3,17 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/gsi.h"
+#include "hw/intc/irqchip.h"
 
 enum { TIMER_GSI = 0, TIMER_PIN = 2 };
 
 static void set(void *opaque, int n, bool level)
 {
     const Gsi *gsi = opaque;
+    if (gsi->machine) {
+        gsi->machine->irqchip->set_gsi(gsi->machine, (unsigned)n, level);
+        return;
+    }
     if (n < 16)
         irq_set(&gsi->pic[n], level);
     irq_set(&gsi->ioapic[n], level);
@@ -23,6 +28,11 @@ void gsi_init(Gsi *gsi, I8259 *pic, IoApic *ioapic)
         if (ioapic)
             gsi->ioapic[n] = ioapic_input(ioapic, n == TIMER_GSI ? TIMER_PIN : n);
     }
+}
+
+void gsi_init_elsewhere(Gsi *gsi, Machine *machine)
+{
+    *gsi = (Gsi){ .machine = machine };
 }
 
 Irq gsi_input(Gsi *gsi, unsigned n)

@@ -13,10 +13,13 @@
 
 typedef struct Gsi {
     Irq pic[16], ioapic[GSI_COUNT];
+    Machine *machine; /* its accelerator has the chips; or NULL */
 } Gsi;
 
 /* Either may be NULL: not there. */
 void gsi_init(Gsi *gsi, I8259 *pic, IoApic *ioapic);
+/* The chips are those of the machine's irqchip. */
+void gsi_init_elsewhere(Gsi *gsi, Machine *machine);
 Irq gsi_input(Gsi *gsi, unsigned n);
 
 #endif

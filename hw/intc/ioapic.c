@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/intc/ioapic.h"
+#include "hw/intc/irqchip.h"
 
 enum { IOREGSEL = 0x00, IOWIN = 0x10, EOI = 0x40 };
 enum { REG_ID, REG_VERSION, REG_ARBITRATION, REG_TABLE = 0x10 };
@@ -98,6 +99,18 @@ static uint32_t read_indirect(const IoApic *s)
     }
 }
 
+/* Local APICs elsewhere want to know whose ends of interrupt are to be told. */
+static void tell_route(const IoApic *s, unsigned pin)
+{
+    Machine *machine = s->dev.machine;
+    uint64_t entry = s->pins[pin];
+    if (!machine->irqchip || !machine->irqchip->set_route)
+        return;
+    uint64_t address = APIC_BASE | (entry >> 56) << 12 | (entry & ENTRY_LOGICAL ? 4 : 0);
+    uint32_t data = (entry & 0x7ff) | (entry & ENTRY_LEVEL ? 0xc000 : 0);
+    machine->irqchip->set_route(machine, pin, address, entry & ENTRY_MASKED ? 0 : data);
+}
+
 /* Linux ends a level interrupt of an I/O APIC without EOI register by making it an edge and a level again. */
 static void write_entry(IoApic *s, unsigned pin, unsigned shift, uint32_t value)
 {
@@ -105,6 +118,7 @@ static void write_entry(IoApic *s, unsigned pin, unsigned shift, uint32_t value)
     *entry = (*entry & ~written) | ((uint64_t)value << shift & written);
     if (!(*entry & ENTRY_LEVEL))
         *entry &= ~(uint64_t)ENTRY_REMOTE;
+    tell_route(s, pin);
     service(s, pin);
 }
 

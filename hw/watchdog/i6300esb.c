@@ -53,7 +53,7 @@ static void expired(void *opaque)
     }
     s->has_timed_out = 1;
     if (!(s->pci.config[CONFIG] & CONFIG_NO_RESET))
-        machine_request_reset(s->pci.dev.machine, SHUTDOWN_GUEST_RESET);
+        machine_watchdog(s->pci.dev.machine);
     if (s->pci.config[LOCK] & LOCK_FREE_RUN)
         start(s, 1);
 }

@@ -64,6 +64,22 @@ static const GuestReg x86_regs[X86_REG_COUNT] = {
     XMM(15, 0),
 };
 
+static unsigned bits_for(unsigned count)
+{
+    return count > 1 ? g_bit_storage(count - 1) : 0;
+}
+
+/* Thread, core and socket have fields of their own in an APIC ID (SDM volume 3, 10.9.1). */
+static uint32_t apic_id_of(const MachineConfig *config, unsigned cpu)
+{
+    unsigned threads = MAX(config->threads, 1), cores = MAX(config->cores, 1);
+    if (!config->cores)
+        cores = MAX(config->max_cpus, 1);
+    unsigned thread = cpu % threads, core = cpu / threads % cores, socket = cpu / (threads * cores);
+    unsigned thread_bits = bits_for(threads), core_bits = bits_for(cores);
+    return socket << (core_bits + thread_bits) | core << thread_bits | thread;
+}
+
 static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
 {
     X86State *s = x86(cs);
@@ -71,7 +87,7 @@ static bool cpu_init(Vcpu *vcpu, CpuState *cs, const char *model, GError **err)
     x86_translate_init();
     x86_helpers_init();
     s->bootstrap = !vcpu->index;
-    s->apic_id = vcpu->index;
+    s->apic_id = apic_id_of(&vcpu->machine->config, vcpu->index);
     s->tsc_frequency = TSC_HZ;
     s->a20_mask = UINT64_MAX;
     return x87_init(err) && ir_host_reserve(err) &&
@@ -337,11 +353,6 @@ void x86_set_local_apic(CpuState *cs, const X86LocalApic *ops, void *opaque)
 {
     x86(cs)->apic = ops;
     x86(cs)->apic_opaque = opaque;
-}
-
-void x86_set_apic_id(CpuState *cs, uint32_t id)
-{
-    x86(cs)->apic_id = id;
 }
 
 uint32_t x86_apic_id(const CpuState *cs)

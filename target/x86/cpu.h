@@ -261,6 +261,7 @@ struct X86State {
     uint64_t decode_features; /* 1 << X86_* */
     uint32_t cpuid_features[X86_WORD_COUNT];
     uint8_t physical_bits;
+    bool hides_kvm; /* CPUID does not say that there is KVM */
     bool bootstrap;
     const struct X86Model *model;
     const X86LocalApic *apic;

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu_models.h"
-#include "accel/vcpu.h"
+#include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "target/x86/cpu.h"
 #include "util/error.h"
@@ -187,6 +187,9 @@ static const X86Model models[] = {
     { "max", NULL, "*", AMD, 6, 6, 3, 0xd, 0x8000000a, "QEMU TCG CPU version 2.5+" },
 };
 
+/* -cpu host: what the accelerator's processor is, once it was asked for. */
+static X86Model host_model = { .name = "host" };
+
 /* Other names of versions; besides, every model's first version is itself. */
 static const struct {
     const char *name, *model;
@@ -233,31 +236,103 @@ static const Feature *find_feature(const char *name)
     return NULL;
 }
 
-static void switch_feature(X86State *s, const Feature *f, bool on)
+/* Where CPUID has the words: leaf, subleaf, register. */
+static const struct {
+    uint32_t leaf;
+    uint8_t subleaf, reg;
+} words_at[X86_WORD_COUNT] = { [X86_WORD_1_EDX] = { 1, 0, 3 },
+                               [X86_WORD_1_ECX] = { 1, 0, 2 },
+                               [X86_WORD_7_EBX] = { 7, 0, 1 },
+                               [X86_WORD_7_ECX] = { 7, 0, 2 },
+                               [X86_WORD_7_EDX] = { 7, 0, 3 },
+                               [X86_WORD_6_EAX] = { 6, 0, 0 },
+                               [X86_WORD_D_1_EAX] = { 0xd, 1, 0 },
+                               [X86_WORD_8000_0001_EDX] = { 0x80000001, 0, 3 },
+                               [X86_WORD_8000_0001_ECX] = { 0x80000001, 0, 2 },
+                               [X86_WORD_8000_0007_EDX] = { 0x80000007, 0, 3 },
+                               [X86_WORD_8000_0008_EBX] = { 0x80000008, 0, 1 },
+                               [X86_WORD_KVM] = { 0x40000001, 0, 0 } };
+
+/* The accelerator's processor, where that is not the target's own code; false: it is. */
+static bool accel_cpuid(const X86State *s, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    uint32_t bit = 1u << f->bit;
-    if (on && f->decode != X86_NEVER)
-        s->cpuid_features[f->word] |= bit;
-    else if (!on)
-        s->cpuid_features[f->word] &= ~bit;
+    Machine *machine = s->cs.vcpu->machine;
+    if (!machine->accel->cpuid)
+        return false;
+    machine->accel->cpuid(machine, leaf, subleaf, out);
+    return true;
 }
 
-static void add_model(X86State *s, const X86Model *m)
+static bool is_there(const X86State *s, const Feature *f)
+{
+    uint32_t out[4];
+    if (!accel_cpuid(s, words_at[f->word].leaf, words_at[f->word].subleaf, out))
+        return f->decode != X86_NEVER;
+    return out[words_at[f->word].reg] >> f->bit & 1;
+}
+
+/* What -cpu asks for, on its way into the state. */
+typedef struct Choice {
+    X86State *s;
+    bool check, enforce;
+    uint32_t missing[X86_WORD_COUNT]; /* asked for, and not there */
+} Choice;
+
+static void switch_feature(Choice *c, const Feature *f, bool on)
+{
+    uint32_t bit = 1u << f->bit;
+    c->missing[f->word] &= ~bit;
+    if (!on)
+        c->s->cpuid_features[f->word] &= ~bit;
+    else if (is_there(c->s, f))
+        c->s->cpuid_features[f->word] |= bit;
+    else
+        c->missing[f->word] |= bit;
+}
+
+/* All of this name: some are several bits. */
+static void switch_features(Choice *c, const char *name, bool on)
+{
+    for (const Feature *f = features; f < features + G_N_ELEMENTS(features); f++) {
+        if (!strcmp(f->name, name))
+            switch_feature(c, f, on);
+    }
+}
+
+/* Models have these by their nature, which guests of an emulator do not expect. */
+static bool goes_without_saying(const X86State *s, const char *name)
+{
+    static const char *const always[] = { "svm", NULL }, *const kvm[] = { "svm", "monitor", "acpi", NULL };
+    return g_strv_contains(s->cs.vcpu->machine->accel->cpuid ? kvm : always, name);
+}
+
+static void add_model(Choice *c, const X86Model *m)
 {
     if (m->base)
-        add_model(s, find_model(m->base));
+        add_model(c, find_model(m->base));
     if (!strcmp(m->features, "*")) {
         for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
-            switch_feature(s, &features[i], true);
+            switch_feature(c, &features[i], true);
+        memset(c->missing, 0, sizeof(c->missing)); /* all that there is */
         return;
     }
     g_auto(GStrv) words = g_strsplit(m->features, " ", -1);
     for (char **word = words; *word; word++) {
-        const Feature *f = find_feature(*word + (**word == '-'));
-        g_assert(f || !**word);
-        if (f)
-            switch_feature(s, f, **word != '-');
+        const char *name = *word + (**word == '-');
+        g_assert(find_feature(name) || !*name);
+        if (!goes_without_saying(c->s, name))
+            switch_features(c, name, **word != '-');
     }
+}
+
+/* Services of KVM's that a named model has if they are there. */
+static void add_kvm_services(X86State *s)
+{
+    static const char *const names[] = { "kvmclock",   "kvm-nopiodelay",      "kvm-asyncpf", "kvm-steal-time",
+                                         "kvm-pv-eoi", "kvmclock-stable-bit", "x2apic" };
+    Choice c = { .s = s };
+    for (unsigned i = 0; s->cs.vcpu->machine->accel->cpuid && i < G_N_ELEMENTS(names); i++)
+        switch_features(&c, names[i], true);
 }
 
 /* The features that name an opcode decide what the decoder knows. */
@@ -271,17 +346,62 @@ static void derive_decoding(X86State *s)
     }
 }
 
-static void drop_long_mode(X86State *s)
+static void drop_long_mode(Choice *c)
 {
     static const char *const needs[] = { "lm", "lahf-lm", "cx16", "pdpe1gb", "la57", "pcid", "fsgsbase", "syscall" };
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++)
-        switch_feature(s, find_feature(needs[i]), false);
+        switch_features(c, needs[i], false);
+}
+
+/* As the manuals write it: CPUID.07H:EBX.avx2 [bit 5]. */
+static char *describe_bit(unsigned word, unsigned bit)
+{
+    static const char *const regs[] = { "EAX", "EBX", "ECX", "EDX" };
+    const char *name = "";
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (features[i].word == word && features[i].bit == bit) {
+            name = features[i].name;
+            break;
+        }
+    }
+    return g_strdup_printf("CPUID.%02XH:%s.%s [bit %u]", words_at[word].leaf, regs[words_at[word].reg], name, bit);
+}
+
+/* Warn, or refuse. All vCPUs are alike: the first one speaks. */
+static bool check_missing(const Choice *c, GError **err)
+{
+    const Machine *machine = c->s->cs.vcpu->machine;
+    const char *who = machine->accel->cpuid ? "host" : "TCG";
+    bool warns = c->check && !c->enforce && !c->s->cs.vcpu->index && machine->config.cpu_model;
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (unsigned word = 0; word < X86_WORD_COUNT; word++) {
+        for (unsigned bit = 0; bit < 32; bit++) {
+            if (!(c->missing[word] >> bit & 1))
+                continue;
+            g_autofree char *text = describe_bit(word, bit);
+            g_string_append_printf(all, "%s%s", all->len ? ", " : "", text);
+            if (warns)
+                g_printerr("rhea: warning: -cpu: %s doesn't support requested feature: %s\n", who, text);
+        }
+    }
+    return !c->enforce || !all->len ||
+           error_set(err, "-cpu: enforce: %s doesn't support requested features: %s", who, all->str);
+}
+
+/* Not a feature of the processor, but what is to be done about them. */
+static bool *find_switch(Choice *c, const char *name, bool *inverted)
+{
+    *inverted = !strcmp(name, "kvm");
+    return !strcmp(name, "check")     ? &c->check
+           : !strcmp(name, "enforce") ? &c->enforce
+           : *inverted                ? &c->s->hides_kvm
+                                      : NULL;
 }
 
 /* "name", "+name", "-name", "name=on|off". */
-static bool apply_feature(X86State *s, const char *word, GError **err)
+static bool apply_feature(Choice *c, const char *word, GError **err)
 {
-    bool on = true;
+    bool on = true, inverted;
     g_auto(GStrv) parts = g_strsplit(word, "=", 2);
     char *name = parts[0];
     if (!name)
@@ -295,34 +415,92 @@ static bool apply_feature(X86State *s, const char *word, GError **err)
         on = parts[1][0] == 't' || !strcmp(parts[1], "on");
     }
     g_strdelimit(name, "_", '-');
-    const Feature *f = find_feature(name);
-    if (!f)
+    bool *control = find_switch(c, name, &inverted);
+    if (control)
+        *control = on != inverted;
+    else if (!find_feature(name))
         return error_set(err, "-cpu: unknown feature '%s'; see -cpu help", name);
-    if (on && f->decode == X86_NEVER)
-        g_printerr("rhea: warning: -cpu: feature '%s' is not there, and stays off\n", name);
-    switch_feature(s, f, on);
+    switch_features(c, name, on);
     return true;
+}
+
+/* The same for all vCPUs of this process: the host does not change. */
+static void find_host(const X86State *s)
+{
+    static char text[3 * 16 + 1];
+    uint32_t out[4], text_words[12];
+    accel_cpuid(s, 0, 0, out);
+    host_model.level = out[0];
+    host_model.vendor = out[2] == 0x444d4163 ? AMD : INTEL; /* "cAMD" */
+    accel_cpuid(s, 1, 0, out);
+    host_model.family = (uint8_t)((out[0] >> 8 & 15) + (out[0] >> 20 & 0xff));
+    host_model.model = (uint8_t)((out[0] >> 4 & 15) | (out[0] >> 12 & 0xf0));
+    host_model.stepping = out[0] & 15;
+    accel_cpuid(s, 0x80000000, 0, out);
+    host_model.extended_level = out[0];
+    for (unsigned i = 0; i < 3; i++)
+        accel_cpuid(s, 0x80000002 + i, 0, &text_words[4 * i]);
+    memcpy(text, text_words, sizeof(text_words));
+    host_model.text = text;
+}
+
+static void add_host(X86State *s)
+{
+    find_host(s);
+    for (unsigned word = 0; word < X86_WORD_COUNT; word++) {
+        uint32_t out[4];
+        accel_cpuid(s, words_at[word].leaf, words_at[word].subleaf, out);
+        s->cpuid_features[word] = words_at[word].leaf ? out[words_at[word].reg] : 0;
+    }
+}
+
+static bool is_host(const X86State *s)
+{
+    return s->model == &host_model;
+}
+
+/* "host", and with it "max", are the accelerator's processor where it has one. */
+static const X86Model *choose_model(const X86State *s, const char *name)
+{
+    bool host = name && !strcmp(name, "host"), max = name && !strcmp(name, "max");
+    if ((host || max) && s->cs.vcpu->machine->accel->cpuid)
+        return &host_model;
+    return name ? find_model(name) : NULL;
 }
 
 bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err)
 {
     g_auto(GStrv) words = g_strsplit(text, ",", -1);
-    const X86Model *m = words[0] ? find_model(words[0]) : NULL;
+    const X86Model *m = choose_model(s, words[0]);
+    if (!m && words[0] && !strcmp(words[0], "host"))
+        return error_set(err, "-cpu host: needs -accel kvm; 'max' is all that there is here");
     if (!m)
         return error_set(err, "-cpu: unknown model '%s'; see -cpu help", words[0] ? words[0] : "");
+    Choice c = { .s = s, .check = true };
     s->model = m;
+    s->hides_kvm = false;
     memset(s->cpuid_features, 0, sizeof(s->cpuid_features));
-    add_model(s, m);
+    if (is_host(s))
+        add_host(s);
+    else
+        add_model(&c, m);
+    if (!is_host(s))
+        add_kvm_services(s);
     s->cpuid_features[X86_WORD_1_ECX] |= X86_BIT_HYPERVISOR;
     if (!long_mode)
-        drop_long_mode(s);
+        drop_long_mode(&c);
     for (char **word = words + 1; *word; word++) {
-        if (!apply_feature(s, *word, err))
+        if (!apply_feature(&c, *word, err))
             return false;
     }
+    if (!check_missing(&c, err))
+        return false;
     s->physical_bits = s->cpuid_features[X86_WORD_8000_0001_EDX] & X86_BIT_LM ? 40
                        : s->cpuid_features[X86_WORD_1_EDX] & X86_BIT_PAE      ? 36
                                                                               : 32;
+    uint32_t out[4];
+    if (is_host(s) && accel_cpuid(s, 0x80000008, 0, out) && out[0])
+        s->physical_bits = (uint8_t)out[0];
     derive_decoding(s);
     return true;
 }
@@ -337,10 +515,13 @@ char *x86_cpu_help(void)
     GString *out = g_string_new("Available CPUs:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
         g_string_append_printf(out, "  %-26s %s\n", models[i].name, models[i].text);
+    g_string_append_printf(out, "  %-26s %s\n", host_model.name, "the host's processor (-accel kvm)");
     for (unsigned i = 0; i < G_N_ELEMENTS(aliases); i++)
         g_string_append_printf(out, "  %-26s (alias of %s)\n", aliases[i].name, aliases[i].model);
     g_string_append(
-        out, "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there:\n");
+        out,
+        "\nFeatures (-cpu MODEL,+NAME,-NAME,NAME=on|off); those in parentheses are known, but not there without KVM.\n"
+        "check (on) warns of those that are asked for and not there, enforce refuses; kvm=off hides KVM:\n");
     for (unsigned i = 0, column = 0; i < G_N_ELEMENTS(features); i++) {
         bool there = features[i].decode != X86_NEVER;
         g_string_append_printf(out, "%s%s%s%s", column ? " " : "  ", there ? "" : "(", features[i].name,
@@ -454,6 +635,15 @@ static void leaf_d(const X86State *s, uint32_t subleaf, uint32_t out[4])
     uint64_t valid = x86_xcr0_valid(s);
     if (!(s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_XSAVE))
         return;
+    if (accel_cpuid(s, 0xd, subleaf, out)) { /* sizes and places are its own */
+        if (subleaf == 0)
+            out[0] &= (uint32_t)valid, out[3] = 0;
+        else if (subleaf == 1)
+            out[0] = s->cpuid_features[X86_WORD_D_1_EAX];
+        else if (subleaf > 63 || !(valid >> subleaf & 1))
+            memset(out, 0, 16);
+        return;
+    }
     if (subleaf == 0) {
         out[0] = (uint32_t)valid;
         out[1] = x86_xsave_size(s->xcr0, false);
@@ -554,10 +744,18 @@ static void extended_leaf(const X86State *s, uint32_t leaf, uint32_t subleaf, ui
     }
 }
 
+/* Leaves that a host's processor has of its own. */
+static bool is_of_caches(uint32_t leaf)
+{
+    return leaf == 2 || leaf == 4 || leaf == 0x80000005 || leaf == 0x80000006 || leaf == 0x8000001d;
+}
+
 void x86_cpuid(const CpuState *cs, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const X86State *s = (const X86State *)cs;
     memset(out, 0, 16);
+    if (is_host(s) && is_of_caches(leaf) && accel_cpuid(s, leaf, subleaf, out))
+        return;
     if (leaf >= 0x80000000) {
         if (leaf <= MAX(s->model->extended_level, 0x80000000u))
             extended_leaf(s, leaf, subleaf, out);

@@ -22,7 +22,7 @@ enum {
     X86_WORD_8000_0001_ECX,
     X86_WORD_8000_0007_EDX,
     X86_WORD_8000_0008_EBX,
-    X86_WORD_KVM, /* no leaf: switches such as hypervisor signatures */
+    X86_WORD_KVM, /* 0x40000001 EAX: what KVM does for guests that know it */
     X86_WORD_COUNT
 };
 
@@ -39,6 +39,7 @@ enum {
 #define X86_BIT_HYPERVISOR (1u << 31)
 #define X86_BIT_FSGSBASE   (1u << 0) /* 7_EBX */
 #define X86_BIT_SMEP       (1u << 7)
+#define X86_BIT_AVX512F    (1u << 16)
 #define X86_BIT_SMAP       (1u << 20)
 #define X86_BIT_UMIP       (1u << 2) /* 7_ECX */
 #define X86_BIT_PKU        (1u << 3)
@@ -54,7 +55,8 @@ enum {
 
 typedef struct X86State X86State;
 
-/* Apply the text of -cpu: a model and features. long_mode: the target has 64 bits. */
+/* Apply the text of -cpu: a model and features. long_mode: the target has 64 bits. What is asked for and not there stays
+ * off: with a warning (check, the default), or as an error (enforce). */
 bool x86_set_model(X86State *s, const char *text, bool long_mode, GError **err);
 bool x86_is_amd(const X86State *s);
 char *x86_cpu_help(void);

@@ -74,7 +74,7 @@ static unsigned xmm_count(const X86State *s)
     return x86_code_bits(s) == 64 ? 16 : 8;
 }
 
-static void put_x87(X86State *s, uint8_t *area, bool wide)
+void x86_put_x87(X86State *s, uint8_t *area, bool wide)
 {
     uint16_t head[4] = { s->fpu.control, x87_status(s), s->fpu.used, s->fpu.opcode };
     memcpy(area, head, 8);
@@ -84,7 +84,7 @@ static void put_x87(X86State *s, uint8_t *area, bool wide)
         memcpy(area + 32 + 16 * i, s->fpu.reg[(s->fpu.top + i) & 7], 10);
 }
 
-static void get_x87(X86State *s, const uint8_t *area, bool wide)
+void x86_get_x87(X86State *s, const uint8_t *area, bool wide)
 {
     uint16_t head[4];
     memcpy(head, area, 8);
@@ -194,7 +194,7 @@ static void fxsave(X86State *s, uint64_t address, bool wide)
     if (!writable(s, address, 416) || !load_area(s, address, area, FX_BYTES))
         return;
     memset(area, 0, 160);
-    put_x87(s, area, wide);
+    x86_put_x87(s, area, wide);
     memcpy(area + 24, control, 8);
     if (!fast(s))
         put_xmm(s, area);
@@ -212,7 +212,7 @@ static void fxrstor(X86State *s, uint64_t address, bool wide)
         x86_raise(s, VECTOR_GP, 0);
         return;
     }
-    get_x87(s, area, wide);
+    x86_get_x87(s, area, wide);
     if (!fast(s))
         get_xmm(s, area);
 }
@@ -252,7 +252,7 @@ static void xsave(X86State *s, uint64_t address, unsigned what, bool wide)
     if (!writable(s, address, end) || !load_area(s, address + HEADER, (uint8_t *)old, 16))
         return;
     if (parts & X87_STATE) {
-        put_x87(s, area, wide);
+        x86_put_x87(s, area, wide);
         store_area(s, address, area, 24);
         store_area(s, address + 32, area + 32, 128);
     }
@@ -314,7 +314,7 @@ static void xrstor(X86State *s, const Area *where, uint64_t address, bool superv
         return;
     }
     if (present & X87_STATE)
-        get_x87(s, area, wide);
+        x86_get_x87(s, area, wide);
     else if (mask & X87_STATE) {
         x87_reset(s);
         memset(s->fpu.reg, 0, sizeof(s->fpu.reg));

@@ -227,6 +227,13 @@ void set_flags(Ctx *c, unsigned kind, unsigned size, IrTmp result, IrTmp source)
         ir_setreg(c->ir, REG_CC_SOURCE, widen(c, source));
 }
 
+/* Of changed_cc_op's values: bits that are shifted to where they belong, and not a cc_op of before. */
+static bool only_bits(const IrUnit *u, IrTmp t)
+{
+    unsigned op = u->insns[u->tmps[t].def].op;
+    return op == OP_shl || op == OP_or;
+}
+
 /* The kind and size that cc_op is known to have here, or -1; *changed: CC_CF_SET, CC_OF_SET. */
 static int known_cc_op(const Ctx *c, unsigned *changed)
 {
@@ -236,7 +243,8 @@ static int known_cc_op(const Ctx *c, unsigned *changed)
     if (!t)
         return -1;
     const IrInsn *def = &u->insns[u->tmps[t].def];
-    bool partly = !u->tmps[t].constant && def->op == OP_or && u->tmps[def->arg[1]].constant;
+    bool partly =
+        !u->tmps[t].constant && def->op == OP_or && u->tmps[def->arg[1]].constant && only_bits(u, def->arg[0]);
     if (!u->tmps[t].constant && !partly)
         return -1;
     unsigned value = (unsigned)u->tmps[partly ? def->arg[1] : t].value;

@@ -37,7 +37,7 @@ typedef struct X86LocalApic {
     void (*init)(void *opaque); /* INIT reached the processor: reset but for the APIC ID */
 } X86LocalApic;
 void x86_set_local_apic(CpuState *cs, const X86LocalApic *ops, void *opaque); /* before the processor runs */
-void x86_set_apic_id(CpuState *cs, uint32_t id);
+/* Thread, core and socket have fields of their own in it, as -smp says. */
 uint32_t x86_apic_id(const CpuState *cs);
 /* Time stamp counter now (any thread), and its frequency in Hz: what TSC-deadline timers count in. */
 uint64_t x86_tsc(const CpuState *cs);

@@ -61,9 +61,12 @@ enum {
 };
 /* HELPER_STATE: what of these, the segment 8 bits up; wide: REX.W. */
 uint64_t x86_state_area(X86State *s, unsigned what, uint64_t offset, bool wide);
-/* At power-up. */
+/* x87 in the first 160 bytes of an FXSAVE area; MXCSR is left alone. wide: pointers have 64 bits. */
+void x86_put_x87(X86State *s, uint8_t *area, bool wide);
+void x86_get_x87(X86State *s, const uint8_t *area, bool wide);
 /* Before anything is executed; all processors share what it makes. */
 bool x87_init(GError **err);
+/* At power-up. */
 void x86_reset_float(X86State *s);
 uint32_t x86_mxcsr(X86State *s);
 /* False: #GP is to be raised. */

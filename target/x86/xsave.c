@@ -15,6 +15,7 @@ uint64_t x86_xcr0_valid(const X86State *s)
     if (!(s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_XSAVE))
         return 0;
     return 3 | (s->cpuid_features[X86_WORD_1_ECX] & X86_BIT_AVX ? 4 : 0) |
+           (s->cpuid_features[X86_WORD_7_EBX] & X86_BIT_AVX512F ? 0xe0 : 0) |
            (s->cpuid_features[X86_WORD_7_ECX] & X86_BIT_PKU ? 1ull << 9 : 0);
 }
 

@@ -256,6 +256,19 @@ X86World *x86_world_new(bool jit);
 void x86_world_free(X86World *w);
 uint64_t x86_world_features(const X86World *w);
 void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data);
+/* For another executor, whose registers and memory (X86_WORLD_BYTES, from address 0 on) these are: descriptor tables,
+ * pages and system registers are made there. Then for each batch begin, and for each case load, let it run until it is
+ * in a handler, and store. X86_WORLD_HANDLERS, X86_WORLD_EXITS: where, physically, their code is: 16 bytes for each
+ * vector, and the page at EXITS. */
+enum { X86_WORLD_BYTES = 2 << 20, X86_WORLD_HANDLERS = 0xb000, X86_WORLD_EXITS = 0x11000 };
+typedef struct X86State X86State;
+X86World *x86_world_on(X86State *s, uint8_t *host);
+void x86_world_begin(X86World *w, const X86Batch *b);
+void x86_world_load(X86World *w, const X86Encoding *e, const X86Case *in);
+void x86_world_store(X86World *w, X86Case *out);
+/* ---- x86_host.c ---- */
+/* What the host's processor has, 1 << X86_*, as /proc/cpuinfo says. */
+uint64_t x86_host_features(void);
 
 /* ---- x86_compare.c ---- */
 /* Appends lines that name the difference; false: there is none. out: NULL: only say whether there is one. */

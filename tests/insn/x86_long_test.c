@@ -283,6 +283,37 @@ static void test_protection_key(void)
     forbid_key(BYTES("\x48\x8b\x33\xb8\x00\x02\x00\x00\x0f\xae\x2f\x48\x8b\x33\xf4"));
 }
 
+/* Code that is jumped to does not know what the flags stand for; what changes CF alone leaves the others, once and more
+ * often. */
+static void test_carry_alone(void)
+{
+    static const struct {
+        const char *bytes;
+        unsigned carry;
+    } changes[] = { { "\xf8\x90\x90\x90\x90", 0 },   /* clc */
+                    { "\xf9\x90\x90\x90\x90", 1 },   /* stc */
+                    { "\xf8\x0f\xba\xe1\x02", 1 },   /* clc; bt ecx, 2 */
+                    { "\xf9\x0f\xba\xe1\x01", 0 },   /* stc; bt ecx, 1 */
+                    { "\xf9\xc1\xc1\x02\x90", 0 },   /* stc; rol ecx, 2 */
+                    { "\xf9\xf8\x0f\xa3\xc9", 0 },   /* stc; clc; bt ecx, ecx */
+                    { "\xf5\xf9\x90\x90\x90", 1 } }; /* cmc; stc */
+    for (unsigned i = 0; i < G_N_ELEMENTS(changes); i++) {
+        for (unsigned equal = 0; equal < 2; equal++) {
+            char code[] = "\x39\xd0\xff\xe3\xf4........\x0f\x92\xc0\x0f\x94\xc2\xf4"; /* cmp eax, edx; jmp rbx; ... */
+            sys_long_mode(0);
+            memset(code + 5, 0x90, 8);
+            memcpy(code + 5, changes[i].bytes, 5); /* setb al; setz dl */
+            sys_cpu->gpr[RAX] = 0x1000;
+            sys_cpu->gpr[RDX] = equal ? 0x1000 : 0xfff;
+            sys_cpu->gpr[RBX] = CODE + 5;
+            sys_cpu->gpr[RCX] = 4;
+            sys_run(BYTES(code));
+            g_assert_cmpuint(sys_cpu->gpr[RAX] & 0xff, ==, changes[i].carry);
+            g_assert_cmpuint(sys_cpu->gpr[RDX] & 0xff, ==, equal);
+        }
+    }
+}
+
 static const SysTest tests[] = {
     { "system/sysenter", test_sysenter },
     { "debug/single-step", test_single_step },
@@ -296,6 +327,7 @@ static const SysTest tests[] = {
     { "long/call-gate", test_long_call_gate },
     { "long/swapgs", test_swapgs },
     { "long/protection-key", test_protection_key },
+    { "flags/carry-alone", test_carry_alone },
     { "long/enter", test_enter_long_mode },
     { NULL, NULL },
 };

@@ -1,7 +1,8 @@
 /*
  * Rhea's side: one vCPU of the x86_64 target in long mode, with the descriptor tables that Linux gives a process and
  * pages as x86_insn.h says, above them a kernel that consists of exception handlers which halt. A program is run by
- * stretches of generated code until it has come to an exit or a handler.
+ * stretches of generated code until it has come to an exit or a handler. Another executor with an X86State and memory
+ * of its own can have the same world (x86_world_on).
  * SPDX-License-Identifier: MIT
  */
 #include "x86_bare.h"
@@ -23,11 +24,10 @@ enum {
     HANDLERS = 0xb000,
     STACK_TOP = 0xd000,
     PAGES = 0x10000, /* BASE */
-    RAM_BYTES = 2 << 20,
 };
 #define KERNEL 0xffffffff80000000ull
 struct X86World {
-    X86Bare *bare;
+    X86Bare *bare; /* or NULL: another's */
     X86State *s;
     uint8_t *host;
     /* one run */
@@ -38,12 +38,14 @@ struct X86World {
 
 static void put64(X86World *w, uint32_t at, uint64_t v)
 {
-    x86_bare_put(w->bare, at, v, 8);
+    memcpy(w->host + at, &v, 8);
 }
 
 static uint64_t get64(const X86World *w, uint32_t at)
 {
-    return x86_bare_get(w->bare, at, 8);
+    uint64_t v;
+    memcpy(&v, w->host + at, 8);
+    return v;
 }
 
 /* ---- tables ---- */
@@ -119,10 +121,17 @@ static void set_system(X86World *w)
 
 X86World *x86_world_new(bool jit)
 {
+    X86Bare *bare = x86_bare_new(jit, X86_WORLD_BYTES);
+    X86World *w = x86_world_on(bare->s, bare->host);
+    w->bare = bare;
+    return w;
+}
+
+X86World *x86_world_on(X86State *s, uint8_t *host)
+{
     X86World *w = g_new0(X86World, 1);
-    w->bare = x86_bare_new(jit, RAM_BYTES);
-    w->s = w->bare->s;
-    w->host = w->bare->host;
+    w->s = s;
+    w->host = host;
     make_pages(w);
     make_descriptors(w);
     set_system(w);
@@ -131,7 +140,8 @@ X86World *x86_world_new(bool jit)
 
 void x86_world_free(X86World *w)
 {
-    x86_bare_free(w->bare);
+    if (w->bare)
+        x86_bare_free(w->bare);
     g_free(w);
 }
 
@@ -250,20 +260,30 @@ static bool arrived(uint64_t pc)
     return IS_EXIT(pc) || (pc & ~0xfffull) == KERNEL + HANDLERS;
 }
 
-static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Case *out)
+void x86_world_load(X86World *w, const X86Encoding *e, const X86Case *in)
 {
-    enum { MOST_STRETCHES = 200 };
     load_case(w, e, &in->regs);
     memcpy(w->host + WINDOW - BASE + PAGES, in->window, WINDOW_BYTES);
-    bool ok = x86_bare_go(w->bare, arrived, MOST_STRETCHES);
+}
+
+void x86_world_store(X86World *w, X86Case *out)
+{
     store_case(w, &out->regs);
-    if (!ok)
-        out->regs.vector = VECTOR_HANGS;
     memcpy(out->window, w->host + WINDOW - BASE + PAGES, WINDOW_BYTES);
     memcpy(out->edge, w->host + DATA_END - EDGE_BYTES - BASE + PAGES, EDGE_BYTES);
     memcpy(w->host + DATA - BASE + PAGES, w->batch->data, ENDS_BYTES);
     memcpy(w->host + DATA_END - ENDS_BYTES - BASE + PAGES, w->batch->data + sizeof(w->batch->data) - ENDS_BYTES,
            ENDS_BYTES);
+}
+
+static void run_case(X86World *w, const X86Encoding *e, const X86Case *in, X86Case *out)
+{
+    enum { MOST_STRETCHES = 200 };
+    x86_world_load(w, e, in);
+    bool ok = x86_bare_go(w->bare, arrived, MOST_STRETCHES);
+    x86_world_store(w, out);
+    if (!ok)
+        out->regs.vector = VECTOR_HANGS;
 }
 
 static void run_batch(Vcpu *vcpu, void *opaque)
@@ -278,14 +298,19 @@ static void run_batch(Vcpu *vcpu, void *opaque)
     memcpy(w->data, w->host + DATA - BASE + PAGES, DATA_END - DATA);
 }
 
-void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data)
+void x86_world_begin(X86World *w, const X86Batch *b)
 {
     memcpy(w->host + CODE - BASE + PAGES, b->code, sizeof(b->code));
     x86_make_exits(w->host + EXITS - BASE + PAGES);
     memcpy(w->host + READ_ONLY - BASE + PAGES, b->read_only, 4096);
     memcpy(w->host + DATA - BASE + PAGES, b->data, DATA_END - DATA);
-    x86_bare_code_written(w->bare, PAGES, sizeof(b->code));
     w->batch = b;
+}
+
+void x86_world_run(X86World *w, const X86Batch *b, X86Case *out, uint8_t *data)
+{
+    x86_world_begin(w, b);
+    x86_bare_code_written(w->bare, PAGES, sizeof(b->code));
     w->out = out;
     w->data = data;
     vcpu_call(w->bare->vcpu, run_batch, w);

@@ -44,49 +44,6 @@ static Group *group_of(const char *name, unsigned bits)
     return &g_array_index(groups, Group, groups->len - 1);
 }
 
-/* ---- what the host has ---- */
-
-/* As /proc/cpuinfo calls it, where that is not our name in lower case. */
-static const char *host_name(const char *feature)
-{
-    static const char *const names[][2] = {
-        { "X87", "fpu" },   { "SSE3", "pni" },     { "LZCNT", "abm" },       { "SHA", "sha_ni" },
-        { "FXSR", "fxsr" }, { "CX8", "cx8" },      { "CX16", "cx16" },       { "MONITOR", "fpu" },
-        { "SMAP", "smap" }, { "WBNOINVD", "fpu" }, { "SYSCALL", "syscall" }, { "SEP", "sep" },
-    };
-    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (!strcmp(names[i][0], feature))
-            return names[i][1];
-    }
-    return NULL;
-}
-
-static uint64_t host_features(void)
-{
-    static const char *const features[] = {
-#define FEATURE(name) #name,
-        X86_DECODE_FEATURES(FEATURE)
-#undef FEATURE
-    };
-    g_autofree char *text = NULL;
-    uint64_t set = 1;
-    if (!g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL))
-        return 0;
-    char *flags = strstr(text, "\nflags");
-    char *end = flags ? strchr(flags + 1, '\n') : NULL;
-    if (!end)
-        return 0;
-    *end = 0;
-    g_auto(GStrv) words = g_strsplit_set(flags, " \t", -1);
-    for (unsigned i = 1; i < G_N_ELEMENTS(features); i++) {
-        g_autofree char *lower = g_ascii_strdown(features[i], -1);
-        const char *name = host_name(features[i]);
-        if (g_strv_contains((const char *const *)words, name ? name : lower))
-            set |= 1ull << i;
-    }
-    return set;
-}
-
 /* ---- reports ---- */
 
 static void print_disassembly(const X86Encoding *e)
@@ -289,7 +246,7 @@ int main(int argc, char **argv)
                           group ? " --group " : "", group ? group : "", NULL);
     groups = g_array_new(FALSE, TRUE, sizeof(Group));
     failed_names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    uint64_t features = host_features();
+    uint64_t features = x86_host_features();
     batch = mmap(NULL, sizeof(X86Batch), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (batch == MAP_FAILED || !x86_native_start(batch))
         parse_error("cannot start the process that runs instructions");

@@ -6,6 +6,7 @@
 #include "accel/accel.h"
 #include "target/target.h"
 #include "util/mainloop.h"
+#include <pthread.h>
 #include <string.h>
 
 typedef struct FakeState {
@@ -82,6 +83,8 @@ static void fake_run_group(Vcpu *runner)
     }
 }
 
+static uint32_t vanishes; /* atomic: the first vCPU's thread ends, though nobody asks for it */
+
 static void fake_run(Vcpu *vcpu)
 {
     FakeState *fake = (FakeState *)vcpu->state;
@@ -98,6 +101,10 @@ static void fake_run(Vcpu *vcpu)
         }
         while (!__atomic_load_n(&vcpu->state->poll, __ATOMIC_SEQ_CST))
             __atomic_fetch_add(&fake->steps, 1, __ATOMIC_RELAXED);
+        if (!vcpu->index && __atomic_load_n(&vanishes, __ATOMIC_SEQ_CST)) {
+            __atomic_store_n(&vanishes, 0, __ATOMIC_SEQ_CST);
+            pthread_exit(NULL);
+        }
     }
 }
 
@@ -297,6 +304,63 @@ static void test_panic(void)
     machine_free(machine);
 }
 
+/* The thread of a vCPU ends: the machine stops with an internal error, nobody waits for ever, and a reset brings it
+ * back. */
+static void test_vanished(void)
+{
+    Machine *machine = machine_with_cpus(false, NULL);
+    Vcpu *vcpu = g_ptr_array_index(machine->vcpus, 0);
+    unsigned count = 0;
+    machine_lock(machine);
+    machine_start(machine);
+    machine_unlock(machine);
+    __atomic_store_n(&vanishes, 1, __ATOMIC_SEQ_CST);
+    vcpu_request(vcpu, VCPU_INTERRUPT);
+    poll_until(machine, RUN_INTERNAL_ERROR);
+    vcpu_call(vcpu, add_one, &count);
+    g_assert_cmpuint(count, ==, 1);
+    machine_lock(machine);
+    machine_start(machine); /* does nothing */
+    g_assert_cmpint(machine->state, ==, RUN_INTERNAL_ERROR);
+    machine_reset(machine);
+    uint64_t before = steps_of(machine, 0);
+    machine_start(machine);
+    g_assert_cmpint(machine->state, ==, RUN_RUNNING);
+    machine_unlock(machine);
+    while (steps_of(machine, 0) == before)
+        g_usleep(10);
+    vcpu_call(vcpu, add_one, &count);
+    g_assert_cmpuint(count, ==, 2);
+    __atomic_store_n(&vanishes, 1, __ATOMIC_SEQ_CST);
+    vcpu_request(vcpu, VCPU_INTERRUPT);
+    poll_until(machine, RUN_INTERNAL_ERROR);
+    machine_free(machine); /* without a reset */
+}
+
+static void test_watchdog(void)
+{
+    MachineConfig config = { .on_watchdog = WATCHDOG_PAUSE };
+    Machine *machine = machine_with_cpus(false, &config);
+    machine_lock(machine);
+    machine_start(machine);
+    machine_watchdog(machine);
+    machine_unlock(machine);
+    poll_until(machine, RUN_WATCHDOG);
+    machine_lock(machine);
+    machine_start(machine);
+    g_assert_cmpint(machine->state, ==, RUN_RUNNING);
+    unsigned before = state_of(machine, 0)->resets;
+    machine->config.on_watchdog = WATCHDOG_NONE;
+    machine_watchdog(machine);
+    machine->config.on_watchdog = WATCHDOG_RESET;
+    machine_watchdog(machine);
+    machine_unlock(machine);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    g_assert_cmpuint(state_of(machine, 0)->resets, ==, before + 1);
+    machine_free(machine);
+}
+
 /* Who runs whom. */
 static void test_group(void)
 {
@@ -328,5 +392,7 @@ int main(int argc, char **argv)
     g_test_add_func("/machine/reset", test_reset_request);
     g_test_add_func("/machine/requests", test_requests);
     g_test_add_func("/machine/panic", test_panic);
+    g_test_add_func("/machine/watchdog", test_watchdog);
+    g_test_add_func("/vcpu/vanished", test_vanished);
     return g_test_run();
 }

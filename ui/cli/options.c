@@ -67,8 +67,12 @@ static bool add_accel(CommandLine *c, const char *value, GError **err)
 {
     if (is_help(value)) {
         GString *out = g_string_new("Accelerators supported:\n");
-        for (const AccelType *const *t = accel_types(); *t; t++)
+        for (const AccelType *const *t = accel_types(); *t; t++) {
+            g_autoptr(GError) why = NULL;
             g_string_append_printf(out, "%-6s %s\n", (*t)->name, (*t)->desc);
+            if ((*t)->usable && !(*t)->usable(c->target, &why))
+                g_string_append_printf(out, "       not here: %s\n", why->message);
+        }
         return print_text(c, g_string_free(out, FALSE));
     }
     Opts *opts = opts_parse("-accel", value, "accel", err);
@@ -76,6 +80,11 @@ static bool add_accel(CommandLine *c, const char *value, GError **err)
         return false;
     g_ptr_array_add(c->accels, opts);
     return true;
+}
+
+static bool enable_kvm(CommandLine *c, const char *value, GError **err)
+{
+    return add_accel(c, "kvm", err);
 }
 
 static char *machine_help(const CommandLine *c)
@@ -530,15 +539,19 @@ static bool set_action(CommandLine *c, const char *value, GError **err)
     static const char *const reboot[] = { "reset", "shutdown", NULL },
                              *const shutdown[] = { "poweroff", "pause", NULL },
                              *const panic[] = { "shutdown", "pause", "exit-failure", "none", NULL },
-                             *const known[] = { "reboot", "shutdown", "panic", NULL };
+                             *const watchdog[] = { "reset",      "shutdown", "poweroff", "pause",
+                                                   "inject-nmi", "debug",    "none",     NULL },
+                             *const known[] = { "reboot", "shutdown", "panic", "watchdog", NULL };
     g_autoptr(Opts) opts = opts_parse("-action", value, NULL, err);
-    unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic;
+    unsigned r = c->config.on_reboot, s = c->config.on_shutdown, p = c->config.on_panic, w = c->config.on_watchdog;
     if (!opts || !opts_enum(opts, "reboot", reboot, &r, err) || !opts_enum(opts, "shutdown", shutdown, &s, err) ||
-        !opts_enum(opts, "panic", panic, &p, err) || !opts_finish(opts, known, err))
+        !opts_enum(opts, "panic", panic, &p, err) || !opts_enum(opts, "watchdog", watchdog, &w, err) ||
+        !opts_finish(opts, known, err))
         return false;
     c->config.on_reboot = r;
     c->config.on_shutdown = s;
     c->config.on_panic = p;
+    c->config.on_watchdog = w;
     return true;
 }
 static bool set_paused(CommandLine *c, const char *value, GError **err)
@@ -570,6 +583,7 @@ static const Option options[] = {
     { { "version" }, NULL, "version", print_version },
     { { "target" }, "NAME", "guest: riscv64, riscv32, x86_64, i386 (else by the program's name)", set_target },
     { { "M", "machine" }, "[type=]NAME[,KEY=VALUE...]", "machine; help lists them", set_machine },
+    { { "enable-kvm" }, NULL, "the same as -accel kvm", enable_kvm },
     { { "accel" },
       "[accel=]NAME[,KEY=VALUE...]",
       "accelerator; help lists them; repeated: the first that works",
@@ -649,7 +663,8 @@ static const Option options[] = {
     { { "no-shutdown" }, NULL, "stop instead of leaving when the guest powers off", set_no_shutdown },
     { { "action" },
       "EVENT=ACTION",
-      "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none",
+      "reboot=reset|shutdown, shutdown=poweroff|pause, panic=shutdown|pause|exit-failure|none, "
+      "watchdog=reset|shutdown|poweroff|pause|inject-nmi|debug|none",
       set_action },
     { { "S" }, NULL, "do not start until told to", set_paused },
     { { "name" }, "[guest=]TEXT", "name of the machine", set_name },

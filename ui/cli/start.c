@@ -91,9 +91,10 @@ static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, G
         if (!name)
             return error_set(err, "-accel: which? There is %s", names[0]);
         *accel = accel_find(name);
-        if (*accel)
+        if (!*accel)
+            error_unknown_name(&why, "-accel: accelerator", name, names);
+        else if (!(*accel)->usable || (*accel)->usable(c->target, &why))
             return true;
-        error_unknown_name(&why, "-accel: accelerator", name, names);
         if (i + 1 == c->accels->len) {
             g_propagate_error(err, g_steal_pointer(&why));
             return false;
@@ -191,7 +192,7 @@ static bool complete_machine(CommandLine *c, Machine *machine, GError **err)
 Machine *start_machine(CommandLine *c, GError **err)
 {
     const MachineType *type = choose_machine(c, err);
-    const AccelType *accel;
+    const AccelType *accel = NULL;
     Opts *accel_opts;
     g_autoptr(GSList) serials = NULL;
     if (c->daemonize && c->config.nographic) {

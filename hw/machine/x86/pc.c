@@ -3,6 +3,7 @@
  * their places and interrupts as in QEMU, which SeaBIOS and EDK2 are built for.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/accel.h"
 #include "hw/acpi/hotplug.h"
 #include "hw/acpi/piix4_pm.h"
 #include "hw/block/fdc.h"
@@ -12,6 +13,7 @@
 #include "hw/ide/ahci.h"
 #include "hw/ide/piix.h"
 #include "hw/input/i8042.h"
+#include "hw/intc/irqchip.h"
 #include "hw/isa/ich9_lpc.h"
 #include "hw/isa/pc_ports.h"
 #include "hw/isa/piix3.h"
@@ -44,6 +46,17 @@ enum { IRQ_RTC = 8, IRQ_FPU = 13 };
 
 /* ---- what is on each board ---- */
 
+static bool has_kernel_pit(const X86Machine *x)
+{
+    return x->machine.irqchip && x->machine.irqchip->has_chips;
+}
+
+static void disable_kernel_pit(void *opaque, int n, bool level)
+{
+    Machine *machine = opaque;
+    machine->irqchip->pit_disable(machine, level);
+}
+
 static bool add_hpet(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
@@ -57,6 +70,8 @@ static bool add_hpet(Pc *pc, GError **err)
         pc->hpet->irqs[n] = gsi_input(&x->gsi, n);
     if (pc->pit)
         pc->hpet->legacy = pit_disable_input(pc->pit);
+    else if (has_kernel_pit(x))
+        pc->hpet->legacy = (Irq){ disable_kernel_pit, &x->machine, 0 };
     return true;
 }
 
@@ -68,7 +83,7 @@ static void alarm_rings(void *opaque, int n, bool level)
 static bool add_clocks(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    if (pc->has_pit && !(pc->pit = x86_place(x, &i8254_type, NULL, NULL, err)))
+    if (pc->has_pit && !has_kernel_pit(x) && !(pc->pit = x86_place(x, &i8254_type, NULL, NULL, err)))
         return false;
     if (pc->pit)
         pc->pit->irq = gsi_input(&x->gsi, 0);
@@ -124,6 +139,11 @@ static void connect_lines(Pc *pc)
 
 /* ---- chip sets ---- */
 
+static bool has_smm(const Pc *pc)
+{
+    return pc->smm != SWITCH_OFF && !pc->x.machine.accel->no_smm;
+}
+
 static bool add_piix(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
@@ -136,7 +156,7 @@ static bool add_piix(Pc *pc, GError **err)
         return false;
     Device *dev = device_new(&x->machine, &piix4_pm_type);
     pc->piix4 = (Piix4Pm *)dev;
-    pc->piix4->smm = pc->smm != SWITCH_OFF;
+    pc->piix4->smm = has_smm(pc);
     if (!device_set(dev, "addr", "01.3", err) || !device_realize(dev, x->pci->bus, err)) {
         device_free(dev);
         return false;
@@ -150,9 +170,8 @@ static bool add_piix(Pc *pc, GError **err)
 static bool add_ich9(Pc *pc, GError **err)
 {
     X86Machine *x = &pc->x;
-    const char *smm =
-        pc->smm != SWITCH_OFF ? "addr=1f.0,multifunction=on,smm-enabled=on" : "addr=1f.0,multifunction=on";
-    Ich9Lpc *lpc = pc->lpc = x86_place(x, &ich9_lpc_type, x->pci->bus, smm, err);
+    const char *props = has_smm(pc) ? "addr=1f.0,multifunction=on,smm-enabled=on" : "addr=1f.0,multifunction=on";
+    Ich9Lpc *lpc = pc->lpc = x86_place(x, &ich9_lpc_type, x->pci->bus, props, err);
     if (!lpc)
         return false;
     pc->lines = &lpc->isa;

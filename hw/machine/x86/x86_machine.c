@@ -8,6 +8,7 @@
 #include "hw/char/isa_serial.h"
 #include "hw/firmware/loader.h"
 #include "hw/intc/apic_x86.h"
+#include "hw/intc/irqchip.h"
 #include "target/target.h"
 #include "target/x86/x86.h"
 #include "util/error.h"
@@ -93,22 +94,6 @@ bool x86_add_fw_cfg(X86Machine *x, GError **err)
 
 /* ---- processors ---- */
 
-static unsigned bits_for(unsigned count)
-{
-    return count > 1 ? g_bit_storage(count - 1) : 0;
-}
-
-/* Thread, core and socket have fields of their own in an APIC ID (SDM volume 3, 10.9.1). */
-static uint32_t apic_id_of(const MachineConfig *config, unsigned cpu)
-{
-    unsigned threads = MAX(config->threads, 1), cores = MAX(config->cores, 1);
-    if (!config->cores)
-        cores = MAX(config->max_cpus, 1);
-    unsigned thread = cpu % threads, core = cpu / threads % cores, socket = cpu / (threads * cores);
-    unsigned thread_bits = bits_for(threads), core_bits = bits_for(cores);
-    return socket << (core_bits + thread_bits) | core << thread_bits | thread;
-}
-
 bool x86_add_hub(X86Machine *x, GError **err)
 {
     if (!(x->hub = x86_place(x, &apic_hub_type, NULL, NULL, err)))
@@ -120,12 +105,20 @@ bool x86_add_hub(X86Machine *x, GError **err)
 bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err)
 {
     Machine *machine = &x->machine;
+    if (machine->irqchip && machine->irqchip->has_chips) {
+        gsi_init_elsewhere(&x->gsi, machine);
+        return true;
+    }
     if (pic) {
         if (!(x->pic = x86_place(x, &i8259_type, NULL, NULL, err)))
             return false;
         x->pic->intr = apic_extint_input(x->hub);
         x->hub->pic = x->pic;
         x->hub->pic_acknowledge = (int (*)(void *))i8259_acknowledge;
+        if (machine->irqchip) {
+            machine->irqchip->pic_acknowledge = x->hub->pic_acknowledge;
+            machine->irqchip->pic = x->pic;
+        }
     }
     if (ioapic) {
         Device *dev = device_new(machine, &ioapic_type);
@@ -136,6 +129,10 @@ bool x86_add_interrupts(X86Machine *x, bool pic, bool ioapic, GError **err)
             return false;
         }
         mem_add(&machine->root, IOAPIC_BASE, &x->ioapic->mmio, 1);
+        if (machine->irqchip) {
+            machine->irqchip->eoi = x->hub->eoi;
+            machine->irqchip->eoi_opaque = x->hub->eoi_opaque;
+        }
     }
     gsi_init(&x->gsi, x->pic, x->ioapic);
     return true;
@@ -147,9 +144,9 @@ bool x86_add_cpus(X86Machine *x, GError **err)
     const MachineConfig *config = &machine->config;
     for (unsigned i = 0; i < config->cpus; i++) {
         Vcpu *vcpu = vcpu_new(machine, config->cpu_model, err);
-        x->apic_ids[i] = apic_id_of(config, i);
-        if (!vcpu || !apic_x86_new(x->hub, vcpu, x->apic_ids[i], err))
+        if (!vcpu || (!machine->irqchip && !apic_x86_new(x->hub, vcpu, err)))
             return false;
+        x->apic_ids[i] = x86_apic_id(vcpu->state);
     }
     return true;
 }

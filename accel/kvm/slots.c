@@ -1,0 +1,163 @@
+/*
+ * KVM: memory. RAM and ROM of the flat view become slots; everything else exits to run.c.
+ *
+ * A change of the view is collected and done at its commit while no vCPU runs: none sees the hole between the removal
+ * of a slot and its successor, which an instruction fetch could not be emulated from.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/kvm/kvm.h"
+#include "hw/core/machine.h"
+#include "util/error.h"
+#include "util/log.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define PAGE_BYTES UINT64_C(4096)
+
+/* ---- what the vCPUs' threads look up ---- */
+
+const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr)
+{
+    KvmSpace *s = &k->kvm->spaces[space];
+    uint32_t version = __atomic_load_n(&s->version, __ATOMIC_ACQUIRE);
+    if (version != k->seen[space]) {
+        view_put(k->views[space]);
+        k->views[space] = view_get(s->as);
+        k->seen[space] = version;
+    }
+    return view_find(k->views[space], addr);
+}
+
+/* ---- slots ---- */
+
+/* The whole pages of a range that are memory. False: there are none. */
+static bool slot_of(const FlatRange *range, KvmSlot *slot)
+{
+    if (!range->region->host)
+        return false;
+    uint64_t base = (range->base + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), end = (range->last + 1) & ~(PAGE_BYTES - 1);
+    uint8_t *host = range->region->host + range->offset + (base - range->base);
+    if (base >= end || (uintptr_t)host & (PAGE_BYTES - 1))
+        return false;
+    *slot = (KvmSlot){ .base = base, .size = end - base, .host = host, .readonly = range->readonly };
+    return true;
+}
+
+static bool same(const KvmSlot *a, const KvmSlot *b)
+{
+    return a->base == b->base && a->size == b->size && a->host == b->host && a->readonly == b->readonly;
+}
+
+static void set_slot(KvmState *kvm, unsigned n, const KvmSlot *slot)
+{
+    struct kvm_userspace_memory_region region = { .slot = n,
+                                                  .flags = slot->readonly ? KVM_MEM_READONLY : 0,
+                                                  .guest_phys_addr = slot->base,
+                                                  .memory_size = slot->size,
+                                                  .userspace_addr = (uintptr_t)slot->host };
+    if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        g_printerr("rhea: KVM: cannot set %" PRIu64 " bytes of memory at 0x%" PRIx64 ": %s\n", slot->size, slot->base,
+                   g_strerror(errno));
+}
+
+static void remove_slot(KvmState *kvm, const KvmSlot *old)
+{
+    for (guint n = 0; n < kvm->slots->len; n++) {
+        KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
+        if (slot->size && same(slot, old)) {
+            slot->size = 0;
+            set_slot(kvm, n, slot);
+            return;
+        }
+    }
+}
+
+static void add_slot(KvmState *kvm, const KvmSlot *new)
+{
+    guint n = 0;
+    while (n < kvm->slots->len && g_array_index(kvm->slots, KvmSlot, n).size)
+        n++;
+    if (n == kvm->most_slots) {
+        g_printerr("rhea: KVM: there are more than %u pieces of memory; one at 0x%" PRIx64 " is slow\n",
+                   kvm->most_slots, new->base);
+        return;
+    }
+    if (n == kvm->slots->len)
+        g_array_append_val(kvm->slots, *new);
+    else
+        g_array_index(kvm->slots, KvmSlot, n) = *new;
+    set_slot(kvm, n, new);
+}
+
+/* ---- the listener ---- */
+
+static KvmState *of_listener(MemListener *listener)
+{
+    KvmSpace *space = (KvmSpace *)listener;
+    return space->as->machine->accel_state;
+}
+
+static void slot_gone(MemListener *listener, const FlatRange *range)
+{
+    KvmSlot slot;
+    if (slot_of(range, &slot))
+        g_array_append_val(of_listener(listener)->gone, slot);
+}
+
+static void slot_came(MemListener *listener, const FlatRange *range)
+{
+    KvmSlot slot;
+    if (slot_of(range, &slot))
+        g_array_append_val(of_listener(listener)->come, slot);
+}
+
+static void space_changed(MemListener *listener, FlatView *view)
+{
+    __atomic_add_fetch(&((KvmSpace *)listener)->version, 1, __ATOMIC_RELEASE);
+}
+
+static void memory_changed(MemListener *listener, FlatView *view)
+{
+    KvmState *kvm = of_listener(listener);
+    space_changed(listener, view);
+    if (!kvm->gone->len && !kvm->come->len)
+        return;
+    kvm_hold(kvm);
+    for (guint i = 0; i < kvm->gone->len; i++)
+        remove_slot(kvm, &g_array_index(kvm->gone, KvmSlot, i));
+    for (guint i = 0; i < kvm->come->len; i++)
+        add_slot(kvm, &g_array_index(kvm->come, KvmSlot, i));
+    g_array_set_size(kvm->gone, 0);
+    g_array_set_size(kvm->come, 0);
+    kvm_resume(kvm);
+}
+
+bool kvm_slots_init(KvmState *kvm, GError **err)
+{
+    Machine *machine = kvm->machine;
+    int most = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
+    kvm->most_slots = most > 0 ? (unsigned)most : 32;
+    kvm->slots = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
+    kvm->gone = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
+    kvm->come = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
+    kvm->spaces[KVM_SPACE_MEMORY] =
+        (KvmSpace){ .as = &machine->memory,
+                    .listener = { .del = slot_gone, .add = slot_came, .commit = memory_changed } };
+    kvm->spaces[KVM_SPACE_IO] = (KvmSpace){ .as = &machine->io, .listener = { .commit = space_changed } };
+    for (unsigned i = 0; i < KVM_SPACES; i++)
+        as_add_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    return true;
+}
+
+void kvm_slots_free(KvmState *kvm)
+{
+    if (!kvm->slots)
+        return;
+    for (unsigned i = 0; i < KVM_SPACES; i++)
+        as_del_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    g_array_free(kvm->slots, TRUE);
+    g_array_free(kvm->gone, TRUE);
+    g_array_free(kvm->come, TRUE);
+}
