@@ -123,10 +123,9 @@ static bool set_default_routes(KvmState *kvm, GError **err)
             };
     }
     for (unsigned n = GSI_COUNT; n-- > 0;)
-        r->entries[r->nr++] =
-            (struct kvm_irq_routing_entry){ .gsi = n,
-                                            .type = KVM_IRQ_ROUTING_IRQCHIP,
-                                            .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 } };
+        r->entries[r->nr++] = (struct kvm_irq_routing_entry){
+            .gsi = n, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 }
+        };
     return ioctl(kvm->vm, KVM_SET_GSI_ROUTING, r) >= 0 || error_set_errno(err, errno, "KVM: interrupt routes");
 }
 

@@ -43,7 +43,7 @@ static void start_all(unsigned others)
         *to++ = *from;
     for (unsigned id = 1; id <= others; id++) {
         send_ipi(id, INIT);
-        for (volatile unsigned i = 0; i < 2000; i++)
+        for (volatile unsigned i = 0; i < 200; i++)
             ;
         send_ipi(id, START_UP | START >> 12);
         while (REG32(STARTED) < id)
