@@ -31,8 +31,10 @@ def build(tmp, name):
 
 def complaint(status, out, wanted, skips):
     """What is wrong with a run, or None. skips: whether the program may leave out what the accelerator cannot."""
-    if re.search("^not ok", out, re.M) or "\nend\n" not in out:
-        return "a check failed" if "not ok" in out else "it did not come to its end"
+    if bad := re.findall("^not ok.*", out, re.M):
+        return "; ".join(bad)
+    if "\nend\n" not in out:
+        return "it did not come to its end"
     if status != wanted:
         return f"status {status}, not {wanted}"
     if not skips and (left := re.search("^skip.*", out, re.M)):

@@ -38,7 +38,7 @@ static void start_all(unsigned others)
     char *to = (char *)START;
     REG32(STARTED) = 0;
     for (unsigned n = 0; n < MOST; n++)
-        ready[n] = 0;
+        ready[n] = counts[V_PING + n] = 0;
     for (char *from = trampoline; from < trampoline_end; from++)
         *to++ = *from;
     for (unsigned id = 1; id <= others; id++) {
