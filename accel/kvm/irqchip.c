@@ -105,7 +105,9 @@ static bool create_split(KvmState *kvm, GError **err)
     return true;
 }
 
-/* Lines 0 to 15 lead to the 8259 pair and the I/O APIC (line 0: its pin 2), the others to that only. */
+/* Lines 0 to 15 lead to the 8259 pair and the I/O APIC (line 0: its pin 2), the others to that only. Of two lines that
+ * lead to one pin (2 is the HPET's), the kernel tells the later about ends of interrupt and unmasking: that must be 0,
+ * as its 8254 sends no further tick until it hears of one. So the highest come first. */
 static bool set_default_routes(KvmState *kvm, GError **err)
 {
     enum { MOST = 16 + GSI_COUNT, PIC_PINS = 8 };
@@ -120,11 +122,10 @@ static bool set_default_routes(KvmState *kvm, GError **err)
                                .pin = n % PIC_PINS }
             };
     }
-    for (unsigned n = 0; n < GSI_COUNT; n++)
-        r->entries[r->nr++] =
-            (struct kvm_irq_routing_entry){ .gsi = n,
-                                            .type = KVM_IRQ_ROUTING_IRQCHIP,
-                                            .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 } };
+    for (unsigned n = GSI_COUNT; n-- > 0;)
+        r->entries[r->nr++] = (struct kvm_irq_routing_entry){
+            .gsi = n, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 }
+        };
     return ioctl(kvm->vm, KVM_SET_GSI_ROUTING, r) >= 0 || error_set_errno(err, errno, "KVM: interrupt routes");
 }
 

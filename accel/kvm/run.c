@@ -365,6 +365,13 @@ static bool give_state(KvmVcpu *k)
     return false;
 }
 
+/* The guest takes now what waits for it: it need not go in to be told so. */
+static bool window_open(const KvmVcpu *k)
+{
+    const struct kvm_run *run = k->run;
+    return run->request_interrupt_window && run->ready_for_interrupt_injection && run->if_flag;
+}
+
 /* Run the guest until something is asked of the vCPU. */
 static void run_guest(KvmVcpu *k)
 {
@@ -384,7 +391,7 @@ static void run_guest(KvmVcpu *k)
             handle_exit(k);
         if (s->apic)
             tpr = s->apic->get_tpr(s->apic_opaque) >> 4;
-    } while (!result && !__atomic_load_n(&k->vcpu->state->poll, __ATOMIC_RELAXED));
+    } while (!result && !__atomic_load_n(&k->vcpu->state->poll, __ATOMIC_RELAXED) && !window_open(k));
 }
 
 void kvm_vcpu_run(Vcpu *vcpu)

@@ -11,7 +11,7 @@ SPDX-License-Identifier: MIT
 import os, re, shlex, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import fixtures, images
+import fixtures, images, pc_metal
 
 SKIP = 77
 # Time that follows the guest's instructions: kernels calibrate timers against each other, which a busy host disturbs.
@@ -259,6 +259,24 @@ def metal_smp():
         metal("smp", ["smp.S", "smp.c"], "-smp", 4, *accel)
 
 
+def metal_pc_by(*args):
+    """The programs of metal/pc, which kvm_test.py runs by KVM. Nothing is left out; resets are part of it."""
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, cpus, status in ("pc64", 2, 0), ("pc32", 4, 0), ("real", 1, 33):
+            image = ["-bios" if name in pc_metal.REAL else "-kernel", pc_metal.build(tmp, name)]
+            got, out = rhea("x86_64", *pc_metal.MACHINE, *pc_metal.DEVICES, "-cpu", "max", "-smp", cpus, *image, *args)
+            if wrong := pc_metal.complaint(got, out, status, skips=len(EMULATOR) > 1):
+                sys.exit(f"{out}\n{name} {args}: {wrong}")
+
+
+def metal_pc():
+    metal_pc_by()
+
+
+def metal_pc_interpreter():
+    metal_pc_by("-accel", "tcg,jit=off")
+
+
 # ---- the front panel ----
 
 BUTTONS = r"""
@@ -299,6 +317,7 @@ def buttons():
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
                                  seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, ovmf_smm, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter, metal_smp,
+                                 metal_pc, metal_pc_interpreter,
                                  buttons)}
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /*
- * Entry of devices.c by Multiboot, for 32 bits and (with __x86_64__) for 64: stack, paging in long mode, a GDT with code
- * and data of both levels, an IDT whose handlers count, and the processor that a start-up IPI starts in real mode.
+ * Entry of main.c by Multiboot, for 32 bits and (with __x86_64__) for 64: stack, paging in long mode, a GDT with code
+ * and data of both levels, entries of interrupts, and what a start-up IPI starts in real mode.
  * SPDX-License-Identifier: MIT
  */
     .section .multiboot, "a"
@@ -14,6 +14,7 @@ _start:
     cli
     cld
     mov $stack_top, %esp
+    mov %ebx, multiboot_info
     lgdt gdt_pointer
 #ifdef __x86_64__
     call enter_long
@@ -61,7 +62,6 @@ enter_long:
     orl $4, pdpt + 8
     orl $4, pdpt + 16
     orl $4, pdpt + 24
-    .globl enter_long_again
 enter_long_again:
     mov $pml4, %eax
     mov %eax, %cr3
@@ -78,49 +78,68 @@ enter_long_again:
     ret
 #endif
 
-/* ---- interrupts: handler n adds 1 to counts[n], and writes EOI to the controllers ---- */
+/* ---- interrupts: handle(vector, frame) ---- */
 #ifdef __x86_64__
     .code64
-#define SAVE    push %rax; push %rcx; push %rdx
-#define RESTORE pop %rdx; pop %rcx; pop %rax
-#define IRET    iretq
 #else
     .code32
-#define SAVE    push %eax; push %ecx; push %edx
-#define RESTORE pop %edx; pop %ecx; pop %eax
-#define IRET    iret
 #endif
-    .globl handlers
+    .globl entries
     .align 16
-handlers:
+entries:
     .set n, 0
     .rept 256
     .align 16
-    SAVE
-    mov $n, %ecx
-    jmp counted
+    push $n
+    jmp entry
     .set n, n + 1
     .endr
-counted:
-    lock incl counts(, %ecx, 4)
-    cmpl $0x30, %ecx
-    jae 1f
-    mov $0x20, %al                      /* 8259 */
-    out %al, $0x20
-    cmpl $0x28, %ecx
-    jb 2f
-    out %al, $0xa0
-    jmp 2f
-1:  cmpl $0x80, %ecx
-    je 2f                               /* the system call */
-    mov $0xfee000b0, %edx               /* local APIC */
+entry:
+    cld
 #ifdef __x86_64__
-    movl $0, (%rdx)
+    push %rax
+    push %rcx
+    push %rdx
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    mov 72(%rsp), %edi
+    lea 80(%rsp), %rsi
+    call handle
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rax
+    add $8, %rsp
+    iretq
 #else
-    movl $0, (%edx)
+    push %eax
+    push %ecx
+    push %edx
+    lea 16(%esp), %eax
+    push %eax
+    push 16(%esp)
+    call handle
+    add $8, %esp
+    pop %edx
+    pop %ecx
+    pop %eax
+    add $4, %esp
+    cmpl $0, no_iret
+    jne 1f
+    iret
+1:  push 8(%esp)                        /* the same, at one privilege level, where there is no IRET */
+    popf
+    ret $8
 #endif
-2:  RESTORE
-    IRET
 
 /* ---- CPL 3: user(function) runs it there; it comes back by int 0x81 ---- */
     .globl user, user_return
@@ -132,7 +151,7 @@ user:
     push $0x33
     lea user_stack_top, %rax
     push %rax
-    push $0x3002                        /* IOPL 3 */
+    push $0x3202                        /* IOPL 3, interrupts on */
     push $0x2b
     push %rdi
     iretq
@@ -150,7 +169,7 @@ user_return:
     mov %esp, back
     push $0x33
     push $user_stack_top
-    push $0x3002
+    push $0x3202
     push $0x23
     push %eax
     mov $0x33, %ecx
@@ -169,17 +188,46 @@ user_return:
     ret
 #endif
 
-/* ---- another processor: copied to 0x8000 ---- */
+/* ---- another processor: copied to 0x8000; goes to ap_main(its number from 0 on) with a stack of its own ---- */
     .globl trampoline, trampoline_end
     .code16
 trampoline:
     cli
     xor %ax, %ax
     mov %ax, %ds
-    lock incl 0x7000                    /* STARTED */
-1:  hlt
-    jmp 1b
+    lgdtl 0x8000 + (1f - trampoline)
+    mov %cr0, %eax
+    or $1, %al
+    mov %eax, %cr0
+    ljmpl $8, $started
+1:  .word gdt_pointer - gdt - 1
+    .long gdt
 trampoline_end:
+
+    .code32
+started:
+    mov $0x10, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov %eax, %ss
+    mov $1, %ebx
+    lock xadd %ebx, 0x7000              /* STARTED */
+    mov %ebx, %esp
+    shl $13, %esp
+    add $ap_stacks + 8192, %esp
+#ifdef __x86_64__
+    call enter_long_again
+    ljmp $0x18, $1f
+    .code64
+1:  mov %ebx, %edi
+    mov %esp, %esp
+#else
+    push %ebx
+#endif
+    call ap_main
+2:  cli
+    hlt
+    jmp 2b
 
     .data
     .align 16
@@ -193,7 +241,6 @@ gdt:
     .quad 0x00affa000000ffff            /* 28: code of level 3, 64 bits */
     .quad 0x00cff2000000ffff            /* 30: data of level 3 */
     .quad 0, 0                          /* 38: TSS */
-    .globl gdt_pointer
 gdt_pointer:
     .word gdt_pointer - gdt - 1
     .long gdt, 0
@@ -203,11 +250,15 @@ gdt_pointer:
 pml4: .skip 4096
 pdpt: .skip 4096
 pd: .skip 16384
-    .globl counts, stack_top
-counts: .skip 1024
+    .globl no_iret, multiboot_info, level0_stack_top
+no_iret: .skip 4
+multiboot_info: .skip 4
 back: .skip 8
     .align 16
     .skip 16384
 stack_top:
     .skip 16384
+level0_stack_top:
+    .skip 16384
 user_stack_top:
+ap_stacks: .skip 8192 * 8
