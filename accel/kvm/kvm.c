@@ -116,7 +116,7 @@ static bool create_vm(KvmState *kvm, GError **err)
 /* A list whose length the kernel tells by E2BIG. */
 static void *get_list(int fd, unsigned long request, size_t head, size_t entry, GError **err)
 {
-    for (uint32_t n = 64; n <= 65536; n *= 2) {
+    for (uint32_t n = 256; n <= 65536; n *= 2) {
         uint32_t *list = g_malloc0(head + n * entry);
         list[0] = n; /* nent or nmsrs */
         if (ioctl(fd, request, list) == 0)
@@ -139,6 +139,7 @@ static bool get_lists(KvmState *kvm, GError **err)
     if (!kvm->supported)
         return false;
     kvm->msrs = get_list(kvm->fd, KVM_GET_MSR_INDEX_LIST, sizeof(struct kvm_msr_list), sizeof(uint32_t), err);
+    kvm->has_tsc_deadline = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     int bytes = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
     kvm->xsave_bytes = MAX((size_t)MAX(bytes, 0), sizeof(struct kvm_xsave));
     return kvm->msrs;

@@ -43,6 +43,7 @@ typedef struct KvmState {
     uint32_t held; /* atomic: no vCPU may enter KVM_RUN; changed under the lock */
     struct kvm_cpuid2 *supported;
     struct kvm_msr_list *msrs;
+    bool has_tsc_deadline;
     size_t xsave_bytes;
     Irqchip irqchip;                /* if machine->irqchip is set */
     struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */

@@ -340,29 +340,50 @@ static bool runs_on(uint32_t index)
     return index == MSR_TSC || index == MSR_TSC_ADJUST || index == MSR_TSC_DEADLINE;
 }
 
-/* Those of KVM's list that it gives, and takes back. */
-static void find_msrs(KvmVcpu *k)
+/* KVM's list, and what state has members for. */
+static unsigned list_msrs(const KvmState *kvm, struct kvm_msr_entry *out)
 {
-    const struct kvm_msr_list *list = k->kvm->msrs;
-    unsigned extra = MSR_VARIABLE_LAST - MSR_VARIABLE + 1 + (unsigned)G_N_ELEMENTS(members), n = 0;
-    k->msrs = g_malloc0(sizeof(struct kvm_msrs) + (list->nmsrs + extra) * sizeof(struct kvm_msr_entry));
-    for (unsigned i = 0; i < list->nmsrs + extra; i++) {
-        unsigned behind = i - list->nmsrs;
-        uint32_t index = i < list->nmsrs                  ? list->indices[i]
+    unsigned listed = kvm->msrs->nmsrs, n = 0;
+    unsigned all = listed + (unsigned)G_N_ELEMENTS(members) + MSR_VARIABLE_LAST - MSR_VARIABLE + 1;
+    for (unsigned i = 0; i < all; i++) {
+        unsigned behind = i - listed;
+        uint32_t index = i < listed                       ? kvm->msrs->indices[i]
                          : behind < G_N_ELEMENTS(members) ? members[behind].index
                                                           : MSR_VARIABLE + behind - (unsigned)G_N_ELEMENTS(members);
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head.nmsrs = 1, .entry.index = index };
         bool again = false;
-        for (unsigned j = 0; j < n; j++)
-            again = again || k->msrs->entries[j].index == index;
-        if (!again && ioctl(k->fd, KVM_GET_MSRS, &one) == 1 && ioctl(k->fd, KVM_SET_MSRS, &one) == 1)
-            k->msrs->entries[n++] = one.entry;
+        for (unsigned j = 0; j < n && !again; j++)
+            again = out[j].index == index;
+        if (!again)
+            out[n++] = (struct kvm_msr_entry){ .index = index };
     }
-    k->msrs->nmsrs = n;
-    k->reset_msrs = g_memdup2(k->msrs, sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
+    return n;
+}
+
+/* Leave those of n that the request takes, which stops at each that it does not. */
+static unsigned keep_msrs(KvmVcpu *k, unsigned long request, struct kvm_msr_entry *entries, unsigned n)
+{
+    g_autofree struct kvm_msrs *part = g_malloc0(sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
+    unsigned kept = 0;
+    for (unsigned at = 0; at < n; at++) {
+        part->nmsrs = n - at;
+        memcpy(part->entries, entries + at, part->nmsrs * sizeof(struct kvm_msr_entry));
+        int done = MAX(ioctl(k->fd, request, part), 0);
+        memcpy(entries + kept, part->entries, done * sizeof(struct kvm_msr_entry));
+        kept += done;
+        at += done;
+    }
+    return kept;
+}
+
+/* Those that KVM gives, and takes back. */
+static void find_msrs(KvmVcpu *k)
+{
+    unsigned most = k->kvm->msrs->nmsrs + (unsigned)G_N_ELEMENTS(members) + MSR_VARIABLE_LAST - MSR_VARIABLE + 1;
+    k->msrs = g_malloc0(sizeof(struct kvm_msrs) + most * sizeof(struct kvm_msr_entry));
+    struct kvm_msr_entry *entries = k->msrs->entries;
+    unsigned given = keep_msrs(k, KVM_GET_MSRS, entries, list_msrs(k->kvm, entries));
+    k->msrs->nmsrs = keep_msrs(k, KVM_SET_MSRS, entries, given);
+    k->reset_msrs = g_memdup2(k->msrs, sizeof(struct kvm_msrs) + k->msrs->nmsrs * sizeof(struct kvm_msr_entry));
 }
 
 static bool get_msrs(KvmVcpu *k, X86State *s, GError **err)
