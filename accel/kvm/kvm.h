@@ -74,6 +74,7 @@ typedef struct KvmVcpu {
     bool unfinished;         /* the device access that KVM_RUN left with is not over for KVM */
     FlatView *views[KVM_SPACES];
     uint32_t seen[KVM_SPACES];
+    const FlatRange *last_range[KVM_SPACES]; /* of its view: what it found last, or NULL */
     KvmRest rest;
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     struct kvm_xsave *xsave;

@@ -26,8 +26,12 @@ const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr)
         view_put(k->views[space]);
         k->views[space] = view_get(s->as);
         k->seen[space] = version;
+        k->last_range[space] = NULL;
     }
-    return view_find(k->views[space], addr);
+    const FlatRange *range = k->last_range[space];
+    if (!range || addr < range->base || addr > range->last)
+        k->last_range[space] = range = view_find(k->views[space], addr);
+    return range;
 }
 
 /* ---- slots ---- */
