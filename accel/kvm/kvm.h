@@ -27,7 +27,8 @@ typedef struct KvmSpace {
 typedef struct KvmSlot {
     uint64_t base, size; /* size 0: free */
     uint8_t *host;
-    bool readonly;
+    MemRegion *region;
+    bool readonly, logged;
 } KvmSlot;
 
 typedef struct KvmState {

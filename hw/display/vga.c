@@ -387,6 +387,7 @@ bool vga_init(Vga *vga, Device *dev, uint32_t mb, GError **err)
     mem_io_init(&vga->vbe_ports, dev->machine, "vbe", 4, &vbe_ports_ops, vga);
     mem_add(&vga->window, 0, &vga->window_io, 0);
     vga->line = g_new0(uint32_t, CONSOLE_MAX_SIZE + 64);
+    vga->drawn = vga_drawn_new();
     vga->console = console_new(dev, &console_ops, vga);
     return true;
 }
@@ -395,6 +396,7 @@ void vga_exit(Vga *vga)
 {
     console_free(vga->console);
     g_free(vga->line);
+    g_free(vga->drawn);
 }
 
 void vga_reset(Vga *vga)
@@ -417,4 +419,5 @@ void vga_post_load(Vga *vga)
     if (vga_vbe_enabled(vga))
         vbe_fit(vga);
     vga_window_changed(vga);
+    vga_forget_drawn(vga);
 }
