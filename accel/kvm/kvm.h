@@ -39,7 +39,9 @@ typedef struct KvmState {
     GArray *slots; /* KvmSlot, by KVM's number */
     unsigned most_slots;
     GArray *gone, *come; /* KvmSlot: of the change under way */
-    GMutex lock;         /* leaf: guards the members below */
+    GArray *events;      /* what the kernel was told (eventfd.c) */
+    bool has_events, any_length;
+    GMutex lock; /* leaf: guards the members below */
     GCond resumed;
     uint32_t held; /* atomic: no vCPU may enter KVM_RUN; changed under the lock */
     struct kvm_cpuid2 *supported;
@@ -92,6 +94,13 @@ bool kvm_slots_init(KvmState *kvm, GError **err);
 void kvm_slots_free(KvmState *kvm);
 /* The range of a space that holds addr, or NULL. On the vCPU's thread; valid until the next call. */
 const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr);
+
+/* ---- eventfd.c: machine lock held ---- */
+void kvm_events_init(KvmState *kvm);
+void kvm_events_free(KvmState *kvm);
+/* What of this space's view has events is told to the kernel. */
+void kvm_events_update(KvmState *kvm, unsigned space, const FlatView *view);
+void kvm_event_removed(KvmState *kvm, const MemEvent *event);
 
 /* ---- run.c ---- */
 void kvm_vcpu_run(Vcpu *vcpu);

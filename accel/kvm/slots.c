@@ -177,9 +177,24 @@ static void log_sync(MemListener *listener, MemRegion *region)
     }
 }
 
+static void event_added(MemListener *listener)
+{
+    KvmState *kvm = of_listener(listener);
+    const KvmSpace *space = (KvmSpace *)listener;
+    kvm_events_update(kvm, (unsigned)(space - kvm->spaces), space->as->view);
+}
+
+static void event_removed(MemListener *listener, const MemEvent *event)
+{
+    kvm_event_removed(of_listener(listener), event);
+}
+
 static void space_changed(MemListener *listener, FlatView *view)
 {
-    __atomic_add_fetch(&((KvmSpace *)listener)->version, 1, __ATOMIC_RELEASE);
+    KvmState *kvm = of_listener(listener);
+    KvmSpace *space = (KvmSpace *)listener;
+    __atomic_add_fetch(&space->version, 1, __ATOMIC_RELEASE);
+    kvm_events_update(kvm, (unsigned)(space - kvm->spaces), view);
 }
 
 static void memory_changed(MemListener *listener, FlatView *view)
@@ -218,8 +233,14 @@ bool kvm_slots_init(KvmState *kvm, GError **err)
                                                               .log = log_changed,
                                                               .log_sync = log_sync } };
     kvm->spaces[KVM_SPACE_IO] = (KvmSpace){ .as = &machine->io, .listener = { .commit = space_changed } };
-    for (unsigned i = 0; i < KVM_SPACES; i++)
+    kvm_events_init(kvm);
+    for (unsigned i = 0; i < KVM_SPACES; i++) {
+        if (kvm->has_events) {
+            kvm->spaces[i].listener.event_added = event_added;
+            kvm->spaces[i].listener.event_removed = event_removed;
+        }
         as_add_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    }
     return true;
 }
 
@@ -229,6 +250,7 @@ void kvm_slots_free(KvmState *kvm)
         return;
     for (unsigned i = 0; i < KVM_SPACES; i++)
         as_del_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    kvm_events_free(kvm);
     g_array_free(kvm->slots, TRUE);
     g_array_free(kvm->gone, TRUE);
     g_array_free(kvm->come, TRUE);

@@ -391,6 +391,7 @@ void mem_destroy(MemRegion *region)
 {
     if (!region->machine)
         return; /* never initialised, or destroyed already */
+    g_assert(!region->events);
     mem_log_stop(region);
     mem_del(region);
     remove_aliases(region);

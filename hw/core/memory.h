@@ -40,6 +40,15 @@ typedef struct MemOps {
     bool lock_free; /* called without the machine lock */
 } MemOps;
 
+/* A write of size bytes (0: of any size) at offset, of this value if match: counts in fd, an eventfd. */
+typedef struct MemEvent {
+    uint64_t offset, value;
+    unsigned size;
+    bool match;
+    int fd;
+    MemRegion *region; /* the core's: where it is registered, or NULL */
+} MemEvent;
+
 /* Per-page flags of RAM: why a store must not go the fast way. */
 enum {
     RAM_CODE = 1,          /* translated code was made from it */
@@ -59,6 +68,7 @@ struct MemRegion {
     uint64_t ram_addr;     /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */
     bool shared;           /* RAM: its host memory is */
     uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
+    GSList *events;        /* I/O: MemEvent * */
     uint8_t *log;          /* RAM: it has a dirty log: by page, whether it is to be given out again (memory_log.c) */
     MemRegion *alias;      /* MEM_ALIAS: target and */
     uint64_t alias_offset; /* offset in it */
@@ -100,6 +110,9 @@ typedef struct MemListener {
     void (*log_sync)(struct MemListener *listener, MemRegion *region);
     void (*log_page)(struct MemListener *listener, MemRegion *region, uint64_t offset);
     bool (*log_settled)(struct MemListener *listener);
+    /* The same: some region in the present view has one event more; this one is no more (and its fd is still open). */
+    void (*event_added)(struct MemListener *listener);
+    void (*event_removed)(struct MemListener *listener, const MemEvent *event);
 } MemListener;
 
 struct AddressSpace {
@@ -170,6 +183,14 @@ void *ram_host(Machine *machine, uint64_t ram_addr, MemRegion **region);
 void ram_discard(Machine *machine, void *host, uint64_t len);
 /* Called after RAM was written other than by a fast guest store: calls the accelerator where RAM_CODE is set. */
 void ram_written(MemRegion *region, uint64_t offset, uint64_t len);
+/* ---- events (memory_event.c). Machine lock held. ---- */
+/* Does the accelerator turn writes into events? Else nothing comes of them. */
+bool mem_events_work(Machine *machine);
+/* event stays the caller's. The region's ops->write still gets what is not caught, and all where they do not work. */
+void mem_add_event(MemRegion *region, MemEvent *event);
+/* Before its fd is closed and its region destroyed. Nothing happens if it is not registered. */
+void mem_del_event(MemEvent *event);
+
 /* ---- dirty logs of RAM (memory_log.c). Machine lock held but for mem_log_written. ---- */
 /* Begin; all pages are dirty. Nothing happens where there is one. It ends with the region. */
 void mem_log_start(MemRegion *region);
