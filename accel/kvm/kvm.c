@@ -153,7 +153,7 @@ static void kvm_destroy(Machine *machine)
     machine->irqchip = NULL;
     machine_remove_hooks(machine, kvm);
     kvm_slots_free(kvm);
-    g_free(kvm->routes);
+    kvm_routes_free(kvm);
     if (kvm->vm >= 0)
         close(kvm->vm);
     if (kvm->fd >= 0)

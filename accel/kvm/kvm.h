@@ -49,7 +49,9 @@ typedef struct KvmState {
     bool has_tsc_deadline;
     size_t xsave_bytes;
     Irqchip irqchip;                /* if machine->irqchip is set */
-    struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */
+    struct kvm_irq_routing *routes; /* of routes.c; under lock */
+    unsigned most_routes, pin_routes;
+    GPtrArray *messages; /* IrqMessage * or NULL, by number; under lock */
     struct kvm_irqchip reset_chips[3];
     struct kvm_pit_state2 reset_pit;
 } KvmState;
@@ -111,6 +113,18 @@ void kvm_resume(KvmState *kvm);
 void kvm_signals_init(void);
 /* kvm_get_state, after what KVM_RUN has begun is over. */
 bool kvm_fetch_state(KvmVcpu *k, GError **err);
+
+/* ---- routes.c ---- */
+bool kvm_routes_init(KvmState *kvm, GError **err);
+void kvm_routes_free(KvmState *kvm);
+/* One more route of a pin: before the machine runs. */
+void kvm_route_pin(KvmState *kvm, const struct kvm_irq_routing_entry *entry);
+/* Tell the kernel. kvm->lock held. */
+bool kvm_routes_commit(KvmState *kvm);
+IrqMessage *kvm_message_new(Machine *machine);
+bool kvm_message_set(IrqMessage *message, uint64_t address, uint32_t data);
+void kvm_message_send(IrqMessage *message);
+void kvm_message_free(IrqMessage *message);
 
 /* ---- irqchip.c ---- */
 typedef enum {

@@ -316,7 +316,10 @@ static bool realize(Device *dev, GError **err)
     add_areas(p);
     if (p->ioeventfd)
         p->doorbells = virtio_doorbells_new(&p->transport, &p->areas[NOTIFY_AREA], NOTIFY_MULTIPLIER);
-    return msix_init(&p->pci, p->vectors == UINT32_MAX ? v->queue_count + 1 : p->vectors, MSIX_BAR, err);
+    if (!msix_init(&p->pci, p->vectors == UINT32_MAX ? v->queue_count + 1 : p->vectors, MSIX_BAR, err))
+        return false;
+    msix_keep_ready(&p->pci);
+    return true;
 }
 
 static void unrealize(Device *dev)

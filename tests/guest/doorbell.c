@@ -242,6 +242,23 @@ static void test_masked(Device *d)
     check("MSI-X: once", COUNT, 1);
 }
 
+/* Another message of the vector: at once with it masked, and without. */
+static void test_changed(Device *d)
+{
+    start(d, 0);
+    for (unsigned masked = 0; masked < 2; masked++) {
+        COUNT = 0;
+        set_vector(d, VECTOR + !masked, masked);
+        set_vector(d, VECTOR + !masked, 0);
+        give(d);
+        REG16(d->doorbell) = 0;
+        wait_interrupt(0);
+        answered(d);
+        breathe();
+        check(masked ? "MSI-X: changed back while masked" : "MSI-X: changed", COUNT, masked ? 1 : 100);
+    }
+}
+
 /* ---- what it costs ---- */
 
 static uint32_t cycles(void)
@@ -297,6 +314,7 @@ void main(void)
         pci_write(d.address, d.msix, pci_read(d.address, d.msix) | 0x80000000u);
         test_interrupts(&d, "interrupts by MSI-X", 0);
         test_masked(&d);
+        test_changed(&d);
         test_interrupts(&d, "interrupts by MSI-X after that", 0);
         pci_write(d.address, d.msix, pci_read(d.address, d.msix) & 0x7fffffffu);
     }

@@ -1,6 +1,6 @@
 /*
- * The first and the last of doorbell.c's ROM: protected mode, a stack, an IDT. Vector 0x40 counts at COUNT and ends its
- * interrupt. It drops its frame and jumps back with interrupts off, since some kernels cannot emulate IRET there: only
+ * The first and the last of doorbell.c's ROM: protected mode, a stack, an IDT. Vector 0x40 adds 1 to COUNT, 0x41 adds 100,
+ * and ends its interrupt. It drops its frame and jumps back with interrupts off, since some kernels cannot emulate IRET there: only
  * wait_interrupt, which gives up EAX, lets it come.
  * SPDX-License-Identifier: MIT
  */
@@ -49,6 +49,8 @@ let_interrupts:
     cli
     ret
 
+second:
+    addl $99, COUNT
 handler:
     incl COUNT
     movl $0, APIC_EOI
@@ -66,6 +68,7 @@ gdt_pointer:
 idt:
     .fill 0x40, 8, 0
     .word handler - _start, 8, 0x8e00, 0xf
+    .word second - _start, 8, 0x8e00, 0xf
 idt_pointer:
     .word . - idt - 1
     .long idt
