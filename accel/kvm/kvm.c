@@ -215,6 +215,7 @@ static bool kvm_init(Machine *machine, Opts *opts, GError **err)
 
 static void vcpu_unmap(KvmVcpu *k)
 {
+    kvm_coalesced_vcpu_gone(k);
     if (k->run)
         munmap(k->run, k->kvm->run_bytes);
     if (k->fd >= 0)
@@ -238,6 +239,7 @@ static bool vcpu_map(KvmVcpu *k, GError **err)
     if (run == MAP_FAILED)
         return error_set_errno(err, errno, "KVM: cannot map vCPU %u", k->vcpu->index);
     k->run = run;
+    kvm_coalesced_vcpu(k);
     return kvm_state_init(k, err);
 }
 

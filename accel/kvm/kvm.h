@@ -31,6 +31,8 @@ typedef struct KvmSlot {
     bool readonly, logged;
 } KvmSlot;
 
+typedef struct KvmVcpu KvmVcpu;
+
 typedef struct KvmState {
     Machine *machine;
     int fd, vm;
@@ -41,6 +43,11 @@ typedef struct KvmState {
     GArray *gone, *come; /* KvmSlot: of the change under way */
     GArray *events;      /* what the kernel was told (eventfd.c) */
     bool has_events, any_length;
+    GArray *zones;                        /* coalesced.c: machine lock held, but for ring */
+    struct kvm_coalesced_mmio_ring *ring; /* atomic; in ring_owner's run; NULL: none */
+    const KvmVcpu *ring_owner;
+    unsigned ring_page, ring_entries; /* ring_page 0: the kernel has none */
+    bool ring_ports, emptying;
     GMutex lock; /* leaf: guards the members below */
     GCond resumed;
     uint32_t held; /* atomic: no vCPU may enter KVM_RUN; changed under the lock */
@@ -64,7 +71,7 @@ typedef struct KvmRest {
     uint64_t pending[4]; /* interrupts that were injected and not delivered */
 } KvmRest;
 
-typedef struct KvmVcpu {
+struct KvmVcpu {
     Vcpu *vcpu;
     KvmState *kvm;
     int fd;
@@ -84,7 +91,7 @@ typedef struct KvmVcpu {
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     struct kvm_xsave *xsave;
     uint64_t exits; /* KVM_RUN has returned so often */
-} KvmVcpu;
+};
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
 {
@@ -103,6 +110,18 @@ void kvm_events_free(KvmState *kvm);
 /* What of this space's view has events is told to the kernel. */
 void kvm_events_update(KvmState *kvm, unsigned space, const FlatView *view);
 void kvm_event_removed(KvmState *kvm, const MemEvent *event);
+
+/* ---- coalesced.c: machine lock held, but for any ---- */
+void kvm_coalesced_init(KvmState *kvm);
+void kvm_coalesced_free(KvmState *kvm);
+/* The first one's run has the ring. */
+void kvm_coalesced_vcpu(KvmVcpu *k);
+void kvm_coalesced_vcpu_gone(const KvmVcpu *k);
+void kvm_coalesced_update(KvmState *kvm, unsigned space, const FlatView *view);
+/* Is there something in the ring? Any thread. */
+bool kvm_coalesced_any(const KvmState *kvm);
+/* Do it. */
+void kvm_coalesced_done(KvmState *kvm);
 
 /* ---- run.c ---- */
 void kvm_vcpu_run(Vcpu *vcpu);

@@ -74,6 +74,17 @@ static void wait_while_held(KvmState *kvm)
     g_mutex_unlock(&kvm->lock);
 }
 
+/* What vCPUs wrote before this exit comes before it. */
+static void do_coalesced(KvmState *kvm)
+{
+    bool lock = !machine_locked(kvm->machine);
+    if (lock)
+        machine_lock(kvm->machine);
+    kvm_coalesced_done(kvm);
+    if (lock)
+        machine_unlock(kvm->machine);
+}
+
 /* KVM_RUN; 0, or a negative errno. */
 static int enter(KvmVcpu *k)
 {
@@ -87,6 +98,8 @@ static int enter(KvmVcpu *k)
     __atomic_store_n(&k->running, 0, __ATOMIC_RELEASE);
     k->unfinished = false;
     k->exits++;
+    if (kvm_coalesced_any(k->kvm))
+        do_coalesced(k->kvm);
     return result;
 }
 

@@ -195,6 +195,14 @@ static void space_changed(MemListener *listener, FlatView *view)
     KvmSpace *space = (KvmSpace *)listener;
     __atomic_add_fetch(&space->version, 1, __ATOMIC_RELEASE);
     kvm_events_update(kvm, (unsigned)(space - kvm->spaces), view);
+    kvm_coalesced_update(kvm, (unsigned)(space - kvm->spaces), view);
+}
+
+static void settle(MemListener *listener)
+{
+    KvmState *kvm = of_listener(listener);
+    if (kvm_coalesced_any(kvm))
+        kvm_coalesced_done(kvm);
 }
 
 static void memory_changed(MemListener *listener, FlatView *view)
@@ -230,10 +238,12 @@ bool kvm_slots_init(KvmState *kvm, GError **err)
                                                 .listener = { .del = slot_gone,
                                                               .add = slot_came,
                                                               .commit = memory_changed,
+                                                              .settle = settle,
                                                               .log = log_changed,
                                                               .log_sync = log_sync } };
     kvm->spaces[KVM_SPACE_IO] = (KvmSpace){ .as = &machine->io, .listener = { .commit = space_changed } };
     kvm_events_init(kvm);
+    kvm_coalesced_init(kvm);
     for (unsigned i = 0; i < KVM_SPACES; i++) {
         if (kvm->has_events) {
             kvm->spaces[i].listener.event_added = event_added;
@@ -251,6 +261,7 @@ void kvm_slots_free(KvmState *kvm)
     for (unsigned i = 0; i < KVM_SPACES; i++)
         as_del_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
     kvm_events_free(kvm);
+    kvm_coalesced_free(kvm);
     g_array_free(kvm->slots, TRUE);
     g_array_free(kvm->gone, TRUE);
     g_array_free(kvm->come, TRUE);

@@ -239,6 +239,15 @@ static void as_update(AddressSpace *as)
     view_put(old);
 }
 
+void memory_settle(Machine *machine)
+{
+    for (GSList *link = machine->memory.listeners; link; link = link->next) {
+        MemListener *listener = link->data;
+        if (listener->settle)
+            listener->settle(listener);
+    }
+}
+
 void memory_begin(Machine *machine)
 {
     machine->memory_depth++;

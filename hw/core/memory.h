@@ -49,6 +49,12 @@ typedef struct MemEvent {
     MemRegion *region; /* the core's: where it is registered, or NULL */
 } MemEvent;
 
+/* A part of an I/O region that takes writes late: nothing but what the device shows comes of them, and nobody reads
+ * that without an access of a vCPU or memory_settle. */
+typedef struct MemAside {
+    uint64_t offset, size;
+} MemAside;
+
 /* Per-page flags of RAM: why a store must not go the fast way. */
 enum {
     RAM_CODE = 1,          /* translated code was made from it */
@@ -69,6 +75,7 @@ struct MemRegion {
     bool shared;           /* RAM: its host memory is */
     uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
     GSList *events;        /* I/O: MemEvent * */
+    const MemAside *aside; /* I/O: ends with a size of 0; or NULL (set before it is placed) */
     uint8_t *log;          /* RAM: it has a dirty log: by page, whether it is to be given out again (memory_log.c) */
     MemRegion *alias;      /* MEM_ALIAS: target and */
     uint64_t alias_offset; /* offset in it */
@@ -110,6 +117,8 @@ typedef struct MemListener {
     void (*log_sync)(struct MemListener *listener, MemRegion *region);
     void (*log_page)(struct MemListener *listener, MemRegion *region, uint64_t offset);
     bool (*log_settled)(struct MemListener *listener);
+    /* The same: do what was put aside. */
+    void (*settle)(struct MemListener *listener);
     /* The same: some region in the present view has one event more; this one is no more (and its fd is still open). */
     void (*event_added)(struct MemListener *listener);
     void (*event_removed)(struct MemListener *listener, const MemEvent *event);
@@ -190,6 +199,9 @@ bool mem_events_work(Machine *machine);
 void mem_add_event(MemRegion *region, MemEvent *event);
 /* Before its fd is closed and its region destroyed. Nothing happens if it is not registered. */
 void mem_del_event(MemEvent *event);
+
+/* Writes that the accelerator has put aside (MemRegion.aside) are done on return. Machine lock held. */
+void memory_settle(Machine *machine);
 
 /* ---- dirty logs of RAM (memory_log.c). Machine lock held but for mem_log_written. ---- */
 /* Begin; all pages are dirty. Nothing happens where there is one. It ends with the region. */
