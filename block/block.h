@@ -170,6 +170,8 @@ void block_queues_in_step(void);
 void block_queue_set_node(BlockQueue *queue, BlockNode *node);
 void block_queue_free(BlockQueue *queue); /* no request may be under way */
 void block_queue_kick(BlockQueue *queue); /* any thread */
+/* An eventfd: whoever writes to it (the kernel, for a guest) kicks the queue. */
+int block_queue_event(const BlockQueue *queue);
 /* On the queue's thread, in kicked or in done. */
 void block_queue_submit(BlockQueue *queue, BlockRequest *request);
 /* Wait until all requests are done, and keep the thread still until resumed. Calls nest. Not on the queue's thread. */

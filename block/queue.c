@@ -83,6 +83,11 @@ void block_queue_kick(BlockQueue *q)
     wake(q);
 }
 
+int block_queue_event(const BlockQueue *q)
+{
+    return q->event;
+}
+
 /* ---- worker threads ---- */
 
 static int run_blocking(const BlockQueue *q, const BlockRequest *r)
@@ -184,6 +189,13 @@ static bool submit_to_ring(BlockQueue *q, BlockRequest *r)
 }
 
 /* A short transfer (end of file, a signal) or a try-again is done over, the careful way. */
+/* It may have been somebody who knows nothing but the eventfd. */
+static void event_read(BlockQueue *q)
+{
+    q->watching = false;
+    __atomic_store_n(&q->pending_kick, 1, __ATOMIC_SEQ_CST);
+}
+
 static bool take_ring(BlockQueue *q)
 {
     struct io_uring_cqe *cqe;
@@ -194,7 +206,7 @@ static bool take_ring(BlockQueue *q)
         io_uring_cqe_seen(&q->ring, cqe);
         any = true;
         if (!r)
-            q->watching = false;
+            event_read(q);
         else if (result >= 0 && (uint64_t)result == r->length)
             complete(q, r, 0);
         else if (result >= 0 || result == -EAGAIN || result == -EINTR || result == -EINVAL || result == -EOPNOTSUPP)
@@ -300,6 +312,8 @@ static void sleep_until_woken(BlockQueue *q)
         sleep_in_ring(q);
     else if (poll(&p, 1, -1) > 0 && read(q->event, &value, sizeof(value)) < 0)
         g_warning("eventfd: %s", g_strerror(errno));
+    else
+        __atomic_store_n(&q->pending_kick, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&q->asleep, 0, __ATOMIC_SEQ_CST);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "util/options.h"
 #include "util/error.h"
+#include "util/library.h"
 #include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -101,7 +102,39 @@ static bool opts_parse_pairs(Opts *opts, const char *text, const char *implied, 
     return true;
 }
 
-/* ---- JSON ---- */
+/* ---- JSON: by json-glib, which brings a dozen libraries that no other option needs ---- */
+
+#define SONAME "libjson-glib-1.0.so.0"
+/* clang-format off */
+#define CALLS \
+    X(object_iter_init_ordered) X(object_iter_next_ordered) X(array_get_length) X(array_get_element) \
+    X(node_get_node_type) X(node_get_object) X(node_get_array) X(node_get_value_type) X(node_get_string) \
+    X(node_get_boolean) X(node_get_int) X(node_get_double) X(parser_new_immutable) \
+    X(parser_load_from_data) X(parser_get_root)
+/* clang-format on */
+
+static struct {
+#define X(name) __typeof__(json_##name) *name;
+    CALLS
+#undef X
+    __typeof__(g_object_unref) *unref;
+} json;
+
+static bool load_json(GError **err)
+{
+    static const LibraryCall calls[] = {
+#define X(name) { "json_" #name, G_STRUCT_OFFSET(__typeof__(json), name) },
+        CALLS
+#undef X
+        { "g_object_unref", G_STRUCT_OFFSET(__typeof__(json), unref) }
+    };
+    return json.unref || library_load(SONAME, calls, G_N_ELEMENTS(calls), &json, err);
+}
+
+static bool holds(JsonNodeType type, JsonNode *node)
+{
+    return json.node_get_node_type(node) == type;
+}
 
 static bool opts_flatten(Opts *opts, const char *key, JsonNode *node, GError **err);
 
@@ -115,8 +148,8 @@ static bool opts_flatten_object(Opts *opts, const char *prefix, JsonObject *obje
     JsonObjectIter iter;
     const char *name;
     JsonNode *member;
-    json_object_iter_init_ordered(&iter, object);
-    while (json_object_iter_next_ordered(&iter, &name, &member)) {
+    json.object_iter_init_ordered(&iter, object);
+    while (json.object_iter_next_ordered(&iter, &name, &member)) {
         g_autofree char *key = key_join(prefix, name);
         if (!*name)
             return error_set(err, "%s: a key in the JSON is empty", opts->name);
@@ -128,10 +161,10 @@ static bool opts_flatten_object(Opts *opts, const char *prefix, JsonObject *obje
 
 static bool opts_flatten_array(Opts *opts, const char *prefix, JsonArray *array, GError **err)
 {
-    for (unsigned i = 0; i < json_array_get_length(array); i++) {
+    for (unsigned i = 0; i < json.array_get_length(array); i++) {
         g_autofree char *index = g_strdup_printf("%u", i);
         g_autofree char *key = key_join(prefix, index);
-        if (!opts_flatten(opts, key, json_array_get_element(array, i), err))
+        if (!opts_flatten(opts, key, json.array_get_element(array, i), err))
             return false;
     }
     return true;
@@ -139,39 +172,48 @@ static bool opts_flatten_array(Opts *opts, const char *prefix, JsonArray *array,
 
 static bool opts_flatten(Opts *opts, const char *key, JsonNode *node, GError **err)
 {
-    if (JSON_NODE_HOLDS_OBJECT(node))
-        return opts_flatten_object(opts, key, json_node_get_object(node), err);
-    if (JSON_NODE_HOLDS_ARRAY(node))
-        return opts_flatten_array(opts, key, json_node_get_array(node), err);
+    if (holds(JSON_NODE_OBJECT, node))
+        return opts_flatten_object(opts, key, json.node_get_object(node), err);
+    if (holds(JSON_NODE_ARRAY, node))
+        return opts_flatten_array(opts, key, json.node_get_array(node), err);
     char number[G_ASCII_DTOSTR_BUF_SIZE];
-    switch (json_node_get_value_type(node)) {
+    switch (json.node_get_value_type(node)) {
     case G_TYPE_STRING:
-        opts_add(opts, key, json_node_get_string(node));
+        opts_add(opts, key, json.node_get_string(node));
         return true;
     case G_TYPE_BOOLEAN:
-        opts_add(opts, key, json_node_get_boolean(node) ? "on" : "off");
+        opts_add(opts, key, json.node_get_boolean(node) ? "on" : "off");
         return true;
     case G_TYPE_INT64:
-        opts_take(opts, g_strdup(key), g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node)));
+        opts_take(opts, g_strdup(key), g_strdup_printf("%" G_GINT64_FORMAT, json.node_get_int(node)));
         return true;
     case G_TYPE_DOUBLE:
-        opts_add(opts, key, g_ascii_dtostr(number, sizeof(number), json_node_get_double(node)));
+        opts_add(opts, key, g_ascii_dtostr(number, sizeof(number), json.node_get_double(node)));
         return true;
     default:
         return error_set(err, "%s: key '%s' has no value (null) in the JSON", opts->name, key);
     }
 }
 
+static bool parse_document(Opts *opts, JsonParser *parser, const char *text, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    if (!json.parser_load_from_data(parser, text, -1, &why))
+        return error_set(err, "%s: bad JSON: %s", opts->name, why->message);
+    JsonNode *root = json.parser_get_root(parser);
+    if (!root || !holds(JSON_NODE_OBJECT, root))
+        return error_set(err, "%s: the JSON is not an object", opts->name);
+    return opts_flatten_object(opts, "", json.node_get_object(root), err);
+}
+
 static bool opts_parse_json(Opts *opts, const char *text, GError **err)
 {
-    g_autoptr(JsonParser) parser = json_parser_new_immutable();
-    g_autoptr(GError) why = NULL;
-    if (!json_parser_load_from_data(parser, text, -1, &why))
-        return error_set(err, "%s: bad JSON: %s", opts->name, why->message);
-    JsonNode *root = json_parser_get_root(parser);
-    if (!root || !JSON_NODE_HOLDS_OBJECT(root))
-        return error_set(err, "%s: the JSON is not an object", opts->name);
-    return opts_flatten_object(opts, "", json_node_get_object(root), err);
+    if (!load_json(err))
+        return false;
+    JsonParser *parser = json.parser_new_immutable();
+    bool ok = parse_document(opts, parser, text, err);
+    json.unref(parser);
+    return ok;
 }
 
 Opts *opts_parse(const char *name, const char *text, const char *implied, GError **err)

@@ -53,7 +53,7 @@ static void set_route(Machine *machine, unsigned pin, uint64_t address, uint32_t
     routes->entries[pin].u.msi = (struct kvm_irq_routing_msi){ .address_lo = (uint32_t)address,
                                                                .address_hi = (uint32_t)(address >> 32),
                                                                .data = data };
-    ioctl(kvm->vm, KVM_SET_GSI_ROUTING, routes);
+    kvm_routes_commit(kvm);
     g_mutex_unlock(&kvm->lock);
 }
 
@@ -95,12 +95,8 @@ static bool create_split(KvmState *kvm, GError **err)
     struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { GSI_COUNT } };
     if (ioctl(kvm->vm, KVM_ENABLE_CAP, &split) < 0)
         return error_set_errno(err, errno, "KVM: kernel-irqchip=split");
-    kvm->routes = g_malloc0(sizeof(struct kvm_irq_routing) + GSI_COUNT * sizeof(struct kvm_irq_routing_entry));
-    kvm->routes->nr = GSI_COUNT;
-    for (unsigned n = 0; n < GSI_COUNT; n++) {
-        kvm->routes->entries[n].gsi = n;
-        kvm->routes->entries[n].type = KVM_IRQ_ROUTING_MSI;
-    }
+    for (unsigned n = 0; n < GSI_COUNT; n++)
+        kvm_route_pin(kvm, &(struct kvm_irq_routing_entry){ .gsi = n, .type = KVM_IRQ_ROUTING_MSI });
     kvm->irqchip = (Irqchip){ .message = message, .set_route = set_route, .describe = describe };
     return true;
 }
@@ -110,23 +106,20 @@ static bool create_split(KvmState *kvm, GError **err)
  * as its 8254 sends no further tick until it hears of one. So the highest come first. */
 static bool set_default_routes(KvmState *kvm, GError **err)
 {
-    enum { MOST = 16 + GSI_COUNT, PIC_PINS = 8 };
-    g_autofree struct kvm_irq_routing *r =
-        g_malloc0(sizeof(struct kvm_irq_routing) + MOST * sizeof(struct kvm_irq_routing_entry));
+    enum { PIC_PINS = 8 };
     for (unsigned n = 0; n < 16; n++) {
+        unsigned chip = n < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
         if (n != 2)
-            r->entries[r->nr++] = (struct kvm_irq_routing_entry){
-                .gsi = n,
-                .type = KVM_IRQ_ROUTING_IRQCHIP,
-                .u.irqchip = { .irqchip = n < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-                               .pin = n % PIC_PINS }
-            };
+            kvm_route_pin(kvm, &(struct kvm_irq_routing_entry){ .gsi = n,
+                                                                .type = KVM_IRQ_ROUTING_IRQCHIP,
+                                                                .u.irqchip = { .irqchip = chip, .pin = n % PIC_PINS } });
     }
     for (unsigned n = GSI_COUNT; n-- > 0;)
-        r->entries[r->nr++] = (struct kvm_irq_routing_entry){
-            .gsi = n, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 }
-        };
-    return ioctl(kvm->vm, KVM_SET_GSI_ROUTING, r) >= 0 || error_set_errno(err, errno, "KVM: interrupt routes");
+        kvm_route_pin(kvm,
+                      &(struct kvm_irq_routing_entry){ .gsi = n,
+                                                       .type = KVM_IRQ_ROUTING_IRQCHIP,
+                                                       .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 } });
+    return kvm_routes_commit(kvm) || error_set_errno(err, errno, "KVM: interrupt routes");
 }
 
 /* As at power-up: taken when they were made, given back at each reset. */
@@ -176,9 +169,17 @@ bool kvm_irqchip_init(KvmState *kvm, KvmIrqchipMode mode, GError **err)
 {
     if (mode == KVM_IRQCHIP_NONE)
         return true;
+    if (!kvm_routes_init(kvm, err))
+        return false;
     if (!(mode == KVM_IRQCHIP_WHOLE ? create_all(kvm, err) : create_split(kvm, err)))
         return false;
     enable_x2apic(kvm);
+    if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD) > 0) {
+        kvm->irqchip.message_new = kvm_message_new;
+        kvm->irqchip.message_set = kvm_message_set;
+        kvm->irqchip.message_send = kvm_message_send;
+        kvm->irqchip.message_free = kvm_message_free;
+    }
     kvm->machine->irqchip = &kvm->irqchip;
     return true;
 }

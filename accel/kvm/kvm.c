@@ -116,7 +116,7 @@ static bool create_vm(KvmState *kvm, GError **err)
 /* A list whose length the kernel tells by E2BIG. */
 static void *get_list(int fd, unsigned long request, size_t head, size_t entry, GError **err)
 {
-    for (uint32_t n = 64; n <= 65536; n *= 2) {
+    for (uint32_t n = 256; n <= 65536; n *= 2) {
         uint32_t *list = g_malloc0(head + n * entry);
         list[0] = n; /* nent or nmsrs */
         if (ioctl(fd, request, list) == 0)
@@ -139,6 +139,7 @@ static bool get_lists(KvmState *kvm, GError **err)
     if (!kvm->supported)
         return false;
     kvm->msrs = get_list(kvm->fd, KVM_GET_MSR_INDEX_LIST, sizeof(struct kvm_msr_list), sizeof(uint32_t), err);
+    kvm->has_tsc_deadline = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     int bytes = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
     kvm->xsave_bytes = MAX((size_t)MAX(bytes, 0), sizeof(struct kvm_xsave));
     return kvm->msrs;
@@ -152,7 +153,7 @@ static void kvm_destroy(Machine *machine)
     machine->irqchip = NULL;
     machine_remove_hooks(machine, kvm);
     kvm_slots_free(kvm);
-    g_free(kvm->routes);
+    kvm_routes_free(kvm);
     if (kvm->breakpoints)
         g_array_free(kvm->breakpoints, TRUE);
     if (kvm->vm >= 0)
@@ -218,6 +219,7 @@ static bool kvm_init(Machine *machine, Opts *opts, GError **err)
 
 static void vcpu_unmap(KvmVcpu *k)
 {
+    kvm_coalesced_vcpu_gone(k);
     if (k->run)
         munmap(k->run, k->kvm->run_bytes);
     if (k->fd >= 0)
@@ -242,6 +244,7 @@ static bool vcpu_map(KvmVcpu *k, GError **err)
     if (run == MAP_FAILED)
         return error_set_errno(err, errno, "KVM: cannot map vCPU %u", k->vcpu->index);
     k->run = run;
+    kvm_coalesced_vcpu(k);
     return kvm_state_init(k, err);
 }
 

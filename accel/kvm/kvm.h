@@ -27,8 +27,11 @@ typedef struct KvmSpace {
 typedef struct KvmSlot {
     uint64_t base, size; /* size 0: free */
     uint8_t *host;
-    bool readonly;
+    MemRegion *region;
+    bool readonly, logged;
 } KvmSlot;
+
+typedef struct KvmVcpu KvmVcpu;
 
 typedef struct KvmState {
     Machine *machine;
@@ -38,11 +41,19 @@ typedef struct KvmState {
     GArray *slots; /* KvmSlot, by KVM's number */
     unsigned most_slots;
     GArray *gone, *come; /* KvmSlot: of the change under way */
-    GMutex lock;         /* leaf: guards the members below */
+    GArray *events;      /* what the kernel was told (eventfd.c) */
+    bool has_events, any_length;
+    GArray *zones;                        /* coalesced.c: machine lock held, but for ring */
+    struct kvm_coalesced_mmio_ring *ring; /* atomic; in ring_owner's run; NULL: none */
+    const KvmVcpu *ring_owner;
+    unsigned ring_page, ring_entries; /* ring_page 0: the kernel has none */
+    bool ring_ports, emptying;
+    GMutex lock; /* leaf: guards the members below */
     GCond resumed;
     uint32_t held; /* atomic: no vCPU may enter KVM_RUN; changed under the lock */
     struct kvm_cpuid2 *supported;
     struct kvm_msr_list *msrs;
+    bool has_tsc_deadline;
     size_t xsave_bytes;
     bool has_sregs2;
     struct kvm_clock_data clock; /* of guests: as it was when the machine stopped */
@@ -50,7 +61,9 @@ typedef struct KvmState {
     bool clock_stopped;
     GArray *breakpoints;            /* of debug.c; or NULL */
     Irqchip irqchip;                /* if machine->irqchip is set */
-    struct kvm_irq_routing *routes; /* split: of the I/O APIC's pins; under lock */
+    struct kvm_irq_routing *routes; /* of routes.c; under lock */
+    unsigned most_routes, pin_routes;
+    GPtrArray *messages; /* IrqMessage * or NULL, by number; under lock */
     struct kvm_irqchip reset_chips[3];
     struct kvm_pit_state2 reset_pit;
 } KvmState;
@@ -84,7 +97,7 @@ typedef struct KvmDebug {
     uint32_t control; /* KVM_GUESTDBG_*; 0: nothing is asked */
 } KvmDebug;
 
-typedef struct KvmVcpu {
+struct KvmVcpu {
     Vcpu *vcpu;
     KvmState *kvm;
     int fd;
@@ -99,12 +112,13 @@ typedef struct KvmVcpu {
     bool unfinished;  /* the device access that KVM_RUN left with is not over for KVM */
     FlatView *views[KVM_SPACES];
     uint32_t seen[KVM_SPACES];
+    const FlatRange *last_range[KVM_SPACES]; /* of its view: what it found last, or NULL */
     KvmRest rest;
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
     KvmDebug debug;
     uint64_t exits; /* KVM_RUN has returned so often */
-} KvmVcpu;
+};
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
 {
@@ -117,6 +131,25 @@ void kvm_slots_free(KvmState *kvm);
 /* The range of a space that holds addr, or NULL. On the vCPU's thread; valid until the next call. */
 const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr);
 
+/* ---- eventfd.c: machine lock held ---- */
+void kvm_events_init(KvmState *kvm);
+void kvm_events_free(KvmState *kvm);
+/* What of this space's view has events is told to the kernel. */
+void kvm_events_update(KvmState *kvm, unsigned space, const FlatView *view);
+void kvm_event_removed(KvmState *kvm, const MemEvent *event);
+
+/* ---- coalesced.c: machine lock held, but for any ---- */
+void kvm_coalesced_init(KvmState *kvm);
+void kvm_coalesced_free(KvmState *kvm);
+/* The first one's run has the ring. */
+void kvm_coalesced_vcpu(KvmVcpu *k);
+void kvm_coalesced_vcpu_gone(const KvmVcpu *k);
+void kvm_coalesced_update(KvmState *kvm, unsigned space, const FlatView *view);
+/* Is there something in the ring? Any thread. */
+bool kvm_coalesced_any(const KvmState *kvm);
+/* Do it. */
+void kvm_coalesced_done(KvmState *kvm);
+
 /* ---- run.c ---- */
 void kvm_vcpu_run(Vcpu *vcpu);
 void kvm_vcpu_kick(Vcpu *vcpu);
@@ -126,6 +159,18 @@ void kvm_resume(KvmState *kvm);
 void kvm_signals_init(void);
 /* kvm_get_state, after what KVM_RUN has begun is over. */
 bool kvm_fetch_state(KvmVcpu *k, GError **err);
+
+/* ---- routes.c ---- */
+bool kvm_routes_init(KvmState *kvm, GError **err);
+void kvm_routes_free(KvmState *kvm);
+/* One more route of a pin: before the machine runs. */
+void kvm_route_pin(KvmState *kvm, const struct kvm_irq_routing_entry *entry);
+/* Tell the kernel. kvm->lock held. */
+bool kvm_routes_commit(KvmState *kvm);
+IrqMessage *kvm_message_new(Machine *machine);
+bool kvm_message_set(IrqMessage *message, uint64_t address, uint32_t data);
+void kvm_message_send(IrqMessage *message);
+void kvm_message_free(IrqMessage *message);
 
 /* ---- irqchip.c ---- */
 typedef enum {

@@ -74,6 +74,17 @@ static void wait_while_held(KvmState *kvm)
     g_mutex_unlock(&kvm->lock);
 }
 
+/* What vCPUs wrote before this exit comes before it. */
+static void do_coalesced(KvmState *kvm)
+{
+    bool lock = !machine_locked(kvm->machine);
+    if (lock)
+        machine_lock(kvm->machine);
+    kvm_coalesced_done(kvm);
+    if (lock)
+        machine_unlock(kvm->machine);
+}
+
 /* KVM_RUN; 0, or a negative errno. */
 static int enter(KvmVcpu *k)
 {
@@ -87,6 +98,8 @@ static int enter(KvmVcpu *k)
     __atomic_store_n(&k->running, 0, __ATOMIC_RELEASE);
     k->unfinished = false;
     k->exits++;
+    if (kvm_coalesced_any(k->kvm))
+        do_coalesced(k->kvm);
     return result;
 }
 
@@ -131,25 +144,31 @@ static void describe_internal_error(KvmVcpu *k)
 
 /* ---- device accesses ---- */
 
+/* One access of the device there? Else it is cut up. */
+static bool is_whole(const FlatRange *range, uint64_t addr, unsigned size)
+{
+    return range->last - addr >= size - 1 && (size & (size - 1)) == 0;
+}
+
 /* What nothing answers reads as ones. */
 static void load(KvmVcpu *k, unsigned space, uint64_t addr, void *data, unsigned size)
 {
     uint64_t value = UINT64_MAX;
     const FlatRange *range = kvm_find(k, space, addr);
-    bool whole = range && range->last - addr >= size - 1 && (size & (size - 1)) == 0;
-    if (whole ? range_load(range, addr, size, &value) == MEM_OK
-              : as_read(k->kvm->spaces[space].as, addr, &value, size) == MEM_OK)
-        memcpy(data, &value, size);
-    else
-        memset(data, 0xff, size);
+    if (range && (is_whole(range, addr, size) ? range_load(range, addr, size, &value)
+                                              : as_read(k->kvm->spaces[space].as, addr, &value, size)) != MEM_OK)
+        value = UINT64_MAX;
+    memcpy(data, &value, size);
 }
 
 static void store(KvmVcpu *k, unsigned space, uint64_t addr, const void *data, unsigned size)
 {
     uint64_t value = 0;
     const FlatRange *range = kvm_find(k, space, addr);
+    if (!range)
+        return;
     memcpy(&value, data, size);
-    if (range && range->last - addr >= size - 1 && (size & (size - 1)) == 0)
+    if (is_whole(range, addr, size))
         range_store(range, addr, size, value);
     else
         as_write(k->kvm->spaces[space].as, addr, data, size);

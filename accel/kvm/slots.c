@@ -3,6 +3,9 @@
  *
  * A change of the view is collected and done at its commit while no vCPU runs: none sees the hole between the removal
  * of a slot and its successor, which an instruction fetch could not be emulated from.
+ *
+ * A region with a dirty log (hw/core/memory_log.c) has it kept by KVM, too: what the guest wrote is asked for when the
+ * log is read, and before a slot goes.
  * SPDX-License-Identifier: MIT
  */
 #include "accel/kvm/kvm.h"
@@ -26,34 +29,40 @@ const FlatRange *kvm_find(KvmVcpu *k, unsigned space, uint64_t addr)
         view_put(k->views[space]);
         k->views[space] = view_get(s->as);
         k->seen[space] = version;
+        k->last_range[space] = NULL;
     }
-    return view_find(k->views[space], addr);
+    const FlatRange *range = k->last_range[space];
+    if (!range || addr < range->base || addr > range->last)
+        k->last_range[space] = range = view_find(k->views[space], addr);
+    return range;
 }
 
 /* ---- slots ---- */
 
-/* The whole pages of a range that are memory. False: there are none. */
-static bool slot_of(const FlatRange *range, KvmSlot *slot)
+/* The whole pages of a range. False: there are none. */
+static bool pages_of(const FlatRange *range, KvmSlot *slot)
 {
-    if (!range->region->host)
-        return false;
     uint64_t base = (range->base + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), end = (range->last + 1) & ~(PAGE_BYTES - 1);
-    uint8_t *host = range->region->host + range->offset + (base - range->base);
-    if (base >= end || (uintptr_t)host & (PAGE_BYTES - 1))
-        return false;
-    *slot = (KvmSlot){ .base = base, .size = end - base, .host = host, .readonly = range->readonly };
-    return true;
+    *slot = (KvmSlot){ .base = base, .size = end - base };
+    return base < end;
 }
 
-static bool same(const KvmSlot *a, const KvmSlot *b)
+/* Those that are memory. */
+static bool slot_of(const FlatRange *range, KvmSlot *slot)
 {
-    return a->base == b->base && a->size == b->size && a->host == b->host && a->readonly == b->readonly;
+    if (!range->region->host || !pages_of(range, slot))
+        return false;
+    slot->host = range->region->host + range->offset + (slot->base - range->base);
+    slot->region = range->region;
+    slot->readonly = range->readonly;
+    return !((uintptr_t)slot->host & (PAGE_BYTES - 1));
 }
 
 static void set_slot(KvmState *kvm, unsigned n, const KvmSlot *slot)
 {
     struct kvm_userspace_memory_region region = { .slot = n,
-                                                  .flags = slot->readonly ? KVM_MEM_READONLY : 0,
+                                                  .flags = (slot->readonly ? KVM_MEM_READONLY : 0) |
+                                                           (slot->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0),
                                                   .guest_phys_addr = slot->base,
                                                   .memory_size = slot->size,
                                                   .userspace_addr = (uintptr_t)slot->host };
@@ -62,21 +71,50 @@ static void set_slot(KvmState *kvm, unsigned n, const KvmSlot *slot)
                    g_strerror(errno));
 }
 
-static void remove_slot(KvmState *kvm, const KvmSlot *old)
+/* What the guest wrote since this was last asked: to the region's own log. */
+static void sync_slot(const KvmState *kvm, unsigned n, const KvmSlot *slot)
 {
-    for (guint n = 0; n < kvm->slots->len; n++) {
-        KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
-        if (slot->size && same(slot, old)) {
-            slot->size = 0;
-            set_slot(kvm, n, slot);
-            return;
-        }
+    uint64_t pages = slot->size / PAGE_BYTES, offset = (uint64_t)(slot->host - slot->region->host);
+    g_autofree uint64_t *bits = g_new0(uint64_t, (pages + 63) / 64);
+    struct kvm_dirty_log log = { .slot = n, .dirty_bitmap = bits };
+    if (ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log) < 0) { /* then anything may have been */
+        mem_log_written(slot->region, offset, slot->size);
+        return;
+    }
+    for (uint64_t word = 0; word < (pages + 63) / 64; word++) {
+        for (uint64_t left = bits[word]; left; left &= left - 1)
+            mem_log_written(slot->region, offset + (word * 64 + (uint64_t)__builtin_ctzll(left)) * PAGE_BYTES,
+                            PAGE_BYTES);
     }
 }
 
-static void add_slot(KvmState *kvm, const KvmSlot *new)
+/* The slot at old's place, or -1. */
+static int find_slot(const KvmState *kvm, const KvmSlot *old)
+{
+    for (guint n = 0; n < kvm->slots->len; n++) {
+        const KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
+        if (slot->size && slot->base == old->base && slot->size == old->size)
+            return (int)n;
+    }
+    return -1;
+}
+
+static void remove_slot(KvmState *kvm, const KvmSlot *old)
+{
+    int n = find_slot(kvm, old);
+    if (n < 0)
+        return; /* it was no memory */
+    KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
+    if (slot->logged)
+        sync_slot(kvm, (unsigned)n, slot);
+    slot->size = 0;
+    set_slot(kvm, (unsigned)n, slot);
+}
+
+static void add_slot(KvmState *kvm, KvmSlot *new)
 {
     guint n = 0;
+    new->logged = new->region->log && !new->readonly;
     while (n < kvm->slots->len && g_array_index(kvm->slots, KvmSlot, n).size)
         n++;
     if (n == kvm->most_slots) {
@@ -99,10 +137,11 @@ static KvmState *of_listener(MemListener *listener)
     return space->as->machine->accel_state;
 }
 
+/* Its region may be gone, too: the place says which it was. */
 static void slot_gone(MemListener *listener, const FlatRange *range)
 {
     KvmSlot slot;
-    if (slot_of(range, &slot))
+    if (pages_of(range, &slot))
         g_array_append_val(of_listener(listener)->gone, slot);
 }
 
@@ -113,17 +152,70 @@ static void slot_came(MemListener *listener, const FlatRange *range)
         g_array_append_val(of_listener(listener)->come, slot);
 }
 
+/* ---- dirty logs ---- */
+
+/* The flag alone may change while vCPUs run. */
+static void log_changed(MemListener *listener, MemRegion *region, bool on)
+{
+    KvmState *kvm = of_listener(listener);
+    for (guint n = 0; n < kvm->slots->len; n++) {
+        KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
+        if (slot->size && slot->region == region && !slot->readonly) {
+            slot->logged = on;
+            set_slot(kvm, n, slot);
+        }
+    }
+}
+
+static void log_sync(MemListener *listener, MemRegion *region)
+{
+    KvmState *kvm = of_listener(listener);
+    for (guint n = 0; n < kvm->slots->len; n++) {
+        const KvmSlot *slot = &g_array_index(kvm->slots, KvmSlot, n);
+        if (slot->size && slot->region == region && slot->logged)
+            sync_slot(kvm, n, slot);
+    }
+}
+
+static void event_added(MemListener *listener)
+{
+    KvmState *kvm = of_listener(listener);
+    const KvmSpace *space = (KvmSpace *)listener;
+    kvm_events_update(kvm, (unsigned)(space - kvm->spaces), space->as->view);
+}
+
+static void event_removed(MemListener *listener, const MemEvent *event)
+{
+    kvm_event_removed(of_listener(listener), event);
+}
+
 static void space_changed(MemListener *listener, FlatView *view)
 {
-    __atomic_add_fetch(&((KvmSpace *)listener)->version, 1, __ATOMIC_RELEASE);
+    KvmState *kvm = of_listener(listener);
+    KvmSpace *space = (KvmSpace *)listener;
+    __atomic_add_fetch(&space->version, 1, __ATOMIC_RELEASE);
+    kvm_events_update(kvm, (unsigned)(space - kvm->spaces), view);
+    kvm_coalesced_update(kvm, (unsigned)(space - kvm->spaces), view);
+}
+
+static void settle(MemListener *listener)
+{
+    KvmState *kvm = of_listener(listener);
+    if (kvm_coalesced_any(kvm))
+        kvm_coalesced_done(kvm);
 }
 
 static void memory_changed(MemListener *listener, FlatView *view)
 {
     KvmState *kvm = of_listener(listener);
     space_changed(listener, view);
-    if (!kvm->gone->len && !kvm->come->len)
+    bool any = kvm->come->len;
+    for (guint i = 0; i < kvm->gone->len && !any; i++)
+        any = find_slot(kvm, &g_array_index(kvm->gone, KvmSlot, i)) >= 0;
+    if (!any) {
+        g_array_set_size(kvm->gone, 0);
         return;
+    }
     kvm_hold(kvm);
     for (guint i = 0; i < kvm->gone->len; i++)
         remove_slot(kvm, &g_array_index(kvm->gone, KvmSlot, i));
@@ -142,12 +234,23 @@ bool kvm_slots_init(KvmState *kvm, GError **err)
     kvm->slots = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
     kvm->gone = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
     kvm->come = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
-    kvm->spaces[KVM_SPACE_MEMORY] =
-        (KvmSpace){ .as = &machine->memory,
-                    .listener = { .del = slot_gone, .add = slot_came, .commit = memory_changed } };
+    kvm->spaces[KVM_SPACE_MEMORY] = (KvmSpace){ .as = &machine->memory,
+                                                .listener = { .del = slot_gone,
+                                                              .add = slot_came,
+                                                              .commit = memory_changed,
+                                                              .settle = settle,
+                                                              .log = log_changed,
+                                                              .log_sync = log_sync } };
     kvm->spaces[KVM_SPACE_IO] = (KvmSpace){ .as = &machine->io, .listener = { .commit = space_changed } };
-    for (unsigned i = 0; i < KVM_SPACES; i++)
+    kvm_events_init(kvm);
+    kvm_coalesced_init(kvm);
+    for (unsigned i = 0; i < KVM_SPACES; i++) {
+        if (kvm->has_events) {
+            kvm->spaces[i].listener.event_added = event_added;
+            kvm->spaces[i].listener.event_removed = event_removed;
+        }
         as_add_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    }
     return true;
 }
 
@@ -157,6 +260,8 @@ void kvm_slots_free(KvmState *kvm)
         return;
     for (unsigned i = 0; i < KVM_SPACES; i++)
         as_del_listener(kvm->spaces[i].as, &kvm->spaces[i].listener);
+    kvm_events_free(kvm);
+    kvm_coalesced_free(kvm);
     g_array_free(kvm->slots, TRUE);
     g_array_free(kvm->gone, TRUE);
     g_array_free(kvm->come, TRUE);

@@ -22,7 +22,7 @@ static void mend_features(const KvmState *kvm, uint32_t *ecx)
     if (!kvm->machine->irqchip)
         return;
     *ecx |= X2APIC;
-    if (ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+    if (kvm->has_tsc_deadline)
         *ecx |= TSC_DEADLINE;
 }
 

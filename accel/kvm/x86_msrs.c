@@ -82,18 +82,29 @@ static struct kvm_msrs *new_list(unsigned most)
     return g_malloc0(sizeof(struct kvm_msrs) + most * sizeof(struct kvm_msr_entry));
 }
 
-/* Into the list, if KVM gives it and takes it back. */
-static void try_msr(KvmVcpu *k, uint32_t index)
+static void add_msr(struct kvm_msrs *list, uint32_t index)
 {
-    g_autofree struct kvm_msrs *one = new_list(1);
-    one->nmsrs = 1;
-    one->entries[0].index = index;
-    for (unsigned i = 0; i < k->msrs->nmsrs; i++) {
-        if (k->msrs->entries[i].index == index)
+    for (unsigned i = 0; i < list->nmsrs; i++) {
+        if (list->entries[i].index == index)
             return;
     }
-    if (ioctl(k->fd, KVM_GET_MSRS, one) == 1 && ioctl(k->fd, KVM_SET_MSRS, one) == 1)
-        k->msrs->entries[k->msrs->nmsrs++] = one->entries[0];
+    list->entries[list->nmsrs++].index = index;
+}
+
+/* Leave those of the list that the request takes, which stops at each that it does not. */
+static void keep_msrs(KvmVcpu *k, unsigned long request, struct kvm_msrs *list)
+{
+    g_autofree struct kvm_msrs *part = new_list(list->nmsrs);
+    unsigned n = list->nmsrs, kept = 0;
+    for (unsigned at = 0; at < n; at++) {
+        part->nmsrs = n - at;
+        memcpy(part->entries, list->entries + at, part->nmsrs * sizeof(struct kvm_msr_entry));
+        int done = MAX(ioctl(k->fd, request, part), 0);
+        memcpy(list->entries + kept, part->entries, done * sizeof(struct kvm_msr_entry));
+        kept += done;
+        at += done;
+    }
+    list->nmsrs = kept;
 }
 
 /* As many banks as the target's own processor has. */
@@ -117,13 +128,15 @@ bool kvm_msrs_init(KvmVcpu *k, GError **err)
         return false;
     k->msrs = new_list(most);
     for (unsigned i = 0; i < list->nmsrs; i++)
-        try_msr(k, list->indices[i]);
+        add_msr(k->msrs, list->indices[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(members); i++)
-        try_msr(k, members[i].index);
+        add_msr(k->msrs, members[i].index);
     for (uint32_t index = MSR_VARIABLE; index <= MSR_VARIABLE_LAST; index++)
-        try_msr(k, index);
+        add_msr(k->msrs, index);
     for (uint32_t index = MSR_BANK; index <= MSR_BANK_LAST; index++)
-        try_msr(k, index);
+        add_msr(k->msrs, index);
+    keep_msrs(k, KVM_GET_MSRS, k->msrs);
+    keep_msrs(k, KVM_SET_MSRS, k->msrs); /* what it gives, and takes back */
     k->reset_msrs = g_memdup2(k->msrs, sizeof(struct kvm_msrs) + most * sizeof(struct kvm_msr_entry));
     for (unsigned i = 0; i < k->reset_msrs->nmsrs; i++) {
         if (runs_on(k->reset_msrs->entries[i].index)) /* the same for all vCPUs, whose TSCs then agree */

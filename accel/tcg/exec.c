@@ -60,6 +60,21 @@ static void view_changed(MemListener *listener, FlatView *view)
     }
 }
 
+static TcgState *of_listener(MemListener *listener)
+{
+    return (TcgState *)((char *)listener - offsetof(TcgState, listener));
+}
+
+static void log_page(MemListener *listener, MemRegion *region, uint64_t offset)
+{
+    tcg_mail_all(of_listener(listener), UINT64_MAX, (Mail){ MAIL_WRITES, (uintptr_t)region->host + offset });
+}
+
+static bool log_settled(MemListener *listener)
+{
+    return tcg_mail_all_read(of_listener(listener));
+}
+
 static bool tcg_init(Machine *machine, Opts *opts, GError **err)
 {
     static const char *const threads[] = { "multi", "single", NULL };
@@ -94,7 +109,7 @@ static bool tcg_init(Machine *machine, Opts *opts, GError **err)
         return false;
     if (thread || icount)
         tcg_single_init(t);
-    t->listener.commit = view_changed;
+    t->listener = (MemListener){ .commit = view_changed, .log_page = log_page, .log_settled = log_settled };
     as_add_listener(&machine->memory, &t->listener);
     return true;
 }

@@ -5,10 +5,8 @@
  */
 #include "util/log.h"
 #include "accel/tcg/tcg.h"
+#include "util/library.h"
 #include <inttypes.h>
-#ifdef HAVE_CAPSTONE
-#include <capstone/capstone.h>
-#endif
 
 static void hex_dump(GString *out, const uint8_t *bytes, size_t len, uint64_t address)
 {
@@ -39,18 +37,19 @@ void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t p
 #ifdef HAVE_CAPSTONE
 static size_t disassemble_host(GString *out, const uint8_t *bytes, size_t len, uint64_t address)
 {
+    const Capstone *cs = capstone();
     csh handle;
     cs_insn *insns;
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
+    if (!cs || cs->open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
         return 0;
-    size_t n = cs_disasm(handle, bytes, len, address, 0, &insns), done = 0;
+    size_t n = cs->disasm(handle, bytes, len, address, 0, &insns), done = 0;
     for (size_t i = 0; i < n; i++) {
         g_string_append_printf(out, "0x%016" PRIx64 ": %s %s\n", insns[i].address, insns[i].mnemonic, insns[i].op_str);
         done = insns[i].address - address + insns[i].size;
     }
     if (n)
-        cs_free(insns, n);
-    cs_close(&handle);
+        cs->free(insns, n);
+    cs->close(&handle);
     return done;
 }
 #else

@@ -72,6 +72,17 @@ void tcg_mail_read(TcgCpu *c)
         obey(c, &mails[i]);
 }
 
+bool tcg_mail_all_read(TcgState *t)
+{
+    for (guint v = 0; v < t->machine->vcpus->len; v++) {
+        TcgCpu *c = ((Vcpu *)t->machine->vcpus->pdata[v])->accel;
+        if (c && __atomic_load_n(&c->epoch, __ATOMIC_SEQ_CST) != EPOCH_OUT &&
+            __atomic_load_n(&c->mailbox.waiting, __ATOMIC_SEQ_CST))
+            return false;
+    }
+    return true;
+}
+
 void tcg_enter_code(TcgCpu *c)
 {
     __atomic_store_n(&c->epoch, __atomic_load_n(&c->tcg->epoch, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);

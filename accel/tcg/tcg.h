@@ -340,6 +340,8 @@ static inline uint8_t *tcg_chunk_code(const TcgState *t, const Chunk *k)
 /* To all vCPUs in `to` (bit: index % 64) but this thread's, which does it at once. */
 void tcg_mail_all(TcgState *t, uint64_t to, Mail mail);
 void tcg_mail_read(TcgCpu *c);
+/* Does nobody execute code who has not read all that was posted before? */
+bool tcg_mail_all_read(TcgState *t);
 /* Between these c's code stays. */
 void tcg_enter_code(TcgCpu *c);
 void tcg_leave_code(TcgCpu *c);

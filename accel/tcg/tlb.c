@@ -156,10 +156,9 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
     return true;
 }
 
-static bool page_has_code(const PageEntry *e)
+static uint8_t page_flags(const PageEntry *e)
 {
-    return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST) &
-           (RAM_CODE | RAM_DIRTY_TRACKED);
+    return __atomic_load_n(&e->region->page_flags[e->offset >> RAM_PAGE_BITS], __ATOMIC_SEQ_CST);
 }
 
 /* Put a RAM page into the first level. */
@@ -264,10 +263,14 @@ static bool load_in_page(TcgCpu *c, uint64_t va, unsigned size, uint64_t *value)
     return io_access(c, &e, va, size, false, value);
 }
 
-/* After a store to RAM by C: units made of it go; where there are none, further stores are for generated code. */
+/* After a store to RAM by C: a dirty log hears of it; units made of it go; where there are none, further stores are for
+ * generated code. */
 static void written(TcgCpu *c, const PageEntry *e, unsigned in_page, unsigned size)
 {
-    if (!page_has_code(e)) {
+    uint8_t flags = page_flags(e);
+    if (flags & RAM_DIRTY_TRACKED)
+        mem_log_written(e->region, e->offset + in_page, size);
+    if (!(flags & RAM_CODE)) {
         fill(c, e, ACCESS_STORE);
         return;
     }
@@ -288,7 +291,7 @@ static void ram_store(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
 static bool postponed(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size)
 {
     unsigned in_page = va & (GUEST_PAGE_SIZE - 1);
-    return page_has_code(e) && tcg_unit_runs_in(c, e->region->ram_addr + e->offset + in_page, size) &&
+    return page_flags(e) & RAM_CODE && tcg_unit_runs_in(c, e->region->ram_addr + e->offset + in_page, size) &&
            tcg_step_store(c);
 }
 

@@ -239,6 +239,15 @@ static void as_update(AddressSpace *as)
     view_put(old);
 }
 
+void memory_settle(Machine *machine)
+{
+    for (GSList *link = machine->memory.listeners; link; link = link->next) {
+        MemListener *listener = link->data;
+        if (listener->settle)
+            listener->settle(listener);
+    }
+}
+
 void memory_begin(Machine *machine)
 {
     machine->memory_depth++;
@@ -391,6 +400,8 @@ void mem_destroy(MemRegion *region)
 {
     if (!region->machine)
         return; /* never initialised, or destroyed already */
+    g_assert(!region->events);
+    mem_log_stop(region);
     mem_del(region);
     remove_aliases(region);
     while (region->children)

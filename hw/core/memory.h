@@ -40,10 +40,25 @@ typedef struct MemOps {
     bool lock_free; /* called without the machine lock */
 } MemOps;
 
+/* A write of size bytes (0: of any size) at offset, of this value if match: counts in fd, an eventfd. */
+typedef struct MemEvent {
+    uint64_t offset, value;
+    unsigned size;
+    bool match;
+    int fd;
+    MemRegion *region; /* the core's: where it is registered, or NULL */
+} MemEvent;
+
+/* A part of an I/O region that takes writes late: nothing but what the device shows comes of them, and nobody reads
+ * that without an access of a vCPU or memory_settle. */
+typedef struct MemAside {
+    uint64_t offset, size;
+} MemAside;
+
 /* Per-page flags of RAM: why a store must not go the fast way. */
 enum {
     RAM_CODE = 1,          /* translated code was made from it */
-    RAM_DIRTY_TRACKED = 2, /* a dirty log wants to hear of it */
+    RAM_DIRTY_TRACKED = 2, /* a dirty log has given it out as clean */
     RAM_FAST_WRITES = 4,   /* some soft TLB may have a write entry for it */
 };
 #define RAM_PAGE_BITS 12
@@ -59,6 +74,9 @@ struct MemRegion {
     uint64_t ram_addr;     /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */
     bool shared;           /* RAM: its host memory is */
     uint8_t *page_flags;   /* RAM: RAM_* by page, atomic bytes */
+    GSList *events;        /* I/O: MemEvent * */
+    const MemAside *aside; /* I/O: ends with a size of 0; or NULL (set before it is placed) */
+    uint8_t *log;          /* RAM: it has a dirty log: by page, whether it is to be given out again (memory_log.c) */
     MemRegion *alias;      /* MEM_ALIAS: target and */
     uint64_t alias_offset; /* offset in it */
     bool readonly;         /* MEM_ALIAS: its RAM is seen as ROM (set before it is placed) */
@@ -92,6 +110,18 @@ typedef struct MemListener {
     void (*del)(struct MemListener *listener, const FlatRange *range);
     void (*add)(struct MemListener *listener, const FlatRange *range);
     void (*commit)(struct MemListener *listener, FlatView *view);
+    /* The same, for dirty logs: a region's begins or ends; call mem_log_written for what the guest wrote unseen; a page
+     * was given out as clean that had RAM_FAST_WRITES: forget write entries, soon; has all that was asked for been
+     * forgotten? */
+    void (*log)(struct MemListener *listener, MemRegion *region, bool on);
+    void (*log_sync)(struct MemListener *listener, MemRegion *region);
+    void (*log_page)(struct MemListener *listener, MemRegion *region, uint64_t offset);
+    bool (*log_settled)(struct MemListener *listener);
+    /* The same: do what was put aside. */
+    void (*settle)(struct MemListener *listener);
+    /* The same: some region in the present view has one event more; this one is no more (and its fd is still open). */
+    void (*event_added)(struct MemListener *listener);
+    void (*event_removed)(struct MemListener *listener, const MemEvent *event);
 } MemListener;
 
 struct AddressSpace {
@@ -162,6 +192,26 @@ void *ram_host(Machine *machine, uint64_t ram_addr, MemRegion **region);
 void ram_discard(Machine *machine, void *host, uint64_t len);
 /* Called after RAM was written other than by a fast guest store: calls the accelerator where RAM_CODE is set. */
 void ram_written(MemRegion *region, uint64_t offset, uint64_t len);
+/* ---- events (memory_event.c). Machine lock held. ---- */
+/* Does the accelerator turn writes into events? Else nothing comes of them. */
+bool mem_events_work(Machine *machine);
+/* event stays the caller's. The region's ops->write still gets what is not caught, and all where they do not work. */
+void mem_add_event(MemRegion *region, MemEvent *event);
+/* Before its fd is closed and its region destroyed. Nothing happens if it is not registered. */
+void mem_del_event(MemEvent *event);
+
+/* Writes that the accelerator has put aside (MemRegion.aside) are done on return. Machine lock held. */
+void memory_settle(Machine *machine);
+
+/* ---- dirty logs of RAM (memory_log.c). Machine lock held but for mem_log_written. ---- */
+/* Begin; all pages are dirty. Nothing happens where there is one. It ends with the region. */
+void mem_log_start(MemRegion *region);
+void mem_log_stop(MemRegion *region);
+/* dirty[i]: the page of offset, and i behind it, was written since the last call, or may have been. They are clean
+ * from now on: read them after this. False: all were clean. */
+bool mem_log_take(MemRegion *region, uint64_t offset, uint64_t len, uint8_t *dirty);
+/* These bytes were written. Any thread. */
+void mem_log_written(MemRegion *region, uint64_t offset, uint64_t len);
 /* The tree and flat views as "info mtree" prints them. Free with g_free. */
 char *memory_describe(Machine *machine);
 

@@ -24,6 +24,8 @@ void ram_written(MemRegion *region, uint64_t offset, uint64_t len)
     while (page < last)
         flags |= __atomic_load_n(&region->page_flags[++page], __ATOMIC_RELAXED);
     const AccelType *accel = region->machine->accel;
+    if (flags & RAM_DIRTY_TRACKED)
+        mem_log_written(region, offset, len);
     if ((flags & RAM_CODE) && accel && accel->ram_written)
         accel->ram_written(region->machine, region->ram_addr + offset, len);
 }

@@ -240,6 +240,11 @@ static void ports_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
     vga_port_write(opaque, VGA_PORTS + offset, value);
 }
 
+/* What only changes the picture: memory through the graphics controller; colours of the palette; registers of the CRT
+ * controller. Those that say what the window shows are not among them. */
+static const MemAside window_aside[] = { { 0, VGA_WINDOW_SIZE }, { 0, 0 } },
+                      ports_aside[] = { { 0x3c8 - VGA_PORTS, 2 }, { 0x3d4 - VGA_PORTS, 2 }, { 0, 0 } };
+
 /* A word at an index port is index and data. */
 static const MemOps ports_ops = {
     .read = ports_read, .write = ports_write, .min_size = 1, .max_size = 4, .impl_max = 1, .unaligned = true
@@ -385,8 +390,11 @@ bool vga_init(Vga *vga, Device *dev, uint32_t mb, GError **err)
     mem_io_init(&vga->window_io, dev->machine, "vga-planes", VGA_WINDOW_SIZE, &vga_window_ops, vga);
     mem_io_init(&vga->ports, dev->machine, "vga", VGA_PORT_COUNT, &ports_ops, vga);
     mem_io_init(&vga->vbe_ports, dev->machine, "vbe", 4, &vbe_ports_ops, vga);
+    vga->window_io.aside = window_aside;
+    vga->ports.aside = ports_aside;
     mem_add(&vga->window, 0, &vga->window_io, 0);
     vga->line = g_new0(uint32_t, CONSOLE_MAX_SIZE + 64);
+    vga->drawn = vga_drawn_new();
     vga->console = console_new(dev, &console_ops, vga);
     return true;
 }
@@ -395,6 +403,7 @@ void vga_exit(Vga *vga)
 {
     console_free(vga->console);
     g_free(vga->line);
+    g_free(vga->drawn);
 }
 
 void vga_reset(Vga *vga)
@@ -417,4 +426,5 @@ void vga_post_load(Vga *vga)
     if (vga_vbe_enabled(vga))
         vbe_fit(vga);
     vga_window_changed(vga);
+    vga_forget_drawn(vga);
 }

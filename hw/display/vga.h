@@ -39,15 +39,16 @@ enum { VBE_ENABLED = 1, VBE_GETCAPS = 2, VBE_8BIT_DAC = 0x20, VBE_LFB = 0x40, VB
 typedef struct Vga {
     Device *dev;
     Console *console;
-    MemRegion vram;      /* the linear framebuffer; plane p of address a is byte 4 * a + p */
-    MemRegion window;    /* 0xa0000 to 0xbffff */
-    MemRegion window_io; /* in window: through the graphics controller */
-    MemRegion chain4;    /* in window: RAM, where the guest's bytes go straight to memory */
-    MemRegion ports;     /* at VGA_PORTS */
-    MemRegion vbe_ports; /* at VBE_PORTS */
-    uint64_t chain4_key; /* what chain4 was made for; 0: not there */
-    uint32_t *line;      /* one row that is being drawn */
-    struct {
+    MemRegion vram;         /* the linear framebuffer; plane p of address a is byte 4 * a + p */
+    MemRegion window;       /* 0xa0000 to 0xbffff */
+    MemRegion window_io;    /* in window: through the graphics controller */
+    MemRegion chain4;       /* in window: RAM, where the guest's bytes go straight to memory */
+    MemRegion ports;        /* at VGA_PORTS */
+    MemRegion vbe_ports;    /* at VBE_PORTS */
+    uint64_t chain4_key;    /* what chain4 was made for; 0: not there */
+    uint32_t *line;         /* one row that is being drawn */
+    struct VgaDrawn *drawn; /* what the console shows (vga_draw.c) */
+    struct VgaRegisters {
         uint8_t misc, feature;
         uint8_t seq_index, seq[8];
         uint8_t gfx_index, gfx[16];
@@ -71,7 +72,8 @@ typedef struct Vga {
     STATE_SKIP(Type, vga.vram, "RAM"), STATE_SKIP(Type, vga.window, "wiring"),                                         \
     STATE_SKIP(Type, vga.window_io, "wiring"), STATE_SKIP(Type, vga.chain4, "follows from the registers"),             \
     STATE_SKIP(Type, vga.chain4_key, "follows from the registers"), STATE_SKIP(Type, vga.ports, "wiring"),             \
-    STATE_SKIP(Type, vga.vbe_ports, "wiring"), STATE_SKIP(Type, vga.line, "scratch")
+    STATE_SKIP(Type, vga.vbe_ports, "wiring"), STATE_SKIP(Type, vga.line, "scratch"),                                  \
+    STATE_SKIP(Type, vga.drawn, "scratch")
 /* clang-format on */
 
 /* Make vram of mb MiB (a power of two, 1 to 512), the regions, a console. False and *err if the host has not that much.
@@ -92,8 +94,11 @@ void vga_vbe_write(Vga *vga, unsigned index, uint16_t value);
 /* Registers that say what the window shows were written (vga_memory.c). */
 void vga_window_changed(Vga *vga);
 extern const MemOps vga_window_ops;
-/* Draw the screen (vga_draw.c). */
+/* Draw what has changed of the screen (vga_draw.c). */
 void vga_refresh(void *vga);
+/* All of it may have. */
+void vga_forget_drawn(Vga *vga);
+struct VgaDrawn *vga_drawn_new(void);
 /* Bytes of a row of the Bochs mode that is set. */
 uint32_t vga_vbe_pitch(const Vga *vga);
 static inline bool vga_vbe_enabled(const Vga *vga)

@@ -53,6 +53,18 @@ typedef struct Screen {
     uint32_t cursor;
 } Screen;
 
+/* What the console shows, and what has been written to video memory since. */
+typedef struct VgaDrawn {
+    bool known; /* registers and vbe are what it was drawn with */
+    bool all;   /* draw each row, not those whose memory was written */
+    bool cursor_on, text_on;
+    unsigned width, height;
+    struct VgaRegisters registers;
+    uint16_t vbe[VBE_REGS];
+    uint64_t first; /* page of dirty[0] */
+    uint8_t dirty[((uint64_t)512 << 20) >> RAM_PAGE_BITS];
+} VgaDrawn;
+
 /* A row of pixels that is being drawn. */
 typedef struct Row {
     uint32_t address; /* of its first character */
@@ -238,8 +250,8 @@ static void text_screen(Screen *s)
     s->font[1] = font_address((fonts >> 2 & 3) | (fonts >> 3 & 4));
     s->font[0] = font_address((fonts & 3) | (fonts >> 2 & 4));
     s->cursor = (crtc[CRTC_CURSOR_HIGH] << 8 | crtc[CRTC_CURSOR_LOW]) & s->mask;
-    s->cursor_on = !(crtc[CRTC_CURSOR_START] & CURSOR_OFF) && phase(vga, CURSOR_BLINK_NS);
-    s->text_on = phase(vga, TEXT_BLINK_NS);
+    s->cursor_on = !(crtc[CRTC_CURSOR_START] & CURSOR_OFF) && vga->drawn->cursor_on;
+    s->text_on = vga->drawn->text_on;
 }
 
 static void crtc_screen(Screen *s, Row *row)
@@ -319,6 +331,19 @@ static void draw_true(const uint8_t *from, unsigned width, unsigned bytes, uint3
         out[x] = from[0] | from[1] << 8 | (uint32_t)from[2] << 16;
 }
 
+static bool row_changed(const Vga *vga, uint64_t at, uint64_t bytes)
+{
+    const VgaDrawn *d = vga->drawn;
+    if (d->all)
+        return true;
+    uint64_t last = (MIN(at + bytes, vga->vram.size) - 1) >> RAM_PAGE_BITS;
+    for (uint64_t page = at >> RAM_PAGE_BITS; page <= last; page++) {
+        if (d->dirty[page - d->first])
+            return true;
+    }
+    return false;
+}
+
 /* The registers have been brought to what fits into vram (vga.c). */
 static void draw_linear(Vga *vga)
 {
@@ -328,6 +353,8 @@ static void draw_linear(Vga *vga)
     for (unsigned y = 0; y < vbe[VBE_YRES]; y++) {
         uint64_t at = (uint64_t)(vbe[VBE_Y_OFFSET] + y) * vga_vbe_pitch(vga) + (uint64_t)vbe[VBE_X_OFFSET] * bytes;
         const uint8_t *from = vga->vram.host + at;
+        if (!row_changed(vga, at, (uint64_t)width * bytes))
+            continue;
         if (at + (uint64_t)width * bytes > vga->vram.size)
             memset(vga->line, 0, width * sizeof(uint32_t));
         else if (bytes == 1)
@@ -350,14 +377,89 @@ static void draw_black(Vga *vga)
         console_put_row(vga->console, y, vga->line);
 }
 
+/* ---- what has changed ---- */
+
+VgaDrawn *vga_drawn_new(void)
+{
+    return g_new0(VgaDrawn, 1);
+}
+
+void vga_forget_drawn(Vga *vga)
+{
+    vga->drawn->known = false;
+}
+
+/* What memory the screen shows. */
+static void shown_memory(const Vga *vga, uint64_t *offset, uint64_t *len)
+{
+    const uint16_t *vbe = vga->vbe;
+    uint64_t pitch = vga_vbe_pitch(vga);
+    *offset = 0;
+    *len = MIN(vga->vram.size, 0x10000 * 4);
+    if (vga_vbe_enabled(vga)) { /* with what a virtual row has on the right of the last one */
+        *offset = vbe[VBE_Y_OFFSET] * pitch;
+        *len = MIN(vga->vram.size - *offset, (vbe[VBE_YRES] + UINT64_C(1)) * pitch);
+        if (vbe[VBE_BPP] == 4)
+            *offset = 0, *len = vga->vram.size;
+    }
+}
+
+/* Registers that do not show are not compared. */
+static void copy_registers(const Vga *vga, struct VgaRegisters *out)
+{
+    *out = vga->s;
+    out->seq_index = out->gfx_index = out->crtc_index = 0;
+    out->attr_index &= ATTR_SCREEN_ON;
+    out->attr_data = out->dac_state = out->dac_read = out->dac_write = out->dac_component = 0;
+    memset(out->dac_cache, 0, sizeof(out->dac_cache));
+    memset(out->latch, 0, sizeof(out->latch));
+}
+
+/* Where nothing blinks its phases do not count. */
+static bool registers_changed(Vga *vga)
+{
+    VgaDrawn *d = vga->drawn;
+    const Surface *surface = console_surface(vga->console);
+    struct VgaRegisters registers;
+    bool text = !vga_vbe_enabled(vga) && !(vga->s.gfx[GFX_MISC] & MISC_GRAPHICS);
+    bool cursor_on = text && !(vga->s.crtc[CRTC_CURSOR_START] & CURSOR_OFF) && phase(vga, CURSOR_BLINK_NS);
+    bool text_on = text && vga->s.attr[ATTR_MODE] & ATTR_BLINK && phase(vga, TEXT_BLINK_NS);
+    copy_registers(vga, &registers);
+    bool changed = !d->known || cursor_on != d->cursor_on || text_on != d->text_on || d->width != surface->width ||
+                   d->height != surface->height || memcmp(&registers, &d->registers, sizeof(registers)) ||
+                   memcmp(vga->vbe, d->vbe, sizeof(d->vbe));
+    d->cursor_on = cursor_on;
+    d->text_on = text_on;
+    d->registers = registers;
+    memcpy(d->vbe, vga->vbe, sizeof(d->vbe));
+    d->known = true;
+    return changed;
+}
+
+/* False: the console shows it as it is. */
+static bool anything_changed(Vga *vga)
+{
+    uint64_t offset, len;
+    mem_log_start(&vga->vram);
+    shown_memory(vga, &offset, &len);
+    vga->drawn->all = registers_changed(vga);
+    vga->drawn->first = offset >> RAM_PAGE_BITS;
+    bool written = mem_log_take(&vga->vram, offset, len, vga->drawn->dirty);
+    return vga->drawn->all || written;
+}
+
 void vga_refresh(void *opaque)
 {
     Vga *vga = opaque;
     bool off = !(vga->s.attr_index & ATTR_SCREEN_ON) || vga->s.seq[SEQ_CLOCK] & CLOCK_SCREEN_OFF;
+    if (!anything_changed(vga))
+        return;
     if (vga_vbe_enabled(vga) && vga->vbe[VBE_BPP] != 4)
         draw_linear(vga);
     else if (off)
         draw_black(vga);
     else
         draw_crtc(vga);
+    vga->drawn->width = console_surface(vga->console)->width;
+    vga->drawn->height = console_surface(vga->console)->height;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 typedef struct Machine Machine;
+typedef struct IrqMessage IrqMessage;
 
 typedef struct Irqchip {
     bool has_chips;
@@ -23,6 +24,12 @@ typedef struct Irqchip {
     /* A message as a device writes it to 0xfee00000 + ...; the upper half of address has destination bits 31:8 at its
      * bits 31:8, for x2APICs. */
     void (*message)(Machine *machine, uint64_t address, uint32_t data);
+    /* Messages that are sent again and again: the accelerator keeps them ready. new: NULL where there is no room. set:
+     * what it sends from now on; false: it cannot. send: after set. free: nobody sends it any more. NULL: not here. */
+    IrqMessage *(*message_new)(Machine *machine);
+    bool (*message_set)(IrqMessage *message, uint64_t address, uint32_t data);
+    void (*message_send)(IrqMessage *message);
+    void (*message_free)(IrqMessage *message);
     /* Not has_chips: pin of the I/O APIC sends this from now on (level: it waits for an end of interrupt). */
     void (*set_route)(Machine *machine, unsigned pin, uint64_t address, uint32_t data);
     /* Append what "info pic" prints. */

@@ -4,13 +4,23 @@
  * SPDX-License-Identifier: MIT
  */
 #include "hw/pci/msix.h"
+#include "hw/intc/irqchip.h"
 #include "util/error.h"
 #include "util/trace.h"
 #include <string.h>
 
 enum { CONTROL = 2, CONTROL_ENABLE = 0x80, CONTROL_MASK_ALL = 0x40 }; /* high byte of message control */
 enum { VECTOR_MASKED = 1 };
-#define PBA_OFFSET 0x800
+#define PBA_OFFSET     0x800
+#define MESSAGES       0xfee00000 /* to local APICs: 1 MiB */
+#define MESSAGE_WINDOW 0x100000
+
+/* A vector's message that the accelerator keeps ready; of use while the table says the same. */
+typedef struct MsixReady {
+    IrqMessage *message; /* NULL: none yet */
+    MsixVector is;       /* what it sends; under the bus's lock */
+    bool set;
+} MsixReady;
 
 static uint8_t control(const PciDevice *dev)
 {
@@ -49,11 +59,63 @@ void pci_send_message(PciDevice *dev, uint64_t address, uint32_t data)
     view_put(view);
 }
 
-static void send(PciDevice *dev, unsigned vector, const MsixVector *entry)
+/* ---- messages that are kept ready ---- */
+
+void msix_keep_ready(PciDevice *dev)
 {
-    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
-    pci_send_message(dev, entry->address, entry->data);
+    const Irqchip *chip = dev->dev.machine->irqchip;
+    if (dev->msix_count && chip && chip->message_new)
+        dev->msix_ready = g_new0(MsixReady, dev->msix_count);
 }
+
+void msix_exit(PciDevice *dev)
+{
+    g_mutex_lock(&dev->pci->lock);
+    g_autofree MsixReady *ready = g_steal_pointer(&dev->msix_ready);
+    g_mutex_unlock(&dev->pci->lock);
+    for (unsigned vector = 0; ready && vector < dev->msix_count; vector++) {
+        if (ready[vector].message)
+            dev->dev.machine->irqchip->message_free(ready[vector].message);
+    }
+}
+
+static bool same_message(const MsixVector *a, const MsixVector *b)
+{
+    return a->address == b->address && a->data == b->data;
+}
+
+/* The vector can send from now on: have its message ready. What is sent meanwhile goes the long way. Machine lock held.
+ */
+static void make_ready(PciDevice *dev, unsigned vector)
+{
+    const Irqchip *chip = dev->dev.machine->irqchip;
+    MsixReady *r = &dev->msix_ready[vector];
+    g_mutex_lock(&dev->pci->lock);
+    MsixVector entry = dev->msix[vector];
+    bool wanted = !masked(dev, vector) && !(r->set && same_message(&r->is, &entry)) &&
+                  (uint32_t)entry.address - MESSAGES < MESSAGE_WINDOW;
+    if (wanted)
+        r->set = false;
+    g_mutex_unlock(&dev->pci->lock);
+    if (!wanted)
+        return;
+    if (!r->message)
+        r->message = chip->message_new(dev->dev.machine);
+    if (!r->message || !chip->message_set(r->message, entry.address, entry.data))
+        return;
+    g_mutex_lock(&dev->pci->lock);
+    r->is = entry;
+    r->set = true;
+    g_mutex_unlock(&dev->pci->lock);
+}
+
+static void make_all_ready(PciDevice *dev)
+{
+    for (unsigned vector = 0; dev->msix_ready && vector < dev->msix_count; vector++)
+        make_ready(dev, vector);
+}
+
+/* ---- sending ---- */
 
 /* The write itself goes out without the bus's lock. */
 void msix_notify(PciDevice *dev, unsigned vector)
@@ -62,14 +124,21 @@ void msix_notify(PciDevice *dev, unsigned vector)
         return;
     g_mutex_lock(&dev->pci->lock);
     MsixVector entry = dev->msix[vector];
+    const MsixReady *r = dev->msix_ready ? &dev->msix_ready[vector] : NULL;
+    IrqMessage *ready = r && r->set && same_message(&r->is, &entry) ? r->message : NULL;
     bool hold = masked(dev, vector);
     if (hold)
         dev->msix_pending[vector / 32] |= 1u << vector % 32;
     else
         dev->msix_pending[vector / 32] &= ~(1u << vector % 32);
     g_mutex_unlock(&dev->pci->lock);
-    if (!hold)
-        send(dev, vector, &entry);
+    if (hold)
+        return;
+    TRACE(msix_notify, "%s vector %u", dev->dev.type->name, vector);
+    if (ready)
+        dev->dev.machine->irqchip->message_send(ready);
+    else
+        pci_send_message(dev, entry.address, entry.data);
 }
 
 static void send_pending(PciDevice *dev)
@@ -87,6 +156,7 @@ void msix_control_written(PciDevice *dev)
 {
     if (msix_enabled(dev))
         pci_set_irq(dev, false);
+    make_all_ready(dev);
     send_pending(dev);
 }
 
@@ -117,6 +187,8 @@ static void table_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
         entry->control = value & VECTOR_MASKED;
     }
     g_mutex_unlock(&dev->pci->lock);
+    if (dev->msix_ready)
+        make_ready(dev, offset / 16);
     send_pending(dev);
 }
 

@@ -310,6 +310,7 @@ static void pci_unrealize(Device *dev)
 {
     PciDevice *pci = (PciDevice *)dev;
     pci_set_irq(pci, false);
+    msix_exit(pci);
     for (unsigned n = 0; n < PCI_BARS; n++) {
         if (pci->bars[n].mapped)
             mem_del(pci->bars[n].region);
@@ -340,6 +341,7 @@ static const StateField state[] = { STATE_ARRAY(PciDevice, config),
                                     STATE_SKIP(PciDevice, msix_count, "fixed at realize"),
                                     STATE_ARRAY(PciDevice, msix),
                                     STATE_ARRAY(PciDevice, msix_pending),
+                                    STATE_SKIP(PciDevice, msix_ready, "wiring"),
                                     STATE_SKIP(PciDevice, msix_table, "wiring"),
                                     STATE_SKIP(PciDevice, msix_pba, "wiring"),
                                     STATE_SKIP(PciDevice, msix_bar, "wiring"),

@@ -97,6 +97,7 @@ struct PciDevice {
     uint16_t msix_count;
     MsixVector msix[MSIX_MAX];
     uint32_t msix_pending[MSIX_MAX / 32];
+    struct MsixReady *msix_ready; /* msix_keep_ready: for each vector; or NULL */
     MemRegion msix_table, msix_pba, msix_bar;
     char *romfile; /* property: the expansion ROM's file, or NULL or "": none */
     bool rombar;   /* property: the guest sees the expansion ROM */
@@ -140,6 +141,8 @@ bool msix_init(PciDevice *dev, unsigned count, unsigned bar, GError **err);
 
 /* ---- for functions, at run time ---- */
 void pci_set_irq(PciDevice *dev, bool level);
+/* In realize, after msix_init: its vectors' messages are kept ready by the accelerator, where that can. */
+void msix_keep_ready(PciDevice *dev);
 bool msix_enabled(const PciDevice *dev);
 /* Send vector, or remember it while it is masked. */
 void msix_notify(PciDevice *dev, unsigned vector);

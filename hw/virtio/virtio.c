@@ -97,6 +97,12 @@ uint8_t virtio_get_status(VirtioDevice *v)
     return v->status | (__atomic_load_n(&v->broken, __ATOMIC_RELAXED) ? VIRTIO_NEEDS_RESET : 0);
 }
 
+static void tell_running(VirtioDevice *v)
+{
+    if (v->transport && v->transport->running)
+        v->transport->running(v->transport, v->status & VIRTIO_DRIVER_OK);
+}
+
 static void quiesce(VirtioDevice *v, bool on)
 {
     if (v->ops->quiesce)
@@ -106,6 +112,7 @@ static void quiesce(VirtioDevice *v, bool on)
 void virtio_reset(VirtioDevice *v)
 {
     __atomic_store_n(&v->status, 0, __ATOMIC_RELEASE); /* what is under way goes nowhere */
+    tell_running(v);
     quiesce(v, true);
     if (v->ops->reset)
         v->ops->reset(v);
@@ -144,6 +151,7 @@ void virtio_set_status(VirtioDevice *v, uint8_t status)
         status &= ~VIRTIO_DRIVER_OK;
     }
     __atomic_store_n(&v->status, status & ~VIRTIO_NEEDS_RESET, __ATOMIC_RELEASE);
+    tell_running(v);
 }
 
 static void refresh_config(VirtioDevice *v)
@@ -241,6 +249,8 @@ static bool plug(Bus *bus, Device *dev, GError **err)
 static void unplug(Bus *bus, Device *dev)
 {
     VirtioTransport *t = bus->state;
+    if (t->running)
+        t->running(t, false);
     t->vdev = NULL;
     ((VirtioDevice *)dev)->transport = NULL;
 }
@@ -284,6 +294,7 @@ static void post_load(Device *dev)
         s->used_wrap &= 1;
         virtq_unmap(&v->queues[i]);
     }
+    tell_running(v);
 }
 
 static const Prop props[] = {

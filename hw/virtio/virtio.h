@@ -78,7 +78,9 @@ typedef struct VirtioOps {
     void (*get_config)(VirtioDevice *v, uint8_t *config); /* fill v->config before it is read; may be NULL */
     void (*set_config)(VirtioDevice *v, uint8_t *config); /* after the driver wrote to it; may be NULL */
     void (*kick)(VirtioDevice *v, VirtQueue *queue);      /* the driver made buffers available */
-    bool kick_unlocked;                                   /* kick is called from any thread without the machine lock */
+    /* An eventfd that does what kick does, on a thread of the device's own. NULL: there is none. */
+    int (*kick_event)(VirtioDevice *v, VirtQueue *queue);
+    bool kick_unlocked; /* kick is called from any thread without the machine lock */
     /* on: return when no other thread uses the queues, and keep it so until off. NULL: kick does all its work at once
      */
     void (*quiesce)(VirtioDevice *v, bool on);
@@ -91,6 +93,8 @@ typedef struct VirtioTransport {
     /* Tell the driver that isr has changed (vector: VIRTIO_NO_VECTOR where only the level of the line may have). Any
      * thread. */
     void (*notify)(struct VirtioTransport *t, unsigned vector);
+    /* The driver uses the device from now on (DRIVER_OK), or does not. Machine lock held. May be NULL. */
+    void (*running)(struct VirtioTransport *t, bool on);
 } VirtioTransport;
 
 struct VirtioDevice {

@@ -70,7 +70,7 @@ typedef struct VirtioBlk {
     BlockQueue *io;
     uint8_t retry;          /* atomic: the machine went on, so what failed is tried again */
     Request *free, *failed; /* the I/O thread's */
-    uint32_t bootindex; /* property */
+    uint32_t bootindex;     /* property */
 } VirtioBlk;
 
 /* ---- finishing (I/O thread) ---- */
@@ -369,6 +369,11 @@ static void kick(VirtioDevice *v, VirtQueue *queue)
     block_queue_kick(((VirtioBlk *)v)->io);
 }
 
+static int kick_event(VirtioDevice *v, VirtQueue *queue)
+{
+    return block_queue_event(((VirtioBlk *)v)->io);
+}
+
 static void quiesce(VirtioDevice *v, bool on)
 {
     VirtioBlk *s = (VirtioBlk *)v;
@@ -402,6 +407,7 @@ static const VirtioOps ops = {
     .get_config = get_config,
     .set_config = set_config,
     .kick = kick,
+    .kick_event = kick_event,
     .kick_unlocked = true,
     .quiesce = quiesce,
     .reset = blk_reset,

@@ -46,6 +46,11 @@ static void notify(VirtioTransport *t, unsigned vector)
     update((VirtioMmio *)t->owner, 0);
 }
 
+static void running(VirtioTransport *t, bool on)
+{
+    virtio_doorbells_run(((VirtioMmio *)t->owner)->doorbells, on);
+}
+
 static uint64_t register_read(VirtioMmio *m, VirtioDevice *v, uint64_t offset)
 {
     VirtQueue *queue = virtio_queue(v, m->queue_select);
@@ -200,18 +205,23 @@ static bool realize(Device *dev, GError **err)
     g_autofree char *name = g_strdup_printf("%s%u", prefix, number);
     g_mutex_init(&m->lock);
     m->transport.notify = notify;
+    m->transport.running = running;
     virtio_bus_new(&m->transport, dev, name);
     mem_container_init(&m->mmio, dev->machine, "virtio-mmio", VIRTIO_MMIO_SIZE);
     mem_io_init(&m->registers, dev->machine, "virtio-mmio-registers", VIRTIO_MMIO_SIZE, &ops, m);
     mem_io_init(&m->doorbell, dev->machine, "virtio-mmio-doorbell", 4, &doorbell_ops, m);
     mem_add(&m->mmio, 0, &m->registers, 0);
     mem_add(&m->mmio, QUEUE_NOTIFY, &m->doorbell, 1);
+    if (m->ioeventfd)
+        m->doorbells = virtio_doorbells_new(&m->transport, &m->doorbell, 0);
     return true;
 }
 
 static void unrealize(Device *dev)
 {
-    g_mutex_clear(&((VirtioMmio *)dev)->lock);
+    VirtioMmio *m = (VirtioMmio *)dev;
+    virtio_doorbells_free(g_steal_pointer(&m->doorbells));
+    g_mutex_clear(&m->lock);
 }
 
 static void reset(Device *dev)
@@ -222,6 +232,8 @@ static void reset(Device *dev)
 
 static const Prop props[] = { PROP(VirtioMmio, BOOL, "force-legacy", force_legacy, .fallback = "off",
                                    .help = "the interface before virtio 1.0: not there"),
+                              PROP(VirtioMmio, BOOL, "ioeventfd", ioeventfd, .fallback = "on",
+                                   .help = "doorbells wake the queue's thread, where the accelerator can"),
                               PROP_END };
 static const StateField state[] = { STATE(VirtioMmio, device_feature_select),
                                     STATE(VirtioMmio, driver_feature_select),
@@ -232,6 +244,8 @@ static const StateField state[] = { STATE(VirtioMmio, device_feature_select),
                                     STATE_SKIP(VirtioMmio, doorbell, "wiring"),
                                     STATE_SKIP(VirtioMmio, irq, "wiring"),
                                     STATE_SKIP(VirtioMmio, force_legacy, "property"),
+                                    STATE_SKIP(VirtioMmio, ioeventfd, "property"),
+                                    STATE_SKIP(VirtioMmio, doorbells, "wiring"),
                                     STATE_SKIP(VirtioMmio, lock, "a lock"),
                                     STATE_END };
 

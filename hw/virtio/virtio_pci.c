@@ -9,6 +9,7 @@
 enum { VENDOR_VIRTIO = 0x1af4, DEVICE_BASE = 0x1040, SUBSYSTEM = 0x1100 };
 enum { MSIX_BAR = 1, AREA_BAR = 4 };
 enum { CAP_COMMON = 1, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_WINDOW };
+enum { NOTIFY_AREA = 3 }; /* in areas[] */
 enum { CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, CAP_EXTRA = 16 };
 enum { NOTIFY_MULTIPLIER = 4 };
 
@@ -63,6 +64,11 @@ static uint64_t isr_read(void *opaque, uint64_t offset, unsigned size)
     pci_set_irq(&p->pci, false);
     g_mutex_unlock(&p->lock);
     return isr;
+}
+
+static void running(VirtioTransport *t, bool on)
+{
+    virtio_doorbells_run(((VirtioPci *)t->owner)->doorbells, on);
 }
 
 /* ---- common configuration ---- */
@@ -298,6 +304,7 @@ static bool realize(Device *dev, GError **err)
     g_autofree char *name =
         g_strdup_printf("%s.%02x.%x", dev->id ? dev->id : "virtio-bus", p->pci.addr >> 3, p->pci.addr & 7);
     p->transport.notify = notify;
+    p->transport.running = running;
     g_mutex_init(&p->lock);
     if (!device_realize(dev->child, virtio_bus_new(&p->transport, dev, name), err))
         return false;
@@ -307,12 +314,19 @@ static bool realize(Device *dev, GError **err)
     pci_set_interrupt_pin(&p->pci, 1);
     pcie_add_endpoint_capability(&p->pci);
     add_areas(p);
-    return msix_init(&p->pci, p->vectors == UINT32_MAX ? v->queue_count + 1 : p->vectors, MSIX_BAR, err);
+    if (p->ioeventfd)
+        p->doorbells = virtio_doorbells_new(&p->transport, &p->areas[NOTIFY_AREA], NOTIFY_MULTIPLIER);
+    if (!msix_init(&p->pci, p->vectors == UINT32_MAX ? v->queue_count + 1 : p->vectors, MSIX_BAR, err))
+        return false;
+    msix_keep_ready(&p->pci);
+    return true;
 }
 
 static void unrealize(Device *dev)
 {
-    g_mutex_clear(&((VirtioPci *)dev)->lock);
+    VirtioPci *p = (VirtioPci *)dev;
+    virtio_doorbells_free(g_steal_pointer(&p->doorbells));
+    g_mutex_clear(&p->lock);
 }
 
 static void reset(Device *dev)
@@ -321,9 +335,11 @@ static void reset(Device *dev)
     p->device_feature_select = p->driver_feature_select = p->queue_select = 0;
 }
 
-static const Prop props[] = {
-    PROP(VirtioPci, U32, "vectors", vectors, .fallback = "0xffffffff", .help = "MSI-X vectors"), PROP_END
-};
+static const Prop props[] = { PROP(VirtioPci, U32, "vectors", vectors, .fallback = "0xffffffff",
+                                   .help = "MSI-X vectors"),
+                              PROP(VirtioPci, BOOL, "ioeventfd", ioeventfd, .fallback = "on",
+                                   .help = "doorbells wake the queue's thread, where the accelerator can"),
+                              PROP_END };
 static const StateField state[] = { STATE(VirtioPci, device_feature_select),
                                     STATE(VirtioPci, driver_feature_select),
                                     STATE(VirtioPci, queue_select),
@@ -331,6 +347,8 @@ static const StateField state[] = { STATE(VirtioPci, device_feature_select),
                                     STATE_SKIP(VirtioPci, bar, "wiring"),
                                     STATE_SKIP(VirtioPci, areas, "wiring"),
                                     STATE_SKIP(VirtioPci, vectors, "property"),
+                                    STATE_SKIP(VirtioPci, doorbells, "wiring"),
+                                    STATE_SKIP(VirtioPci, ioeventfd, "property"),
                                     STATE_SKIP(VirtioPci, window_cap, "fixed at realize"),
                                     STATE_SKIP(VirtioPci, lock, "a lock"),
                                     STATE_END };

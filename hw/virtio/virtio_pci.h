@@ -6,13 +6,16 @@
 #define HW_VIRTIO_VIRTIO_PCI_H
 
 #include "hw/pci/pci.h"
+#include "hw/virtio/doorbell.h"
 #include "hw/virtio/virtio.h"
 
 typedef struct VirtioPci {
     PciDevice pci;
     VirtioTransport transport;
     MemRegion bar, areas[4];
-    uint32_t vectors; /* property; UINT32_MAX: one for each queue, and one */
+    VirtioDoorbells *doorbells; /* NULL: ioeventfd=off */
+    bool ioeventfd;             /* property */
+    uint32_t vectors;           /* property; UINT32_MAX: one for each queue, and one */
     uint32_t device_feature_select, driver_feature_select;
     uint16_t queue_select;
     uint8_t window_cap; /* offset of the capability that reads and writes the BAR through configuration space */

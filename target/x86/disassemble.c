@@ -3,23 +3,22 @@
  * SPDX-License-Identifier: MIT
  */
 #include "target/x86/cpu.h"
-#ifdef HAVE_CAPSTONE
-#include <capstone/capstone.h>
-#endif
+#include "util/library.h"
 
 static void put_text(const X86State *s, uint64_t pc, const uint8_t *bytes, const X86Insn *i, GString *out)
 {
 #ifdef HAVE_CAPSTONE
     static const uint8_t modes[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
+    const Capstone *cs = capstone();
     csh handle;
     cs_insn *insn = NULL;
     size_t count = 0;
-    if (cs_open(CS_ARCH_X86, modes[s->cs.mode >> MODE_BITS_SHIFT & 3], &handle) == CS_ERR_OK) {
-        count = cs_disasm(handle, bytes, i->length, pc, 1, &insn);
+    if (cs && cs->open(CS_ARCH_X86, modes[s->cs.mode >> MODE_BITS_SHIFT & 3], &handle) == CS_ERR_OK) {
+        count = cs->disasm(handle, bytes, i->length, pc, 1, &insn);
         if (count)
             g_string_append_printf(out, "%s %s", insn->mnemonic, insn->op_str);
-        cs_free(insn, count);
-        cs_close(&handle);
+        cs->free(insn, count);
+        cs->close(&handle);
     }
     if (count)
         return;

@@ -699,11 +699,13 @@ void x86_translate_init(void)
     static const X86Translator *const lists[] = { x86_integer_translators, x86_bits_translators,
                                                   x86_control_translators, x86_string_translators,
                                                   x86_system_translators,  x86_float_translators };
+    g_autoptr(GHashTable) ids =
+        g_hash_table_new(g_str_hash, g_str_equal); /* each start of the process waits for this */
+    for (unsigned id = X86_OP_COUNT; id-- > 0;)
+        g_hash_table_insert(ids, (gpointer)x86_op_names[id], GUINT_TO_POINTER(id + 1));
     for (unsigned l = 0; l < G_N_ELEMENTS(lists); l++) {
         for (const X86Translator *t = lists[l]; t->name; t++) {
-            unsigned id = 0;
-            while (id < X86_OP_COUNT && strcmp(x86_op_names[id], t->name))
-                id++;
+            unsigned id = GPOINTER_TO_UINT(g_hash_table_lookup(ids, t->name)) - 1;
             g_assert(id < X86_OP_COUNT);
             translators[id].translate = t->translate;
             translators[id].arg = t->arg;

@@ -124,6 +124,7 @@ Console *console_find(Machine *machine, const char *device, GError **err)
 
 void console_refresh(Console *c)
 {
+    memory_settle(c->owner->machine);
     c->ops->refresh(c->opaque);
     tell(c);
 }

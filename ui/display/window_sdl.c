@@ -9,6 +9,7 @@
 #include "ui/display/input.h"
 #include "ui/display/window.h"
 #include "util/error.h"
+#include "util/library.h"
 #include <SDL.h>
 #include <string.h>
 
@@ -29,20 +30,50 @@ typedef struct Window {
 
 static Window *the_window;
 
+/* ---- SDL itself, which brings dozens of libraries: loaded when a window is opened ---- */
+
+#define SONAME "libSDL2-2.0.so.0"
+/* clang-format off */
+#define CALLS \
+    X(CreateRenderer) X(CreateTexture) X(CreateWindow) X(DestroyRenderer) X(DestroyTexture) \
+    X(DestroyWindow) X(GetCurrentVideoDriver) X(GetError) X(GetWindowFlags) X(Init) X(PollEvent) X(Quit) \
+    X(RenderClear) X(RenderCopy) X(RenderPresent) X(RenderSetLogicalSize) X(SetHint) \
+    X(SetRelativeMouseMode) X(SetWindowFullscreen) X(SetWindowGrab) X(SetWindowSize) X(SetWindowTitle) \
+    X(UpdateTexture)
+/* clang-format on */
+
+static struct {
+#define X(name) __typeof__(SDL_##name) *name;
+    CALLS
+#undef X
+} sdl;
+
+static bool load(GError **err)
+{
+    static const LibraryCall calls[] = {
+#define X(name) { "SDL_" #name, G_STRUCT_OFFSET(__typeof__(sdl), name) },
+        CALLS
+#undef X
+    };
+    g_autoptr(GError) why = NULL;
+    return library_load(SONAME, calls, G_N_ELEMENTS(calls), &sdl, &why) ||
+           error_set(err, "-display sdl: %s", why->message);
+}
+
 /* ---- drawing ---- */
 
 static void resized(ConsoleListener *listener, const Surface *s)
 {
     Window *w = (Window *)listener;
     if (w->texture)
-        SDL_DestroyTexture(w->texture);
+        sdl.DestroyTexture(w->texture);
     w->texture =
-        SDL_CreateTexture(w->renderer, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, s->width, s->height);
+        sdl.CreateTexture(w->renderer, SDL_PIXELFORMAT_RGB888, SDL_TEXTUREACCESS_STREAMING, s->width, s->height);
     w->width = s->width;
     w->height = s->height;
-    SDL_RenderSetLogicalSize(w->renderer, s->width, s->height);
-    if (!(SDL_GetWindowFlags(w->window) & SDL_WINDOW_FULLSCREEN_DESKTOP))
-        SDL_SetWindowSize(w->window, s->width, s->height);
+    sdl.RenderSetLogicalSize(w->renderer, s->width, s->height);
+    if (!(sdl.GetWindowFlags(w->window) & SDL_WINDOW_FULLSCREEN_DESKTOP))
+        sdl.SetWindowSize(w->window, s->width, s->height);
     w->changed = true;
 }
 
@@ -52,7 +83,7 @@ static void updated(ConsoleListener *listener, const Surface *s, unsigned x, uns
     Window *w = (Window *)listener;
     const SDL_Rect rect = { x, y, width, height };
     if (w->texture)
-        SDL_UpdateTexture(w->texture, &rect, s->pixels + (size_t)y * s->width + x, s->width * sizeof(uint32_t));
+        sdl.UpdateTexture(w->texture, &rect, s->pixels + (size_t)y * s->width + x, s->width * sizeof(uint32_t));
     w->changed = true;
 }
 
@@ -61,9 +92,9 @@ static void show(Window *w)
     if (!w->changed || !w->texture)
         return;
     w->changed = false;
-    SDL_RenderClear(w->renderer);
-    SDL_RenderCopy(w->renderer, w->texture, NULL, NULL);
-    SDL_RenderPresent(w->renderer);
+    sdl.RenderClear(w->renderer);
+    sdl.RenderCopy(w->renderer, w->texture, NULL, NULL);
+    sdl.RenderPresent(w->renderer);
 }
 
 /* ---- keys ---- */
@@ -167,14 +198,14 @@ static void set_title(Window *w)
 {
     const char *name = w->machine->config.name ? w->machine->config.name : "Rhea";
     g_autofree char *title = g_strdup_printf("%s%s", name, w->grabbed ? " - Ctrl-Alt-G releases the mouse" : "");
-    SDL_SetWindowTitle(w->window, title);
+    sdl.SetWindowTitle(w->window, title);
 }
 
 static void grab(Window *w, bool on)
 {
     w->grabbed = on;
-    SDL_SetRelativeMouseMode(on && !input_is_absolute(w->machine));
-    SDL_SetWindowGrab(w->window, on);
+    sdl.SetRelativeMouseMode(on && !input_is_absolute(w->machine));
+    sdl.SetWindowGrab(w->window, on);
     set_title(w);
 }
 
@@ -212,8 +243,8 @@ static bool own_key(Window *w, const SDL_KeyboardEvent *e)
     if (e->keysym.scancode == SDL_SCANCODE_G) {
         grab(w, !w->grabbed);
     } else if (e->keysym.scancode == SDL_SCANCODE_F) {
-        bool full = SDL_GetWindowFlags(w->window) & SDL_WINDOW_FULLSCREEN_DESKTOP;
-        SDL_SetWindowFullscreen(w->window, full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
+        bool full = sdl.GetWindowFlags(w->window) & SDL_WINDOW_FULLSCREEN_DESKTOP;
+        sdl.SetWindowFullscreen(w->window, full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
     } else {
         return false;
     }
@@ -274,7 +305,7 @@ static gboolean tick(gpointer opaque)
     Window *w = opaque;
     SDL_Event e;
     machine_lock(w->machine);
-    for (unsigned i = 0; i < 1000 && SDL_PollEvent(&e); i++)
+    for (unsigned i = 0; i < 1000 && sdl.PollEvent(&e); i++)
         event(w, &e);
     console_refresh(w->console);
     machine_unlock(w->machine);
@@ -287,17 +318,19 @@ static gboolean tick(gpointer opaque)
 static bool open_window(Window *w, GError **err)
 {
     static const char *const unseen[] = { "offscreen", "dummy", NULL }; /* what SDL falls back to */
-    SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
-    SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
-    if (SDL_Init(SDL_INIT_VIDEO))
-        return error_set(err, "-display sdl: %s; DISPLAY or WAYLAND_DISPLAY says where a screen is", SDL_GetError());
-    if (!g_getenv("SDL_VIDEODRIVER") && g_strv_contains(unseen, SDL_GetCurrentVideoDriver()))
+    if (!load(err))
+        return false;
+    sdl.SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+    sdl.SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+    if (sdl.Init(SDL_INIT_VIDEO))
+        return error_set(err, "-display sdl: %s; DISPLAY or WAYLAND_DISPLAY says where a screen is", sdl.GetError());
+    if (!g_getenv("SDL_VIDEODRIVER") && g_strv_contains(unseen, sdl.GetCurrentVideoDriver()))
         return error_set(err, "-display sdl: there is no screen; DISPLAY or WAYLAND_DISPLAY says where one is");
     const Surface *s = console_surface(w->console);
-    w->window = SDL_CreateWindow("Rhea", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, s->width, s->height,
+    w->window = sdl.CreateWindow("Rhea", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED, s->width, s->height,
                                  SDL_WINDOW_RESIZABLE);
-    w->renderer = w->window ? SDL_CreateRenderer(w->window, -1, 0) : NULL;
-    return w->renderer || error_set(err, "-display sdl: %s", SDL_GetError());
+    w->renderer = w->window ? sdl.CreateRenderer(w->window, -1, 0) : NULL;
+    return w->renderer || error_set(err, "-display sdl: %s", sdl.GetError());
 }
 
 bool sdl_window_open(Machine *machine, GError **err)
@@ -331,11 +364,12 @@ void sdl_window_close(void)
         machine_unlock(w->machine);
     }
     if (w->texture)
-        SDL_DestroyTexture(w->texture);
+        sdl.DestroyTexture(w->texture);
     if (w->renderer)
-        SDL_DestroyRenderer(w->renderer);
+        sdl.DestroyRenderer(w->renderer);
     if (w->window)
-        SDL_DestroyWindow(w->window);
-    SDL_Quit();
+        sdl.DestroyWindow(w->window);
+    if (sdl.Quit)
+        sdl.Quit();
     g_free(w);
 }
