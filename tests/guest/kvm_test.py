@@ -249,9 +249,11 @@ NO_DEVICE = "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod -
 NO_EXTENSION = f"{NO_DEVICE[0]} && mknod -m 666 /dev/kvm c 511 255", "KVM: the processor's virtualisation (VMX, SVM) is missing or switched off"
 NO_KVM = "mount --bind /dev/null /dev/kvm", "KVM: the kernel's interface has version"
 NO_FEATURE = "KVM: the kernel's has not KVM_CAP_XCRS; a newer kernel is needed"
-# A kernel that lacks it.
-OLD_KERNEL = r"""
+NO_VM = "KVM: the processor's virtualisation is in use by another hypervisor"
+# A kernel that lacks it, or with VM that cannot make a VM.
+OTHER_KERNEL = r"""
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 int ioctl(int fd, unsigned long request, ...)
@@ -260,16 +262,23 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(args, request);
     void *arg = va_arg(args, void *);
     va_end(args);
+#ifdef VM
+    if (request == KVM_CREATE_VM) {
+        errno = EBUSY;
+        return -1;
+    }
+#else
     if (request == KVM_CHECK_EXTENSION && (unsigned long)arg == KVM_CAP_XCRS)
         return 0;
+#endif
     return ((int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl"))(fd, request, arg);
 }
 """
 
 
-def old_kernel(tmp):
-    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-x", "c", "-", "-o", f"{tmp}/old.so"], input=OLD_KERNEL, text=True, check=True)
-    return ["env", f"LD_PRELOAD={tmp}/old.so"]
+def other_kernel(tmp, lacks):
+    subprocess.run(["gcc", "-D_GNU_SOURCE", f"-D{lacks}", "-shared", "-fPIC", "-x", "c", "-", "-o", f"{tmp}/{lacks}.so"], input=OTHER_KERNEL, text=True, check=True)
+    return ["env", f"LD_PRELOAD={tmp}/{lacks}.so"]
 
 
 def messages():
@@ -290,7 +299,7 @@ def messages():
             cases.append(("KVM", in_namespace(NO_KVM[0]), NO_KVM[1]))
             try:
                 os.close(os.open(DEVICE, os.O_RDWR))
-                cases.append(("feature", old_kernel(tmp), NO_FEATURE))
+                cases += [("feature", other_kernel(tmp, "FEATURE"), NO_FEATURE), ("VM", other_kernel(tmp, "VM"), NO_VM)]
             except OSError:
                 print("left out: a kernel that lacks a feature")
         for name, prefix, message in cases:
