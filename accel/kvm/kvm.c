@@ -83,6 +83,23 @@ static bool is_x86(const char *target)
     return !strcmp(target, "x86_64") || !strcmp(target, "i386");
 }
 
+/* A new VM, or -1. */
+static int open_vm(int fd, GError **err)
+{
+    int vm;
+    do {
+        vm = ioctl(fd, KVM_CREATE_VM, 0);
+    } while (vm < 0 && errno == EINTR);
+    if (vm < 0 && (errno == ENODEV || errno == EOPNOTSUPP))
+        open_error(errno, err);
+    else if (vm < 0 && errno == EBUSY)
+        error_set(err, "KVM: the processor's virtualisation is in use by another hypervisor");
+    else if (vm < 0)
+        error_set_errno(err, errno, "KVM: cannot create a virtual machine");
+    return vm;
+}
+
+/* Some kernels say only of a VM that the processor cannot have one. */
 static bool kvm_usable(const char *target, GError **err)
 {
     if (target && !is_x86(target))
@@ -90,23 +107,20 @@ static bool kvm_usable(const char *target, GError **err)
     int fd = open_device(err);
     if (fd < 0)
         return false;
+    int vm = open_vm(fd, err);
+    if (vm >= 0)
+        close(vm);
     close(fd);
-    return true;
+    return vm >= 0;
 }
 
 /* ---- the VM ---- */
 
 static bool create_vm(KvmState *kvm, GError **err)
 {
-    do {
-        kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
-    } while (kvm->vm < 0 && errno == EINTR);
-    if (kvm->vm < 0 && (errno == ENODEV || errno == EOPNOTSUPP))
-        return open_error(errno, err);
-    if (kvm->vm < 0 && errno == EBUSY)
-        return error_set(err, "KVM: the processor's virtualisation is in use by another hypervisor");
+    kvm->vm = open_vm(kvm->fd, err);
     if (kvm->vm < 0)
-        return error_set_errno(err, errno, "KVM: cannot create a virtual machine");
+        return false;
     uint64_t identity = IDENTITY_MAP;
     if (ioctl(kvm->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(kvm->vm, KVM_SET_TSS_ADDR, TSS) < 0)
         return error_set_errno(err, errno, "KVM: cannot place the pages for real mode");

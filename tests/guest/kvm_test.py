@@ -9,7 +9,7 @@ emulate what level 0 does, and not all of it; what they cannot is found out when
 
 SPDX-License-Identifier: MIT
 """
-import os, re, socket, subprocess, sys, tempfile, time
+import os, re, shlex, socket, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pc_metal
@@ -35,8 +35,11 @@ def emulated():
 
 def rhea(*args, target="x86_64", prefix=()):
     """Run to the end; returns (status, output)."""
-    p = subprocess.run([*prefix, RHEA, "-target", target, *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, timeout=HANG)
+    command = [*prefix, RHEA, "-target", target, *map(str, args)]
+    try:
+        p = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG)
+    except subprocess.TimeoutExpired as e:
+        expect(False, f"{shlex.join(command)} ends", (e.stdout or b"").decode(errors="replace"))
     return p.returncode, p.stdout.decode(errors="replace")
 
 
@@ -244,7 +247,38 @@ def in_namespace(script):
 # Which of the four: how it is brought about, and what is said.
 NO_DEVICE = "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9", "KVM: there is no /dev/kvm: load the module kvm-intel or kvm-amd"
 NO_EXTENSION = f"{NO_DEVICE[0]} && mknod -m 666 /dev/kvm c 511 255", "KVM: the processor's virtualisation (VMX, SVM) is missing or switched off"
-NO_FEATURE = "mount --bind /dev/null /dev/kvm", "KVM: "
+NO_KVM = "mount --bind /dev/null /dev/kvm", "KVM: the kernel's interface has version"
+NO_FEATURE = "KVM: the kernel's has not KVM_CAP_XCRS; a newer kernel is needed"
+NO_VM = "KVM: the processor's virtualisation is in use by another hypervisor"
+# A kernel that lacks it, or with VM that cannot make a VM.
+OTHER_KERNEL = r"""
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdarg.h>
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    va_start(args, request);
+    void *arg = va_arg(args, void *);
+    va_end(args);
+#ifdef VM
+    if (request == KVM_CREATE_VM) {
+        errno = EBUSY;
+        return -1;
+    }
+#else
+    if (request == KVM_CHECK_EXTENSION && (unsigned long)arg == KVM_CAP_XCRS)
+        return 0;
+#endif
+    return ((int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl"))(fd, request, arg);
+}
+"""
+
+
+def other_kernel(tmp, lacks):
+    subprocess.run(["gcc", "-D_GNU_SOURCE", f"-D{lacks}", "-shared", "-fPIC", "-x", "c", "-", "-o", f"{tmp}/{lacks}.so"], input=OTHER_KERNEL, text=True, check=True)
+    return ["env", f"LD_PRELOAD={tmp}/{lacks}.so"]
 
 
 def messages():
@@ -262,7 +296,12 @@ def messages():
         else:
             print(f"left out: nobody may not run {RHEA}")
         if os.path.exists(DEVICE):
-            cases.append(("feature", in_namespace(NO_FEATURE[0]), "KVM: the kernel's interface"))
+            cases.append(("KVM", in_namespace(NO_KVM[0]), NO_KVM[1]))
+            try:
+                os.close(os.open(DEVICE, os.O_RDWR))
+                cases += [("feature", other_kernel(tmp, "FEATURE"), NO_FEATURE), ("VM", other_kernel(tmp, "VM"), NO_VM)]
+            except OSError:
+                print("left out: a kernel that lacks a feature")
         for name, prefix, message in cases:
             status, out = rhea("-accel", "kvm", *rom, prefix=prefix)
             expect(status == 1 and message in out and out.count("\n") == 1, f"no {name}: {out.strip()}", out)

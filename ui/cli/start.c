@@ -74,7 +74,7 @@ static bool open_consoles(CommandLine *c, GSList **serials, GError **err)
 
 /* ---- accelerator ---- */
 
-/* The first of -accel that can be had; each that cannot gets a line. */
+/* The first of -accel that can be had; each that cannot gets a line. The last is not asked: it says so itself. */
 static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, GError **err)
 {
     const char *names[8];
@@ -93,7 +93,7 @@ static bool choose_accel(CommandLine *c, const AccelType **accel, Opts **opts, G
         *accel = accel_find(name);
         if (!*accel)
             error_unknown_name(&why, "-accel: accelerator", name, names);
-        else if (!(*accel)->usable || (*accel)->usable(c->target, &why))
+        else if (i + 1 == c->accels->len || !(*accel)->usable || (*accel)->usable(c->target, &why))
             return true;
         if (i + 1 == c->accels->len) {
             g_propagate_error(err, g_steal_pointer(&why));
