@@ -28,6 +28,12 @@ typedef struct BochsDisplay {
     uint64_t vgamem;
     uint16_t vbe[VBE_REGS];
     bool big_endian;
+    /* what the console shows */
+    struct {
+        bool known, big_endian;
+        uint16_t vbe[VBE_REGS];
+    } drawn;
+    uint8_t *dirty; /* by page */
 } BochsDisplay;
 
 /* ---- registers ---- */
@@ -92,11 +98,26 @@ static uint32_t pixel_at(const BochsDisplay *b, const Mode *m, const uint8_t *fr
     return (red << 3 | red >> 2) << 16 | (green << 2 | green >> 4) << 8 | blue << 3 | blue >> 2;
 }
 
+/* False: neither registers nor memory have. */
+static bool changed(BochsDisplay *b, const Mode *m, bool shown)
+{
+    bool known =
+        b->drawn.known && b->drawn.big_endian == b->big_endian && !memcmp(b->drawn.vbe, b->vbe, sizeof(b->vbe));
+    b->drawn.known = true;
+    b->drawn.big_endian = b->big_endian;
+    memcpy(b->drawn.vbe, b->vbe, sizeof(b->vbe));
+    mem_log_start(&b->vram);
+    bool written = shown && mem_log_take(&b->vram, m->first, m->pitch * m->height, b->dirty);
+    return !known || written;
+}
+
 static void refresh(void *opaque)
 {
     BochsDisplay *b = opaque;
     Mode m = { 0 };
     bool shown = get_mode(b, &m);
+    if (!changed(b, &m, shown))
+        return;
     if (shown)
         console_resize(b->console, m.width, m.height);
     else
@@ -129,6 +150,7 @@ static bool realize(Device *dev, GError **err)
     pci_add_bar(&b->pci, 2, 0, &b->mmio);
     pcie_add_endpoint_capability(&b->pci);
     b->line = g_new0(uint32_t, CONSOLE_MAX_SIZE);
+    b->dirty = g_malloc0(b->vgamem >> RAM_PAGE_BITS);
     b->console = console_new(dev, &console_ops, b);
     return true;
 }
@@ -138,6 +160,12 @@ static void unrealize(Device *dev)
     BochsDisplay *b = (BochsDisplay *)dev;
     console_free(b->console);
     g_free(b->line);
+    g_free(b->dirty);
+}
+
+static void post_load(Device *dev)
+{
+    ((BochsDisplay *)dev)->drawn.known = false;
 }
 
 static void reset(Device *dev)
@@ -160,6 +188,8 @@ static const StateField state[] = { STATE_ARRAY(BochsDisplay, vbe),
                                     STATE_SKIP(BochsDisplay, mmio, "wiring"),
                                     STATE_SKIP(BochsDisplay, console, "wiring"),
                                     STATE_SKIP(BochsDisplay, line, "scratch"),
+                                    STATE_SKIP(BochsDisplay, drawn, "scratch"),
+                                    STATE_SKIP(BochsDisplay, dirty, "scratch"),
                                     STATE_SKIP(BochsDisplay, edid, "made from properties"),
                                     STATE_END };
 
@@ -175,4 +205,5 @@ const DeviceType bochs_display_type = {
     .realize = realize,
     .unrealize = unrealize,
     .reset = reset,
+    .post_load = post_load,
 };

@@ -103,6 +103,12 @@ static void tell_running(VirtioDevice *v)
         v->transport->running(v->transport, v->status & VIRTIO_DRIVER_OK);
 }
 
+void virtio_leave(VirtioDevice *v)
+{
+    __atomic_store_n(&v->status, 0, __ATOMIC_RELEASE);
+    tell_running(v);
+}
+
 static void quiesce(VirtioDevice *v, bool on)
 {
     if (v->ops->quiesce)

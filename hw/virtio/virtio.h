@@ -124,6 +124,8 @@ static inline bool virtio_accepted(const VirtioDevice *v, uint64_t feature)
 {
     return v->accepted & feature;
 }
+/* In unrealize: it is not running from now on, and its kick_event is not used any more. */
+void virtio_leave(VirtioDevice *v);
 /* The driver is there: rings may be used. */
 bool virtio_running(const VirtioDevice *v);
 /* The driver broke a rule of the specification: logged, and the device needs a reset. */

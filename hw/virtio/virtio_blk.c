@@ -465,7 +465,7 @@ static bool realize(Device *dev, GError **err)
 static void unrealize(Device *dev)
 {
     VirtioBlk *s = (VirtioBlk *)dev;
-    __atomic_store_n(&s->v.status, 0, __ATOMIC_RELEASE);
+    virtio_leave(&s->v);
     machine_remove_hooks(dev->machine, s);
     block_queue_pause(s->io);
     block_queue_free(s->io);
