@@ -9,11 +9,11 @@ long: `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: w
 
 SPDX-License-Identifier: MIT
 """
-import os, shlex, subprocess, sys, tempfile, time
+import os, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import debian, session
-from session import expect, free_port, skip
+from session import EMULATOR, expect, free_port, skip
 from x86_test import OVMF
 
 SSH = "ssh -q -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 -p".split()
@@ -248,15 +248,5 @@ def test_stress():
         debian.power_off(s, disk)
 
 
-def main():
-    global EMULATOR
-    tests = {n[5:]: f for n, f in globals().items() if n.startswith("test_")}
-    if len(sys.argv) < 3 or sys.argv[2] not in tests:
-        print(*tests, sep="\n")
-        sys.exit(len(sys.argv) < 3 or sys.argv[2] != "list")
-    EMULATOR = shlex.split(sys.argv[1])
-    tests[sys.argv[2]]()
-
-
 if __name__ == "__main__":
-    main()
+    session.main(session.named(globals()), __doc__)
