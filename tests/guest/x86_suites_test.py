@@ -9,7 +9,7 @@ the guest. Both are kept in the cache. Long, and no part of the test run. RHEA m
 
 SPDX-License-Identifier: MIT
 """
-import functools, os, re, subprocess, sys, tempfile, time
+import os, re, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import debian, images, session, x86_debian_test
@@ -26,7 +26,7 @@ exec chroot "$0" {ENVIRONMENT} sh -c "$1" """
 PERL_BUILD = "sh Configure -des -Dusethreads -Doptimize=-O2 && make -j2 test_prep"
 PERL_RUN = "cd t && TEST_JOBS=2 ./perl harness -nre=^porting/"
 # As Debian's package is made.
-OPENSSL_BUILD = """tar xf debian/binary.tar && ./Configure no-shared no-idea no-mdc2 no-rc5 no-zlib no-ssl3 enable-unit-test no-ssl3-method enable-rfc3779 enable-cms no-capieng \\
+OPENSSL_BUILD = """tar xf debian/binary.tar && ./Configure shared no-idea no-mdc2 no-rc5 no-zlib no-ssl3 enable-unit-test no-ssl3-method enable-rfc3779 enable-cms no-capieng \\
     no-rdrand enable-ec_nistp_64_gcc_128 debian-amd64 && make -j2 build_sw && find . -name '*.o' -delete"""
 OPENSSL_RUN = "HARNESS_JOBS=2 make -s run_tests"
 ZSTD_BUILD = "make -j2 -C programs zstd && make -j2 -C tests datagen fullbench fuzzer zstreamtest decodecorpus poolTests invalidDictionaries legacy longmatch"
@@ -39,7 +39,7 @@ part() {
     echo "$name .. $( [ $status = 0 ] && echo ok || echo status $status )"
 }
 part playTests env ZSTD_BIN=../programs/zstd DATAGEN_BIN=./datagen ./playTests.sh
-part cli-tests ./cli-tests/run.py --zstd=../programs/zstd --datagen=./datagen
+./cli-tests/run.py --zstd=../programs/zstd --datagen=./datagen 2>&1 | sed -En 's/^PASS: (.*)/\\1 .. ok/p; s/^FAIL: (.*\\.sh)$/\\1 .. failed/p'
 part fuzzer ./fuzzer -s1 -i1000
 part zstreamtest ./zstreamtest -s1 -i1000
 part zstreamtest-newapi ./zstreamtest --newapi -t1 -s1 -i3000
@@ -72,20 +72,25 @@ def results(text):
 def built(name):
     """The image with the built suite, and the text that it printed on the host."""
     base = f"{images.CACHE}/x86_64/suite-{name}-{debian.digest(SUITES[name])}"
-    image = debian.cached(f"{base}.img", functools.partial(build, name, f"{base}.native"))
-    with open(f"{base}.native") as f:
-        return image, f.read()
-
-
-def build(name, native, new):
-    debian.need(("dpkg-source", "dpkg-dev"), ("unshare", "util-linux"))
     disk = debian.x86_64_disk(x86_debian_test.start)
+    with images.lock(f"suite-{name}.lock"):
+        if not os.path.exists(f"{base}.img"):
+            build(name, disk, f"{base}.native", f"{base}.img.new")
+            os.rename(f"{base}.img.new", f"{base}.img")
+    with open(f"{base}.native") as f:
+        return f"{base}.img", f.read()
+
+
+def build(name, disk, native, new):
+    """disk: that of the Debian; native: the file for what it prints on the host; new: the image."""
+    debian.need(("dpkg-source", "dpkg-dev"), ("unshare", "util-linux"))
     with tempfile.TemporaryDirectory(dir=images.CACHE) as tmp:
         root, home = f"{tmp}/root", f"{tmp}/root/suites/{name}"
         os.mkdir(root)
         subprocess.run(["debugfs", "-R", f"rdump / {root}", f"{disk}?offset={1 + debian.ESP_MB << 20}"], check=True, capture_output=True)
         os.chmod(f"{root}/tmp", 0o1777)  # debugfs leaves that bit out
         os.mkdir(f"{root}/suites")
+        expect(in_root(root, x86_debian_test.NAMES, print) == 0, "a copy of the guest's root")
         images.run("dpkg-source", "--no-check", "-x", images.source("x86_64", name), home)
         print(f"building the suite of {name}: minutes ...", flush=True)
         lines = []
@@ -139,7 +144,7 @@ def suite(name):
                                   *x86_debian_test.CPU, "-m", 3072)
         debian.login(s)
         x86_debian_test.content(s)
-        debian.check(s, "the suite's drive", "mkdir /suites && mount /dev/vdb /suites")
+        debian.check(s, "the suite's drive", f"mkdir /suites && mount /dev/vdb /suites; {x86_debian_test.NAMES}")
         began = time.monotonic()
         guest = guest_runs(s, name) + f"\n{time.monotonic() - began:.0f} s in the guest"
         compare(name, native, guest)
