@@ -75,6 +75,8 @@ def built(name):
     disk = debian.x86_64_disk(x86_debian_test.start)
     with images.lock(f"suite-{name}.lock"):
         if not os.path.exists(f"{base}.img"):
+            if os.path.exists(f"{base}.img.new"):
+                os.unlink(f"{base}.img.new")  # of one that was interrupted
             build(name, disk, f"{base}.native", f"{base}.img.new")
             os.rename(f"{base}.img.new", f"{base}.img")
     with open(f"{base}.native") as f:
