@@ -5,9 +5,9 @@
 
 SPDX-License-Identifier: MIT
 """
-import os, re, shlex, shutil, subprocess, sys, tempfile
+import os, re, shutil, subprocess, tempfile
 
-import riscv_test
+import riscv_test, session
 from riscv_test import HERE, expect, images, linux, rhea, skip
 
 SAME = ["-rtc", "base=2026-01-01,clock=vm", "-seed", "1", "-d", "icount", "-D"]
@@ -126,14 +126,5 @@ def test_single():
             expect(status == 0, f"a pause and registers: {' '.join(how)}", out)
 
 
-def main():
-    tests = {n[5:]: f for n, f in globals().items() if n.startswith("test_")}
-    if len(sys.argv) < 3 or sys.argv[2] not in tests:
-        print(*tests, sep="\n")
-        sys.exit(len(sys.argv) < 3 or sys.argv[2] != "list")
-    riscv_test.EMULATOR = shlex.split(sys.argv[1])
-    tests[sys.argv[2]]()
-
-
 if __name__ == "__main__":
-    main()
+    session.main(session.named(globals()), __doc__)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Guest images made from Debian packages, in a cache folder ($RHEA_CACHE, default ~/.cache/rhea).
 
-    images.py kernel|busybox|initramfs|package ARCH [NAME]     prints the path
+    images.py kernel|busybox|initramfs|package|source ARCH [NAME]     prints the path
 
 ARCH: riscv64. Packages are fetched by a private apt that knows only that architecture; nothing is installed on the host.
 SPDX-License-Identifier: MIT
@@ -60,9 +60,10 @@ def apt_folder(arch):
     return f"{CACHE}/apt-{debarch}" + (f"-{suite}" if arch.endswith(suite) else "")
 
 
-def private_apt(arch):
+def private_apt(arch, kind="deb"):
+    """Options of an apt that knows the architecture's packages, or with deb-src those that they are made from."""
     debarch, suite, _ = GUESTS[arch]
-    d = apt_folder(arch)
+    d = apt_folder(arch) + ("" if kind == "deb" else "-source")
     for s in ("lists/partial", "cache/archives/partial"):
         os.makedirs(f"{d}/{s}", exist_ok=True)
     open(f"{d}/status", "a").close()
@@ -70,17 +71,17 @@ def private_apt(arch):
     uri = re.search(r"^URIs:\s*(\S*debian\S*)$|^deb\s+(?:\[.*?\]\s+)?(\S*debian\S*)\s", host, re.M)
     uri = (uri[1] or uri[2]) if uri else "http://deb.debian.org/debian"
     with open(f"{d}/sources.list", "w") as f:
-        f.write(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {uri} {suite} main\n")
+        f.write(f"{kind} [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {uri} {suite} main\n")
     options = ["-qq", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=3", "-oAPT::Update::Error-Mode=any", f"-oAPT::Architecture={debarch}", f"-oAPT::Architectures={debarch}",
                f"-oDir::Etc::SourceList={d}/sources.list", "-oDir::Etc::SourceParts=/dev/null", f"-oDir::State::Lists={d}/lists",
                f"-oDir::Cache={d}/cache", f"-oDir::State::status={d}/status"]
-    update_lists(d, options, f"Debian's list of {suite} packages for {debarch}")
+    update_lists(d, options, f"Debian's list of {suite} {f'packages for {debarch}' if kind == 'deb' else 'source packages'}")
     return options
 
 
 def update_lists(folder, options, what):
     """Packages that an old list names are no longer on the server, but with what is there of one it can be tried."""
-    stamp, have = f"{folder}/updated", glob.glob(f"{folder}/lists/*Packages*")
+    stamp, have = f"{folder}/updated", glob.glob(f"{folder}/lists/*_Packages*") + glob.glob(f"{folder}/lists/*_Sources*")
     if have and os.path.exists(stamp) and time.time() - os.path.getmtime(stamp) < LISTS_SECONDS:
         return
     print(f"images.py: fetching {what} ...", file=sys.stderr)
@@ -116,6 +117,20 @@ def unpack(arch, name, out):
     run("dpkg", "-x", deb, new)
     os.unlink(deb)
     os.rename(new, out)
+
+
+def source(arch, name):
+    """The .dsc of the source package, in a folder with the files that it names."""
+    out = f"{CACHE}/{arch}/source-{name}"
+    with lock():
+        if not os.path.isdir(out):
+            options, new = private_apt(arch, "deb-src"), f"{out}.new"
+            print(f"images.py: fetching the source of {name} ...", file=sys.stderr)
+            fetch("apt-get", *options, "--download-only", "source", name, cwd=new,
+                  before=lambda: (shutil.rmtree(new, ignore_errors=True), os.makedirs(new)))
+            os.rename(new, out)
+    [dsc] = glob.glob(f"{out}/*.dsc")
+    return dsc
 
 
 def kernel(arch, name=None):
@@ -224,14 +239,21 @@ def lock(name="lock"):
             f.close()
 
 
+def prepare(*archs):
+    """Fetch what guests of these architectures are made of before several tests want it at once."""
+    with lock():
+        for arch in archs:
+            kernel(arch), busybox(arch)
+
+
 def make(what, arch, rest):
     if what == "initramfs":
         print(initramfs(arch, "echo; uname -a; echo 'This is a shell in the guest; poweroff -f leaves.'\nexec setsid cttyhack sh\n",
                         f"{CACHE}/{arch}/shell.cpio.gz"))
     elif what in ("kernel", "busybox"):
         print(globals()[what](arch))
-    elif what == "package" and rest:
-        print(package(arch, rest[0]))
+    elif what in ("package", "source") and rest:
+        print(globals()[what](arch, rest[0]))
     else:
         sys.exit(__doc__)
 

@@ -7,12 +7,12 @@ RHEA may be another emulator's command ("qemu-system-riscv64 -cpu rv64"), to see
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, http.server, os, random, re, shlex, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request, zlib
+import hashlib, http.server, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, urllib.request, zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import debian, images, session
 from fixtures import KERNEL_OPTIONS, nested_tree
-from session import expect, free_port, skip
+from session import EMULATOR, expect, free_port, skip
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DISK_MB = int(os.environ.get("RHEA_TEST_DISK_MB", "500"))
@@ -909,15 +909,5 @@ def test_kvm_aia():
     expect(re.search(r"RISC-V INTC +12 Edge +riscv-kvm", out), "and wake each other", out)
 
 
-def main():
-    global EMULATOR
-    tests = {n[5:]: f for n, f in globals().items() if n.startswith("test_")}
-    if len(sys.argv) < 3 or sys.argv[2] not in tests:
-        print(*tests, sep="\n")
-        sys.exit(len(sys.argv) < 3 or sys.argv[2] != "list")
-    EMULATOR = shlex.split(sys.argv[1])
-    tests[sys.argv[2]]()
-
-
 if __name__ == "__main__":
-    main()
+    session.main(session.named(globals()), __doc__)

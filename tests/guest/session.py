@@ -1,10 +1,29 @@
-"""A running emulator whose output is read as it comes, and what all guest tests say when one is right, wrong or not possible here.
+"""A running emulator whose output is read as it comes, the command line that all guest tests have, and what they say when one is right, wrong
+or not possible here.
 
 SPDX-License-Identifier: MIT
 """
-import atexit, os, select, socket, subprocess, sys, time
+import atexit, os, select, shlex, socket, subprocess, sys, time
 
 SKIP = 77
+EMULATOR = []  # the command that the test was called with: Rhea alone, or another emulator with its options
+
+
+def named(names):
+    """The tests among a module's globals(): {what follows test_: function}."""
+    return {name[5:]: f for name, f in names.items() if name.startswith("test_")}
+
+
+def main(tests, about, prepare=lambda: None):
+    """`FILE EMULATOR NAME` runs that one of tests, {name: function}; `FILE EMULATOR list` prints the names. prepare() comes before a test."""
+    if sys.argv[2:] == ["list"]:
+        print(*tests, sep="\n")
+        return
+    if len(sys.argv) < 3 or sys.argv[2] not in tests:
+        sys.exit("\n".join([about, *tests]))
+    EMULATOR[:] = shlex.split(sys.argv[1])
+    prepare()
+    tests[sys.argv[2]]()
 
 
 def skip(why):

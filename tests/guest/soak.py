@@ -7,9 +7,9 @@ The boots take turns among the machine's variants. Prints a line for each hundre
 and ends with status 1 at the first failure, whose output it shows.
 SPDX-License-Identifier: MIT
 """
-import argparse, collections, shutil, sys, tempfile, time
+import argparse, collections, shlex, shutil, sys, tempfile, time
 
-import debian, riscv_test
+import debian, riscv_test, session
 from riscv_test import DEBIAN_ROOT, Session, boot, expect, linux
 
 VARIANTS = [["-smp", "1"], ["-smp", "2"], ["-smp", "4"], ["-smp", "2", "-cpu", "max"], ["-smp", "4", "-accel", "tcg,tb-size=8"],
@@ -64,7 +64,7 @@ def main():
     a.add_argument("--boots", type=int, default=0)
     a.add_argument("--stress", type=int, default=0)
     o = a.parse_args()
-    riscv_test.EMULATOR = o.rhea.split()
+    session.EMULATOR[:] = shlex.split(o.rhea)
     boots(o.boots)
     if o.stress:
         stress(o.stress)

@@ -9,11 +9,11 @@ long: `boots` (drives, firmware, processors), `selftests` ($RHEA_PYTHON_TESTS: w
 
 SPDX-License-Identifier: MIT
 """
-import os, shlex, subprocess, sys, tempfile, time
+import os, shutil, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import debian, session
-from session import expect, free_port, skip
+from session import EMULATOR, expect, free_port, skip
 from x86_test import OVMF
 
 SSH = "ssh -q -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 -p".split()
@@ -82,9 +82,7 @@ def seabios(tmp):
 def ovmf(tmp):
     if not all(map(os.path.exists, OVMF)):
         skip("Debian's package ovmf is not installed")
-    if not os.path.exists(f"{tmp}/vars.fd"):
-        with open(OVMF[1], "rb") as source, open(f"{tmp}/vars.fd", "wb") as f:
-            f.write(source.read())
+    shutil.copyfile(OVMF[1], f"{tmp}/vars.fd")  # afresh: one that knows the drives of another PC has the shell before what is new
     return ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF[0]}", "-drive", f"if=pflash,format=raw,file={tmp}/vars.fd"]
 
 
@@ -130,6 +128,8 @@ def test_boots():
 
 CPU = ["-cpu", "max"]  # all the instructions there are
 
+# The image has neither; tests of sockets look them up.
+NAMES = "echo 127.0.0.1 localhost > /etc/hosts; for s in daytime:13 domain:53 http:80; do for p in tcp udp; do echo ${s%:*} ${s#*:}/$p; done; done > /etc/services"
 PYTHON_TESTS = """test_array test_binascii test_builtin test_bytes test_bz2 test_cmath test_complex test_ctypes test_datetime test_decimal test_dict test_float
 test_fractions test_gzip test_hashlib test_hmac test_int test_json test_list test_long test_lzma test_math test_memoryview test_mmap test_pickle test_pow
 test_random test_re test_set test_signal test_socket test_sort test_statistics test_strtod test_struct test_subprocess test_thread test_threading test_time
@@ -203,8 +203,7 @@ def selftest_commands():
         unpack = "zstd --long=27" if packer.startswith("zstd") else packer.split()[0]
         yield f"{packer}'s round trip", f"{packer} -c < data > packed && {unpack} -t < packed && {unpack} -dc < packed | cmp - data"
     yield "zstd's benchmark with its checks", "zstd -b1 -e7 -i1 data"
-    # The image has neither; test_socket looks them up.
-    yield "names", "echo 127.0.0.1 localhost > /etc/hosts; for s in daytime:13 domain:53 http:80; do for p in tcp udp; do echo ${s%:*} ${s#*:}/$p; done; done > /etc/services"
+    yield "names", NAMES
     for name in os.environ.get("RHEA_PYTHON_TESTS", PYTHON_TESTS).split():
         yield f"python3 -m test {name}", f"python3 -m test --timeout 3000 {name}"
 
@@ -248,15 +247,5 @@ def test_stress():
         debian.power_off(s, disk)
 
 
-def main():
-    global EMULATOR
-    tests = {n[5:]: f for n, f in globals().items() if n.startswith("test_")}
-    if len(sys.argv) < 3 or sys.argv[2] not in tests:
-        print(*tests, sep="\n")
-        sys.exit(len(sys.argv) < 3 or sys.argv[2] != "list")
-    EMULATOR = shlex.split(sys.argv[1])
-    tests[sys.argv[2]]()
-
-
 if __name__ == "__main__":
-    main()
+    session.main(session.named(globals()), __doc__)

@@ -5,17 +5,11 @@
 
 SPDX-License-Identifier: MIT
 """
-import hashlib, os, random, re, shlex, socket, subprocess, sys, tempfile, threading, time
+import hashlib, os, random, re, socket, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import fixtures, images
-
-SKIP = 77
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(SKIP)
+import fixtures, images, session
+from session import EMULATOR, skip
 
 
 class Guest:
@@ -249,13 +243,4 @@ def suspend_seabios():
 TESTS = {f.__name__: f for f in (net_e1000, hotplug, suspend_direct, suspend_seabios)}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
-        sys.exit(__doc__ + "\n" + " ".join(TESTS))
-    if sys.argv[2] == "list":
-        print(*TESTS, sep="\n")
-        sys.exit()
-    EMULATOR = shlex.split(sys.argv[1])
-    guard = images.lock()
-    images.kernel("x86_64"), images.busybox("x86_64"), images.kernel("i386"), images.busybox("i386")
-    del guard
-    TESTS[sys.argv[2]]()
+    session.main(TESTS, __doc__, lambda: images.prepare("x86_64", "i386"))

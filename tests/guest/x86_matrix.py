@@ -12,7 +12,7 @@ SPDX-License-Identifier: MIT
 import argparse, concurrent.futures, itertools, os, shlex, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import images, x86_test
+import images, session, x86_test
 
 # name: (images' architecture, package)
 KERNELS = {
@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
-    x86_test.EMULATOR = shlex.split(args.rhea)
+    session.EMULATOR[:] = shlex.split(args.rhea)
     with images.lock():
         for arch, package in KERNELS.values():
             images.kernel(arch, package), images.busybox(arch)

@@ -5,10 +5,11 @@
 
 SPDX-License-Identifier: MIT
 """
-import atexit, collections, os, re, shlex, subprocess, sys, tempfile, time
+import atexit, collections, os, re, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import images, x86_test
+import images, session, x86_test
+from session import EMULATOR, skip
 
 HANG = 1800  # seconds, for a guest that hangs, not for a busy host
 INSTALLER = "/usr/lib/debian-installer/images/12/amd64"
@@ -18,7 +19,7 @@ FULL = 0xDB  # the block in code page 437; the lower half of one comes next
 
 def font():
     """{16 rows of bits: character}, of the VGA BIOS: 256 characters with blanks and blocks where code page 437 has them."""
-    path = next(filter(os.path.exists, VGA_BIOS), None) or x86_test.skip("Debian's package seabios is not installed")
+    path = next(filter(os.path.exists, VGA_BIOS), None) or skip("Debian's package seabios is not installed")
     with open(path, "rb") as f:
         rom = f.read()
     at = rom.find(b"\xff" * 16 + bytes(7))
@@ -71,7 +72,7 @@ class Pc:
 
     def __init__(self, tmp, *args):
         self.tmp, self.seen = tmp, b""
-        command = [*x86_test.EMULATOR, "-target", "x86_64", "-display", "none", "-monitor", "stdio", "-no-reboot", *map(str, args)]
+        command = [*EMULATOR, "-target", "x86_64", "-display", "none", "-monitor", "stdio", "-no-reboot", *map(str, args)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         atexit.register(self.process.kill)  # nothing once it has ended
         self.answer()
@@ -111,8 +112,8 @@ class Pc:
         return self.wait(text, lambda p: text in p.text(), pause)
 
     def keep(self, name):
-        if KEEP:
-            self.tell(f"screendump {KEEP}/{TEST}-{name.replace(' ', '-')}.png -f png")
+        for folder in sys.argv[3:]:
+            self.tell(f"screendump {folder}/{sys.argv[2]}-{name.replace(' ', '-')}.png -f png")
 
     def end(self):
         self.process.stdin.write(b"quit\n")
@@ -268,10 +269,4 @@ def memtest_ia32():
 TESTS = {f.__name__: f for f in (text_console, installer_text, installer_gtk, grub_seabios, grub_ovmf, memtest_x64, memtest_ia32)}
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4) or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
-        sys.exit(__doc__ + "\n" + " ".join(TESTS))
-    if sys.argv[2] == "list":
-        print(*TESTS, sep="\n")
-        sys.exit()
-    x86_test.EMULATOR, TEST, KEEP = shlex.split(sys.argv[1]), sys.argv[2], (sys.argv[3:] or [None])[0]
-    TESTS[TEST]()
+    session.main(TESTS, __doc__)

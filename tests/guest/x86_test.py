@@ -11,9 +11,9 @@ SPDX-License-Identifier: MIT
 import os, re, shlex, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import fixtures, images, pc_metal
+import fixtures, images, pc_metal, session
+from session import EMULATOR, skip
 
-SKIP = 77
 # Time that follows the guest's instructions: kernels calibrate timers against each other, which a busy host disturbs.
 STEADY = "-icount", "shift=1,sleep=off"
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -30,11 +30,6 @@ dmesg | grep -iE "acpi.*(error|exception)|bios bug|BUG:|Oops:|spurious" | sed 's
 cat /proc/cmdline | grep -q reboot-please && reboot -f
 poweroff -f
 """
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(SKIP)
 
 
 def rhea(target, *args, timeout=1800):
@@ -321,13 +316,4 @@ TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q3
                                  buttons)}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
-        sys.exit(__doc__ + "\n" + " ".join(TESTS))
-    if sys.argv[2] == "list":
-        print(*TESTS, sep="\n")
-        sys.exit()
-    EMULATOR = shlex.split(sys.argv[1])
-    guard = images.lock()
-    images.kernel("x86_64"), images.busybox("x86_64"), images.kernel("i386"), images.busybox("i386")
-    del guard
-    TESTS[sys.argv[2]]()
+    session.main(TESTS, __doc__, lambda: images.prepare("x86_64", "i386"))
