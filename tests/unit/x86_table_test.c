@@ -2,6 +2,7 @@
  * x86: every name in the opcode tables has something that makes it IR; one opcode table row per name at least.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/accel.h"
 #include "target/x86/cpu.h"
 #include "target/x86/cpu_models.h"
 #include "target/x86/translate.h"
@@ -64,6 +65,9 @@ static void test_models(void)
                   { "Dhyana-v2,-avx2", X86_WORD_7_EBX, 1u << 5, false } };
     g_autofree X86State *s = g_new0(X86State, 1);
     g_autoptr(GError) err = NULL;
+    Machine machine = { .accel = accel_find("test") };
+    Vcpu vcpu = { .machine = &machine };
+    s->cs.vcpu = &vcpu;
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_assert_true(x86_set_model(s, cases[i].text, true, &err));
         if (!!(s->cpuid_features[cases[i].word] & cases[i].bit) != cases[i].on)
