@@ -174,6 +174,7 @@ static const struct {
     { KERNEL_NO_PORTS, "in inb insb insz out outsb outsz", "level 3 that touches a port shuts the guest down" },
     { KERNEL_TABLES, "lar lsl verr verw movs pop push lds les lfs lgs lss", "selectors are the host's" },
     { KERNEL_FAULTS | KERNEL_ALL, "iret", "is not emulated at level 3" },
+    { KERNEL_FAULTS | KERNEL_ALL, "fxrstor", "of one that faults, an address of 32 bits is used as one of 64" },
     { KERNEL_FAULTS | KERNEL_ALL, "callf", "the target is checked before the return address is pushed" },
     { KERNEL_FAULTS | KERNEL_ALL, "movcr movdr", "registers that do not exist are #GP at level 3" },
     { KERNEL_FAULTS | KERNEL_ALL, "movq movd", "one that faults has x87's tags set" },
