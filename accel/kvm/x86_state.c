@@ -11,6 +11,7 @@
 #include "accel/kvm/kvm.h"
 #include "target/x86/cpu.h"
 #include "util/error.h"
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -201,19 +202,30 @@ static void image(KvmVcpu *k, X86State *s, uint8_t *area)
         memcpy(area + pkru, &keys, 4);
 }
 
+/* A kernel that keeps areas compacted (XSAVEC) leaves MXCSR's place as it was while SSE is in its initial
+ * configuration, to which MXCSR then belongs. */
+static uint32_t mxcsr_of(const uint8_t *area, uint64_t in_use)
+{
+    enum { XSAVEC = 1 << 1, XSAVES = 1 << 3, MXCSR_INITIAL = 0x1f80 };
+    unsigned eax = 0, ebx, ecx, edx;
+    uint32_t mxcsr;
+    __get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx);
+    memcpy(&mxcsr, area + XSAVE_MXCSR, 4);
+    return eax & (XSAVEC | XSAVES) && !(in_use & XCR0_SSE) ? MXCSR_INITIAL : mxcsr & 0xffff;
+}
+
 static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
 {
     static const uint8_t initial_x87[XSAVE_XMM] = { 0x7f, 3 };
     uint8_t *area = k->xsave;
     unsigned pkru = pkru_offset(k);
     uint64_t in_use;
-    uint32_t mxcsr, keys = 0;
+    uint32_t keys = 0;
     if (!get(k, k->kvm->xsave_bytes > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, "XSAVE", area, err))
         return false;
     memcpy(&in_use, area + XSAVE_HEADER, 8);
-    memcpy(&mxcsr, area + XSAVE_MXCSR, 4);
     x86_get_x87(s, in_use & XCR0_X87 ? area : initial_x87, true);
-    x86_set_mxcsr(s, mxcsr & 0xffff);
+    x86_set_mxcsr(s, mxcsr_of(area, in_use));
     for (unsigned i = 0; i < 16; i++) {
         memset(s->xmm[i], 0, sizeof(s->xmm[i]));
         if (in_use & XCR0_SSE)
@@ -229,38 +241,42 @@ static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
     return true;
 }
 
-/* Of a byte of the area, that X86State says something of. */
-static uint64_t component_of(size_t at)
+/* Which a byte of the area belongs to, of those that X86State has; 0: none of them. */
+static uint64_t component_of(size_t at, unsigned pkru)
 {
     if (at >= XSAVE_MXCSR && at < XSAVE_MXCSR + 4)
         return XCR0_SSE;
-    return at < XSAVE_XMM         ? XCR0_X87
-           : at < XSAVE_HEADER    ? XCR0_SSE
-           : at < XSAVE_AVX + 256 ? XCR0_AVX
-                                  : 1u << XCR0_PKRU_BIT;
+    if (at < XSAVE_HEADER)
+        return at < XSAVE_XMM ? XCR0_X87 : XCR0_SSE;
+    if (at >= XSAVE_AVX && at < XSAVE_AVX + 256)
+        return XCR0_AVX;
+    return pkru && at >= pkru && at < pkru + 4 ? 1u << XCR0_PKRU_BIT : 0;
 }
 
-/* What X86State says differently than when it was fetched; all after a reset. */
+/* What X86State says differently than when it was fetched; all after a reset. A component that was in its initial
+ * configuration is written as a whole: what stood in its place need not be that. */
 static bool put_extended(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
 {
-    uint8_t *area = k->xsave;
-    uint64_t in_use;
-    g_autofree uint8_t *now = g_malloc0(k->kvm->xsave_bytes);
+    size_t bytes = k->kvm->xsave_bytes;
+    uint64_t in_use, changed = 0;
+    unsigned pkru = pkru_offset(k);
+    g_autofree uint8_t *now = g_malloc0(bytes);
     image(k, s, now);
     if (what == KVM_PUT_RESET) {
-        memset(area, 0, k->kvm->xsave_bytes);
-        memset(k->xsave_given, 0, k->kvm->xsave_bytes);
+        memset(k->xsave, 0, bytes);
+        memset(k->xsave_given, 0, bytes);
     }
-    memcpy(&in_use, area + XSAVE_HEADER, 8);
-    for (size_t i = 0; i < k->kvm->xsave_bytes; i++) {
-        if (now[i] == k->xsave_given[i])
-            continue;
-        area[i] = now[i];
-        in_use |= component_of(i);
+    memcpy(&in_use, k->xsave + XSAVE_HEADER, 8);
+    for (size_t i = 0; i < bytes; i++)
+        changed |= now[i] != k->xsave_given[i] ? component_of(i, pkru) : 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (now[i] != k->xsave_given[i] || changed & ~in_use & component_of(i, pkru))
+            k->xsave[i] = now[i];
     }
-    memcpy(area + XSAVE_HEADER, &in_use, 8);
-    memcpy(k->xsave_given, now, k->kvm->xsave_bytes);
-    return SET(k, XSAVE, area, err);
+    in_use |= changed;
+    memcpy(k->xsave + XSAVE_HEADER, &in_use, 8);
+    memcpy(k->xsave_given, now, bytes);
+    return SET(k, XSAVE, k->xsave, err);
 }
 
 static bool get_xcr0(KvmVcpu *k, X86State *s, GError **err)

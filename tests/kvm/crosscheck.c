@@ -1,7 +1,7 @@
 /*
  * KVM against the JIT: the same guest, run for so many exits on both, has the same registers and the same memory.
  *
- *   kvm-crosscheck [--mode user|kernel|all] [--bits 64|32|16|all] [--count N] [--seed S] [--failures N]
+ *   kvm-crosscheck [--mode user|sequence|kernel|all] [--bits 64|32|16|all] [--count N] [--seed S] [--failures N]
  *
  * A program that the kernel cannot run (it emulates what it has no help for from the processor, and not every
  * instruction) is skipped and counted; a share of them must have run. Where the two differ, one is wrong: mostly
@@ -119,9 +119,10 @@ typedef struct CrossMode {
     bool (*check)(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
 } CrossMode;
 static const CrossMode modes[] = {
-    { "user", "64", 64, 5000, cross_user },    { "user", "32", 32, 3000, cross_user },
-    { "user", "16", 16, 2000, cross_user },    { "kernel", "16", 16, 100, cross_kernel },
-    { "kernel", "32", 32, 100, cross_kernel }, { "kernel", "64", 64, 100, cross_kernel },
+    { "user", "64", 64, 5000, cross_user },        { "user", "32", 32, 3000, cross_user },
+    { "user", "16", 16, 2000, cross_user },        { "kernel", "16", 16, 100, cross_kernel },
+    { "kernel", "32", 32, 100, cross_kernel },     { "kernel", "64", 64, 100, cross_kernel },
+    { "sequence", "64", 64, 200, cross_sequence },
 };
 
 static bool chosen(const char *wanted, const char *name)
@@ -145,7 +146,7 @@ int main(int argc, char **argv)
     char *mode = NULL, *bits = NULL;
     gint64 seed = 1, count = 20000;
     int failures = 10, missing = bare_kvm_missing();
-    GOptionEntry entries[] = { { "mode", 0, 0, G_OPTION_ARG_STRING, &mode, "user, kernel or all", "MODE" },
+    GOptionEntry entries[] = { { "mode", 0, 0, G_OPTION_ARG_STRING, &mode, "user, sequence, kernel or all", "MODE" },
                                { "bits", 0, 0, G_OPTION_ARG_STRING, &bits, "64, 32, 16 or all", "BITS" },
                                { "count", 0, 0, G_OPTION_ARG_INT64, &count,
                                  "programs of one instruction for level 3; for level 0 a hundredth, of many", "N" },

@@ -31,5 +31,6 @@ void cross_count(GHashTable *names, const char *name);
 /* Each checks about so many programs, and says what it finds. False: it cannot be done here. */
 bool cross_user(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
 bool cross_kernel(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
+bool cross_sequence(CrossTally *tally, unsigned bits, uint64_t count, uint64_t seed, unsigned most_shown);
 
 #endif

@@ -328,7 +328,9 @@ static void stack(Gen *g)
         break;
     case 3: /* popf */
         put(g, 0x68, 1);
-        put(g, x86_random(&g->rng) & (ALL | FLAG_DF | FLAG_NT), g->bits == 16 ? 2 : 4);
+        /* Kernels that run level 3 themselves do not keep NT. */
+        put(g, x86_random(&g->rng) & (ALL | FLAG_DF | (g->places->mode == PROGRAM_USER ? 0 : FLAG_NT)),
+            g->bits == 16 ? 2 : 4);
         put(g, 0x9d, 1);
         writes(g, ALL, 0);
         break;
@@ -562,6 +564,53 @@ static void translate_byte(Gen *g)
     put(g, 0xd7, 1);
 }
 
+/* ---- level 3 only: what kernels' emulators do not know ---- */
+
+/* xmm, xmm or memory. */
+static void simd(Gen *g)
+{
+    static const struct {
+        uint8_t prefix, op, immediate;
+    } ops[] = { { 0, 0x58, 0 },    { 0, 0x59, 0 },    { 0, 0x5c, 0 },    { 0, 0x5e, 0 },    { 0x66, 0x58, 0 },
+                { 0x66, 0x59, 0 }, { 0x66, 0x51, 0 }, { 0, 0x54, 0 },    { 0, 0x57, 0 },    { 0, 0x14, 0 },
+                { 0, 0xc6, 1 },    { 0x66, 0xfe, 0 }, { 0x66, 0xd4, 0 }, { 0x66, 0xef, 0 }, { 0x66, 0xdb, 0 },
+                { 0x66, 0x70, 1 }, { 0x66, 0x6c, 0 }, { 0x66, 0xf4, 0 }, { 0x66, 0x76, 0 }, { 0x66, 0x7f, 0 },
+                { 0x66, 0x6f, 0 }, { 0, 0x5b, 0 },    { 0x66, 0x5a, 0 }, { 0x66, 0xd7, 0 } };
+    unsigned n = below(g, G_N_ELEMENTS(ops)), reg = below(g, 8), other = below(g, 8);
+    bool memory = percent(g, 40) && ops[n].op != 0xd7;
+    if (memory)
+        load(g, RSI, (place(g) + 63) & ~63u);
+    if (g->places->avx && percent(g, 40) && ops[n].op != 0x7f) {
+        bool two = ops[n].op == 0x51 || ops[n].op == 0x6f || ops[n].op == 0x70 || ops[n].op == 0x5b ||
+                   ops[n].op == 0x5a || ops[n].op == 0xd7;
+        unsigned vvvv = two ? 0 : below(g, 16);
+        put(g, 0xc5, 1);
+        put(g, 0x80 | (~vvvv & 15) << 3 | below(g, 2) << 2 | (ops[n].prefix ? 1 : 0), 1);
+    } else {
+        if (ops[n].prefix)
+            put(g, ops[n].prefix, 1);
+        put(g, 0x0f, 1);
+    }
+    if (ops[n].op == 0xd7) /* into a general register */
+        reg = RDX;
+    put(g, ops[n].op, 1);
+    put(g, memory ? reg << 3 | RSI : 0xc0 | reg << 3 | other, 1);
+    if (ops[n].immediate)
+        put(g, below(g, 256), 1);
+}
+
+static void x87(Gen *g)
+{
+    static const uint16_t ops[] = { 0xe8d9, 0xc9d9, 0xebd9, 0xe0d9, 0xe1d9, 0xfad9, 0xf7d9, 0xc1de, 0xc9de, 0xe1dd };
+    static const uint16_t memory[] = { 0x06dd, 0x1edd, 0x06d9, 0x1ed9, 0x06d8, 0x0edc, 0x06db, 0x1edb, 0x3edb, 0x2edb };
+    if (percent(g, 50)) {
+        put(g, ops[below(g, G_N_ELEMENTS(ops))], 2);
+        return;
+    }
+    load(g, RSI, place(g));
+    put(g, memory[below(g, G_N_ELEMENTS(memory))], 2);
+}
+
 static void interrupt(Gen *g)
 {
     put(g, 0xcd | (0x20 + below(g, 16)) << 8, 2);
@@ -571,6 +620,7 @@ static const struct {
     const char *name;
     void (*make)(Gen *g);
     unsigned weight;
+    uint8_t levels; /* 1 << level; 0: any */
 } kinds[] = { { "alu", alu, 12 },
               { "unary", unary, 4 },
               { "test", test, 2 },
@@ -595,24 +645,32 @@ static const struct {
               { "div", divide, 2 },
               { "string", string, 3 },
               { "repeat", repeat, 3 },
-              { "port", port, 4 },
-              { "string port", string_port, 2 },
+              { "port", port, 4, 1 },
+              { "string port", string_port, 2, 1 },
               { "device", device, 4 },
               { "decimal", decimal, 2 },
-              { "segment", segment, 2 },
-              { "system", system_register, 2 },
-              { "jmpf", far, 1 },
+              { "segment", segment, 2, 1 },
+              { "system", system_register, 2, 1 },
+              { "jmpf", far, 1, 1 },
               { "vector", vector, 1 },
-              { "xlat", translate_byte, 1 } };
+              { "xlat", translate_byte, 1 },
+              { "simd", simd, 25, 8 },
+              { "x87", x87, 20, 8 } };
+
+static unsigned weight_of(const Gen *g, unsigned kind)
+{
+    unsigned level = g->places->mode == PROGRAM_USER ? 3 : 0;
+    return !kinds[kind].levels || kinds[kind].levels >> level & 1 ? kinds[kind].weight : 0;
+}
 
 static unsigned choose_kind(Gen *g)
 {
     unsigned all = 0, n = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
-        all += kinds[i].weight;
+        all += weight_of(g, i);
     unsigned at = below(g, all);
-    while (at >= kinds[n].weight)
-        at -= kinds[n++].weight;
+    while (at >= weight_of(g, n))
+        at -= weight_of(g, n++);
     return n;
 }
 
@@ -625,7 +683,7 @@ static void halt(Gen *g)
 void program_make(Program *p, const ProgramPlaces *places, uint64_t seed)
 {
     enum { MOST_AFTER = 40, BLOCK = 6 };
-    static const unsigned bits[] = { 16, 32, 64 };
+    static const unsigned bits[] = { 16, 32, 64, 64 };
     Gen g = { .p = p, .places = places, .rng = { seed }, .bits = bits[places->mode] };
     memset(p, 0, sizeof(*p));
     g.rare = percent(&g, 10);

@@ -1,5 +1,6 @@
 /*
- * Random programs for level 0: short instructions that begin with what they need and end wherever they like.
+ * Random programs: short instructions that begin with what they need and end wherever they like. For level 0, or for
+ * level 3 of 64-bit code (PROGRAM_USER), with x87, SSE and AVX.
  * SPDX-License-Identifier: MIT
  */
 #ifndef TESTS_KVM_CROSSCHECK_PROGRAMS_H
@@ -11,7 +12,7 @@
 enum { PROGRAM_BYTES = 0x700, PROGRAM_PIECES = 128 };
 enum { PROGRAM_MMIO = 0xa0000, PROGRAM_PORTS = 0x80, PROGRAM_PORT_COUNT = 16 };
 
-typedef enum { PROGRAM_REAL, PROGRAM_PROTECTED, PROGRAM_LONG, PROGRAM_MODES } ProgramMode;
+typedef enum { PROGRAM_REAL, PROGRAM_PROTECTED, PROGRAM_LONG, PROGRAM_USER } ProgramMode;
 
 typedef struct Program {
     uint8_t code[PROGRAM_BYTES];
@@ -29,6 +30,7 @@ typedef struct ProgramPlaces {
     uint32_t data;
     uint16_t code_selector, data_selector;
     uint32_t code; /* where it will stand */
+    bool avx;
 } ProgramPlaces;
 void program_make(Program *p, const ProgramPlaces *places, uint64_t seed);
 uint64_t program_random(uint64_t *state);

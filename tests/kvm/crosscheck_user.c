@@ -174,6 +174,8 @@ static const struct {
     { KERNEL_NO_PORTS, "in inb insb insz out outsb outsz", "level 3 that touches a port shuts the guest down" },
     { KERNEL_TABLES, "lar lsl verr verw movs pop push lds les lfs lgs lss", "selectors are the host's" },
     { KERNEL_FAULTS | KERNEL_ALL, "iret", "is not emulated at level 3" },
+    { KERNEL_FAULTS | KERNEL_ALL, "fxrstor", "of one that faults, an address of 32 bits is used as one of 64" },
+    { KERNEL_FAULTS | KERNEL_ALL, "callf", "the target is checked before the return address is pushed" },
     { KERNEL_FAULTS | KERNEL_ALL, "movcr movdr", "registers that do not exist are #GP at level 3" },
     { KERNEL_FAULTS | KERNEL_ALL, "movq movd", "one that faults has x87's tags set" },
     { KERNEL_ALL, "tzcnt lzcnt", "are emulated as bsf and bsr" },
@@ -192,7 +194,10 @@ static bool quirk(const User *u, const X86Encoding *e, const X86Case *in, const 
     /* Its emulator gives #UD for what it does not know. */
     if (u->kernel & (KERNEL_FAULTS | KERNEL_ALL) && got == VECTOR_UD && want != VECTOR_UD)
         return true;
-    /* It checks no alignment, steps over repetitions as a whole, and looks in an order of its own for what faults. */
+    /* Nor does it check alignment. */
+    if (u->kernel & (KERNEL_FAULTS | KERNEL_ALL) && want == VECTOR_AC)
+        return true;
+    /* It steps over repetitions as a whole, and looks in an order of its own for what faults. */
     return u->kernel & KERNEL_ALL &&
            (got != VECTOR_MARK || want != VECTOR_MARK || in->regs.rflags & (FLAG_TF | FLAG_AC));
 }

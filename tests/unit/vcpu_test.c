@@ -85,6 +85,12 @@ static void fake_run_group(Vcpu *runner)
 
 static uint32_t vanishes; /* atomic: the first vCPU's thread ends, though nobody asks for it */
 
+static void vanish(const Vcpu *vcpu)
+{
+    if (!vcpu->index && __atomic_exchange_n(&vanishes, 0, __ATOMIC_SEQ_CST))
+        pthread_exit(NULL);
+}
+
 static void fake_run(Vcpu *vcpu)
 {
     FakeState *fake = (FakeState *)vcpu->state;
@@ -99,12 +105,10 @@ static void fake_run(Vcpu *vcpu)
             __atomic_store_n(&vcpu->halted, true, __ATOMIC_RELAXED);
             continue;
         }
+        vanish(vcpu); /* the request for it may have been taken before */
         while (!__atomic_load_n(&vcpu->state->poll, __ATOMIC_SEQ_CST))
             __atomic_fetch_add(&fake->steps, 1, __ATOMIC_RELAXED);
-        if (!vcpu->index && __atomic_load_n(&vanishes, __ATOMIC_SEQ_CST)) {
-            __atomic_store_n(&vanishes, 0, __ATOMIC_SEQ_CST);
-            pthread_exit(NULL);
-        }
+        vanish(vcpu);
     }
 }
 
