@@ -99,16 +99,17 @@ static uint32_t read_indirect(const IoApic *s)
     }
 }
 
-/* Local APICs elsewhere want to know whose ends of interrupt are to be told. */
+/* Local APICs elsewhere want to know whose ends of interrupt are to be told. A pin that is masked keeps its route: who
+ * masks it while its interrupt is in service, and ends that then, would leave the remote IRR set for ever. */
 static void tell_route(const IoApic *s, unsigned pin)
 {
     Machine *machine = s->dev.machine;
     uint64_t entry = s->pins[pin];
-    if (!machine->irqchip || !machine->irqchip->set_route)
+    if (!machine->irqchip || !machine->irqchip->set_route || entry & ENTRY_MASKED)
         return;
     uint64_t address = APIC_BASE | (entry >> 56) << 12 | (entry & ENTRY_LOGICAL ? 4 : 0);
     uint32_t data = (entry & 0x7ff) | (entry & ENTRY_LEVEL ? 0xc000 : 0);
-    machine->irqchip->set_route(machine, pin, address, entry & ENTRY_MASKED ? 0 : data);
+    machine->irqchip->set_route(machine, pin, address, data);
 }
 
 /* Linux ends a level interrupt of an I/O APIC without EOI register by making it an edge and a level again. */

@@ -197,8 +197,8 @@ def boot_cd():
 
 
 def boot_network():
-    """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP the boot sector. Where the kernel emulates the processor, iPXE needs
-    minutes to unpack itself; that it begins to is as far as the test goes there, unless RHEA_KVM_SLOW is set."""
+    """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP the boot sector. A kernel that emulates the processor needs minutes to
+    unpack iPXE, and cannot emulate what that then does at its prompt (nor can it for the reference emulator): there it has to begin to."""
     need_kvm()
     if not os.path.exists("/usr/lib/ipxe/qemu/efi-virtio.rom"):
         skip("Debian's package ipxe-qemu is not installed")
@@ -207,18 +207,17 @@ def boot_network():
         pc_metal.build(files, "boot")
         g = Guest(tmp, "-M", "pc", "-m", "64", "-accel", "kvm", "-serial", "stdio", "-no-reboot", "-boot", "n",
                   "-netdev", f"user,id=n,tftp={files},bootfile=boot", "-device", "virtio-net-pci,netdev=n")
-        whole = not emulated() or "RHEA_KVM_SLOW" in os.environ
-        limit = time.monotonic() + HANG * (10 if whole else 1)
+        limit = time.monotonic() + HANG
         while "starting execution" not in (text := g.picture().text()):
             if time.monotonic() > limit:
                 expect(False, "iPXE starts", text)
             time.sleep(0.5)
         print("ok: iPXE starts", flush=True)
-        if not whole:
-            print("left out: the rest, which this kernel's emulation takes minutes for")
+        if emulated():
+            print("left out: the rest, which this kernel's emulation does not come to")
             g.quit()
             return
-        g.wait_for("Rhea's boot sector", HANG * 10)
+        g.wait_for("Rhea's boot sector", HANG)
         g.wait_for("\n")
         text = g.picture().text()
         expect("10.0.2.15" in text and "Rhea's boot sector" in text, "the lease and the boot sector are on the screen", text)
@@ -351,11 +350,13 @@ def failures():
         g.wait_for("KVM: vCPU 0 stops", HANG)
         g.wait_for("rip=", HANG)
         while "internal-error" not in (status := g.tell("info status")):
-            expect("running" in status, "still running")
+            if "running" not in status:
+                expect(False, "an internal error stops it", status)
         print(status)
         expect("rip" in g.tell("info registers"), "its registers can be seen")
         g.tell("system_reset")
-        g.tell("cont")
+        while "running" not in g.tell("info status"):  # the reset comes a little later
+            print(g.tell("cont"))
         g.wait_for("now\n", HANG)
         expect(True, "a reset starts it anew")
         g.quit()

@@ -247,6 +247,32 @@ static void test_level(void)
     stop_hpet();
 }
 
+/* Masked by its handler, before its end of interrupt; it comes again when it is no longer masked. */
+static void mask_hook(void)
+{
+    if (counts[V_LEVEL] == 1)
+        ioapic_write(0x10 + 2 * HPET_PIN, V_LEVEL | LEVEL | MASKED);
+    else
+        REG32(HPET + 0x20) = 1;
+}
+
+static void test_level_masked_in_service(void)
+{
+    counts[V_LEVEL] = 0;
+    hooks[V_LEVEL] = mask_hook;
+    set_pin(HPET_PIN, V_LEVEL | LEVEL);
+    start_hpet(HPET_ENABLE | HPET_LEVEL | HPET_PIN << 9, MS);
+    wait_for(V_LEVEL, 1);
+    breathe();
+    check("level-triggered, masked while in service", counts[V_LEVEL], early_end ? counts[V_LEVEL] : 1);
+    ioapic_write(0x10 + 2 * HPET_PIN, V_LEVEL | LEVEL);
+    wait_for(V_LEVEL, 2);
+    breathe();
+    check("level-triggered, masked in service and again", counts[V_LEVEL], early_end ? counts[V_LEVEL] : 2);
+    set_pin(HPET_PIN, MASKED);
+    stop_hpet();
+}
+
 /* Periodic, each cleared. */
 static void clear_hook(void)
 {
@@ -465,6 +491,7 @@ void test_interrupts(void)
     test_in_service();
     test_ioapic();
     test_level();
+    test_level_masked_in_service();
     test_level_periodic();
     test_message();
     test_priority(false);
