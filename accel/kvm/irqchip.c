@@ -110,15 +110,16 @@ static bool set_default_routes(KvmState *kvm, GError **err)
     for (unsigned n = 0; n < 16; n++) {
         unsigned chip = n < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
         if (n != 2)
-            kvm_route_pin(kvm, &(struct kvm_irq_routing_entry){ .gsi = n,
-                                                                .type = KVM_IRQ_ROUTING_IRQCHIP,
-                                                                .u.irqchip = { .irqchip = chip, .pin = n % PIC_PINS } });
+            kvm_route_pin(kvm,
+                          &(struct kvm_irq_routing_entry){ .gsi = n,
+                                                           .type = KVM_IRQ_ROUTING_IRQCHIP,
+                                                           .u.irqchip = { .irqchip = chip, .pin = n % PIC_PINS } });
     }
     for (unsigned n = GSI_COUNT; n-- > 0;)
-        kvm_route_pin(kvm,
-                      &(struct kvm_irq_routing_entry){ .gsi = n,
-                                                       .type = KVM_IRQ_ROUTING_IRQCHIP,
-                                                       .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 } });
+        kvm_route_pin(
+            kvm, &(struct kvm_irq_routing_entry){ .gsi = n,
+                                                  .type = KVM_IRQ_ROUTING_IRQCHIP,
+                                                  .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = n ? n : 2 } });
     return kvm_routes_commit(kvm) || error_set_errno(err, errno, "KVM: interrupt routes");
 }
 

@@ -12,8 +12,8 @@ SPDX-License-Identifier: MIT
 import os, re, shlex, socket, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import pc_metal
-from session import Session, expect, skip
+import pc_metal, session
+from session import EMULATOR, Session, expect, skip
 from x86_screen_test import Picture
 
 DEVICE = "/dev/kvm"
@@ -35,7 +35,7 @@ def emulated():
 
 def rhea(*args, target="x86_64", prefix=()):
     """Run to the end; returns (status, output)."""
-    command = [*prefix, RHEA, "-target", target, *map(str, args)]
+    command = [*prefix, *EMULATOR, "-target", target, *map(str, args)]
     try:
         p = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG)
     except subprocess.TimeoutExpired as e:
@@ -49,7 +49,7 @@ class Guest(Session):
     def __init__(self, tmp, *args, sockets=("monitor",)):
         self.tmp = tempfile.mkdtemp(dir=tmp)
         options = [o for s in sockets for o in (f"-{s}", f"unix:{self.tmp}/{s},server=on,wait=off")]
-        super().__init__([RHEA, "-target", "x86_64", "-display", "none", *options, *args])
+        super().__init__([*EMULATOR, "-target", "x86_64", "-display", "none", *options, *args])
         self.sockets = {s: self.connect(f"{self.tmp}/{s}") for s in sockets}
         self.answer()
 
@@ -290,10 +290,10 @@ def messages():
         cases = [("device", in_namespace(NO_DEVICE[0]), NO_DEVICE[1]), ("extension", in_namespace(NO_EXTENSION[0]), NO_EXTENSION[1])]
         nobody = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
         private = f"{NO_DEVICE[0]} && mknod -m 600 /dev/kvm c 10 232"
-        if subprocess.run([*nobody, RHEA, "--version"], capture_output=True).returncode == 0:
+        if subprocess.run([*nobody, *EMULATOR, "--version"], capture_output=True).returncode == 0:
             cases.append(("permission", [*in_namespace(private), *nobody], "KVM: no permission to open /dev/kvm"))
         else:
-            print(f"left out: nobody may not run {RHEA}")
+            print(f"left out: nobody may not run {EMULATOR[0]}")
         if os.path.exists(DEVICE):
             cases.append(("KVM", in_namespace(NO_KVM[0]), NO_KVM[1]))
             try:
@@ -365,10 +365,4 @@ def failures():
 TESTS = {f.__name__: f for f in (metal_on, metal_split, metal_off, screen, boot_disk, boot_cd, boot_network, messages, options, failures)}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or (sys.argv[2] != "list" and sys.argv[2] not in TESTS):
-        sys.exit(__doc__ + "\n" + " ".join(TESTS))
-    if sys.argv[2] == "list":
-        print(*TESTS, sep="\n")
-        sys.exit()
-    RHEA = sys.argv[1]
-    TESTS[sys.argv[2]]()
+    session.main(TESTS, __doc__)
