@@ -61,9 +61,8 @@ static void test_log(void)
     g_assert_true(mem_ram_init(&ram, machine, "ram", PAGES * PAGE, NULL));
     mem_add(&machine->root, 0x10000, &ram, 0);
     memset(&heard, 0, sizeof(heard));
-    heard.listener = (MemListener){
-        .log = log_changed, .log_sync = log_sync, .log_page = log_page, .log_settled = log_settled
-    };
+    heard.listener =
+        (MemListener){ .log = log_changed, .log_sync = log_sync, .log_page = log_page, .log_settled = log_settled };
     as_add_listener(as, &heard.listener);
     mem_log_start(&ram);
     mem_log_start(&ram);
