@@ -145,7 +145,7 @@ typedef struct Mailbox {
     Mail mails[MAILS];
 } Mailbox;
 
-#define UNIT_HASH_BITS 16
+#define UNIT_HASH_BITS 18 /* a Debian that runs many programs has 400,000 units */
 #define OTHER_BITS     6
 #define LARGE_BITS     9
 #define FETCH_BITS     8
