@@ -17,9 +17,38 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BLOCK = 16  # as in exits.S
 NAMES = ["OUT", "IN", "load", "store", "HLT, timer", "HLT, 2 CPUs"]
 FIRST = ".code16\n.globl _start\n_start: out %al, $0xe9\n1: hlt\njmp 1b\n.org 0xfff0\nljmp $0xf000, $0\n.org 0x10000\n"
-
-
-COUNTED = {"OUT": "out %al, $0x80", "IN": "in $0x80, %al", "OUT, no device": "out %al, %dx"}
+COUNTED = {"OUT": "out %al, $0x80", "IN": "in $0x80, %al", "OUT, no device": "out %al, %dx", "load": "mov 0xfed00000, %eax",
+           "store": "mov %eax, 0xfed00000"}
+# In protected mode, flat; accessed bits are set, as the tables are in ROM.
+COUNT = """.code16
+.globl _start
+_start: cli
+lgdtl %cs:pointer - _start
+mov %cr0, %eax
+or $1, %al
+mov %eax, %cr0
+ljmpl $8, $flat
+.code32
+flat: mov $16, %eax
+mov %eax, %ds
+mov $TIMES, %ecx
+mov $0x1230, %dx
+1: INSN
+dec %ecx
+jnz 1b
+mov $0, %al
+out %al, $0xf4
+2: hlt
+jmp 2b
+.align 8
+gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
+pointer: .word 23
+.long gdt
+.org 0xfff0
+.code16
+ljmp $0xf000, $0
+.org 0x10000
+"""
 
 
 def assemble(source, rom):
@@ -71,8 +100,7 @@ def instructions(command, option, folder, insn):
     total = []
     for times in 1000, 11000:
         with open(f"{folder}/count.S", "w") as f:
-            f.write(f".code16\n.globl _start\n_start: mov ${times}, %ecx\nmov $0x1230, %dx\n1: {insn}\ndec %ecx\njnz 1b\n"
-                    "mov $0, %al\nout %al, $0xf4\n2: hlt\njmp 2b\n.org 0xfff0\nljmp $0xf000, $0\n.org 0x10000\n")
+            f.write(COUNT.replace("TIMES", str(times)).replace("INSN", insn))
         rom = assemble(f"{folder}/count.S", f"{folder}/count")
         subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={folder}/log",
                         *shlex.split(command), "-accel", "kvm" + option, "-M", "pc", "-m", "16", "-nodefaults", "-display", "none",
