@@ -282,6 +282,24 @@ static void test_reconnect(gconstpointer accel)
     finish();
 }
 
+/* One at a time: who comes second is turned away, and the first does not notice. */
+static void test_second(gconstpointer accel)
+{
+    begin(accel);
+    sane();
+    int first = t.fd;
+    uint8_t byte;
+    connect_client();
+    ssize_t n;
+    while ((n = recv(t.fd, &byte, 1, MSG_DONTWAIT)) < 0 && errno == EAGAIN)
+        g_main_context_iteration(NULL, FALSE);
+    g_assert_cmpint(n, <=, 0);
+    close(t.fd);
+    t.fd = first;
+    sane();
+    finish();
+}
+
 static void test_random(gconstpointer accel)
 {
     static const char letters[] = "$#}mMXpPGgcsCSvCont;:HTZz?qXferRcmd,0123456789abcdef+-\3";
@@ -316,9 +334,11 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(gconstpointer accel);
-    } tests[] = {
-        { "wrong", test_wrong }, { "run", test_run }, { "reconnect", test_reconnect }, { "random", test_random }
-    };
+    } tests[] = { { "wrong", test_wrong },
+                  { "run", test_run },
+                  { "reconnect", test_reconnect },
+                  { "second", test_second },
+                  { "random", test_random } };
     static const char *const accels[] = { "jit=on", "jit=off", "thread=single" };
     g_test_init(&argc, &argv, NULL);
     for (unsigned a = 0; a < G_N_ELEMENTS(accels); a++) {

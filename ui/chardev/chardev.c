@@ -63,6 +63,11 @@ static void chardev_close(Chardev *c)
     g_free(c);
 }
 
+void chardev_refuse_others(Chardev *chardev)
+{
+    chardev->exclusive = true;
+}
+
 void chardev_remove_all(void)
 {
     for (guint i = 0; all && i < all->len; i++)

@@ -160,6 +160,7 @@ bool gdbstub_open(Machine *machine, const char *device, GError **err)
     s->points = g_array_new(FALSE, FALSE, sizeof(DebugPoint));
     g_mutex_init(&s->hit.lock);
     stub_attach(s);
+    chardev_refuse_others(chardev);
     if (chardev_attach(chardev, NULL, &client, s, err))
         return true;
     s->chardev = NULL;
