@@ -411,6 +411,7 @@ void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
 {
     TcgCpu *c = tcg_cpu(cs);
     Phase was = tcg_phase(c, PHASE_SLOW);
+    c->own_access = true;
     unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8);
     if (vector_aligned(c, va, memop, ACCESS_LOAD)) {
         for (unsigned i = 0; i < bytes && !cs->raised; i += piece) {
@@ -418,6 +419,7 @@ void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
             memcpy((uint8_t *)buffer + i, &v, piece);
         }
     }
+    c->own_access = false;
     tcg_phase(c, was);
 }
 
@@ -425,6 +427,7 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
 {
     TcgCpu *c = tcg_cpu(cs);
     Phase was = tcg_phase(c, PHASE_SLOW);
+    c->own_access = true;
     unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8), first = bytes_to_page_end(va);
     PageEntry e;
     bool good = vector_aligned(c, va, memop, ACCESS_STORE);
@@ -437,6 +440,7 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
         memcpy(&v, (const uint8_t *)buffer + i, piece);
         slow_store(c, wrap(c, va + i), v, piece == 4 ? MO_32 : MO_64);
     }
+    c->own_access = false;
     tcg_phase(c, was);
 }
 
@@ -648,16 +652,22 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
 uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    uint64_t v = slow_amo(tcg_cpu(cs), va, value, memop, kind);
-    tcg_phase(tcg_cpu(cs), was);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
+    uint64_t v = slow_amo(c, va, value, memop, kind);
+    c->own_access = false;
+    tcg_phase(c, was);
     return v;
 }
 
 uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    uint64_t v = slow_cas(tcg_cpu(cs), va, expected, value, memop);
-    tcg_phase(tcg_cpu(cs), was);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
+    uint64_t v = slow_cas(c, va, expected, value, memop);
+    c->own_access = false;
+    tcg_phase(c, was);
     return v;
 }
 

@@ -129,6 +129,7 @@ bool riscv_gdb_write(CpuState *cs, unsigned n, const uint8_t *value)
     else if (n < GDB_CSR0) {
         if (!bytes)
             return false;
+        s->fp_dirty |= !s->fp_off;
         s->f[n - GDB_F0] = bytes == 4 ? v | UINT64_C(0xffffffff00000000) : v;
     } else if (n == GDB_PRIV) {
         if (v != PRIV_U && v != PRIV_S && v != PRIV_M)

@@ -119,7 +119,10 @@ char *x86_gdb_xml(CpuState *cs)
                                    g->bits ? g->bits
                                    : is64  ? 64
                                            : 32,
-                                   type, number++, g->kind == K_FPU ? " group=\"float\"" : "");
+                                   type, number++,
+                                   g->kind == K_FPU  ? " group=\"float\""
+                                   : g->kind == K_CR ? " group=\"system\""
+                                                     : "");
         }
     }
     g_string_append(out, "</feature></target>");

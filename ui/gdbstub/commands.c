@@ -25,13 +25,10 @@ static bool skip(const char **text, char c)
     return true;
 }
 
-/* The vCPU's state is there to be looked at, and is kept. Machine lock held. */
+/* Registers of the vCPU that the debugger looks at. Machine lock held. */
 static CpuState *look(Stub *s)
 {
-    Vcpu *vcpu = stub_vcpu(s, s->cpu);
-    if (s->machine->accel->vcpu_read_state)
-        s->machine->accel->vcpu_read_state(vcpu);
-    return vcpu->state;
+    return stub_state(s, s->cpu);
 }
 
 /* ---- registers ---- */
@@ -253,11 +250,8 @@ static void current_thread(Stub *s, const char *text, size_t len)
 
 static void set_pc(Stub *s, unsigned cpu, uint64_t pc)
 {
-    unsigned was = s->cpu;
     machine_lock(s->machine);
-    s->cpu = cpu;
-    look(s)->pc = address_of(s, pc);
-    s->cpu = was;
+    stub_state(s, cpu)->pc = address_of(s, pc);
     machine_unlock(s->machine);
 }
 
@@ -337,8 +331,9 @@ static void cmd_vcont(Stub *s, const char *text, size_t len)
     s->actions = g_new(StubAction, count);
     for (guint i = 0; i < count; i++)
         s->actions[i] = STUB_HOLD;
-    while (ok && skip(&text, ';'))
+    do
         ok = read_action(s, &text, taken);
+    while (ok && skip(&text, ';'));
     for (guint i = 0; i < count; i++)
         some |= taken[i];
     if (ok && some && !*text) {
@@ -483,27 +478,29 @@ static void cmd_why(Stub *s, const char *text, size_t len)
 static const struct {
     const char *name;
     void (*run)(Stub *s, const char *text, size_t len); /* what follows the name */
+    bool whole;                                         /* nothing does */
 } commands[] = {
     { "qSupported", supported },
     { "qXfer:features:read:", read_features },
     { "qRcmd,", monitor_command },
-    { "qfThreadInfo", first_threads },
-    { "qsThreadInfo", tell_threads },
+    { "qfThreadInfo", first_threads, .whole = true },
+    { "qsThreadInfo", tell_threads, .whole = true },
     { "qThreadExtraInfo,", describe_thread },
     { "qAttached", attached },
-    { "qC", current_thread },
-    { "QStartNoAckMode", no_acks },
-    { "vCont?", cmd_vcont_what },
-    { "vCont", cmd_vcont },
+    { "qC", current_thread, .whole = true },
+    { "QStartNoAckMode", no_acks, .whole = true },
+    { "vCont?", cmd_vcont_what, .whole = true },
+    { "vCont;", cmd_vcont },
     { "vKill;", cmd_vkill },
-    { "?", cmd_why },
+    { "?", cmd_why, .whole = true },
     { "c", cmd_continue },
     { "C", cmd_continue_signal },
     { "s", cmd_step },
     { "S", cmd_step_signal },
-    { "D", cmd_detach },
-    { "k", cmd_kill },
-    { "g", read_registers },
+    { "D", cmd_detach, .whole = true },
+    { "D;", cmd_detach },
+    { "k", cmd_kill, .whole = true },
+    { "g", read_registers, .whole = true },
     { "G", write_registers },
     { "p", read_register },
     { "P", write_register },
@@ -520,7 +517,8 @@ void stub_command(Stub *s, const char *text, size_t len)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
         size_t n = strlen(commands[i].name);
-        if (len >= n && !memcmp(text, commands[i].name, n)) {
+        bool fits = commands[i].whole ? len == n : len >= n;
+        if (fits && !memcmp(text, commands[i].name, n)) {
             commands[i].run(s, text + n, len - n);
             return;
         }

@@ -4,6 +4,7 @@
  */
 #include "ui/gdbstub/stub.h"
 #include "util/error.h"
+#include "util/mainloop.h"
 #include <string.h>
 
 static Stub stub;
@@ -36,6 +37,14 @@ Vcpu *stub_vcpu(Stub *s, unsigned index)
     return s->machine->vcpus->pdata[index];
 }
 
+CpuState *stub_state(Stub *s, unsigned index)
+{
+    Vcpu *vcpu = stub_vcpu(s, index);
+    if (s->machine->accel->vcpu_read_state)
+        s->machine->accel->vcpu_read_state(vcpu);
+    return vcpu->state;
+}
+
 /* ---- input ---- */
 
 static void take_packet(Stub *s)
@@ -61,7 +70,7 @@ static void take_byte(Stub *s, uint8_t byte)
             g_string_append_c(s->pending, '-');
         break;
     case PACKET_NAK:
-        if (!s->no_acks)
+        if (!s->no_acks && s->pending->len < PACKET_MAX)
             g_string_append_len(s->pending, s->last->str, s->last->len);
         break;
     case PACKET_INTERRUPT:
@@ -124,9 +133,14 @@ void gdbstub_close(void)
     Stub *s = &stub;
     if (!s->machine)
         return;
+    if (s->owes_stop)
+        stub_reply(s, "W00"); /* there is nothing to wait for any more */
     stub_detach(s);
+    mainloop_cancel(s);
     if (s->chardev)
         chardev_attach(s->chardev, NULL, NULL, s, NULL);
+    if (s->chardev && s->owned)
+        chardev_remove(s->chardev);
     s->chardev = NULL;
     s->machine = NULL;
     s->connected = false;
@@ -147,6 +161,8 @@ bool gdbstub_open(Machine *machine, const char *device, GError **err)
     g_autofree char *label = g_strdup_printf("gdb%u", count++);
     Chardev *chardev;
     gdbstub_close();
+    if (!machine->vcpus->len)
+        return error_set(err, "gdb: there is no CPU to debug");
     if (!chardev_from_short(label, text, &chardev, err)) {
         g_prefix_error(err, "gdb: ");
         return false;
@@ -154,6 +170,7 @@ bool gdbstub_open(Machine *machine, const char *device, GError **err)
     if (!chardev)
         return true;
     *s = (Stub){ .machine = machine, .chardev = chardev };
+    s->owned = !g_str_has_prefix(device, "chardev:") && !chardev_is_mux(chardev);
     packet_reader_init(&s->reader);
     s->pending = g_string_new(NULL);
     s->last = g_string_new(NULL);

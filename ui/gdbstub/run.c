@@ -18,12 +18,21 @@ static bool is_code(const DebugPoint *p)
     return p->kind == DEBUG_SOFTWARE || p->kind == DEBUG_EXECUTE;
 }
 
+/* Two vCPUs may be hit at once: the machine stands, and what the second one asked for is done. */
+static void forget_request(Machine *machine)
+{
+    g_mutex_lock(&machine->pending.lock);
+    if (machine->pending.stop_state == RUN_DEBUG)
+        machine->pending.stop = false;
+    g_mutex_unlock(&machine->pending.lock);
+}
+
 /* On the vCPU's thread, which stops. */
 static void stopped(Vcpu *vcpu, const DebugPoint *point, void *opaque)
 {
     Stub *s = opaque;
     g_mutex_lock(&s->hit.lock);
-    if (!s->hit.there) { /* others will hit theirs again */
+    if (!s->hit.there) { /* others will meet their breakpoints again */
         s->hit.there = true;
         s->hit.step = !point;
         s->hit.cpu = vcpu->index;
@@ -45,7 +54,8 @@ static bool ask(Stub *s, Vcpu *vcpu, const DebugRequest *request, GError **err)
 {
     const AccelType *accel = s->machine->accel;
     if (!accel->vcpu_debug)
-        return !request || !request->count || error_set(err, "accelerator '%s' has no breakpoints", accel->name);
+        return !request || (!request->count && !request->step) ||
+               error_set(err, "accelerator '%s' has no breakpoints", accel->name);
     return accel->vcpu_debug(vcpu, request, err);
 }
 
@@ -90,37 +100,38 @@ static bool apply(Stub *s, GError **err)
 static void go_on(void *opaque)
 {
     Stub *s = opaque;
-    if (!s->machine)
-        return;
     machine_lock(s->machine);
-    if (s->stepping_over && s->machine->state == RUN_DEBUG) {
-        s->stepping_over = false;
+    if (s->goes_on && s->machine->state == RUN_DEBUG)
         machine_start(s->machine);
-    }
+    s->goes_on = false;
     machine_unlock(s->machine);
+}
+
+/* What was hit is to be told: where the debugger looks from now on. */
+static void note_hit(Stub *s)
+{
+    s->cpu = s->run_cpu = s->hit.cpu;
+    if (s->hit.step || !is_code(&s->hit.point))
+        return;
+    s->at_break.there = true;
+    s->at_break.cpu = s->hit.cpu;
+    s->at_break.pc = stub_state(s, s->hit.cpu)->pc;
 }
 
 static void has_stopped(Stub *s)
 {
-    lift(s, !s->connected);
+    forget_request(s->machine);
+    lift(s, false);
+    s->goes_on = s->stepping_over && s->hit.there && s->hit.step && s->machine->state == RUN_DEBUG;
+    s->stepping_over = s->at_break.there = false;
     g_clear_pointer(&s->actions, g_free);
-    s->at_break.there = false;
-    if (s->machine->state == RUN_SUSPENDED)
-        return;
-    bool only_a_step = s->stepping_over && s->hit.there && s->hit.step && s->machine->state == RUN_DEBUG;
-    if (only_a_step) {
+    if (s->goes_on) {
         mainloop_post(go_on, s);
         return;
     }
-    s->stepping_over = false;
-    if (s->hit.there && !s->hit.step && is_code(&s->hit.point)) {
-        s->at_break.there = true;
-        s->at_break.cpu = s->hit.cpu;
-        s->at_break.pc = stub_vcpu(s, s->hit.cpu)->state->pc;
-    }
     if (s->hit.there)
-        s->cpu = s->run_cpu = s->hit.cpu;
-    if (s->owes_stop && !s->quiet)
+        note_hit(s);
+    if (s->owes_stop && !s->quiet && s->machine->state != RUN_SUSPENDED)
         stub_tell_stop(s);
 }
 
@@ -128,12 +139,14 @@ static void state_changed(void *opaque, Machine *machine)
 {
     Stub *s = opaque;
     g_autoptr(GError) err = NULL;
+    if (!s->connected)
+        return;
     if (machine->state != RUN_RUNNING) {
         has_stopped(s);
         return;
     }
     s->hit.there = false;
-    if (s->connected && !apply(s, &err)) {
+    if (!apply(s, &err)) {
         g_printerr("rhea: gdb: %s; the guest runs without breakpoints\n", err->message);
         lift(s, false);
     }
@@ -151,9 +164,10 @@ void stub_detach(Stub *s)
     machine_lock(s->machine);
     bool runs = s->machine->state == RUN_RUNNING;
     machine_remove_hooks(s->machine, s);
-    s->stepping_over = s->owes_stop = false;
+    s->stepping_over = s->goes_on = s->owes_stop = false;
     if (runs)
         machine_stop(s->machine, RUN_PAUSED);
+    forget_request(s->machine);
     lift(s, true);
     g_array_set_size(s->points, 0);
     g_clear_pointer(&s->actions, g_free);
@@ -167,7 +181,7 @@ void stub_halt(Stub *s, bool quiet)
 {
     machine_lock(s->machine);
     s->quiet = quiet;
-    s->stepping_over = false;
+    s->stepping_over = s->goes_on = false;
     if (s->machine->state == RUN_RUNNING)
         machine_stop(s->machine, RUN_PAUSED);
     else if (s->owes_stop && !quiet)
@@ -180,7 +194,7 @@ void stub_halt(Stub *s, bool quiet)
 static bool stands_on_point(Stub *s)
 {
     const DebugPoint *points = (const DebugPoint *)(const void *)s->points->data;
-    if (!s->at_break.there || stub_vcpu(s, s->at_break.cpu)->state->pc != s->at_break.pc ||
+    if (!s->at_break.there || stub_state(s, s->at_break.cpu)->pc != s->at_break.pc ||
         (s->actions && s->actions[s->at_break.cpu] == STUB_HOLD))
         return false;
     for (guint i = 0; i < s->points->len; i++) {

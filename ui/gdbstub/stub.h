@@ -19,17 +19,19 @@ typedef struct Stub {
     Machine *machine;
     Chardev *chardev;
     PacketReader reader;
-    GString *pending;                  /* output that the chardev did not take yet */
-    GString *last;                     /* the last packet sent, for a NAK */
-    bool connected, no_acks, end_acks; /* end_acks: QStartNoAckMode was answered, its ack is still to come */
-    bool says_why;                     /* stop replies may have swbreak and hwbreak */
-    bool owes_stop;                    /* the debugger waits for a stop reply */
-    bool quiet;                        /* it is not to hear of this stop */
-    unsigned cpu, run_cpu;             /* Hg, Hc: index of the vCPU */
-    unsigned threads_told;             /* qfThreadInfo, qsThreadInfo */
-    GArray *points;                    /* DebugPoint */
-    StubAction *actions;               /* of each vCPU, once: NULL: all run */
-    bool stepping_over;                /* the step goes off a breakpoint; the machine then goes on */
+    GString *pending; /* output that the chardev did not take yet */
+    GString *last;    /* the last packet sent, for a NAK */
+    bool connected, no_acks;
+    bool says_why;         /* stop replies may have swbreak and hwbreak */
+    bool owes_stop;        /* the debugger waits for a stop reply */
+    bool quiet;            /* it is not to hear of this stop */
+    unsigned cpu, run_cpu; /* Hg, Hc: index of the vCPU */
+    unsigned threads_told; /* qfThreadInfo, qsThreadInfo */
+    GArray *points;        /* DebugPoint */
+    StubAction *actions;   /* of each vCPU, once: NULL: all run */
+    bool stepping_over;    /* the step goes off a breakpoint; the machine then goes on, */
+    bool goes_on;          /* now */
+    bool owned;            /* the chardev was made for this */
     struct {
         GMutex lock; /* leaf: guards the members below */
         bool there;  /* some vCPU has stopped since the machine was started */
@@ -48,6 +50,8 @@ typedef struct Stub {
 void stub_send(Stub *s, const void *data, size_t len);
 void stub_reply(Stub *s, const char *text);
 Vcpu *stub_vcpu(Stub *s, unsigned index);
+/* Its registers as they are, and may be changed. Machine lock held, the vCPU stopped. */
+CpuState *stub_state(Stub *s, unsigned index);
 
 /* ---- run.c: machine lock not held ---- */
 void stub_attach(Stub *s);           /* hears of starts and stops */

@@ -62,6 +62,8 @@ static bool cont(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 static bool gdbserver(Monitor *m, const MonitorArg *args, GString *out, GError **err)
 {
     const char *device = args[0].given ? args[0].text : GDBSTUB_DEFAULT;
+    if (!m->chardev)
+        return error_set(err, "gdbserver: not from the debugger, which it would cut off");
     if (!gdbstub_open(m->machine, device, err))
         return false;
     if (!strcmp(device, "none"))
