@@ -143,7 +143,7 @@ def need_gdb():
 def session_script(g):
     """What is done in the first session, and what its output must have."""
     a, (load, turns) = g.at, REGISTERS[g.target]
-    at, count = 'printf "%s %lx\\n", (long)$pc', f'printf "count %d\\n", *(int*){a["counter"]:#x}'
+    at, count = 'printf "%s %x\\n", (unsigned int)$pc', f'printf "count %d\\n", *(int*){a["counter"]:#x}'
     # GDB takes RISC-V's watchpoints to stop in front of the access, and makes a step by itself
     stored, loaded = (a["after"], a["loaded"] + 4) if "riscv" in g.target else (a["ticked"], a["loaded"])
     steps = [
@@ -178,7 +178,7 @@ def debug(target, *args):
             expect(m, f"{pattern!r} from gdb", out)
             place = m.end()
         count = f'printf "count %d\\n", *(int*){g.at["counter"]:#x}'
-        out = g.gdb(count, "monitor info status", f"break *{g.at['tick']:#x}", "continue", 'printf "break %lx\\n", (long)$pc', "kill")
+        out = g.gdb(count, "monitor info status", f"break *{g.at['tick']:#x}", "continue", 'printf "break %x\\n", (unsigned int)$pc', "kill")
         m = re.search(r"count (\d+)\nVM status: paused\n(.|\n)*break (\w+)\n", out)
         expect(m and int(m[3], 16) == g.at["tick"], "a second session finds the guest, which had gone on", out)
         status, out = g.end()
