@@ -207,12 +207,13 @@ void tcg_single_run(Vcpu *runner)
             break;
         case VCPU_STOPPED:
         case VCPU_GONE:
+            next =
+                ((TcgCpu *)vcpu->accel)->debug; /* else a breakpoint in each turn would keep the others from theirs */
             if (!park(runner))
                 return;
             if (ic)
                 icount_resumed(ic);
             waiting = 0;
-            next = false;
             break;
         }
         if (next) {
