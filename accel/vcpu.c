@@ -263,8 +263,11 @@ bool vcpu_group_sleep(Vcpu *runner, int64_t timeout_ns)
 
 void vcpus_start(Machine *machine)
 {
-    for (unsigned i = 0; i < machine->vcpus->len; i++)
-        vcpu_clear(g_ptr_array_index(machine->vcpus, i), VCPU_STOP);
+    for (unsigned i = 0; i < machine->vcpus->len; i++) {
+        Vcpu *vcpu = g_ptr_array_index(machine->vcpus, i);
+        if (!__atomic_load_n(&vcpu->held, __ATOMIC_SEQ_CST))
+            vcpu_clear(vcpu, VCPU_STOP);
+    }
 }
 
 void vcpus_stop(Machine *machine)

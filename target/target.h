@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { GDB_REG_BYTES = 32 }; /* the longest register that a debugger is shown */
+
 typedef struct Target Target;
 typedef struct Vcpu Vcpu;
 typedef struct Machine Machine;
@@ -114,6 +116,14 @@ struct Target {
     /* Append one instruction's text (bytes, name, operands; no newline): -d in_asm, x/i. Returns its length, 0 if
      * available bytes are not enough. NULL: no disassembler. */
     unsigned (*disassemble)(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
+
+    /* What a debugger sees (GDB's remote protocol; gdb.c of the target); on the vCPU's thread, or while it is stopped.
+     * gdb_xml: target description, free with g_free. gdb_read: register number n in the order of the description, in
+     * the guest's byte order; its length, 0: there is none. gdb_write: that many bytes; false: it cannot be written. */
+    char *(*gdb_xml)(CpuState *cs);
+    unsigned (*gdb_read)(CpuState *cs, unsigned n, uint8_t value[GDB_REG_BYTES]);
+    bool (*gdb_write)(CpuState *cs, unsigned n, const uint8_t *value);
+    unsigned gdb_core_count; /* registers 0 to this - 1 come together (packet g) */
 };
 
 const Target *const *targets(void); /* ends with NULL */

@@ -188,6 +188,7 @@ static void tcg_vcpu_destroy(Vcpu *vcpu)
     if (!c)
         return;
     tcg_sample_cpu(c, false);
+    tcg_debug_free(c);
     tcg_chunk_leave(c);
     g_mutex_clear(&c->mailbox.lock);
     tcg_contexts_free(c);
@@ -258,6 +259,10 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
 {
     bool full;
     tcg_phase(c, PHASE_LOOKUP);
+    if (G_UNLIKELY(c->debug) && tcg_debug_before(c)) {
+        *pending_link = UINT64_MAX;
+        return TCG_RUN_ON;
+    }
     if (!c->tcg->machine->icount) {
         c->stepping = c->step;
         c->step = false;
@@ -265,6 +270,8 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
     Unit *u = tcg_unit_find(c, &full);
     if (!u) {
         c->step |= c->stepping;
+        if (G_UNLIKELY(c->debug) && c->cs->raised)
+            tcg_debug_after(c); /* fetching the instruction led to a handler: that was the step */
         c->cs->raised = 0;
         *pending_link = UINT64_MAX;
         return full ? TCG_RUN_FULL : TCG_RUN_ON;
@@ -282,7 +289,10 @@ TcgRun tcg_run_stretch(TcgCpu *c, uint64_t *pending_link)
         c->cs->pc_base = c->cs->pc & GUEST_PAGE_MASK;
         exit = ir_interpret(u->ir, c->cs);
     }
-    return after_exit(c, exit, pending_link);
+    TcgRun run = after_exit(c, exit, pending_link);
+    if (G_UNLIKELY(c->debug))
+        tcg_debug_after(c);
+    return run;
 }
 
 static void take_nap(TcgCpu *c)
@@ -300,8 +310,10 @@ void tcg_enter(TcgCpu *c)
     tcg_renew_view(c);
     free_old_views(c);
     tcg_renew_guesses(c);
-    while (c->vcpu->target->deliver_interrupt(c->cs))
+    bool held_back = G_UNLIKELY(c->debug) && c->debug->no_interrupts;
+    while (!held_back && c->vcpu->target->deliver_interrupt(c->cs))
         c->empty_halts = 0;
+    c->step |= tcg_debug_steps(c);
     if (c->nap && c->empty_halts && !c->tcg->machine->single_thread)
         take_nap(c);
     tcg_enter_code(c);
@@ -350,6 +362,7 @@ const AccelType accel_tcg = {
     .vcpu_destroy = tcg_vcpu_destroy,
     .vcpu_run = tcg_vcpu_run,
     .vcpu_kick = tcg_vcpu_kick,
+    .vcpu_debug = tcg_vcpu_debug,
     .ram_written = tcg_ram_written,
     .info_jit = tcg_info_jit,
 };

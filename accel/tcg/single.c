@@ -133,6 +133,12 @@ static bool run_turn(TcgCpu *c, bool alone)
     return run == TCG_RUN_YIELD || run == TCG_RUN_HALT || __atomic_load_n(&t->slice_over, __ATOMIC_SEQ_CST);
 }
 
+/* A debugger keeps it where it is while others run. */
+static bool held(const Vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->held, __ATOMIC_SEQ_CST);
+}
+
 /* Some vCPU was told to stop: all are, or are about to be. Returns when none is any more, to go on where it was. False:
  * the thread is to end. */
 static bool park(Vcpu *runner)
@@ -148,7 +154,7 @@ static bool park(Vcpu *runner)
                 vcpu_group_leave(vcpu);
                 continue;
             }
-            stopped |= standing == VCPU_STOPPED;
+            stopped |= standing == VCPU_STOPPED && !held(vcpu);
             i++;
         }
         vcpu_none_current();
@@ -189,7 +195,7 @@ void tcg_single_run(Vcpu *runner)
             icount_fire(ic);
             standing = vcpu_look(vcpu); /* it may have changed, and does whatever was asked of it meanwhile */
         }
-        switch (standing) {
+        switch (standing == VCPU_STOPPED && held(vcpu) ? VCPU_HALTED : standing) {
         case VCPU_RUNS:
             if (ic && waiting)
                 icount_woken(ic);
@@ -201,12 +207,13 @@ void tcg_single_run(Vcpu *runner)
             break;
         case VCPU_STOPPED:
         case VCPU_GONE:
+            next =
+                ((TcgCpu *)vcpu->accel)->debug; /* else a breakpoint in each turn would keep the others from theirs */
             if (!park(runner))
                 return;
             if (ic)
                 icount_resumed(ic);
             waiting = 0;
-            next = false;
             break;
         }
         if (next) {

@@ -152,6 +152,7 @@ typedef struct Mailbox {
 #define CONTEXT_SETS   12
 #define FETCH_MMU      0x80000000u
 #define UNIT_STEP      0x80000000u /* in a unit's mode: of one instruction, reached from C only */
+#define UNIT_DEBUG     0x40000000u /* likewise, and it does not lead on: it is interpreted */
 
 typedef enum { PAGE_NONE, PAGE_RAM, PAGE_IO } PageKind;
 
@@ -236,13 +237,15 @@ typedef struct TcgCpu {
     PageEntry large[1 << LARGE_BITS]; /* of 2 MiB */
     PageEntry other[1 << OTHER_BITS]; /* not for the second level: devices, ROM, what cannot be read */
     FetchEntry fetch[1 << FETCH_BITS];
-    bool own_code; /* the store under way is generated code's, which may change the unit that it is in */
+    bool own_code;   /* the store under way is generated code's, which may change the unit that it is in */
+    bool own_access; /* the access under way is generated code's, which can be left before it is made */
     /* The next portion is one instruction: it changes the unit that it is in, or with -icount, in the middle of a
      * piece, or it accesses a device. */
     bool step;
-    bool stepping;    /* the present one is */
-    uint64_t counted; /* -icount: instructions executed before the present portion */
-    IrUnit *ir;       /* scratch of the translator */
+    bool stepping;          /* the present one is */
+    struct TcgDebug *debug; /* what a debugger asked for; NULL: nothing */
+    uint64_t counted;       /* -icount: instructions executed before the present portion */
+    IrUnit *ir;             /* scratch of the translator */
     TcgStats stats;
     uint8_t phase;             /* atomic: Phase */
     uint64_t phase_us[PHASES]; /* TcgState.sample_lock */
@@ -260,6 +263,14 @@ typedef enum {
 } TcgRun;
 
 typedef struct TcgPerf TcgPerf;
+
+/* A debugger's request: debug.c */
+typedef struct TcgDebug {
+    DebugRequest request;  /* with points of its own */
+    bool watches;          /* some of them are watchpoints */
+    bool no_interrupts;    /* a step does not end in a handler */
+    const DebugPoint *hit; /* an access that the present instruction made */
+} TcgDebug;
 
 #define PAGE_LOCKS   64
 #define DROPPED_BITS 16
@@ -299,6 +310,10 @@ typedef struct TcgState {
     GHashTable *pages;                   /* ram_addr of the page -> UnitPage */
     GPtrArray *young;                    /* UnitPage * that are young */
     MemListener listener;
+    /* Places in pages (addresses modulo a page's size) where a debugger has breakpoints: no unit goes on there, and one
+     * that begins there is entered from C only. Changed while no vCPU runs. */
+    bool has_breaks;
+    uint64_t breaks[GUEST_PAGE_SIZE / 64];
     /* single.c */
     TcgCpu *running; /* atomic: whose turn it is on the one thread; NULL: nobody runs guest code */
     bool slice_over; /* atomic */
@@ -362,6 +377,8 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full);
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);
 /* Guest memory changed: units made of [ram_addr, ram_addr + len) go. */
 void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64_t len);
+/* Units that are made of the byte at this place of any page go. */
+void tcg_unit_drop_at(TcgState *t, unsigned in_page);
 /* Remove a unit from everywhere but jump caches. Lock held. */
 void tcg_unit_remove(TcgState *t, Unit *u);
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len);
@@ -459,6 +476,27 @@ bool tcg_must_step(TcgCpu *c);
 bool tcg_step_store(TcgCpu *c);
 /* The thread's whole life: all vCPUs in turn. */
 void tcg_single_run(Vcpu *runner);
+
+/* ---- debug.c ---- */
+bool tcg_vcpu_debug(Vcpu *vcpu, const DebugRequest *request, GError **err);
+void tcg_debug_free(TcgCpu *c);
+/* Before a stretch: is there a breakpoint at cs->pc? Then the vCPU is about to stop. */
+bool tcg_debug_before(TcgCpu *c);
+/* After one, which may have ended a step, or hit a watchpoint. */
+void tcg_debug_after(TcgCpu *c);
+/* Is something in the page of va watched? */
+bool tcg_debug_watches(const TcgCpu *c, uint64_t va);
+/* An access. True: it is not to be made now; the instruction is begun again, alone. */
+bool tcg_debug_access(TcgCpu *c, uint64_t va, unsigned size, unsigned access);
+static inline bool tcg_break_at(const TcgState *t, unsigned in_page)
+{
+    return G_UNLIKELY(t->has_breaks) && t->breaks[in_page / 64] >> (in_page % 64) & 1;
+}
+/* Does it step as a debugger asked? */
+static inline bool tcg_debug_steps(const TcgCpu *c)
+{
+    return G_UNLIKELY(c->debug) && c->debug->request.step;
+}
 
 /* ---- log.c ---- */
 void tcg_log_guest(TcgCpu *c, const Unit *unit, const uint8_t *bytes, uint64_t pc);

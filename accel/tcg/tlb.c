@@ -139,6 +139,10 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
         return false;
     TCG_COUNT(&c->stats, fills_walk);
+    if (G_UNLIKELY(c->debug) && c->debug->watches) {
+        w.watch |= tcg_debug_watches(c, va);
+        w.page_bits = GUEST_PAGE_BITS;
+    }
     *e = (PageEntry){
         .va = va & GUEST_PAGE_MASK, .read = w.read, .write = w.write, .global = w.global, .watch = w.watch
     };
@@ -324,7 +328,11 @@ static uint64_t wrap(const TcgCpu *c, uint64_t va)
 /* Does the target stop an access that it watches for? value: see Target.watch. */
 static bool stopped(CpuState *cs, uint64_t va, unsigned size, Access access, const uint64_t *value)
 {
-    return cs->watching && !tcg_cpu(cs)->vcpu->target->watch(cs, va, size, access, value);
+    TcgCpu *c = tcg_cpu(cs);
+    if (G_UNLIKELY(c->debug) && c->debug->watches && (access == ACCESS_STORE || !value) &&
+        tcg_debug_access(c, va, size, access))
+        return true;
+    return cs->watching && !c->vcpu->target->watch(cs, va, size, access, value);
 }
 
 static uint64_t slow_load(TcgCpu *c, uint64_t va, uint64_t memop)
@@ -403,6 +411,7 @@ void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
 {
     TcgCpu *c = tcg_cpu(cs);
     Phase was = tcg_phase(c, PHASE_SLOW);
+    c->own_access = true;
     unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8);
     if (vector_aligned(c, va, memop, ACCESS_LOAD)) {
         for (unsigned i = 0; i < bytes && !cs->raised; i += piece) {
@@ -410,6 +419,7 @@ void tcg_load_vector(CpuState *cs, uint64_t va, void *buffer, uint64_t memop)
             memcpy((uint8_t *)buffer + i, &v, piece);
         }
     }
+    c->own_access = false;
     tcg_phase(c, was);
 }
 
@@ -417,6 +427,7 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
 {
     TcgCpu *c = tcg_cpu(cs);
     Phase was = tcg_phase(c, PHASE_SLOW);
+    c->own_access = true;
     unsigned bytes = 1u << (memop & IR_VECTOR_SIZE), piece = MIN(bytes, 8), first = bytes_to_page_end(va);
     PageEntry e;
     bool good = vector_aligned(c, va, memop, ACCESS_STORE);
@@ -429,6 +440,7 @@ void tcg_store_vector(CpuState *cs, uint64_t va, const void *buffer, uint64_t me
         memcpy(&v, (const uint8_t *)buffer + i, piece);
         slow_store(c, wrap(c, va + i), v, piece == 4 ? MO_32 : MO_64);
     }
+    c->own_access = false;
     tcg_phase(c, was);
 }
 
@@ -618,8 +630,11 @@ static uint64_t slow_cas(TcgCpu *c, uint64_t va, uint64_t expected, uint64_t val
 uint64_t tcg_slow_load(CpuState *cs, uint64_t va, uint64_t unused, uint64_t memop)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    uint64_t v = slow_load(tcg_cpu(cs), va, memop);
-    tcg_phase(tcg_cpu(cs), was);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
+    uint64_t v = slow_load(c, va, memop);
+    c->own_access = false;
+    tcg_phase(c, was);
     return v;
 }
 
@@ -627,25 +642,32 @@ void tcg_slow_store(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
     TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
     c->own_code = c->vcpu->target->coherent_code;
     slow_store(c, va, value, memop);
-    c->own_code = false;
+    c->own_access = c->own_code = false;
     tcg_phase(tcg_cpu(cs), was);
 }
 
 uint64_t tcg_slow_amo(CpuState *cs, uint64_t va, uint64_t value, uint64_t memop, uint64_t kind)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    uint64_t v = slow_amo(tcg_cpu(cs), va, value, memop, kind);
-    tcg_phase(tcg_cpu(cs), was);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
+    uint64_t v = slow_amo(c, va, value, memop, kind);
+    c->own_access = false;
+    tcg_phase(c, was);
     return v;
 }
 
 uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t value, uint64_t memop)
 {
     Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
-    uint64_t v = slow_cas(tcg_cpu(cs), va, expected, value, memop);
-    tcg_phase(tcg_cpu(cs), was);
+    TcgCpu *c = tcg_cpu(cs);
+    c->own_access = true;
+    uint64_t v = slow_cas(c, va, expected, value, memop);
+    c->own_access = false;
+    tcg_phase(c, was);
     return v;
 }
 
@@ -660,10 +682,19 @@ static uint8_t *at_hand(const CpuState *cs, const TlbEntry *table, uint64_t va, 
     return (uint8_t *)(uintptr_t)(va + entry->addend);
 }
 
+/* The slow path, of a helper or the interpreter. */
+static uint64_t helper_load(CpuState *cs, uint64_t va, uint32_t memop)
+{
+    Phase was = tcg_phase(tcg_cpu(cs), PHASE_SLOW);
+    uint64_t v = slow_load(tcg_cpu(cs), va, memop);
+    tcg_phase(tcg_cpu(cs), was);
+    return v;
+}
+
 uint64_t tcg_load(CpuState *cs, uint64_t va, uint32_t memop)
 {
     const uint8_t *host = at_hand(cs, cs->set->read, va, memop);
-    return host ? extend(ram_get(host, MO_BYTES(memop)), memop) : tcg_slow_load(cs, va, 0, memop);
+    return host ? extend(ram_get(host, MO_BYTES(memop)), memop) : helper_load(cs, va, memop);
 }
 void tcg_store(CpuState *cs, uint64_t va, uint64_t value, uint32_t memop)
 {

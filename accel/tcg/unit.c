@@ -44,7 +44,9 @@ static Unit *lookup(TcgState *t, uint64_t ram_addr, uint64_t second, uint32_t mo
 
 static uint32_t unit_mode(const TcgCpu *c)
 {
-    return c->cs->mode | (c->stepping ? UNIT_STEP : 0);
+    if (!c->stepping)
+        return c->cs->mode;
+    return c->cs->mode | UNIT_STEP | (tcg_debug_steps(c) ? UNIT_DEBUG : 0);
 }
 
 uint32_t tcg_checksum(const uint8_t *bytes, unsigned len)
@@ -138,7 +140,7 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
     unsigned target_count = 0, at = offset;
     s->count = 0;
     s->straddles = s->labels = false;
-    while (s->count < limit && at < GUEST_PAGE_SIZE) {
+    while (s->count < limit && at < GUEST_PAGE_SIZE && !(s->count && tcg_break_at(c->tcg, at))) {
         InsnScan i;
         copy_ahead(code, at - offset);
         target->scan(c->cs, code->bytes + (at - offset), code->copied - (at - offset), &i);
@@ -163,7 +165,8 @@ static void scan_unit(TcgCpu *c, CodeCopy *code, unsigned offset, unsigned limit
     s->offset[s->count] = (uint16_t)at;
     for (unsigned k = 0; k < target_count; k++) {
         int i = scan_index(s, targets[k]);
-        if (i >= 0) {
+        bool stops = tcg_debug_steps(c) || (i >= 0 && tcg_break_at(c->tcg, s->offset[i]));
+        if (i >= 0 && !stops) {
             s->label[i] = 0;
             s->labels = true;
         }
@@ -294,20 +297,22 @@ static bool generate(TcgCpu *c, Unit **unit)
 {
     TcgState *t = c->tcg;
     EmitResult result;
+    bool code = t->jit && !(unit_mode(c) & UNIT_DEBUG);
     result.size = result.exit_count = 0; /* the exits are written as they come */
-    if (t->jit) {
+    if (code) {
         if (!generate_code(c, &result))
             return false;
         if (!result.size)
             return true;
-    } else if ((!c->chunk || c->chunk->units->len >= INTERPRETER_UNITS) && !tcg_chunk_take(c)) {
+    } else if ((!c->chunk || c->chunk->units->len >= (t->jit ? CHUNK_UNITS : INTERPRETER_UNITS)) &&
+               !tcg_chunk_take(c)) {
         return false;
     }
     Unit *u = tcg_chunk_alloc(c->chunk, sizeof(Unit) + result.exit_count * sizeof(UnitExit));
     *u = (Unit){ .chunk = c->chunk, .exit_count = result.exit_count, .code_size = result.size, .valid = true };
     for (unsigned i = 0; i < result.exit_count; i++)
         u->exits[i] = (UnitExit){ .emit = result.exits[i], .from = u };
-    if (t->jit)
+    if (code)
         u->code = tcg_chunk_code(t, c->chunk) + t->exec_offset + c->chunk->used;
     *unit = u;
     return true;
@@ -450,14 +455,14 @@ static bool publish(TcgCpu *c, Unit *u, const uint8_t *code, const PageRef *ref,
         TCG_COUNT(&c->stats, discarded);
         return false;
     }
-    if (!t->jit)
+    if (!u->code)
         u->ir = ir_unit_copy(c->ir);
     add_unit(t, u);
     if (*mark == key) {
         TCG_COUNT(&c->stats, retranslated);
         *mark = 0;
     }
-    if (t->perf)
+    if (t->perf && u->code)
         tcg_perf_unit(t->perf, u, u->code - t->exec_offset, c->cs->pc);
     return true;
 }
@@ -497,7 +502,7 @@ static Unit *make_unit(TcgCpu *c, const PageRef *ref, CodeCopy *code, bool strad
         if (!c->ir->counted) { /* they make copies that would not count */
             ir_find_loops(c->ir);
             ir_find_streams(c->ir);
-            if (c->tcg->jit)
+            if (c->tcg->jit && !(unit_mode(c) & UNIT_DEBUG))
                 ir_defer_writes(c->ir);
         }
         if (!generate(c, &u)) {
@@ -591,7 +596,7 @@ Unit *tcg_unit_find(TcgCpu *c, bool *full)
                      crossing ? second.region->ram_addr + second.offset : UINT64_MAX, unit_mode(c));
     if (!u)
         u = translate_once(c, &ref, crossing, full);
-    if (u && u->code && !c->stepping)
+    if (u && u->code && !c->stepping && !tcg_break_at(c->tcg, c->cs->pc & (GUEST_PAGE_SIZE - 1)))
         tcg_note_jump(c, c->cs->pc, u, ref.global && (!crossing || second.global));
     return u;
 }
@@ -609,7 +614,7 @@ void *tcg_find_code(CpuState *cs)
         if (cs->icount <= 0) /* nothing may be executed any more: do not raise what fetching would */
             return NULL;
     }
-    if (c->step || c->stepping)
+    if (c->step || c->stepping || tcg_break_at(c->tcg, cs->pc & (GUEST_PAGE_SIZE - 1)))
         return NULL;
     cs->raised = 0;
     void *shared = tcg_shared_jump(c, cs->pc);
@@ -630,6 +635,8 @@ void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to)
 {
     TcgState *t = c->tcg;
     uint64_t id = number / EMIT_MAX_EXITS;
+    if (tcg_break_at(t, to->ram_addr & (GUEST_PAGE_SIZE - 1)))
+        return;
     g_mutex_lock(&t->lock);
     Chunk *k = id / CHUNK_UNITS < t->chunk_count ? &t->chunks[id / CHUNK_UNITS] : NULL;
     Unit *from = k && id % CHUNK_UNITS < k->units->len ? k->units->pdata[id % CHUNK_UNITS] : NULL;
@@ -782,6 +789,19 @@ void tcg_unit_invalidate(TcgState *t, TcgStats *stats, uint64_t ram_addr, uint64
         ram_addr += piece;
         len -= piece;
     }
+    g_mutex_unlock(&t->lock);
+}
+
+void tcg_unit_drop_at(TcgState *t, unsigned in_page)
+{
+    GHashTableIter iter;
+    gpointer value;
+    g_mutex_lock(&t->lock);
+    g_autoptr(GPtrArray) pages = g_ptr_array_new(); /* a page's record may go with its last unit */
+    for (g_hash_table_iter_init(&iter, t->pages); g_hash_table_iter_next(&iter, NULL, &value);)
+        g_ptr_array_add(pages, value);
+    for (guint i = 0; i < pages->len; i++)
+        invalidate_in_page(t, &t->invalidated_dma, pages->pdata[i], in_page, in_page);
     g_mutex_unlock(&t->lock);
 }
 

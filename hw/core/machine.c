@@ -358,7 +358,8 @@ const char *run_state_name(RunState state)
                                          [RUN_INTERNAL_ERROR] = "internal-error",
                                          [RUN_IO_ERROR] = "io-error",
                                          [RUN_WATCHDOG] = "watchdog",
-                                         [RUN_SUSPENDED] = "suspended" };
+                                         [RUN_SUSPENDED] = "suspended",
+                                         [RUN_DEBUG] = "debug" };
     return names[state];
 }
 
@@ -366,11 +367,8 @@ void machine_start(Machine *machine)
 {
     g_autoptr(GError) err = NULL;
     g_assert(machine_locked(machine));
-    static const bool from[] = { [RUN_PRELAUNCH] = true,
-                                 [RUN_PAUSED] = true,
-                                 [RUN_IO_ERROR] = true,
-                                 [RUN_WATCHDOG] = true,
-                                 [RUN_SUSPENDED] = false };
+    static const bool from[] = { [RUN_PRELAUNCH] = true, [RUN_PAUSED] = true,     [RUN_IO_ERROR] = true,
+                                 [RUN_WATCHDOG] = true,  [RUN_SUSPENDED] = false, [RUN_DEBUG] = true };
     if (!from[machine->state])
         return;
     if (!machine->prepared && !machine_prepare(machine, &err)) {

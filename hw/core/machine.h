@@ -31,6 +31,7 @@ typedef enum {
     RUN_IO_ERROR,  /* a disk failed, and its werror= or rerror= says stop */
     RUN_WATCHDOG,  /* a watchdog has run out, and -action watchdog=pause */
     RUN_SUSPENDED, /* the guest sleeps (ACPI S3): machine_request_wakeup */
+    RUN_DEBUG,     /* a debugger stopped it */
 } RunState;
 
 typedef enum {

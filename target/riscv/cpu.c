@@ -557,7 +557,8 @@ static void raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .cpu_free = cpu_free, .cpu_reset = cpu_reset, .cpu_dump = cpu_dump, .cpu_help = cpu_help,                       \
     .has_work = riscv_has_work, .deliver_interrupt = riscv_deliver_interrupt, .walk = riscv_walk,                   \
     .raise_bus_error = raise_bus_error, .raise_misaligned = raise_misaligned, .watch = riscv_trigger_access,        \
-    .scan = riscv_scan, .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble
+    .scan = riscv_scan, .translate = riscv_translate, .info_mem = riscv_info_mem, .disassemble = riscv_disassemble, \
+    .gdb_xml = riscv_gdb_xml, .gdb_read = riscv_gdb_read, .gdb_write = riscv_gdb_write, .gdb_core_count = 33
 
 const Target target_riscv64 = {
     .name = "riscv64",

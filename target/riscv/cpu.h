@@ -391,6 +391,10 @@ void riscv_write_soft(RiscvState *s, uint64_t v, uint64_t mask);
 void riscv_scan(const CpuState *cs, const uint8_t *bytes, unsigned available, InsnScan *out);
 bool riscv_translate(TranslateInsn *insn);
 unsigned riscv_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
+/* ---- gdb.c: Target.gdb_* ---- */
+char *riscv_gdb_xml(CpuState *cs);
+unsigned riscv_gdb_read(CpuState *cs, unsigned n, uint8_t value[GDB_REG_BYTES]);
+bool riscv_gdb_write(CpuState *cs, unsigned n, const uint8_t *value);
 /* vl, vtype, vstart or mstatus.VS changed: derive v_ready. */
 void riscv_vector_changed(RiscvState *s);
 /* The state of the vector unit after reset, and as text. */

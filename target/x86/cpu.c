@@ -470,7 +470,20 @@ void x86_raise_misaligned(CpuState *cs, uint64_t va, Access access)
     .has_work = x86_has_work, .deliver_interrupt = x86_deliver_interrupt, .walk = x86_walk, .coherent_code = true, \
     .raise_bus_error = raise_bus_error, .raise_misaligned = x86_raise_misaligned,                                  \
     .raise_misaligned_vector = raise_misaligned_vector, .watch = x86_watch, .scan = x86_scan,                      \
-    .translate = x86_translate, .disassemble = x86_disassemble
+    .translate = x86_translate, .disassemble = x86_disassemble, .gdb_xml = x86_gdb_xml, .gdb_read = x86_gdb_read,  \
+    .gdb_write = x86_gdb_write
 
-const Target target_x86_64 = { .name = "x86_64", .bits = 64, .default_cpu = "qemu64", TARGET_COMMON };
-const Target target_i386 = { .name = "i386", .bits = 32, .default_cpu = "qemu32", TARGET_COMMON };
+const Target target_x86_64 = {
+    .name = "x86_64",
+    .bits = 64,
+    .default_cpu = "qemu64",
+    .gdb_core_count = 65,
+    TARGET_COMMON,
+};
+const Target target_i386 = {
+    .name = "i386",
+    .bits = 32,
+    .default_cpu = "qemu32",
+    .gdb_core_count = 47,
+    TARGET_COMMON,
+};

@@ -405,6 +405,11 @@ bool x86_watch(CpuState *cs, uint64_t va, unsigned size, unsigned access, const 
 /* ---- disassemble.c ---- */
 unsigned x86_disassemble(const CpuState *cs, uint64_t pc, const uint8_t *bytes, unsigned available, GString *out);
 
+/* ---- gdb.c: Target.gdb_* ---- */
+char *x86_gdb_xml(CpuState *cs);
+unsigned x86_gdb_read(CpuState *cs, unsigned n, uint8_t value[GDB_REG_BYTES]);
+bool x86_gdb_write(CpuState *cs, unsigned n, const uint8_t *value);
+
 /* ---- smm.c ---- */
 void x86_enter_smm(X86State *s);
 bool x86_leave_smm(X86State *s);

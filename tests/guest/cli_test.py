@@ -152,6 +152,8 @@ BAD = [
     (["-debugcon", "null"], "-debugcon: 'isa-debugcon' needs a bus of kind isa"),
     (["-parallel", "null"], "-parallel: 'isa-parallel' needs a bus of kind isa"),
     (["-mon", "chardev=a,mode=control"], "mode"),
+    (["-gdb", "bogus"], "-gdb: 'bogus' is not a character device"),
+    (["-gdb", "tcp:127.0.0.1:{port}"], "Address already in use"),
     (["-netdev", "usr,id=a"], "did you mean 'user'?"),
     (["-netdev", "user"], "needs a back end and an id"),
     (["-netdev", "socket,id=a"], "one of listen="),

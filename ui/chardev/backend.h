@@ -49,11 +49,12 @@ struct Chardev {
     int in_fd;      /* -1: none */
     guint in_watch; /* waits for in_condition on in_fd */
     gint in_condition;
-    bool ended;   /* nothing more comes from in_fd */
-    bool hung_up; /* hup_watch has reported */
-    gint stalled; /* atomic: the front end took nothing, chardev_accept_input goes on */
-    GMutex lock;  /* guards what follows, and what a type's write needs; mux before its back end */
-    int out_fd;   /* -1: output is dropped */
+    bool ended;     /* nothing more comes from in_fd */
+    bool hung_up;   /* hup_watch has reported */
+    bool exclusive; /* chardev_refuse_others */
+    gint stalled;   /* atomic: the front end took nothing, chardev_accept_input goes on */
+    GMutex lock;    /* guards what follows, and what a type's write needs; mux before its back end */
+    int out_fd;     /* -1: output is dropped */
     guint out_watch;
     GByteArray *queue; /* output that did not go at once */
     bool short_write;  /* somebody waits for writable */

@@ -63,6 +63,17 @@ static void chardev_close(Chardev *c)
     g_free(c);
 }
 
+void chardev_refuse_others(Chardev *chardev)
+{
+    chardev->exclusive = true;
+}
+
+void chardev_remove(Chardev *chardev)
+{
+    g_ptr_array_remove(all, chardev);
+    chardev_close(chardev);
+}
+
 void chardev_remove_all(void)
 {
     for (guint i = 0; all && i < all->len; i++)

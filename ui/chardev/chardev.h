@@ -32,6 +32,10 @@ Chardev *chardev_add(Opts *opts, GError **err);
  * ...). label becomes its id. *out is NULL for "none". */
 bool chardev_from_short(const char *label, const char *text, Chardev **out, GError **err);
 Chardev *chardev_find(const char *id);
+/* A server is to turn away who comes while somebody is there, not to let them wait. Before it is attached. */
+void chardev_refuse_others(Chardev *chardev);
+/* No front end is connected, none will be; not a mux. Not from its own callbacks. */
+void chardev_remove(Chardev *chardev);
 void chardev_remove_all(void); /* flushes, closes, restores the terminal */
 char *chardev_help(void);
 

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -276,9 +277,10 @@ static void connected(Chardev *c, int fd)
     int on = 1;
     if (s->fd >= 0)
         disconnect(c);
-    if (s->listen_watch)
+    if (s->listen_watch && !c->exclusive) {
         g_source_remove(s->listen_watch);
-    s->listen_watch = 0;
+        s->listen_watch = 0;
+    }
     if (s->nodelay)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (s->telnet)
@@ -288,12 +290,22 @@ static void connected(Chardev *c, int fd)
     chardev_set_opened(c, true);
 }
 
+/* Somebody is there, and is not to be disturbed. */
+static bool taken(const Chardev *c)
+{
+    const Socket *s = c->state;
+    struct pollfd peer = { .fd = s->fd, .events = POLLRDHUP };
+    return c->exclusive && s->fd >= 0 && !c->hung_up && poll(&peer, 1, 0) == 0;
+}
+
 static gboolean accept_ready(gint listener, GIOCondition condition, gpointer opaque)
 {
     Chardev *c = opaque;
     Socket *s = c->state;
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
+    if (fd >= 0 && taken(c)) {
+        close(fd);
+    } else if (fd >= 0) {
         connected(c, fd);
     } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         s->listen_watch = 0;

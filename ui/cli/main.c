@@ -8,6 +8,7 @@
 #include "ui/cli/daemon.h"
 #include "ui/cli/start.h"
 #include "ui/display/window.h"
+#include "ui/gdbstub/gdbstub.h"
 #include "ui/monitor/monitor.h"
 #include "util/error.h"
 #include "util/mainloop.h"
@@ -70,10 +71,13 @@ static int run_command_line(CommandLine *c, GError **err)
     g_unix_signal_add(SIGHUP, terminated, GINT_TO_POINTER(SIGHUP));
     if (!c->pidfile || (has_pidfile = write_pidfile(c->pidfile, err))) {
         Machine *machine = start_machine(c, err);
-        if (machine) {
+        if (machine && c->gdb && !gdbstub_open(machine, c->gdb, err)) {
+            g_prefix_error(err, "-");
+        } else if (machine) {
             daemon_ready();
             status = run(c, machine);
         }
+        gdbstub_close();
         monitor_free_all();
         display_close();
         machine_free(machine);

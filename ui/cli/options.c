@@ -14,6 +14,7 @@
 #include "ui/cli/drives.h"
 #include "ui/cli/nic.h"
 #include "ui/display/window.h"
+#include "ui/gdbstub/gdbstub.h"
 #include "util/error.h"
 #include "util/guest_random.h"
 #include "util/log.h"
@@ -410,6 +411,12 @@ static bool add_mon(CommandLine *c, const char *value, GError **err)
     return add_monitor(c, g_intern_string(text), err);
 }
 
+static bool set_gdb(CommandLine *c, const char *value, GError **err)
+{
+    c->gdb = GDBSTUB_DEFAULT;
+    return true;
+}
+
 static bool set_escape(CommandLine *c, const char *value, GError **err)
 {
     uint64_t key;
@@ -667,6 +674,8 @@ static const Option options[] = {
       "watchdog=reset|shutdown|poweroff|pause|inject-nmi|debug|none",
       set_action },
     { { "S" }, NULL, "do not start until told to", set_paused },
+    { { "gdb" }, "DEV", "wait for a debugger there: tcp::1234, or any of -serial's", TEXT(gdb) },
+    { { "s" }, NULL, "short for -gdb " GDBSTUB_DEFAULT, set_gdb },
     { { "name" }, "[guest=]TEXT", "name of the machine", set_name },
     { { "uuid" }, "UUID", "UUID of the machine", set_uuid },
     { { "fw_cfg" }, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware and the guest", add_fw_cfg },

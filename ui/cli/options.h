@@ -18,6 +18,7 @@ typedef struct CommandLine {
     GPtrArray *fw_cfg;             /* Opts * */
     GPtrArray *serials, *monitors; /* const char *: short forms of character devices */
     const char *pidfile;
+    const char *gdb; /* -gdb: short form of a character device, or NULL */
     const char *display;  /* -display, or NULL */
     bool daemonize, done; /* done: help or version was printed */
     MachineConfig config;

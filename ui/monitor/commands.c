@@ -8,6 +8,7 @@
 #include "hw/virtio/virtio_balloon.h"
 #include "net/net.h"
 #include "target/target.h"
+#include "ui/gdbstub/gdbstub.h"
 #include "ui/monitor/command.h"
 #include "ui/monitor/display.h"
 #include "util/error.h"
@@ -56,6 +57,20 @@ static bool cont(Monitor *m, const MonitorArg *args, GString *out, GError **err)
     with_lock(m, machine_start);
     return m->machine->state == RUN_RUNNING ||
            error_set(err, "the machine is off (%s): system_reset it first", run_state_name(m->machine->state));
+}
+
+static bool gdbserver(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    const char *device = args[0].given ? args[0].text : GDBSTUB_DEFAULT;
+    if (!m->chardev)
+        return error_set(err, "gdbserver: not from the debugger, which it would cut off");
+    if (!gdbstub_open(m->machine, device, err))
+        return false;
+    if (!strcmp(device, "none"))
+        g_string_append(out, "Disabled gdbserver\n");
+    else
+        g_string_append_printf(out, "Waiting for gdb connection on device '%s'\n", device);
+    return true;
 }
 
 static bool system_reset(Monitor *m, const MonitorArg *args, GString *out, GError **err)
@@ -462,6 +477,8 @@ const Command monitor_commands[] = {
       "add a disk for a device to come: dummy if=none,id=ID,file=..., as -drive", command_drive_add },
     { "eject", NULL, "force:-f? device:s", "take the medium out of a drive; -f: even if the guest has locked it",
       eject },
+    { "gdbserver", NULL, "device:s?", "wait for a debugger on a device, tcp::1234 if none is given; none: no more",
+      gdbserver },
     { "help", "?", "name:s?", "this list, or one command", help },
     { "hostfwd_add", NULL, "netdev_id_or_rule:s rule:s?", "forward a port: [tcp|udp]:[addr]:port-[addr]:port",
       hostfwd_add },
