@@ -261,12 +261,20 @@ bool vcpu_group_sleep(Vcpu *runner, int64_t timeout_ns)
 
 /* ---- start and stop ---- */
 
+/* Those first that a debugger held the last time: else one that meets its breakpoint at once keeps the others from ever
+ * getting anywhere. */
 void vcpus_start(Machine *machine)
 {
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < machine->vcpus->len; i++) {
+            Vcpu *vcpu = g_ptr_array_index(machine->vcpus, i);
+            if (vcpu->was_held == !pass && !__atomic_load_n(&vcpu->held, __ATOMIC_SEQ_CST))
+                vcpu_clear(vcpu, VCPU_STOP);
+        }
+    }
     for (unsigned i = 0; i < machine->vcpus->len; i++) {
         Vcpu *vcpu = g_ptr_array_index(machine->vcpus, i);
-        if (!__atomic_load_n(&vcpu->held, __ATOMIC_SEQ_CST))
-            vcpu_clear(vcpu, VCPU_STOP);
+        vcpu->was_held = __atomic_load_n(&vcpu->held, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -42,6 +42,7 @@ struct Vcpu {
     bool stopped;            /* has seen VCPU_STOP and runs no guest code */
     bool sleeping;           /* atomic: waits on wake, or is about to */
     bool held;               /* atomic: a debugger keeps it stopped while others run; changed while the machine is stopped */
+    bool was_held; /* at the last vcpus_start; machine lock */
     bool gone;               /* atomic: its thread has ended. If nobody asked for that, a reset makes a new one */
     GQueue work;             /* posted functions */
 };

@@ -504,6 +504,14 @@ void machine_request_stop(Machine *machine, RunState why)
     machine_post(machine);
 }
 
+void machine_cancel_stop(Machine *machine, RunState why)
+{
+    g_mutex_lock(&machine->pending.lock);
+    if (machine->pending.stop_state == why)
+        machine->pending.stop = false;
+    g_mutex_unlock(&machine->pending.lock);
+}
+
 void machine_request_wakeup(Machine *machine)
 {
     g_mutex_lock(&machine->pending.lock);

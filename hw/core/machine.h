@@ -176,6 +176,8 @@ void machine_request_shutdown(Machine *machine, ShutdownCause cause, int status)
 void machine_request_reset(Machine *machine, ShutdownCause cause);
 /* Pause for this reason. From any thread. */
 void machine_request_stop(Machine *machine, RunState why);
+/* The same request, if it has not been acted on yet, is none any more. From any thread. */
+void machine_cancel_stop(Machine *machine, RunState why);
 /* End RUN_SUSPENDED: a reset that leaves RAM alone, and the guest runs on. From any thread. */
 void machine_request_wakeup(Machine *machine);
 void machine_powerdown(Machine *machine);

@@ -223,7 +223,9 @@ def smp(*args):
         c, turns, told = Client(g), {}, [0] * (HARTS + 1)
         expect(c.ask("qfThreadInfo") == "m01,02" and c.ask("qsThreadInfo") == "l", "threads")
         expect(c.ask(f"Z1,{g.at['tick']:x},4") == "OK", "a breakpoint")
-        for n in range(400):
+        limit, n = time.monotonic() + HANG, 0
+        while n < 400 or (min(told[1:]) < 20 and time.monotonic() < limit):
+            n += 1
             stop = c.ask("c" if n % 3 else "vCont;c")
             thread = int(re.match("T05thread:(..);", stop)[1], 16)
             if c.register(PC, thread) != g.at["tick"]:

@@ -18,15 +18,6 @@ static bool is_code(const DebugPoint *p)
     return p->kind == DEBUG_SOFTWARE || p->kind == DEBUG_EXECUTE;
 }
 
-/* Two vCPUs may be hit at once: the machine stands, and what the second one asked for is done. */
-static void forget_request(Machine *machine)
-{
-    g_mutex_lock(&machine->pending.lock);
-    if (machine->pending.stop_state == RUN_DEBUG)
-        machine->pending.stop = false;
-    g_mutex_unlock(&machine->pending.lock);
-}
-
 /* On the vCPU's thread, which stops. */
 static void stopped(Vcpu *vcpu, const DebugPoint *point, void *opaque)
 {
@@ -120,7 +111,7 @@ static void note_hit(Stub *s)
 
 static void has_stopped(Stub *s)
 {
-    forget_request(s->machine);
+    machine_cancel_stop(s->machine, RUN_DEBUG); /* of a second vCPU that was hit at the same time */
     lift(s, false);
     s->goes_on = s->stepping_over && s->hit.there && s->hit.step && s->machine->state == RUN_DEBUG;
     s->stepping_over = s->at_break.there = false;
@@ -167,7 +158,7 @@ void stub_detach(Stub *s)
     s->stepping_over = s->goes_on = s->owes_stop = false;
     if (runs)
         machine_stop(s->machine, RUN_PAUSED);
-    forget_request(s->machine);
+    machine_cancel_stop(s->machine, RUN_DEBUG);
     lift(s, true);
     g_array_set_size(s->points, 0);
     g_clear_pointer(&s->actions, g_free);
