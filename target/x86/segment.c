@@ -217,9 +217,7 @@ static bool in_stack(const X86State *s, const Stack *k, uint64_t sp, unsigned si
 
 static bool stack_access(X86State *s, Stack *k, bool store, unsigned size, uint64_t *value)
 {
-    uint64_t va = (k->mask == UINT64_MAX ? 0 : k->ss.base) + (k->sp & k->mask);
-    if (k->mask != UINT64_MAX && !x86_long(s))
-        va = (uint32_t)va;
+    uint64_t va = k->mask == UINT64_MAX ? k->sp : (uint32_t)(k->ss.base + (k->sp & k->mask));
     if (!in_stack(s, k, k->sp & k->mask, size)) {
         x86_raise(s, VECTOR_SS, k->error);
         return false;
