@@ -422,6 +422,8 @@ void kvm_vcpu_run(Vcpu *vcpu)
         __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         if (!vcpu_attend(vcpu))
             return;
+        if (__atomic_load_n(&k->run->immediate_exit, __ATOMIC_RELAXED)) /* it was woken: KVM_RUN would only return */
+            continue;
         if (k->broken) {
             vcpu_group_sleep(vcpu, -1);
             continue;
