@@ -53,6 +53,7 @@ struct AccelType {
     /* RAM pages with RAM_CODE were written behind the vCPUs' back (DMA, loaders, the debugger). Any thread. */
     void (*ram_written)(Machine *machine, uint64_t ram_addr, uint64_t len);
     void (*info_jit)(Machine *machine, GString *out); /* info jit; NULL: not a JIT */
+    void (*info_kvm)(Machine *machine, GString *out); /* info kvm, after its first line; NULL: not KVM */
 };
 
 /* Ends with NULL. */

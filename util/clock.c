@@ -19,6 +19,7 @@
 typedef struct TimerHeap {
     GPtrArray *timers; /* Timer *, a binary heap from index 1; index 0 is not used */
     int fd;            /* timerfd */
+    gpointer tag;      /* of the source: whether fd has fired */
     int64_t armed_ns;  /* atomic: deadline that fd is armed for, or the driver knows; TIMER_NEVER: none */
     uint64_t armings;  /* so far */
 } TimerHeap;
@@ -197,8 +198,10 @@ static void clock_turn(Clocks *clocks, ClockId clock)
 {
     TimerHeap *heap = &clocks->heaps[clock];
     uint64_t expirations;
+    if (!(g_source_query_unix_fd(clocks->source, heap->tag) & G_IO_IN))
+        return;
     if (read(heap->fd, &expirations, sizeof(expirations)) < 0)
-        return; /* not this clock's */
+        return; /* armed anew since */
     bool may_fire = clock != CLOCK_VIRTUAL_NS || __atomic_load_n(&clocks->virtual_word, __ATOMIC_ACQUIRE) & 1;
     int64_t now = clock_now(clocks, clock);
     for (unsigned n = 0; may_fire && n < CALLBACKS_A_TURN && clock_fire(clocks, clock, now); n++)
@@ -232,6 +235,9 @@ Clocks *clocks_new(bool manual, void (*lock)(void *), void (*unlock)(void *), vo
     clocks->source = g_source_new(&clocks_source_funcs, sizeof(ClockSource));
     ((ClockSource *)clocks->source)->clocks = clocks;
     g_source_set_priority(clocks->source, G_PRIORITY_HIGH);
+    /* No callback runs the main loop. Else GLib would take the descriptors out of its poll for each dispatch, and wake
+     * that by two writes. */
+    g_source_set_can_recurse(clocks->source, TRUE);
     for (unsigned i = 0; i < CLOCK_COUNT; i++) {
         TimerHeap *heap = &clocks->heaps[i];
         heap->timers = g_ptr_array_new();
@@ -240,7 +246,7 @@ Clocks *clocks_new(bool manual, void (*lock)(void *), void (*unlock)(void *), vo
         heap->fd = timerfd_create(i == CLOCK_HOST_NS ? CLOCK_REALTIME : CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
         if (heap->fd < 0)
             g_error("cannot create a timer: %s", g_strerror(errno));
-        g_source_add_unix_fd(clocks->source, heap->fd, G_IO_IN);
+        heap->tag = g_source_add_unix_fd(clocks->source, heap->fd, G_IO_IN);
     }
     g_source_attach(clocks->source, NULL);
     return clocks;

@@ -324,4 +324,5 @@ const AccelType accel_kvm = {
     .vcpu_was_reset = kvm_vcpu_was_reset,
     .vcpu_debug = kvm_vcpu_debug,
     .cpuid = kvm_cpuid,
+    .info_kvm = kvm_info,
 };

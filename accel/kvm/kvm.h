@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 enum { KVM_SPACE_MEMORY, KVM_SPACE_IO, KVM_SPACES };
+enum { KVM_REASONS = 40 }; /* the last stands for all above it, too */
 
 typedef struct KvmSpace {
     MemListener listener;
@@ -117,7 +118,8 @@ struct KvmVcpu {
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
     KvmDebug debug;
-    uint64_t exits; /* KVM_RUN has returned so often */
+    /* Atomic, written by its thread alone: KVM_RUN has returned so often; without error, by exit_reason */
+    uint64_t exits, reasons[KVM_REASONS];
 };
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
@@ -208,6 +210,10 @@ bool kvm_debug_exit(KvmVcpu *k, GError **err);
 /* ---- clock.c ---- */
 /* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */
 void kvm_clock_init(KvmState *kvm);
+
+/* ---- info.c ---- */
+/* Of info kvm: a line for each vCPU. Any thread. */
+void kvm_info(Machine *machine, GString *out);
 
 /* ---- x86_cpuid.c ---- */
 /* What CPUID may say under KVM: out: eax, ebx, ecx, edx; zeros where it says nothing. */

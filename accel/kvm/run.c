@@ -85,6 +85,12 @@ static void do_coalesced(KvmState *kvm)
         machine_unlock(kvm->machine);
 }
 
+/* Another thread may read it (info kvm). */
+static void add_one(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 /* KVM_RUN; 0, or a negative errno. */
 static int enter(KvmVcpu *k)
 {
@@ -97,7 +103,7 @@ static int enter(KvmVcpu *k)
     int result = ioctl(k->fd, KVM_RUN, 0) < 0 ? -errno : 0;
     __atomic_store_n(&k->running, 0, __ATOMIC_RELEASE);
     k->unfinished = false;
-    k->exits++;
+    add_one(&k->exits);
     if (kvm_coalesced_any(k->kvm))
         do_coalesced(k->kvm);
     return result;
@@ -245,6 +251,7 @@ static void handle_exit(KvmVcpu *k)
 {
     g_autofree char *text = NULL;
     g_autoptr(GError) err = NULL;
+    add_one(&k->reasons[MIN(k->run->exit_reason, KVM_REASONS - 1)]);
     switch (k->run->exit_reason) {
     case KVM_EXIT_IO:
         port_access(k);
@@ -422,6 +429,8 @@ void kvm_vcpu_run(Vcpu *vcpu)
         __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         if (!vcpu_attend(vcpu))
             return;
+        if (__atomic_load_n(&k->run->immediate_exit, __ATOMIC_RELAXED)) /* it was woken: KVM_RUN would only return */
+            continue;
         if (k->broken) {
             vcpu_group_sleep(vcpu, -1);
             continue;

@@ -250,6 +250,7 @@ static void machine_free_memory(Machine *machine)
     for (GList *link = regions; link; link = link->next)
         mem_destroy(link->data);
     g_list_free(regions);
+    memory_commit(machine);
     g_hash_table_unref(machine->regions);
     g_ptr_array_unref(machine->address_spaces);
     g_ptr_array_unref(machine->rams);

@@ -119,10 +119,11 @@ struct Machine {
     GPtrArray *address_spaces;
     unsigned memory_depth; /* memory_begin nesting */
     bool memory_changed;
-    GPtrArray *devices; /* Device *: those without a bus, in order of creation */
-    GPtrArray *buses;   /* Bus *: all, for bus=NAME */
-    GPtrArray *vcpus;   /* Vcpu * */
-    GSList *serials;    /* Chardev *: -serial in order (data NULL: none) */
+    GSList *old_memories; /* OldMemory: to be freed at the end of the transaction */
+    GPtrArray *devices;   /* Device *: those without a bus, in order of creation */
+    GPtrArray *buses;     /* Bus *: all, for bus=NAME */
+    GPtrArray *vcpus;     /* Vcpu * */
+    GSList *serials;      /* Chardev *: -serial in order (data NULL: none) */
     struct {
         ClockId clock;
         int64_t offset;       /* nanoseconds since 1970, less clock */

@@ -248,6 +248,40 @@ void memory_settle(Machine *machine)
     }
 }
 
+/* ---- host memory that goes ---- */
+
+/* Of a region that was destroyed within a transaction: until its end vCPUs may write there. */
+typedef struct OldMemory {
+    uint8_t *host;
+    uint64_t size;
+    uint8_t *page_flags;
+} OldMemory;
+
+static void old_memory_free(OldMemory *old)
+{
+    munmap(old->host, old->size);
+    g_free(old->page_flags);
+    g_free(old);
+}
+
+static void free_old_memories(Machine *machine)
+{
+    g_slist_free_full(g_steal_pointer(&machine->old_memories), (GDestroyNotify)old_memory_free);
+}
+
+static void give_up_host(MemRegion *region)
+{
+    Machine *machine = region->machine;
+    OldMemory *old = g_new(OldMemory, 1);
+    *old = (OldMemory){ region->host, region->size, region->page_flags };
+    g_ptr_array_remove(machine->rams, region);
+    machine->old_memories = g_slist_prepend(machine->old_memories, old);
+    if (!machine->memory_depth)
+        free_old_memories(machine);
+}
+
+/* ---- transactions ---- */
+
 void memory_begin(Machine *machine)
 {
     machine->memory_depth++;
@@ -256,11 +290,13 @@ void memory_begin(Machine *machine)
 void memory_commit(Machine *machine)
 {
     g_assert(machine->memory_depth);
-    if (--machine->memory_depth || !machine->memory_changed)
+    if (--machine->memory_depth)
         return;
+    bool changed = machine->memory_changed;
     machine->memory_changed = false;
-    for (unsigned i = 0; i < machine->address_spaces->len; i++)
+    for (unsigned i = 0; changed && i < machine->address_spaces->len; i++)
         as_update(g_ptr_array_index(machine->address_spaces, i));
+    free_old_memories(machine);
 }
 
 static void region_changed(MemRegion *region)
@@ -407,11 +443,8 @@ void mem_destroy(MemRegion *region)
     while (region->children)
         mem_del(region->children->data);
     g_hash_table_remove(region->machine->regions, region);
-    if (region->host) {
-        g_ptr_array_remove(region->machine->rams, region);
-        munmap(region->host, region->size);
-        g_free(region->page_flags);
-    }
+    if (region->host)
+        give_up_host(region);
     g_free(region->owned);
     g_free(region->name);
     memset(region, 0, sizeof(*region));

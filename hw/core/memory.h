@@ -148,7 +148,8 @@ bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_
 void mem_io_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque);
 void mem_alias_init(MemRegion *region, Machine *machine, const char *name, MemRegion *target, uint64_t offset,
                     uint64_t size);
-/* Takes it and its aliases out of their trees; its children are on their own afterwards. Frees host memory. */
+/* Takes it and its aliases out of their trees; its children are on their own afterwards. Host memory is freed
+ * when listeners have been told: at the end of the transaction, if one is under way. */
 void mem_destroy(MemRegion *region);
 void mem_add(MemRegion *parent, uint64_t addr, MemRegion *child, int priority);
 void mem_del(MemRegion *child); /* nothing happens if it is in no tree */

@@ -5,11 +5,16 @@
  * ends, and HLT of two processors that wake each other by interrupts. Then it ends by port 0xf4. See exits.py, which
  * assembles it, and exits_bare.c, which runs it without an emulator.
  *
+ * With BLOCKS, how many there are of each line; with ONE the last line, for which another processor must start, is not
+ * there.
+ *
  * In protected mode with paging off. Handlers drop their frame and jump back: some kernels cannot emulate IRET there.
  * SPDX-License-Identifier: MIT
  */
     .set BLOCK, 16
-    .set BLOCKS, 1500
+#ifndef BLOCKS
+#define BLOCKS 100
+#endif
     .set HPET, 0xfed00000
     .set APIC, 0xfee00000
     .set APIC_EOI, APIC + 0xb0
@@ -65,10 +70,12 @@ flat:
     mov %eax, %es
     mov %eax, %ss
     movl $0x1ff, APIC_SVR
+#ifndef ONE
     mov $0x1b, %ecx /* IA32_APIC_BASE: bit 8 is set for the first processor */
     rdmsr
     test $0x100, %eax
     jz second
+#endif
     mov $0x8000, %esp
 
     begin
@@ -105,6 +112,7 @@ flat:
     jnz 1b
     end
 
+#ifndef ONE
     movl $0, UP
     movl $0xc4500, APIC_ICR /* INIT, start-up: all but itself */
     mov $1000, %ecx
@@ -121,6 +129,7 @@ flat:
     dec %ecx
     jnz 1b
     end
+#endif
 
     xor %al, %al
     out %al, $0xf4

@@ -8,6 +8,8 @@ import threading
 LIMIT = 120
 # mov ax, 0; mov ds, ax; mov dword [0x504], 0x12345678; inc dword [0x500]; jmp back to inc
 LOOPS = bytes.fromhex("b800008ed866c706040578563412" "66ff060005" "ebf9")
+# mov cx, 1000; out 0x80, al; loop back to out; hlt; jmp back to hlt
+OUTS = bytes.fromhex("b9e803" "e680" "e2fc" "f4" "ebfd")
 # The debug port says that it begins; then where there is neither memory nor a device
 LOST = bytes.fromhex("ba0204b041ee" "ea1000ffff")
 
@@ -78,6 +80,15 @@ def running(rhea, accel, tmp):
     m.quit()
 
 
+def exits(rhea, accel, tmp):
+    m = Monitor(rhea, accel, "-smp", "2", "-bios", image(OUTS, f"{tmp}/outs"))
+    if accel == "kvm":
+        m.wait_for("info kvm", r"kvm support: enabled\s+CPU #0: exits=1\d\d\d io=1000\b.*\s+CPU #1: exits=")
+    else:
+        assert re.search(r"kvm support: disabled\s", text := m.ask("info kvm")) and "CPU #" not in text, text
+    m.quit()
+
+
 def lost(rhea, tmp):
     log = f"{tmp}/debugcon"
     m = Monitor(rhea, "kvm", "-bios", image(LOST, f"{tmp}/lost"), "-chardev", f"file,id=d,path={log}", "-device", "isa-debugcon,iobase=0x402,chardev=d")
@@ -97,12 +108,14 @@ def lost(rhea, tmp):
 def main(rhea):
     with tempfile.TemporaryDirectory() as tmp:
         running(rhea, "tcg", tmp)
+        exits(rhea, "tcg", tmp)
         kvm = subprocess.run([rhea, "-target", "x86_64", "-accel", "kvm", "-M", "pc", "-nodefaults", "-display", "none", "-monitor", "stdio", "-S"], input="quit\n",
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
         if kvm.returncode:
             print("without KVM:", kvm.stderr)
             return
         running(rhea, "kvm", tmp)
+        exits(rhea, "kvm", tmp)
         lost(rhea, tmp)
 
 

@@ -6,6 +6,7 @@
 #include "accel/accel.h"
 #include "hw/core/machine.h"
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 static Machine *machine_empty(void)
@@ -505,6 +506,54 @@ static void test_threads(void)
     machine_free(reader.machine);
 }
 
+/* ---- host memory that goes ---- */
+
+typedef struct Watch {
+    MemListener listener; /* first */
+    void *host;
+    unsigned told; /* while the host memory was there */
+} Watch;
+
+static bool is_mapped(void *host)
+{
+    unsigned char resident;
+    return mincore(host, 1, &resident) == 0;
+}
+
+static void watch_commit(MemListener *listener, FlatView *view)
+{
+    Watch *watch = (Watch *)listener;
+    g_assert_true(!watch->host || is_mapped(watch->host));
+    watch->told++;
+}
+
+/* Who has shown memory to a guest learns that it is gone before it is: alone, and in transactions as an unplugged
+ * device's. */
+static void test_host_memory_goes_last(void)
+{
+    for (unsigned depth = 0; depth < 3; depth++) {
+        Machine *machine = machine_empty();
+        Watch watch = { .listener = { .commit = watch_commit } };
+        MemRegion ram;
+        g_assert_true(mem_ram_init(&ram, machine, "ram", 0x10000, NULL));
+        mem_add(&machine->root, 0x10000, &ram, 0);
+        as_add_listener(&machine->memory, &watch.listener);
+        void *host = watch.host = ram.host;
+        watch.told = 0;
+        for (unsigned i = 0; i < depth; i++)
+            memory_begin(machine);
+        mem_destroy(&ram);
+        for (unsigned i = 0; i < depth; i++) {
+            g_assert_true(is_mapped(host));
+            memory_commit(machine);
+        }
+        g_assert_cmpuint(watch.told, ==, 1);
+        g_assert_false(is_mapped(host));
+        as_del_listener(&machine->memory, &watch.listener);
+        machine_free(machine);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -518,5 +567,6 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/reentry-and-lock", test_reentry_and_lock);
     g_test_add_func("/memory/ram", test_ram);
     g_test_add_func("/memory/threads", test_threads);
+    g_test_add_func("/memory/host-memory-goes-last", test_host_memory_goes_last);
     return g_test_run();
 }

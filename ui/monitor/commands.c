@@ -197,6 +197,15 @@ static bool info_jit(Monitor *m, const MonitorArg *args, GString *out, GError **
     return true;
 }
 
+static bool info_kvm(Monitor *m, const MonitorArg *args, GString *out, GError **err)
+{
+    const AccelType *accel = m->machine->accel;
+    g_string_append_printf(out, "kvm support: %s\n", accel->info_kvm ? "enabled" : "disabled");
+    if (accel->info_kvm)
+        accel->info_kvm(m->machine, out);
+    return true;
+}
+
 static void describe_irqs(Device *dev, GString *out)
 {
     if (dev->type->describe_irqs) {
@@ -448,6 +457,7 @@ static const Command info_commands[] = {
     { "icount", NULL, NULL, "instructions and virtual time (-icount)", info_icount },
     { "irq", NULL, NULL, "interrupt controllers: what is pending, how often it came", info_irq },
     { "jit", NULL, NULL, "what the translator did", info_jit },
+    { "kvm", NULL, NULL, "whether KVM runs the guest, and what it returned for", info_kvm },
     { "mem", NULL, NULL, "virtual memory mappings", info_mem },
     { "memdev", NULL, NULL, "memory objects (-object memory-backend-...)", info_memdev },
     { "mice", NULL, NULL, "mice: which one is used, and how", command_info_mice },
