@@ -314,6 +314,18 @@ static void region_init(MemRegion *region, Machine *machine, const char *name, M
     g_hash_table_add(machine->regions, region);
 }
 
+static void region_set_ops(MemRegion *region, const MemOps *ops, void *opaque)
+{
+    region->ops = ops;
+    region->opaque = opaque;
+    if (!ops)
+        return;
+    region->min_size = ops->min_size ? ops->min_size : 1;
+    region->max_size = ops->max_size ? ops->max_size : 8;
+    region->impl_min = ops->impl_min ? ops->impl_min : region->min_size;
+    region->impl_max = ops->impl_max ? ops->impl_max : region->max_size;
+}
+
 void mem_container_init(MemRegion *region, Machine *machine, const char *name, uint64_t size)
 {
     region_init(region, machine, name, MEM_CONTAINER, size);
@@ -322,8 +334,7 @@ void mem_container_init(MemRegion *region, Machine *machine, const char *name, u
 void mem_io_init(MemRegion *region, Machine *machine, const char *name, uint64_t size, const MemOps *ops, void *opaque)
 {
     region_init(region, machine, name, MEM_IO, size);
-    region->ops = ops;
-    region->opaque = opaque;
+    region_set_ops(region, ops, opaque);
 }
 
 void mem_alias_init(MemRegion *region, Machine *machine, const char *name, MemRegion *target, uint64_t offset,
@@ -414,8 +425,7 @@ bool mem_rom_init(MemRegion *region, Machine *machine, const char *name, uint64_
 {
     if (!region_init_host(region, machine, name, MEM_ROM, size, NULL, err))
         return false;
-    region->ops = ops;
-    region->opaque = opaque;
+    region_set_ops(region, ops, opaque);
     return true;
 }
 

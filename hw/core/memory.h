@@ -68,7 +68,8 @@ struct MemRegion {
     MemKind kind;
     uint64_t size; /* bytes; UINT64_MAX means 2^64 */
     Machine *machine;
-    const MemOps *ops; /* MEM_IO; a MEM_ROM with ops hands writes to ops->write (flash) */
+    const MemOps *ops;                              /* MEM_IO; a MEM_ROM with ops hands writes to ops->write (flash) */
+    uint8_t min_size, max_size, impl_min, impl_max; /* ops's, with what its zeros mean */
     void *opaque;
     uint8_t *host;         /* RAM, ROM: host memory */
     uint64_t ram_addr;     /* RAM, ROM: unique page-aligned offset in the machine's RAM space: the key of code units */

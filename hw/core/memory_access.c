@@ -61,18 +61,6 @@ static uint64_t size_mask(unsigned size)
     return size >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * size)) - 1;
 }
 
-typedef struct IoSizes {
-    unsigned min, max, impl_min, impl_max;
-} IoSizes;
-
-static IoSizes io_sizes(const MemOps *ops)
-{
-    IoSizes s = { .min = ops->min_size ? ops->min_size : 1, .max = ops->max_size ? ops->max_size : 8 };
-    s.impl_min = ops->impl_min ? ops->impl_min : s.min;
-    s.impl_max = ops->impl_max ? ops->impl_max : s.max;
-    return s;
-}
-
 static uint64_t io_read_once(const MemRegion *region, uint64_t offset, unsigned size)
 {
     uint64_t value = region->ops->read(region->opaque, offset, size) & size_mask(size);
@@ -111,10 +99,9 @@ static void io_write_narrow(const MemRegion *region, uint64_t offset, uint64_t v
 
 static uint64_t io_read(const MemRegion *region, uint64_t offset, unsigned size)
 {
-    IoSizes s = io_sizes(region->ops);
-    if (size < s.impl_min)
-        return io_read_narrow(region, offset, size, s.impl_min);
-    unsigned step = MIN(size, s.impl_max);
+    if (size < region->impl_min)
+        return io_read_narrow(region, offset, size, region->impl_min);
+    unsigned step = MIN(size, region->impl_max);
     uint64_t value = 0;
     for (unsigned done = 0; done < size; done += step)
         value |= io_read_once(region, offset + done, step) << (8 * done);
@@ -123,20 +110,18 @@ static uint64_t io_read(const MemRegion *region, uint64_t offset, unsigned size)
 
 static void io_write(const MemRegion *region, uint64_t offset, uint64_t value, unsigned size)
 {
-    IoSizes s = io_sizes(region->ops);
-    if (size < s.impl_min) {
-        io_write_narrow(region, offset, value, size, s.impl_min);
+    if (size < region->impl_min) {
+        io_write_narrow(region, offset, value, size, region->impl_min);
         return;
     }
-    unsigned step = MIN(size, s.impl_max);
+    unsigned step = MIN(size, region->impl_max);
     for (unsigned done = 0; done < size; done += step)
         io_write_once(region, offset + done, value >> (8 * done), step);
 }
 
-static bool io_accepts(const MemOps *ops, uint64_t offset, unsigned size)
+static bool io_accepts(const MemRegion *region, uint64_t offset, unsigned size)
 {
-    IoSizes s = io_sizes(ops);
-    return size >= s.min && size <= s.max && (ops->unaligned || !(offset & (size - 1)));
+    return size >= region->min_size && size <= region->max_size && (region->ops->unaligned || !(offset & (size - 1)));
 }
 
 /* Take what an access to region needs. *locked: give the machine lock back afterwards. */
@@ -180,7 +165,7 @@ MemResult range_load(const FlatRange *range, uint64_t addr, unsigned size, uint6
         *value = ram_get(region->host + offset, size);
         return MEM_OK;
     }
-    if (!region->ops->read || !io_accepts(region->ops, offset, size))
+    if (!region->ops->read || !io_accepts(region, offset, size))
         return MEM_REFUSED;
     MemResult result = io_enter(region, &locked);
     if (result == MEM_OK) {
@@ -204,7 +189,7 @@ MemResult range_store(const FlatRange *range, uint64_t addr, unsigned size, uint
     }
     if (region->host && (!region->ops || !region->ops->write))
         return MEM_OK; /* ROM swallows writes */
-    if (!region->ops->write || !io_accepts(region->ops, offset, size))
+    if (!region->ops->write || !io_accepts(region, offset, size))
         return MEM_REFUSED;
     MemResult result = io_enter(region, &locked);
     if (result == MEM_OK) {
@@ -250,10 +235,9 @@ MemResult as_store(AddressSpace *as, uint64_t addr, unsigned size, uint64_t valu
 /* ---- many bytes ---- */
 
 /* The greatest access that region takes at offset, of at most len bytes. */
-static unsigned io_step(const MemOps *ops, uint64_t offset, uint64_t len)
+static unsigned io_step(const MemRegion *region, uint64_t offset, uint64_t len)
 {
-    IoSizes s = io_sizes(ops);
-    unsigned size = MIN(s.max, 8);
+    unsigned size = MIN(region->max_size, 8);
     while (size > 1 && (size > len || (offset & (size - 1))))
         size /= 2;
     return size;
@@ -281,7 +265,7 @@ static MemResult range_copy(const FlatRange *range, uint64_t addr, uint8_t *buf,
         return MEM_REFUSED;
     if (region->host && (!region->ops || !region->ops->write))
         return MEM_OK;
-    unsigned step = io_step(region->ops, offset, *done);
+    unsigned step = io_step(region, offset, *done);
     *done = step;
     uint64_t value;
     if (kind == COPY_WRITE) {

@@ -148,11 +148,12 @@ static void fired(void *opaque)
  * until the counter has gone round. A periodic one that nobody hears goes on without its timer. */
 static void catch_up(Hpet *s)
 {
+    if (!(s->config & CONFIG_ENABLE)) /* nothing is due while the counter stands still */
+        return;
     for (unsigned n = 0; n < s->count; n++) {
         if (__atomic_load_n(&s->timers[n].timer.deadline_ns, __ATOMIC_RELAXED) <= s->now)
             fire(s, n);
-        else if (unheard(s, n) && s->config & CONFIG_ENABLE && s->timer_config[n] & TIMER_PERIODIC && s->period[n] &&
-                 passed(s, n))
+        else if (unheard(s, n) && s->timer_config[n] & TIMER_PERIODIC && s->period[n] && passed(s, n))
             advance(s, n);
     }
 }
@@ -295,9 +296,11 @@ static void write_register(Hpet *s, unsigned reg, uint64_t value, uint64_t lanes
 /* Registers are 64 bits; accesses are of these or of a half. */
 static uint64_t hpet_read(void *opaque, uint64_t offset, unsigned size)
 {
-    look_at_clock(opaque);
-    catch_up(opaque);
-    return read_register(opaque, offset & ~7u) >> (offset & 4) * 8;
+    Hpet *s = opaque;
+    if (s->config & CONFIG_ENABLE)
+        look_at_clock(s);
+    catch_up(s);
+    return read_register(s, offset & ~7u) >> (offset & 4) * 8;
 }
 
 static void hpet_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
