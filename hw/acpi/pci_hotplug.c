@@ -3,6 +3,7 @@
  * emptied, and writes to the eject register when it is done with a slot. Bus 0 only.
  * SPDX-License-Identifier: MIT
  */
+#include "accel/vcpu.h"
 #include "hw/acpi/hotplug.h"
 #include "hw/isa/isa.h"
 #include "util/mainloop.h"
@@ -19,17 +20,22 @@ static uint32_t removable(const AcpiPciHotplug *hp)
     return slots & ~hp->fixed;
 }
 
-/* On the main loop: the guest's access to the eject register is over. Function 0, which the others need, goes last. */
+/* On the main loop: the guest's access to the eject register is over. No vCPU is in an access to what goes, nor has a
+ * way to its memory. Function 0, which the others need, goes last. */
 static void empty_slots(void *opaque)
 {
     AcpiPciHotplug *hp = opaque;
-    machine_lock(hp->dev.machine);
+    Machine *machine = hp->dev.machine;
+    machine_lock(machine);
+    vcpus_stop(machine);
     for (int addr = G_N_ELEMENTS(hp->pci->devices) - 1; addr >= 0; addr--) {
         if (hp->ejecting >> (addr >> 3) & 1 && hp->pci->devices[addr])
             device_remove(&hp->pci->devices[addr]->dev);
     }
     hp->ejecting = 0;
-    machine_unlock(hp->dev.machine);
+    if (machine->state == RUN_RUNNING)
+        vcpus_start(machine);
+    machine_unlock(machine);
 }
 
 static void eject(AcpiPciHotplug *hp, uint32_t slots)
