@@ -5,12 +5,15 @@ SPDX-License-Identifier: MIT
 import os, re, subprocess
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "metal", "pc")
-SOURCES = "start.S", "main.c", "io.c", "interrupts.c", "timers.c", "smp.c", "virtio.c", "power.c"
+SOURCES = "start.S", "main.c", "io.c", "interrupts.c", "timers.c", "smp.c", "virtio.c", "power.c", "unplug.c"
 FLAGS = ("-ffreestanding -nostdlib -static -fno-pic -no-pie -mgeneral-regs-only -mno-red-zone -O1 -fno-stack-protector -fno-tree-loop-distribute-patterns "
          "-fno-asynchronous-unwind-tables -fcf-protection=none -fno-delete-null-pointer-checks -Wall -Wextra -Werror -Wno-array-bounds").split()
 MACHINE = ["-M", "pc", "-m", "64", "-nodefaults", "-display", "none"]
 # What the program uses beyond that.
 DEVICES = ["-vga", "std", "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-device", "virtio-rng-pci", "-global", "hpet.msi=on"]
+# ... for its word "unplug".
+UNPLUG = ["-vga", "none", "-nic", "none", "-smp", 3, "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+          *(8 * ["-device", "e1000,romfile="]), *(8 * ["-device", "secondary-vga"])]
 REAL = {"real": 0, "boot": 0x7c00}  # programs of one source in real mode, and where they begin
 
 

@@ -272,6 +272,16 @@ def metal_pc_interpreter():
     metal_pc_by("-accel", "tcg,jit=off")
 
 
+def metal_pc_unplug():
+    """Devices go while other processors are in accesses to them."""
+    with tempfile.TemporaryDirectory() as tmp:
+        image = pc_metal.build(tmp, "pc64")
+        for accel in "tcg", "tcg,jit=off":
+            got, out = rhea("x86_64", *pc_metal.MACHINE, *pc_metal.UNPLUG, "-accel", accel, "-kernel", image, "-append", "unplug")
+            if wrong := pc_metal.complaint(got, out, 33, skips=False):
+                sys.exit(f"{out}\n{accel}: {wrong}")
+
+
 # ---- the front panel ----
 
 BUTTONS = r"""
@@ -312,7 +322,7 @@ def buttons():
 TESTS = {f.__name__: f for f in (direct_pc, direct_pc_smp, direct_q35, direct_q35_smp, direct_microvm, direct_microvm_smp,
                                  direct_microvm_mptable, direct_isapc, direct_i386, direct_i386_on_64, no_64_on_i386, big_memory,
                                  seabios_pc, seabios_q35, ovmf_pc, ovmf_q35, ovmf_smm, seabios_smp, boot_disks, boot_network, metal_modes, metal_modes_interpreter, metal_smp,
-                                 metal_pc, metal_pc_interpreter,
+                                 metal_pc, metal_pc_interpreter, metal_pc_unplug,
                                  buttons)}
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
  *   no-iret                        do without
  *   lenient                        skip other things, too, that kernels cannot emulate
  *   screen                         only test_screen
+ *   unplug                         only test_unplug
  *   internal-error, triple-fault   only that, to see what the emulator does then
  *
  * SPDX-License-Identifier: MIT
@@ -177,6 +178,11 @@ void main(void)
         probe_iret();
     if (option("screen")) {
         test_screen();
+        outb(END, 0x10);
+    }
+    if (option("unplug")) {
+        test_unplug();
+        put("end\n");
         outb(END, 0x10);
     }
     unsigned stage = power_stage();

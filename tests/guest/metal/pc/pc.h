@@ -62,10 +62,12 @@ void test_again(void); /* after a reset */
 void test_x2apic(void);
 void test_user(void);
 
-/* ---- timers.c, smp.c, virtio.c, power.c ---- */
+/* ---- timers.c, smp.c, virtio.c, power.c, unplug.c ---- */
 void test_timers(void);
+unsigned start_others(void); /* all that there are; each answers its V_PING */
 void test_processors(void);
 void test_virtio(void);
+void test_unplug(void);
 uint16_t pm_base(void);
 unsigned power_stage(void); /* how often this program has reset the machine */
 void power_next(unsigned stage);

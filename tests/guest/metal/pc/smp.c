@@ -81,15 +81,21 @@ static void all_others(unsigned others)
     check("NMI to another", counts[V_NMI] - before, 1);
 }
 
-void test_processors(void)
+unsigned start_others(void)
 {
     unsigned others = processors() - 1;
+    REG32(APIC + SVR) = 0x1ff;
+    start_all(others);
+    return others;
+}
+
+void test_processors(void)
+{
+    unsigned others = start_others();
     if (!others) {
         skip("other processors", "there are none");
         return;
     }
-    REG32(APIC + SVR) = 0x1ff;
-    start_all(others);
     check("INIT and start-up", REG32(STARTED), others);
     ping_pong(others);
     all_others(others);
