@@ -12,6 +12,7 @@
 #define ACCEL_KVM_KVM_H
 
 #include "accel/accel.h"
+#include "accel/tcg/step.h"
 #include "hw/intc/irqchip.h"
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -98,6 +99,7 @@ typedef struct KvmDebug {
 } KvmDebug;
 
 struct KvmVcpu {
+    AccelCpu common;
     Vcpu *vcpu;
     KvmState *kvm;
     int fd;
@@ -117,7 +119,9 @@ struct KvmVcpu {
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
     KvmDebug debug;
-    uint64_t exits; /* KVM_RUN has returned so often */
+    uint64_t exits;      /* KVM_RUN has returned so often */
+    uint64_t emulated;   /* instructions that the kernel could not emulate */
+    TcgCpu *interpreter; /* executes those; NULL: there was none */
 };
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
@@ -204,6 +208,13 @@ bool kvm_put_deadline(KvmVcpu *k, KvmPut what, GError **err);
 bool kvm_vcpu_debug(Vcpu *vcpu, const DebugRequest *request, GError **err);
 /* KVM_RUN has returned for a breakpoint or a debug exception. False: the guest's own could not be given to it. */
 bool kvm_debug_exit(KvmVcpu *k, GError **err);
+/* An instruction was executed outside of KVM_RUN, which accessed that point (or NULL): a debugger may have asked. */
+void kvm_debug_stepped(KvmVcpu *k, const DebugPoint *hit);
+
+/* ---- emulate.c ---- */
+/* KVM_RUN has returned for an instruction that the kernel cannot emulate: do it here. False: why not is in *err; the
+ * state is here. */
+bool kvm_emulate(KvmVcpu *k, GError **err);
 
 /* ---- clock.c ---- */
 /* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */

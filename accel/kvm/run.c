@@ -122,12 +122,16 @@ static void internal_error(KvmVcpu *k, const char *what)
     give_up(k);
 }
 
-static void describe_internal_error(KvmVcpu *k)
+static void failed_inside(KvmVcpu *k)
 {
     const struct kvm_run *run = k->run;
     g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GError) err = NULL;
     if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
-        g_string_append(text, "the kernel cannot emulate an instruction");
+        if (kvm_emulate(k, &err))
+            return;
+        g_string_append_printf(text, "the kernel cannot emulate an instruction, nor can this process (%s)",
+                               err->message);
         if (run->internal.ndata >= 3 &&
             run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
             g_string_append(text, ":");
@@ -275,7 +279,7 @@ static void handle_exit(KvmVcpu *k)
             internal_error(k, err->message);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        describe_internal_error(k);
+        failed_inside(k);
         break;
     case KVM_EXIT_FAIL_ENTRY:
         text = g_strdup_printf("the processor does not enter the guest (reason 0x%" PRIx64 ")",

@@ -393,7 +393,9 @@ static bool put_mp_state(KvmVcpu *k, KvmPut what, GError **err)
 
 void kvm_state_init_vm(KvmState *kvm)
 {
-    static const unsigned finer[] = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT };
+    /* ... and what it cannot emulate comes here at level 3, too, where it would be an undefined instruction. */
+    static const unsigned finer[] = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT,
+                                      KVM_CAP_EXIT_ON_EMULATION_FAILURE };
     for (unsigned i = 0; i < G_N_ELEMENTS(finer); i++) {
         struct kvm_enable_cap cap = { .cap = finer[i], .args = { 1 } };
         if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, finer[i]) > 0)

@@ -1,0 +1,149 @@
+/*
+ * KVM: instructions that the kernel cannot emulate (api.rst: KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION,
+ * KVM_CAP_EXIT_ON_EMULATION_FAILURE). Processors without unrestricted guests, and kernels that have KVM without the
+ * processor's help, come to them.
+ *
+ * Such an instruction is executed by the target on the state that the kernel has left, with all that it raises. What
+ * the kernel alone knows is not asked of the target: the clocks, MSRs, and the devices that the kernel has; what wants
+ * those stops the guest.
+ * SPDX-License-Identifier: MIT
+ */
+#include "accel/kvm/kvm.h"
+#include "target/x86/cpu.h"
+#include "util/error.h"
+#include "util/log.h"
+#include <inttypes.h>
+#include <sys/ioctl.h>
+
+#define APIC_PAGE        UINT64_C(4096)
+#define IOAPIC_BASE      UINT64_C(0xfec00000)
+#define APIC_BASE_ENABLE (1u << 11)
+#define APIC_BASE_X2APIC (1u << 10)
+
+/* ---- what the kernel has ---- */
+
+static bool kernel_has_memory(Vcpu *vcpu, uint64_t address)
+{
+    const X86State *s = x86(vcpu->state);
+    const Irqchip *chip = vcpu->machine->irqchip;
+    bool xapic = (s->apic_base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE;
+    uint64_t page = address & ~(APIC_PAGE - 1);
+    if (!chip)
+        return false;
+    return (xapic && page == (s->apic_base & ~(APIC_PAGE - 1))) || (chip->has_chips && page == IOAPIC_BASE);
+}
+
+static bool kernel_has_port(const Machine *machine, unsigned port, unsigned size)
+{
+    /* the 8259 pair, the 8254, port 61 */
+    static const struct {
+        uint16_t first, last;
+    } ports[] = { { 0x20, 0x21 }, { 0xa0, 0xa1 }, { 0x4d0, 0x4d1 }, { 0x40, 0x43 }, { 0x61, 0x61 } };
+    for (unsigned i = 0; machine->irqchip && machine->irqchip->has_chips && i < G_N_ELEMENTS(ports); i++) {
+        if (port <= ports[i].last && port + size > ports[i].first)
+            return true;
+    }
+    return false;
+}
+
+/* The port that it accesses, and *size; -1: none. */
+static int port_of(const X86State *s, const X86Insn *i, unsigned *size)
+{
+    bool immediate = i->opcode >= 0xe4 && i->opcode <= 0xe7, dx = i->opcode >= 0xec && i->opcode <= 0xef;
+    bool string = i->opcode >= 0x6c && i->opcode <= 0x6f;
+    if (i->map || !(immediate || dx || string))
+        return -1;
+    *size = !(i->opcode & 1) ? 1 : i->operand_size == 2 ? 2 : 4;
+    return immediate ? (uint8_t)i->imm : (uint16_t)s->gpr[RDX];
+}
+
+/* rdtsc, rdtscp, rdpmc, rdmsr, wrmsr */
+static bool asks_the_kernel(const X86Insn *i)
+{
+    return i->map == 1 && ((i->opcode >= 0x30 && i->opcode <= 0x33) || (i->opcode == 0x01 && i->modrm == 0xf9));
+}
+
+/* ---- what is at the instruction pointer ---- */
+
+static bool may_be_done(KvmVcpu *k, GError **err)
+{
+    const X86State *s = x86(k->vcpu->state);
+    uint8_t bytes[16];
+    unsigned count = sizeof(bytes), size = 0;
+    X86Insn i = { 0 };
+    if (!tcg_step_peek(k->interpreter, bytes, &count))
+        return error_set(err, "there is no memory");
+    if (count)
+        x86_decode(x86_code_bits(s), s->decode_features, true, bytes, count, &i);
+    if (!i.length || !i.row) /* it will raise */
+        return true;
+    int port = port_of(s, &i, &size);
+    if (port >= 0 && kernel_has_port(k->vcpu->machine, (unsigned)port, size))
+        return error_set(err, "%s at port 0x%x, which the kernel has", i.row->name, (unsigned)port);
+    log_printf(LOG_INT, "KVM: vCPU %u: %s at %" PRIx64 " is executed here\n", k->vcpu->index, i.row->name, s->cs.pc);
+    return !asks_the_kernel(&i) || error_set(err, "%s, which only the kernel knows", i.row->name);
+}
+
+/* Kernels that do not only tell of it let it be an undefined instruction, too. */
+static bool take_back_exception(KvmVcpu *k, GError **err)
+{
+    struct kvm_vcpu_events *e = &k->rest.events;
+    if (!e->exception.injected && !e->exception.pending)
+        return true;
+    if (e->exception.nr != VECTOR_UD)
+        return error_set(err, "exception %u is under way", e->exception.nr);
+    e->exception.injected = e->exception.pending = 0;
+    return true;
+}
+
+/* ---- */
+
+static bool fetch(KvmVcpu *k, GError **err)
+{
+    X86State *s = x86(k->vcpu->state);
+    k->state_here = kvm_get_state(k, err);
+    if (!k->state_here)
+        return false;
+    s->a20_mask = UINT64_MAX; /* there is no gate */
+    x86_watch_changed(s);
+    x86_mode_changed(s);
+    return true;
+}
+
+static void halted(KvmVcpu *k)
+{
+    struct kvm_mp_state halted = { KVM_MP_STATE_HALTED };
+    if (k->vcpu->machine->irqchip) {
+        ioctl(k->fd, KVM_SET_MP_STATE, &halted);
+        return;
+    }
+    __atomic_store_n(&k->vcpu->halted, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&k->vcpu->state->poll, 1, __ATOMIC_SEQ_CST);
+}
+
+bool kvm_emulate(KvmVcpu *k, GError **err)
+{
+    const DebugPoint *hit;
+    if (!k->interpreter)
+        k->interpreter = tcg_step_new(k->vcpu, kernel_has_memory);
+    if (!fetch(k, err) || !take_back_exception(k, err) || !may_be_done(k, err))
+        return false;
+    bool ran = !__atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED);
+    TcgStep done = tcg_step(k->interpreter, &k->debug.request, &hit);
+    __atomic_store_n(&k->emulated, k->emulated + 1, __ATOMIC_RELAXED);
+    if (done == TCG_STEP_REFUSED)
+        return error_set(err, "it accesses a device that the kernel has");
+    if (ran && __atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED)) { /* a triple fault, which resets */
+        k->broken = true;
+        return true;
+    }
+    k->state_here = false;
+    if (!kvm_put_state(k, KVM_PUT_CHANGES, err)) {
+        k->state_here = true;
+        return false;
+    }
+    if (done == TCG_STEP_HALTED)
+        halted(k);
+    kvm_debug_stepped(k, hit);
+    return true;
+}
