@@ -65,7 +65,13 @@ static bool asks_the_kernel(const X86Insn *i)
 
 /* ---- what is at the instruction pointer ---- */
 
-static bool may_be_done(KvmVcpu *k, GError **err)
+/* Does it leave all but kvm_get_core's part of the state alone? Those of one byte but for x87's. */
+static bool core_only(const X86Insn *i)
+{
+    return !i->map && !i->vex && i->opcode != 0x9b && (i->opcode < 0xd8 || i->opcode > 0xdf);
+}
+
+static bool may_be_done(KvmVcpu *k, bool *core, GError **err)
 {
     const X86State *s = x86(k->vcpu->state);
     uint8_t bytes[16];
@@ -75,13 +81,16 @@ static bool may_be_done(KvmVcpu *k, GError **err)
         return error_set(err, "there is no memory");
     if (count)
         x86_decode(x86_code_bits(s), s->decode_features, true, bytes, count, &i);
+    *core = !i.length || !i.row || core_only(&i);
     if (!i.length || !i.row) /* it will raise */
         return true;
     int port = port_of(s, &i, &size);
     if (port >= 0 && kernel_has_port(k->vcpu->machine, (unsigned)port, size))
         return error_set(err, "%s at port 0x%x, which the kernel has", i.row->name, (unsigned)port);
+    if (asks_the_kernel(&i))
+        return error_set(err, "%s, which only the kernel knows", i.row->name);
     log_printf(LOG_INT, "KVM: vCPU %u: %s at %" PRIx64 " is executed here\n", k->vcpu->index, i.row->name, s->cs.pc);
-    return !asks_the_kernel(&i) || error_set(err, "%s, which only the kernel knows", i.row->name);
+    return true;
 }
 
 /* Kernels that do not only tell of it let it be an undefined instruction, too. */
@@ -98,13 +107,15 @@ static bool take_back_exception(KvmVcpu *k, GError **err)
 
 /* ---- */
 
-static bool fetch(KvmVcpu *k, GError **err)
+/* The state for it, all or the core, if it can be done. */
+static bool fetch(KvmVcpu *k, bool *core, GError **err)
 {
     X86State *s = x86(k->vcpu->state);
-    k->state_here = kvm_get_state(k, err);
-    if (!k->state_here)
+    if (!kvm_get_core(k, err))
         return false;
     s->a20_mask = UINT64_MAX; /* there is no gate */
+    if (!may_be_done(k, core, err) || (!*core && !kvm_get_state(k, err)) || !take_back_exception(k, err))
+        return false;
     x86_watch_changed(s);
     x86_mode_changed(s);
     return true;
@@ -124,24 +135,19 @@ static void halted(KvmVcpu *k)
 bool kvm_emulate(KvmVcpu *k, GError **err)
 {
     const DebugPoint *hit;
+    bool core = false;
     if (!k->interpreter)
         k->interpreter = tcg_step_new(k->vcpu, kernel_has_memory);
-    if (!fetch(k, err) || !take_back_exception(k, err) || !may_be_done(k, err))
+    if (!fetch(k, &core, err))
         return false;
     bool ran = !__atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED);
     TcgStep done = tcg_step(k->interpreter, &k->debug.request, &hit);
     __atomic_store_n(&k->emulated, k->emulated + 1, __ATOMIC_RELAXED);
+    k->broken = ran && __atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED); /* a triple fault, which resets */
+    if (!(core ? kvm_put_core(k, err) : kvm_put_state(k, KVM_PUT_CHANGES, err)))
+        return false;
     if (done == TCG_STEP_REFUSED)
         return error_set(err, "it accesses a device that the kernel has");
-    if (ran && __atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED)) { /* a triple fault, which resets */
-        k->broken = true;
-        return true;
-    }
-    k->state_here = false;
-    if (!kvm_put_state(k, KVM_PUT_CHANGES, err)) {
-        k->state_here = true;
-        return false;
-    }
     if (done == TCG_STEP_HALTED)
         halted(k);
     kvm_debug_stepped(k, hit);

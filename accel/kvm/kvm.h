@@ -194,6 +194,9 @@ void kvm_state_free(KvmVcpu *k);
 /* While the vCPU is not in KVM_RUN. False: what the kernel refused is in *err. */
 bool kvm_get_state(KvmVcpu *k, GError **err);
 bool kvm_put_state(KvmVcpu *k, KvmPut what, GError **err);
+/* A part of it, in a fraction of the time: no x87, vectors, MSRs and local APIC; the changes of that part. */
+bool kvm_get_core(KvmVcpu *k, GError **err);
+bool kvm_put_core(KvmVcpu *k, GError **err);
 /* INIT: nothing is pending or injected any more. The state is here. */
 void kvm_forget_events(KvmVcpu *k);
 
@@ -212,8 +215,7 @@ bool kvm_debug_exit(KvmVcpu *k, GError **err);
 void kvm_debug_stepped(KvmVcpu *k, const DebugPoint *hit);
 
 /* ---- emulate.c ---- */
-/* KVM_RUN has returned for an instruction that the kernel cannot emulate: do it here. False: why not is in *err; the
- * state is here. */
+/* KVM_RUN has returned for an instruction that the kernel cannot emulate: do it here. False: why not is in *err. */
 bool kvm_emulate(KvmVcpu *k, GError **err);
 
 /* ---- clock.c ---- */

@@ -208,7 +208,12 @@ static void memory_access(KvmVcpu *k)
 
 static void triple_fault(KvmVcpu *k)
 {
-    log_printf(LOG_INT, "x86: triple fault\n");
+    if (log_on(LOG_INT)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        k->vcpu->machine->accel->vcpu_read_state(k->vcpu);
+        k->vcpu->target->cpu_dump(k->vcpu->state, text);
+        log_write("x86: triple fault\n%s", text->str);
+    }
     machine_request_reset(k->vcpu->machine, SHUTDOWN_GUEST_RESET);
     give_up(k);
 }

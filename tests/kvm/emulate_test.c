@@ -306,7 +306,7 @@ static void expect_refused(const char *code, size_t bytes, const char *why)
     give();
     g_assert_false(kvm_emulate(b->k, &err));
     g_assert_nonnull(strstr(err->message, why));
-    g_assert_true(b->k->state_here);
+    look();
     g_assert_cmphex(b->s->cs.pc, ==, CODE);
 }
 
