@@ -132,12 +132,18 @@ static void halted(KvmVcpu *k)
     __atomic_store_n(&k->vcpu->state->poll, 1, __ATOMIC_SEQ_CST);
 }
 
+static TcgCpu *interpreter(KvmVcpu *k)
+{
+    if (!k->interpreter)
+        k->interpreter = tcg_step_new(k->vcpu, kernel_has_memory);
+    return k->interpreter;
+}
+
 bool kvm_emulate(KvmVcpu *k, GError **err)
 {
     const DebugPoint *hit;
     bool core = false;
-    if (!k->interpreter)
-        k->interpreter = tcg_step_new(k->vcpu, kernel_has_memory);
+    interpreter(k);
     if (!fetch(k, &core, err))
         return false;
     bool ran = !__atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED);
@@ -152,4 +158,39 @@ bool kvm_emulate(KvmVcpu *k, GError **err)
         halted(k);
     kvm_debug_stepped(k, hit);
     return true;
+}
+
+/* ---- events ---- */
+
+/* What was given to the processor and has not arrived. */
+static void deliver(CpuState *cs, void *opaque)
+{
+    X86State *s = x86(cs);
+    struct kvm_vcpu_events *e = opaque;
+    log_printf(LOG_INT, "KVM: vCPU %u: an event at %" PRIx64 " is delivered here\n", cs->vcpu->index, cs->pc);
+    if (e->exception.injected) {
+        x86_raise(s, e->exception.nr, e->exception.error_code);
+    } else {
+        x86_external_interrupt(s, e->nmi.injected ? VECTOR_NMI : e->interrupt.nr);
+        s->nmi_blocked |= e->nmi.injected;
+    }
+    e->exception.injected = e->nmi.injected = e->interrupt.injected = 0;
+    e->triple_fault.pending = 0;
+}
+
+bool kvm_deliver_again(KvmVcpu *k)
+{
+    struct kvm_vcpu_events *e = &k->rest.events;
+    g_autoptr(GError) err = NULL;
+    if (!kvm_get_core(k, &err))
+        return false;
+    bool interrupt = e->interrupt.injected && !e->interrupt.soft; /* else: how long the instruction is is not known */
+    if (!e->exception.injected && !e->nmi.injected && !interrupt)
+        return false;
+    x86(k->vcpu->state)->a20_mask = UINT64_MAX;
+    bool ran = !__atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED);
+    tcg_step_call(interpreter(k), deliver, e);
+    __atomic_store_n(&k->emulated, k->emulated + 1, __ATOMIC_RELAXED);
+    k->broken = ran && __atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED); /* it is one, and the reset is asked for */
+    return kvm_put_core(k, &err);
 }

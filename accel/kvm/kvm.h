@@ -217,6 +217,9 @@ void kvm_debug_stepped(KvmVcpu *k, const DebugPoint *hit);
 /* ---- emulate.c ---- */
 /* KVM_RUN has returned for an instruction that the kernel cannot emulate: do it here. False: why not is in *err. */
 bool kvm_emulate(KvmVcpu *k, GError **err);
+/* KVM_RUN has shut the guest down: was it while an interrupt or an exception was on its way, which arrives all the same
+ * when it is delivered here? False: it is a triple fault, or unknown. */
+bool kvm_deliver_again(KvmVcpu *k);
 
 /* ---- clock.c ---- */
 /* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */

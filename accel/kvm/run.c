@@ -274,7 +274,8 @@ static void handle_exit(KvmVcpu *k)
         end_of_interrupt(k);
         break;
     case KVM_EXIT_SHUTDOWN:
-        triple_fault(k);
+        if (!kvm_deliver_again(k))
+            triple_fault(k);
         break;
     case KVM_EXIT_SYSTEM_EVENT:
         system_event(k);

@@ -115,3 +115,10 @@ TcgStep tcg_step(TcgCpu *c, const DebugRequest *request, const DebugPoint **hit)
     end(c);
     return c->refused ? TCG_STEP_REFUSED : (exit & 0xff) == EXIT_HALT ? TCG_STEP_HALTED : TCG_STEP_DONE;
 }
+
+void tcg_step_call(TcgCpu *c, void (*fn)(CpuState *cs, void *opaque), void *opaque)
+{
+    begin(c);
+    fn(c->cs, opaque);
+    end(c);
+}

@@ -33,5 +33,7 @@ bool tcg_step_peek(TcgCpu *c, uint8_t *bytes, unsigned *count);
 /* Execute the instruction at vcpu->state's pc. On the vCPU's thread; its context is that of the state. *hit: the point
  * of request (which may be NULL) that it accessed, or NULL. */
 TcgStep tcg_step(TcgCpu *c, const DebugRequest *request, const DebugPoint **hit);
+/* Call fn, in which the target may access memory as an instruction would. */
+void tcg_step_call(TcgCpu *c, void (*fn)(CpuState *cs, void *opaque), void *opaque);
 
 #endif
