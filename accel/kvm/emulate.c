@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <sys/ioctl.h>
 
+enum { APIC_ISR = 0x100 };
 #define APIC_PAGE        UINT64_C(4096)
 #define IOAPIC_BASE      UINT64_C(0xfec00000)
 #define APIC_BASE_ENABLE (1u << 11)
@@ -178,6 +179,30 @@ static void deliver(CpuState *cs, void *opaque)
     e->triple_fault.pending = 0;
 }
 
+/* The guest's controllers have this interrupt acknowledged, and wait for its end. */
+static bool in_service(KvmVcpu *k, unsigned vector)
+{
+    struct kvm_lapic_state lapic;
+    const Irqchip *irqchip = k->vcpu->machine->irqchip;
+    for (unsigned n = 0; irqchip && irqchip->has_chips && n < 2; n++) {
+        struct kvm_irqchip chip = { .chip_id = n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER };
+        if (ioctl(k->kvm->vm, KVM_GET_IRQCHIP, &chip) == 0 && vector - chip.chip.pic.irq_base < 8 &&
+            chip.chip.pic.isr >> (vector - chip.chip.pic.irq_base) & 1)
+            return true;
+    }
+    return irqchip && ioctl(k->fd, KVM_GET_LAPIC, &lapic) == 0 &&
+           lapic.regs[APIC_ISR + vector / 32 * 16 + vector % 32 / 8] >> vector % 8 & 1;
+}
+
+/* Kernels without the processor's help push an interrupt's frame to ESP without SS's base. Where there is no memory
+ * they then call it a triple fault, and have forgotten that it was on its way. */
+static bool lost_interrupt(KvmVcpu *k)
+{
+    const X86State *s = x86(k->vcpu->state);
+    bool based = s->cr0 & CR0_PE && !x86_long(s) && !(s->eflags & FLAG_VM) && s->segment[X86_SS].base;
+    return based && s->eflags & FLAG_IF && in_service(k, k->rest.events.interrupt.nr);
+}
+
 bool kvm_deliver_again(KvmVcpu *k)
 {
     struct kvm_vcpu_events *e = &k->rest.events;
@@ -185,7 +210,7 @@ bool kvm_deliver_again(KvmVcpu *k)
     if (!kvm_get_core(k, &err))
         return false;
     bool interrupt = e->interrupt.injected && !e->interrupt.soft; /* else: how long the instruction is is not known */
-    if (!e->exception.injected && !e->nmi.injected && !interrupt)
+    if (!e->exception.injected && !e->nmi.injected && !interrupt && !lost_interrupt(k))
         return false;
     x86(k->vcpu->state)->a20_mask = UINT64_MAX;
     bool ran = !__atomic_load_n(&k->vcpu->halted, __ATOMIC_RELAXED);
