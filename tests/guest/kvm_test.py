@@ -184,7 +184,7 @@ def boot_cd():
 
 def boot_network():
     """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP the boot sector. A kernel that emulates the processor needs minutes to
-    unpack iPXE; what it cannot emulate or deliver to it is done here."""
+    unpack iPXE; what it cannot emulate, and interrupts that it loses, is done here."""
     need_kvm()
     if not os.path.exists("/usr/lib/ipxe/qemu/efi-virtio.rom"):
         skip("Debian's package ipxe-qemu is not installed")
