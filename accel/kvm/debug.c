@@ -156,6 +156,12 @@ static bool stop(KvmVcpu *k, const DebugPoint *point)
     return true;
 }
 
+void kvm_debug_stepped(KvmVcpu *k, const DebugPoint *hit)
+{
+    if (hit || k->debug.request.step)
+        stop(k, hit);
+}
+
 bool kvm_debug_exit(KvmVcpu *k, GError **err)
 {
     const struct kvm_debug_exit_arch *e = &k->run->debug.arch;

@@ -37,6 +37,9 @@ static void vcpu_info(const KvmVcpu *k, GString *out)
         g_string_append_printf(out, " other=%" PRIu64, others);
     if (total > handled) /* KVM_RUN failed, by EINTR mostly */
         g_string_append_printf(out, " kicked=%" PRIu64, total - handled);
+    uint64_t emulated = __atomic_load_n(&k->emulated, __ATOMIC_RELAXED);
+    if (emulated) /* of those exits: what the kernel could not emulate, and was done here */
+        g_string_append_printf(out, " emulated=%" PRIu64, emulated);
     g_string_append_c(out, '\n');
 }
 

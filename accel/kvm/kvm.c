@@ -240,6 +240,7 @@ static void vcpu_unmap(KvmVcpu *k)
         close(k->fd);
     kvm_state_free(k);
     g_free((void *)k->debug.request.points);
+    tcg_step_free(k->interpreter);
     for (unsigned i = 0; i < KVM_SPACES; i++) {
         if (k->views[i])
             view_put(k->views[i]);

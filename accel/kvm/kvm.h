@@ -12,6 +12,7 @@
 #define ACCEL_KVM_KVM_H
 
 #include "accel/accel.h"
+#include "accel/tcg/step.h"
 #include "hw/intc/irqchip.h"
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -99,6 +100,7 @@ typedef struct KvmDebug {
 } KvmDebug;
 
 struct KvmVcpu {
+    AccelCpu common;
     Vcpu *vcpu;
     KvmState *kvm;
     int fd;
@@ -118,8 +120,10 @@ struct KvmVcpu {
     struct kvm_msrs *msrs, *reset_msrs; /* as last seen; at power-up */
     uint8_t *xsave, *xsave_given;       /* KVM's area, as fetched; what X86State said then, in the same places */
     KvmDebug debug;
-    /* Atomic, written by its thread alone: KVM_RUN has returned so often; without error, by exit_reason */
-    uint64_t exits, reasons[KVM_REASONS];
+    /* Atomic, written by its thread alone: KVM_RUN has returned so often; without error, by exit_reason; instructions
+     * and events that the kernel could not emulate */
+    uint64_t exits, reasons[KVM_REASONS], emulated;
+    TcgCpu *interpreter; /* executes those; NULL: there was none */
 };
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)
@@ -192,6 +196,9 @@ void kvm_state_free(KvmVcpu *k);
 /* While the vCPU is not in KVM_RUN. False: what the kernel refused is in *err. */
 bool kvm_get_state(KvmVcpu *k, GError **err);
 bool kvm_put_state(KvmVcpu *k, KvmPut what, GError **err);
+/* A part of it, in a fraction of the time: no x87, vectors, MSRs and local APIC; the changes of that part. */
+bool kvm_get_core(KvmVcpu *k, GError **err);
+bool kvm_put_core(KvmVcpu *k, GError **err);
 /* INIT: nothing is pending or injected any more. The state is here. */
 void kvm_forget_events(KvmVcpu *k);
 
@@ -206,6 +213,15 @@ bool kvm_put_deadline(KvmVcpu *k, KvmPut what, GError **err);
 bool kvm_vcpu_debug(Vcpu *vcpu, const DebugRequest *request, GError **err);
 /* KVM_RUN has returned for a breakpoint or a debug exception. False: the guest's own could not be given to it. */
 bool kvm_debug_exit(KvmVcpu *k, GError **err);
+/* An instruction was executed outside of KVM_RUN, which accessed that point (or NULL): a debugger may have asked. */
+void kvm_debug_stepped(KvmVcpu *k, const DebugPoint *hit);
+
+/* ---- emulate.c ---- */
+/* KVM_RUN has returned for an instruction that the kernel cannot emulate: do it here. False: why not is in *err. */
+bool kvm_emulate(KvmVcpu *k, GError **err);
+/* KVM_RUN has shut the guest down: was it while an interrupt or an exception was on its way, which arrives all the same
+ * when it is delivered here? False: it is a triple fault, or unknown. */
+bool kvm_deliver_again(KvmVcpu *k);
 
 /* ---- clock.c ---- */
 /* The guests' clock and the kernel's 8254 stand still while the machine is stopped. */

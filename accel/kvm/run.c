@@ -128,12 +128,16 @@ static void internal_error(KvmVcpu *k, const char *what)
     give_up(k);
 }
 
-static void describe_internal_error(KvmVcpu *k)
+static void failed_inside(KvmVcpu *k)
 {
     const struct kvm_run *run = k->run;
     g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GError) err = NULL;
     if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
-        g_string_append(text, "the kernel cannot emulate an instruction");
+        if (kvm_emulate(k, &err))
+            return;
+        g_string_append_printf(text, "the kernel cannot emulate an instruction, nor can this process (%s)",
+                               err->message);
         if (run->internal.ndata >= 3 &&
             run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
             g_string_append(text, ":");
@@ -210,7 +214,12 @@ static void memory_access(KvmVcpu *k)
 
 static void triple_fault(KvmVcpu *k)
 {
-    log_printf(LOG_INT, "x86: triple fault\n");
+    if (log_on(LOG_INT)) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        k->vcpu->machine->accel->vcpu_read_state(k->vcpu);
+        k->vcpu->target->cpu_dump(k->vcpu->state, text);
+        log_write("x86: triple fault\n%s", text->str);
+    }
     machine_request_reset(k->vcpu->machine, SHUTDOWN_GUEST_RESET);
     give_up(k);
 }
@@ -272,7 +281,8 @@ static void handle_exit(KvmVcpu *k)
         end_of_interrupt(k);
         break;
     case KVM_EXIT_SHUTDOWN:
-        triple_fault(k);
+        if (!kvm_deliver_again(k))
+            triple_fault(k);
         break;
     case KVM_EXIT_SYSTEM_EVENT:
         system_event(k);
@@ -282,7 +292,7 @@ static void handle_exit(KvmVcpu *k)
             internal_error(k, err->message);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        describe_internal_error(k);
+        failed_inside(k);
         break;
     case KVM_EXIT_FAIL_ENTRY:
         text = g_strdup_printf("the processor does not enter the guest (reason 0x%" PRIx64 ")",

@@ -202,16 +202,16 @@ static void image(KvmVcpu *k, X86State *s, uint8_t *area)
         memcpy(area + pkru, &keys, 4);
 }
 
+static bool compacts; /* the host's kernel does so */
+
 /* A kernel that keeps areas compacted (XSAVEC) leaves MXCSR's place as it was while SSE is in its initial
  * configuration, to which MXCSR then belongs. */
 static uint32_t mxcsr_of(const uint8_t *area, uint64_t in_use)
 {
-    enum { XSAVEC = 1 << 1, XSAVES = 1 << 3, MXCSR_INITIAL = 0x1f80 };
-    unsigned eax = 0, ebx, ecx, edx;
+    enum { MXCSR_INITIAL = 0x1f80 };
     uint32_t mxcsr;
-    __get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx);
     memcpy(&mxcsr, area + XSAVE_MXCSR, 4);
-    return eax & (XSAVEC | XSAVES) && !(in_use & XCR0_SSE) ? MXCSR_INITIAL : mxcsr & 0xffff;
+    return compacts && !(in_use & XCR0_SSE) ? MXCSR_INITIAL : mxcsr & 0xffff;
 }
 
 static bool get_extended(KvmVcpu *k, X86State *s, GError **err)
@@ -266,6 +266,8 @@ static bool put_extended(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
         memset(k->xsave, 0, bytes);
         memset(k->xsave_given, 0, bytes);
     }
+    if (what == KVM_PUT_CHANGES && !memcmp(now, k->xsave_given, bytes))
+        return true;
     memcpy(&in_use, k->xsave + XSAVE_HEADER, 8);
     for (size_t i = 0; i < bytes; i++)
         changed |= now[i] != k->xsave_given[i] ? component_of(i, pkru) : 0;
@@ -308,14 +310,15 @@ static bool get_debug(KvmVcpu *k, X86State *s, GError **err)
     return true;
 }
 
-static bool put_debug(KvmVcpu *k, X86State *s, GError **err)
+static bool put_debug(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
 {
     struct kvm_debugregs *r = &k->rest.debug;
+    const struct kvm_debugregs was = *r;
     for (unsigned i = 0; i < 4; i++)
         r->db[i] = s->dr[i];
     r->dr6 = s->dr[6];
     r->dr7 = s->dr[7];
-    return SET(k, DEBUGREGS, r, err);
+    return (what == KVM_PUT_CHANGES && !memcmp(&was, r, sizeof(was))) || SET(k, DEBUGREGS, r, err);
 }
 
 /* ---- events, start-up, local APIC ---- */
@@ -334,7 +337,7 @@ static bool get_mp_state(KvmVcpu *k, X86State *s, GError **err)
 static bool get_events(KvmVcpu *k, X86State *s, GError **err)
 {
     struct kvm_vcpu_events *e = &k->rest.events;
-    if (!GET(k, VCPU_EVENTS, e, err) || (k->vcpu->machine->irqchip && !GET(k, LAPIC, &k->rest.lapic, err)))
+    if (!GET(k, VCPU_EVENTS, e, err))
         return false;
     s->nmi_blocked = e->nmi.masked;
     s->shadow = e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? SHADOW_SS : e->interrupt.shadow ? SHADOW_STI : 0;
@@ -377,6 +380,11 @@ static bool put_events(KvmVcpu *k, X86State *s, KvmPut what, GError **err)
     return ok;
 }
 
+static bool get_apic(KvmVcpu *k, GError **err)
+{
+    return !k->vcpu->machine->irqchip || GET(k, LAPIC, &k->rest.lapic, err);
+}
+
 static bool put_apic(KvmVcpu *k, KvmPut what, GError **err)
 {
     if (what == KVM_PUT_CHANGES)
@@ -391,14 +399,26 @@ static bool put_mp_state(KvmVcpu *k, KvmPut what, GError **err)
 
 /* ---- all of it ---- */
 
+/* Once: the instruction is a slow one where this host is somebody's guest. */
+static void look_at_host(void)
+{
+    enum { XSAVEC = 1 << 1, XSAVES = 1 << 3 };
+    unsigned eax = 0, ebx, ecx, edx;
+    __get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx);
+    compacts = eax & (XSAVEC | XSAVES);
+}
+
 void kvm_state_init_vm(KvmState *kvm)
 {
-    static const unsigned finer[] = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT };
+    /* ... and what it cannot emulate comes here at level 3, too, where it would be an undefined instruction. */
+    static const unsigned finer[] = { KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT,
+                                      KVM_CAP_EXIT_ON_EMULATION_FAILURE };
     for (unsigned i = 0; i < G_N_ELEMENTS(finer); i++) {
         struct kvm_enable_cap cap = { .cap = finer[i], .args = { 1 } };
         if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, finer[i]) > 0)
             ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
     }
+    look_at_host();
     kvm->has_sregs2 = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SREGS2) > 0;
 }
 
@@ -425,10 +445,31 @@ bool kvm_get_state(KvmVcpu *k, GError **err)
 {
     X86State *s = x86(k->vcpu->state);
     if (!get_mp_state(k, s, err) || !get_special(k, s, err) || !get_general(k, s, err) || !get_extended(k, s, err) ||
-        !get_xcr0(k, s, err) || !get_debug(k, s, err) || !kvm_get_msrs(k, err) || !get_events(k, s, err))
+        !get_xcr0(k, s, err) || !get_debug(k, s, err) || !kvm_get_msrs(k, err) || !get_events(k, s, err) ||
+        !get_apic(k, err))
         return false;
     s->cs.raised = 0;
     x86_mode_changed(s);
+    return true;
+}
+
+bool kvm_get_core(KvmVcpu *k, GError **err)
+{
+    X86State *s = x86(k->vcpu->state);
+    if (!get_special(k, s, err) || !get_general(k, s, err) || !get_debug(k, s, err) || !get_events(k, s, err))
+        return false;
+    s->cs.raised = 0;
+    x86_mode_changed(s);
+    return true;
+}
+
+bool kvm_put_core(KvmVcpu *k, GError **err)
+{
+    X86State *s = x86(k->vcpu->state);
+    if (!put_special(k, s, KVM_PUT_CHANGES, err) || !put_general(k, s, err) || !put_debug(k, s, KVM_PUT_CHANGES, err) ||
+        !put_events(k, s, KVM_PUT_CHANGES, err))
+        return false;
+    k->run->ready_for_interrupt_injection = 0;
     return true;
 }
 
@@ -440,7 +481,7 @@ bool kvm_put_state(KvmVcpu *k, KvmPut what, GError **err)
     if (what == KVM_PUT_RESET)
         reset_events(k, s);
     if (!put_special(k, s, what, err) || !put_general(k, s, err) || !put_xcr0(k, s, err) ||
-        !put_extended(k, s, what, err) || !kvm_put_msrs(k, what, err) || !put_debug(k, s, err) ||
+        !put_extended(k, s, what, err) || !kvm_put_msrs(k, what, err) || !put_debug(k, s, what, err) ||
         !put_apic(k, what, err) || !put_events(k, s, what, err) || !put_mp_state(k, what, err))
         return false;
     k->was_reset = false;

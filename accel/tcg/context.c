@@ -8,6 +8,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* NULL: there is nothing to flush, and no choice of sets. */
+static TcgCpu *with_tables(CpuState *cs)
+{
+    TcgCpu *c = tcg_cpu_if_any(cs);
+    return c && c->tcg && !c->uncached ? c : NULL;
+}
+
 static unsigned bloom_bit(uint64_t page)
 {
     return (page >> GUEST_PAGE_BITS) * 0x9e3779b97f4a7c15 >> 54; /* 0..1023 */
@@ -297,6 +304,11 @@ static unsigned new_set(TcgCpu *c)
     return oldest;
 }
 
+void tcg_contexts_init_uncached(TcgCpu *c)
+{
+    c->cs->set = c->sets[new_set(c)];
+}
+
 static bool is_context(const ContextSet *set, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
     return set->space == space && set->mmu_index == mmu_index && set->outer == outer;
@@ -323,9 +335,9 @@ static unsigned find_set(TcgCpu *c, ContextSet *now, uint64_t space, uint64_t ou
 
 void tcg_context_changed(CpuState *cs, uint64_t space, uint64_t outer, uint32_t mmu_index)
 {
-    TcgCpu *c = tcg_cpu_if_any(cs);
+    TcgCpu *c = with_tables(cs);
     cs->mmu_index = mmu_index;
-    if (!c || !c->tcg)
+    if (!c)
         return;
     ContextSet *now = cs->set;
     if (now && is_context(now, space, outer, mmu_index))
@@ -358,8 +370,8 @@ static bool with_globals(const SpaceMatch *match)
 
 void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 {
-    TcgCpu *c = tcg_cpu_if_any(cs);
-    if (!c || !c->tcg)
+    TcgCpu *c = with_tables(cs);
+    if (!c)
         return;
     if (with_globals(&match)) {
         tcg_flush_all(cs);
@@ -374,9 +386,9 @@ void tcg_flush_spaces(CpuState *cs, SpaceMatch match)
 
 void tcg_flush_all(CpuState *cs)
 {
-    TcgCpu *c = tcg_cpu_if_any(cs);
+    TcgCpu *c = with_tables(cs);
     log_printf(LOG_MMU, "tcg: flush all\n");
-    if (!c || !c->tcg)
+    if (!c)
         return;
     TCG_COUNT(&c->stats, flush_all);
     flush_everything(c);
@@ -409,8 +421,8 @@ static void flush_page_in(TcgCpu *c, unsigned n, uint64_t page)
 
 void tcg_flush_page(CpuState *cs, uint64_t va, SpaceMatch match)
 {
-    TcgCpu *c = tcg_cpu_if_any(cs);
-    if (!c || !c->tcg)
+    TcgCpu *c = with_tables(cs);
+    if (!c)
         return;
     TCG_COUNT(&c->stats, flush_page);
     if (with_globals(&match) && may_be_large(&c->global_large_pages, va)) {

@@ -177,6 +177,7 @@ static bool tcg_vcpu_init(Vcpu *vcpu, GError **err)
     c->epoch = EPOCH_OUT;
     g_mutex_init(&c->mailbox.lock);
     c->ir->vectors = !c->tcg->jit || emit_vectors();
+    c->common.tcg = c;
     vcpu->accel = c;
     tcg_sample_cpu(c, true);
     return tcg_contexts_init(c);

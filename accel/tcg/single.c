@@ -64,8 +64,8 @@ bool tcg_step_for_device(CpuState *cs)
 
 bool tcg_count(const CpuState *cs, uint64_t *count)
 {
-    const TcgCpu *c = cs->vcpu->accel;
-    if (!c->tcg || !c->tcg->machine->icount)
+    const TcgCpu *c = tcg_cpu_if_any((CpuState *)cs);
+    if (!c || !c->tcg || !c->tcg->machine->icount)
         return false;
     *count = c->counted + icount_since_begin(c->tcg->machine->icount, cs);
     return true;

@@ -16,6 +16,7 @@
 #define ACCEL_TCG_TCG_H
 
 #include "accel/accel.h"
+#include "accel/tcg/step.h"
 #include "target/target.h"
 #include "tcg/emit.h"
 #include "tcg/runtime.h"
@@ -210,7 +211,8 @@ typedef enum {
         PHASES
 } Phase;
 
-typedef struct TcgCpu {
+struct TcgCpu {
+    AccelCpu common;
     Vcpu *vcpu;
     CpuState *cs;
     struct TcgState *tcg;
@@ -249,7 +251,10 @@ typedef struct TcgCpu {
     TcgStats stats;
     uint8_t phase;             /* atomic: Phase */
     uint64_t phase_us[PHASES]; /* TcgState.sample_lock */
-} TcgCpu;
+    /* step.c: another accelerator's vCPU. It has one set, without entries, and nothing behind it. */
+    bool uncached, refused;
+    TcgElsewhere elsewhere;
+};
 
 #define EPOCH_OUT UINT64_MAX
 
@@ -373,6 +378,9 @@ void tcg_perf_unit(TcgPerf *p, const Unit *u, const uint8_t *code, uint64_t pc);
 /* The unit at cs->pc, translated if need be. NULL: an exception was raised instead, the code is just being changed
  * (look again), or (with *full set) the cache is full. Between tcg_enter_code and tcg_leave_code. */
 Unit *tcg_unit_find(TcgCpu *c, bool *full);
+/* IR of the one instruction at cs->pc, until the next call, without a unit. NULL: an exception was raised, or its bytes
+ * are just being changed. */
+const IrUnit *tcg_translate_one(TcgCpu *c);
 /* EXIT_CHAIN: link exit `number` to the unit at cs->pc, if that is still right. */
 void tcg_unit_link(TcgCpu *c, uint64_t number, Unit *to);
 /* Guest memory changed: units made of [ram_addr, ram_addr + len) go. */
@@ -406,6 +414,8 @@ uint64_t tcg_slow_cas(CpuState *cs, uint64_t va, uint64_t expected, uint64_t val
 
 /* ---- context.c ---- */
 bool tcg_contexts_init(TcgCpu *c);
+/* Of c that is uncached. */
+void tcg_contexts_init_uncached(TcgCpu *c);
 void tcg_contexts_free(TcgCpu *c);
 /* Loads that stopped guessing in the current set may try again. */
 void tcg_renew_guesses(TcgCpu *c);
@@ -522,13 +532,13 @@ static inline void tcg_enter_guest_fp(const CpuState *cs, unsigned saved)
 
 static inline TcgCpu *tcg_cpu(CpuState *cs)
 {
-    return cs->vcpu->accel;
+    return ((const AccelCpu *)cs->vcpu->accel)->tcg;
 }
 
-/* For what targets also ask of a state that another accelerator executes: then NULL. */
+/* For what targets also ask of a state that another accelerator has: then NULL. */
 static inline TcgCpu *tcg_cpu_if_any(CpuState *cs)
 {
-    return cs->vcpu && cs->vcpu->machine->accel == &accel_tcg ? cs->vcpu->accel : NULL;
+    return cs->vcpu && cs->vcpu->accel ? tcg_cpu(cs) : NULL;
 }
 
 #endif

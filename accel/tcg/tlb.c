@@ -123,10 +123,8 @@ static void remember(TcgCpu *c, PageEntry *e)
     cold->region[way] = e->region;
 }
 
-/* What is at va, walking if need be. False: an exception was raised. */
-static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
+static bool from_tables(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
 {
-    Walk w;
     if (from_second(c, va, access, e) || from_other(c, va, access, e)) {
         TCG_COUNT(&c->stats, fills_second);
         return true;
@@ -136,6 +134,15 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
         remember(c, e);
         return true;
     }
+    return false;
+}
+
+/* What is at va, walking if need be. False: an exception was raised. */
+static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
+{
+    Walk w;
+    if (!c->uncached && from_tables(c, va, access, e))
+        return true;
     if (!c->vcpu->target->walk(c->cs, va, access, c->cs->mmu_index, true, &w))
         return false;
     TCG_COUNT(&c->stats, fills_walk);
@@ -146,6 +153,10 @@ static bool find_page(TcgCpu *c, uint64_t va, Access access, PageEntry *e)
     *e = (PageEntry){
         .va = va & GUEST_PAGE_MASK, .read = w.read, .write = w.write, .global = w.global, .watch = w.watch
     };
+    if (c->uncached) {
+        describe_phys(c, w.phys, e);
+        return true;
+    }
     if (w.page_bits >= 21) {
         PageEntry *large = &c->large[va >> 21 & ((1 << LARGE_BITS) - 1)];
         *large = *e;
@@ -168,7 +179,7 @@ static uint8_t page_flags(const PageEntry *e)
 /* Put a RAM page into the first level. */
 static void fill(TcgCpu *c, const PageEntry *e, Access access)
 {
-    if (e->watch)
+    if (e->watch || c->uncached)
         return;
     unsigned index = e->va >> GUEST_PAGE_BITS & (TLB_SIZE - 1);
     ContextSet *set = c->cs->set;
@@ -195,7 +206,7 @@ bool tcg_fetch_page(TcgCpu *c, uint64_t va, PageRef *ref)
 {
     FetchEntry *f = &c->fetch[tcg_l2_line(c->cs->set, va) & ((1 << FETCH_BITS) - 1)];
     uint64_t page = va & GUEST_PAGE_MASK;
-    if (f->tag != page || !tcg_current(c, f->generation)) {
+    if (f->tag != page || !tcg_current(c, f->generation) || c->uncached) {
         Walk w;
         PageEntry e = { 0 };
         if (!c->vcpu->target->walk(c->cs, va, ACCESS_FETCH, c->cs->mmu_index, true, &w))
@@ -238,6 +249,11 @@ static bool io_access(TcgCpu *c, const PageEntry *e, uint64_t va, unsigned size,
     MemResult result = MEM_UNMAPPED;
     if (tcg_must_step(c))
         return false;
+    if (c->elsewhere && c->elsewhere(c->vcpu, phys)) {
+        c->refused = true;
+        c->cs->raised = 1; /* leave */
+        return false;
+    }
     TCG_COUNT(&c->stats, mmio);
     if (range) {
         unsigned saved = tcg_leave_guest_fp(c->cs);

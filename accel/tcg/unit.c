@@ -572,26 +572,60 @@ static Unit *translate_once(TcgCpu *c, const PageRef *ref, const PageRef *second
     return u;
 }
 
-Unit *tcg_unit_find(TcgCpu *c, bool *full)
+/* Where the code at cs->pc is; *crosses: its first instruction goes on in another page. False: raised. */
+static bool find_code(TcgCpu *c, PageRef *ref, PageRef *second, bool *crosses)
 {
-    PageRef ref, second, *crossing = NULL;
     InsnScan scan;
-    *full = false;
-    TCG_COUNT(&c->stats, finds);
-    if (!tcg_fetch_page(c, c->cs->pc, &ref))
-        return NULL;
+    *crosses = false;
+    if (!tcg_fetch_page(c, c->cs->pc, ref))
+        return false;
     unsigned left = GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1));
     if (left < MAX_INSN_BYTES) {
         uint8_t code[MAX_INSN_BYTES];
-        copy_code(code, ref.host, left);
+        copy_code(code, ref->host, left);
         c->vcpu->target->scan(c->cs, code, left, &scan);
-        if (!scan.length) { /* goes on in the next page */
-            uint64_t next = c->cs->pc + left;
-            if (!tcg_fetch_page(c, c->vcpu->target->bits == 32 ? (uint32_t)next : next, &second))
-                return NULL;
-            crossing = &second;
-        }
+        *crosses = !scan.length;
     }
+    uint64_t next = c->cs->pc + left;
+    return !*crosses || tcg_fetch_page(c, c->vcpu->target->bits == 32 ? (uint32_t)next : next, second);
+}
+
+const IrUnit *tcg_translate_one(TcgCpu *c)
+{
+    unsigned left = MIN(GUEST_PAGE_SIZE - (c->cs->pc & (GUEST_PAGE_SIZE - 1)), COPY_STRETCH);
+    PageRef ref, second;
+    CodeCopy code;
+    Scan scan;
+    bool crosses;
+    if (!find_code(c, &ref, &second, &crosses))
+        return NULL;
+    code.from = ref.host;
+    code.copied = 0;
+    code.limit = left;
+    copy_ahead(&code, 0);
+    if (crosses)
+        copy_code(code.bytes + left, second.host, MAX_INSN_BYTES);
+    translate_code(c, &code, 1, crosses, &scan);
+    if (c->ir->overflow) {
+        too_large(c);
+        return NULL;
+    }
+    if (!scan.count || scan.offset[0] == scan.offset[scan.count]) /* its length has changed since find_code looked */
+        return NULL;
+    ir_optimise(c->ir);
+    return c->ir;
+}
+
+Unit *tcg_unit_find(TcgCpu *c, bool *full)
+{
+    PageRef ref, second, *crossing = NULL;
+    bool crosses;
+    *full = false;
+    TCG_COUNT(&c->stats, finds);
+    if (!find_code(c, &ref, &second, &crosses))
+        return NULL;
+    if (crosses)
+        crossing = &second;
     Unit *u = lookup(c->tcg, ref.region->ram_addr + ref.offset,
                      crossing ? second.region->ram_addr + second.offset : UINT64_MAX, unit_mode(c));
     if (!u)
@@ -850,6 +884,8 @@ void tcg_fetch_barrier(CpuState *cs)
 {
     TcgCpu *c = tcg_cpu(cs);
     TcgState *t = c->tcg;
+    if (c->uncached)
+        return;
     tcg_mail_read(c);
     if (__atomic_load_n(&t->young->len, __ATOMIC_ACQUIRE) == 0)
         return;

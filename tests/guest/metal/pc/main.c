@@ -4,9 +4,7 @@
  * The same program for every accelerator, in 32 and in 64 bits, for -M pc. Writes "ok NAME", "not ok NAME: ..." or
  * "skip NAME: WHY" for each check to port 0xe9. Words of its command line:
  *
- *   probe-iret                     only do that: where the kernel cannot, it stops here
- *   no-iret                        do without
- *   lenient                        skip other things, too, that kernels cannot emulate
+ *   lenient                        skip what kernels that emulate the processor do in another way
  *   screen                         only test_screen
  *   unplug                         only test_unplug
  *   internal-error, triple-fault   only that, to see what the emulator does then
@@ -157,25 +155,13 @@ static void fail_on_purpose(void)
     __asm__ volatile("lidt %0; ud2" : : "m"(none));
 }
 
-static void probe_iret(void)
-{
-    REG32(APIC + 0xf0) = 0x1ff;
-    REG32(APIC + 0x300) = 0x40000 | V_SELF;
-    breathe();
-    check("iret", counts[V_SELF], 1);
-    outb(END, 0x10);
-}
-
 void main(void);
 void main(void)
 {
-    no_iret = option("no-iret");
     lenient = option("lenient");
     make_tables();
     if (option("internal-error") || option("triple-fault"))
         fail_on_purpose();
-    if (option("probe-iret"))
-        probe_iret();
     if (option("screen")) {
         test_screen();
         outb(END, 0x10);

@@ -25,14 +25,14 @@ enum { MASKED = 0x10000, LEVEL = 0x8000 };
 /* ---- start.S ---- */
 extern uint64_t gdt[];
 extern char entries[], trampoline[], trampoline_end[], level0_stack_top[], user_return[];
-extern uint32_t no_iret, multiboot_info;
+extern uint32_t multiboot_info;
 void user(void (*function)(void));
 
 /* ---- main.c ---- */
 extern volatile uint32_t counts[256]; /* of interrupts by vector */
 extern void (*volatile hooks[256])(void);
 extern bool x2apic;
-extern bool lenient; /* the host's processor cannot run guests: what its kernel cannot emulate is skipped */
+extern bool lenient; /* the host's processor cannot run guests: what its kernel does in another way is skipped */
 void put(const char *s);
 void check(const char *name, uint32_t got, uint32_t wanted);
 void skip(const char *name, const char *why);

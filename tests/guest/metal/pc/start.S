@@ -133,12 +133,7 @@ entry:
     pop %ecx
     pop %eax
     add $4, %esp
-    cmpl $0, no_iret
-    jne 1f
     iret
-1:  push 8(%esp)                        /* the same, at one privilege level, where there is no IRET */
-    popf
-    ret $8
 #endif
 
 /* ---- CPL 3: user(function) runs it there; it comes back by int 0x81 ---- */
@@ -250,8 +245,7 @@ gdt_pointer:
 pml4: .skip 4096
 pdpt: .skip 4096
 pd: .skip 16384
-    .globl no_iret, multiboot_info, level0_stack_top
-no_iret: .skip 4
+    .globl multiboot_info, level0_stack_top
 multiboot_info: .skip 4
 back: .skip 8
     .align 16
