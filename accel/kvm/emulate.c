@@ -200,7 +200,11 @@ static bool lost_interrupt(KvmVcpu *k)
 {
     const X86State *s = x86(k->vcpu->state);
     bool based = s->cr0 & CR0_PE && !x86_long(s) && !(s->eflags & FLAG_VM) && s->segment[X86_SS].base;
-    return based && s->eflags & FLAG_IF && in_service(k, k->rest.events.interrupt.nr);
+    if (!based || !(s->eflags & FLAG_IF))
+        return false;
+    if (k->given)
+        k->rest.events.interrupt.nr = (uint8_t)(k->given - 1);
+    return k->given || in_service(k, k->rest.events.interrupt.nr);
 }
 
 bool kvm_deliver_again(KvmVcpu *k)

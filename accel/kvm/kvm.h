@@ -124,6 +124,7 @@ struct KvmVcpu {
      * and events that the kernel could not emulate */
     uint64_t exits, reasons[KVM_REASONS], emulated;
     TcgCpu *interpreter; /* executes those; NULL: there was none */
+    unsigned given;      /* one more than the vector that KVM was given since KVM_RUN has last returned; 0: none */
 };
 
 static inline KvmVcpu *kvm_vcpu(Vcpu *vcpu)

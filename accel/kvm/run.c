@@ -304,6 +304,7 @@ static void handle_exit(KvmVcpu *k)
         internal_error(k, text);
         break;
     }
+    k->given = 0;
 }
 
 static void run_failed(KvmVcpu *k, int e)
@@ -344,6 +345,7 @@ static void inject_interrupt(KvmVcpu *k, X86State *s)
     if (vector >= 0) {
         struct kvm_interrupt interrupt = { .irq = (uint32_t)vector };
         ioctl(k->fd, KVM_INTERRUPT, &interrupt);
+        k->given = interrupt.irq + 1;
         k->run->ready_for_interrupt_injection = 0;
     }
     /* another may wait behind it */

@@ -116,6 +116,15 @@ def metal_off():
     metal("off")
 
 
+def unplug():
+    """Devices go while other processors are in accesses to them."""
+    need_kvm()
+    with tempfile.TemporaryDirectory() as tmp:
+        got, out = rhea(*pc_metal.MACHINE, *pc_metal.UNPLUG, "-accel", "kvm", "-kernel", pc_metal.build(tmp, "pc64"), "-append", "unplug")
+        wrong = pc_metal.complaint(got, out, 33, skips=False)
+        expect(not wrong, f"devices go: {wrong or str(len(re.findall('^ok', out, re.M))) + ' checks'}", out)
+
+
 # ---- pictures ----
 
 def drawn(step):
@@ -182,7 +191,7 @@ def boot_cd():
         boot_both(tmp, "-cdrom", f"{tmp}/cd.iso", want="Rhea's boot sector from drive 0xe0, which has CD001.")
 
 
-def boot_network():
+def network(irqchip):
     """SeaBIOS starts the network card's iPXE, which gets a lease and by TFTP the boot sector. A kernel that emulates the processor needs minutes to
     unpack iPXE; what it cannot emulate, and interrupts that it loses, is done here."""
     need_kvm()
@@ -191,7 +200,7 @@ def boot_network():
     with tempfile.TemporaryDirectory() as tmp:
         files = tempfile.mkdtemp(dir=tmp)
         pc_metal.build(files, "boot")
-        g = Guest(tmp, "-M", "pc", "-m", "64", "-accel", "kvm", "-serial", "stdio", "-no-reboot", "-boot", "n",
+        g = Guest(tmp, "-M", "pc", "-m", "64", "-accel", f"kvm,kernel-irqchip={irqchip}", "-serial", "stdio", "-no-reboot", "-boot", "n",
                   "-netdev", f"user,id=n,tftp={files},bootfile=boot", "-device", "virtio-net-pci,netdev=n")
         limit = time.monotonic() + HANG
         while "starting execution" not in (text := g.picture().text()):
@@ -205,6 +214,18 @@ def boot_network():
         expect("10.0.2.15" in text and "Rhea's boot sector" in text, "the lease and the boot sector are on the screen", text)
         g.send("x")
         expect(g.end()[0] == 0, "the end")
+
+
+def boot_network():
+    network("on")
+
+
+def boot_network_split():
+    network("split")
+
+
+def boot_network_off():
+    network("off")
 
 
 # ---- where KVM cannot be had ----
@@ -344,7 +365,8 @@ def failures():
         g.quit()
 
 
-TESTS = {f.__name__: f for f in (metal_on, metal_split, metal_off, screen, boot_disk, boot_cd, boot_network, messages, options, failures)}
+TESTS = {f.__name__: f for f in (metal_on, metal_split, metal_off, unplug, screen, boot_disk, boot_cd, boot_network, boot_network_split, boot_network_off,
+                                 messages, options, failures)}
 
 if __name__ == "__main__":
     session.main(TESTS, __doc__)
