@@ -202,7 +202,8 @@ bool device_realize(Device *dev, Bus *bus, GError **err);
 void device_reset(Device *dev);
 /* Takes it off its bus and frees it, its buses and all on them. */
 void device_free(Device *dev);
-/* It has left the machine while that runs: as device_free, and the drives of -drive that it had go too. */
+/* It has left the machine while that ran: as device_free, and the drives of -drive that it had go too. vCPUs are
+ * stopped, as one may be in an access to it or have its memory in a TLB. */
 void device_remove(Device *dev);
 /* Do -device: driver=, id=, bus=, and properties; finds a bus with room. Once the machine is prepared, the bus has to
  * be one for hot-plug. NULL and *err on failure. */
