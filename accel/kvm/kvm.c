@@ -5,6 +5,7 @@
 #include "accel/kvm/kvm.h"
 #include "hw/core/machine.h"
 #include "target/target.h"
+#include "target/x86/cpu.h"
 #include "target/x86/x86.h"
 #include "util/error.h"
 #include <errno.h>
@@ -299,8 +300,12 @@ static void kvm_vcpu_was_reset(Vcpu *vcpu)
     KvmVcpu *k = kvm_vcpu(vcpu);
     k->state_here = k->was_reset = true;
     k->broken = k->unfinished = false;
-    if (vcpu->machine->irqchip) /* who waits for a start-up IPI does so in the kernel */
-        __atomic_store_n(&vcpu->halted, false, __ATOMIC_SEQ_CST);
+    if (!vcpu->machine->irqchip)
+        return;
+    __atomic_store_n(&vcpu->halted, false, __ATOMIC_SEQ_CST); /* who waits for a start-up IPI does so in the kernel */
+    /* INIT and start-up may come before its thread runs; given then, this state would make the kernel forget them. */
+    if (x86(vcpu->state)->waiting)
+        k->state_here = !kvm_put_state(k, KVM_PUT_RESET, NULL); /* if not, its thread will say why */
 }
 
 static void kvm_cpuid(Machine *machine, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
